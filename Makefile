@@ -1,0 +1,43 @@
+# The only commands a newcomer needs: `make run`, `make test`, `make dev`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
+
+.PHONY: run test dev lint docs lock clean
+
+run: $(VENV)/installed
+	$(BIN)/traveltide run
+
+test: $(VENV)/installed
+	$(BIN)/pytest
+
+dev: $(VENV)/installed
+	mkdir -p $(DAGSTER_HOME)
+	test -f $(DAGSTER_HOME)/dagster.yaml || printf 'telemetry:\n  enabled: false\n' > $(DAGSTER_HOME)/dagster.yaml
+	$(BIN)/dagster dev
+
+lint: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	DAGSTER_HOME= $(BIN)/dagster definitions validate
+
+# Renders the tables of the README from the catalogues.
+docs: $(VENV)/installed
+	$(BIN)/python -m traveltide_assets.docs README.md
+
+lock: $(VENV)/installed
+	$(BIN)/pip-compile --quiet --strip-extras --all-extras --generate-hashes --allow-unsafe \
+		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--output-file requirements.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) .traveltide lake
+
+$(VENV)/installed: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@

@@ -1,0 +1,1 @@
+"""TravelTide: one reward perk per customer, with the evidence for it."""

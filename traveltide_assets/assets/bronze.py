@@ -1,0 +1,57 @@
+"""Bronze: what the source said, verbatim; sessions by month of their start, the rest whole."""
+
+import dagster as dg
+import ibis
+
+from traveltide_assets.partitions import MONTHLY
+from traveltide_assets.settings import Settings
+from traveltide_assets.sources import Source
+
+
+def _files(source: Source, name: str) -> dg.MetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- `{path.name}`" for path in source.files[name]))
+
+
+def _snapshot(name: str) -> dg.AssetsDefinition:
+    @dg.asset(name=f"{name}_raw", key_prefix="bronze", kinds={"duckdb"})
+    def raw(source: dg.ResourceParam[Source]) -> dg.MaterializeResult[ibis.Table]:
+        return dg.MaterializeResult(
+            value=source.table(name), metadata={"source_files": _files(source, name)}
+        )
+
+    return raw
+
+
+users_raw = _snapshot("users")
+flights_raw = _snapshot("flights")
+hotels_raw = _snapshot("hotels")
+
+
+@dg.asset(
+    key_prefix="bronze",
+    kinds={"duckdb"},
+    partitions_def=MONTHLY,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+)
+def sessions_raw(
+    context: dg.AssetExecutionContext, source: dg.ResourceParam[Source]
+) -> dg.MaterializeResult[ibis.Table]:
+    sessions = source.table("sessions")
+    return dg.MaterializeResult(
+        value=sessions.filter(sessions.month.isin(list(context.partition_keys))),
+        metadata={"source_files": _files(source, "sessions")},
+    )
+
+
+@dg.asset(key_prefix="bronze", kinds={"duckdb"})
+def sessions_undated(
+    source: dg.ResourceParam[Source], settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult[ibis.Table]:
+    sessions, bounds = source.table("sessions"), settings.partitions
+    reason = ibis.cases(
+        (sessions.month.isnull(), "unreadable_session_start"),
+        (~sessions.month.between(bounds.first, bounds.last), "month_outside_partitions"),
+        else_=ibis.null("string"),
+    )
+    undated = sessions.mutate(reason=reason).filter(reason.notnull()).drop("month")
+    return dg.MaterializeResult(value=undated)

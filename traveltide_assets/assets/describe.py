@@ -1,0 +1,52 @@
+"""What the UI shows of an asset: the contract of its definition, the pictures of its runs."""
+
+import base64
+from collections.abc import Mapping
+
+import dagster as dg
+import pandas as pd
+
+from traveltide_assets.contracts import Table
+
+OWNER = "team:growth"
+
+
+def with_contract(spec: dg.AssetSpec, table: Table) -> dg.AssetSpec:
+    """An asset spec with the description, columns, owner and group that its contract implies."""
+    columns = [
+        dg.TableColumn(
+            column.name,
+            column.type,
+            column.description,
+            constraints=dg.TableColumnConstraints(
+                nullable=not column.required, unique=table.key == (column.name,)
+            ),
+        )
+        for column in table.columns
+    ]
+    return spec.replace_attributes(
+        description=table.description,
+        group_name=table.layer,
+        owners=[OWNER],
+        kinds={table.layer, *spec.kinds, "parquet"},
+    ).merge_attributes(metadata={"dagster/column_schema": dg.TableSchema(columns)})
+
+
+def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """A picture that the UI shows when its metadata is opened."""
+    return dg.MetadataValue.md(
+        f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
+    )
+
+
+def preview(frame: pd.DataFrame, rows: int = 10) -> dg.MarkdownMetadataValue:
+    """The first rows of a frame as a table."""
+    return dg.MetadataValue.md(frame.head(rows).to_markdown(index=False, floatfmt=".3g"))
+
+
+def counts(values: Mapping[str, int], of: str) -> dg.TableMetadataValue:
+    """Numbers by name as a table."""
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({of: name, "rows": int(n)}) for name, n in values.items()],
+        schema=dg.TableSchema([dg.TableColumn(of), dg.TableColumn("rows", "int")]),
+    )

@@ -1,0 +1,92 @@
+"""Segments: one asset per strategy, each giving every customer a segment and a perk."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from traveltide_assets.assets.describe import picture, preview
+from traveltide_assets.partitions import MONTHLY, PREVIOUS
+from traveltide_assets.segmentation import kmeans, perks, plots
+from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.settings import Settings
+
+_KINDS = {"scikitlearn", "pandas"}
+
+
+def _out(name: str) -> dg.AssetOut:
+    return dg.AssetOut(key=["gold", name], dagster_type=pd.DataFrame, kinds=_KINDS)
+
+
+@dg.multi_asset(
+    name="kmeans",
+    outs={"model": _out("kmeans_model"), "diagnostics": _out("kmeans_diagnostics")},
+    ins={
+        "features": dg.AssetIn(["gold", "user_features"]),
+        "previous": dg.AssetIn(
+            ["gold", "kmeans_model"], partition_mapping=PREVIOUS, metadata={"optional": True}
+        ),
+    },
+    partitions_def=MONTHLY,
+)
+def kmeans_model(
+    settings: dg.ResourceParam[Settings],
+    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+    features: pd.DataFrame,
+    previous: pd.DataFrame | None,
+) -> Iterator[Any]:
+    before = None if previous is None else kmeans.Model.from_frame(previous)
+    model, diagnostics = kmeans.fit(features, settings.kmeans, perk_catalogue, before)
+    correlations = plots.correlations(features[list(model.features)])
+    yield dg.Output(
+        model.to_frame(),
+        output_name="model",
+        metadata={
+            "model_version": model.version,
+            "correlations": picture(correlations, "correlations"),
+        },
+    )
+    yield dg.Output(
+        diagnostics,
+        output_name="diagnostics",
+        metadata={
+            "elbow": picture(plots.elbow(diagnostics), "elbow and silhouette"),
+            "table": preview(diagnostics, rows=len(diagnostics)),
+        },
+    )
+
+
+@dg.asset(
+    name="kmeans",
+    key_prefix=["gold", "segments"],
+    kinds=_KINDS,
+    partitions_def=MONTHLY,
+    ins={
+        "features": dg.AssetIn(["gold", "user_features"]),
+        "model": dg.AssetIn(["gold", "kmeans_model"]),
+    },
+)
+def kmeans_segments(
+    settings: dg.ResourceParam[Settings],
+    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+    features: pd.DataFrame,
+    model: pd.DataFrame,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    fitted = kmeans.Model.from_frame(model)
+    customers = kmeans.segment(features, fitted, perk_catalogue)
+    profile = perks.profiles(features, customers["segment"])[list(fitted.features)]
+    scatter = plots.scatter(customers, settings.kmeans.seed)
+    return dg.MaterializeResult(
+        value=customers,
+        metadata={
+            "customers_by_segment": picture(scatter, "customers by segment"),
+            "segment_profiles": picture(plots.profile_bars(profile), "segment profiles"),
+            "sizes": preview(_sizes(customers), rows=len(profile)),
+        },
+    )
+
+
+def _sizes(customers: pd.DataFrame) -> pd.DataFrame:
+    sizes = customers.groupby(["segment", "perk", "reason"]).size().rename("customers")
+    return sizes.reset_index().sort_values("customers", ascending=False)

@@ -1,0 +1,154 @@
+"""`traveltide`: run the pipeline, write a sample, show and explain the perks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.settings import Settings, SettingsError, load_settings
+
+_console = Console()
+_errors = Console(stderr=True)
+
+
+class _Commands(click.Group):
+    """Ends with a message instead of a traceback where the fault is the user's to mend."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        from traveltide_assets.pipeline import PipelineFailed
+        from traveltide_assets.segmentation.perks import PerkError
+        from traveltide_assets.summary import NothingDecided
+
+        try:
+            return super().invoke(ctx)
+        except (SettingsError, PerkError, PipelineFailed, NothingDecided) as error:
+            _errors.print(f"[bold red]error:[/] {error}", markup=True, highlight=False)
+            sys.exit(1)
+
+
+@click.group(cls=_Commands, help="One reward perk per customer, with the evidence for it.")
+def main() -> None:
+    pass
+
+
+@main.command()
+@click.option("--month", help="Decide this month, YYYY-MM; the last one by default.")
+def run(month: str | None) -> None:
+    """Ingest every month of the source and decide one: perks for every customer."""
+    from traveltide_assets import pipeline, summary
+    from traveltide_assets.definitions import build_definitions
+
+    settings = load_settings()
+    month = _known_month(settings, month)
+    if settings.source is None:
+        _generate(settings)
+    with _progress() as bar, pipeline.instance(settings) as dagster:
+        task = bar.add_task("starting", total=None)
+        outcome = pipeline.run(
+            build_definitions(settings),
+            settings,
+            month,
+            dagster,
+            lambda step, done, total: bar.update(
+                task, description=step, completed=done, total=total
+            ),
+        )
+    summary.print_run(_console, settings, month, outcome)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--users", default=20_000, show_default=True, help="Number of users.")
+@click.option("--seed", default=7, show_default=True)
+@click.option(
+    "--active-share",
+    default=SampleSpec.active_share,
+    show_default=True,
+    help="Share of active customers; the default is the real database's.",
+)
+@click.option(
+    "--affinity", default=0.0, show_default=True, help="0 as in reality, 1: planted perks."
+)
+@click.option("--dirt", default=0.0, show_default=True, help="Share of rows damaged in known ways.")
+@click.option("--format", "file_format", type=click.Choice(["csv", "parquet"]), default="csv")
+def sample(
+    folder: Path,
+    users: int,
+    seed: int,
+    active_share: float,
+    affinity: float,
+    dirt: float,
+    file_format: str,
+) -> None:
+    """Write a generated source to FOLDER."""
+    try:
+        spec = SampleSpec(users, seed, active_share, affinity, dirt)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    _write_sample(folder, spec, file_format)
+    _console.print(f"{users:,} users in {folder}", highlight=False)
+
+
+@main.command()
+@click.option("--month", help="YYYY-MM; the latest decided by default.")
+def show(month: str | None) -> None:
+    """Show the latest perks and segments."""
+    from traveltide_assets import summary
+
+    summary.print_decisions(_console, load_settings(), month)
+
+
+@main.command()
+@click.argument("user_id", type=int)
+@click.option("--month", help="YYYY-MM; the latest decided by default.")
+def explain(user_id: int, month: str | None) -> None:
+    """Explain why customer USER_ID got this perk."""
+    from traveltide_assets import summary
+
+    summary.print_explanation(_console, load_settings(), user_id, month)
+
+
+def _known_month(settings: Settings, month: str | None) -> str:
+    bounds = settings.partitions
+    chosen = month or bounds.last
+    if not bounds.first <= chosen <= bounds.last:
+        raise SettingsError(
+            f"--month {chosen}: choose a month from {bounds.first} to {bounds.last} "
+            "(partitions.first and partitions.last set the bounds)"
+        )
+    return chosen
+
+
+def _generate(settings: Settings) -> None:
+    folder, knobs = settings.source_folder, settings.sample
+    if folder.exists():
+        return
+    spec = SampleSpec(knobs.users, knobs.seed, knobs.active_share, knobs.affinity, knobs.dirt)
+    _write_sample(folder, spec, "csv")
+
+
+def _write_sample(folder: Path, spec: SampleSpec, file_format: Any) -> None:
+    with _progress() as bar:
+        task = bar.add_task("generating a sample", total=spec.users)
+        write_sample(folder, spec, file_format, lambda done, _: bar.update(task, completed=done))
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=_errors,
+        transient=True,
+    ) as bar:
+        yield bar

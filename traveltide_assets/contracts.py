@@ -1,0 +1,407 @@
+"""One contract per table: columns, types, keys and their meaning.
+
+A contract drives the storage schema, the Columns tab of the UI, the column descriptions and the
+blocking schema check. Money is in US dollars, times have no zone (the source has none).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import ibis
+import pyarrow as pa
+
+from traveltide_assets.transforms.features import CATALOGUE
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its Ibis type, its meaning, and whether a row may go without it."""
+
+    name: str
+    type: str
+    description: str
+    required: bool = True
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Table:
+    """A dataset of the lake: one row is what the description says, unique by `key`."""
+
+    layer: str
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    partitioned: bool = False
+    keeps_extra_columns: bool = False
+
+    @property
+    def path(self) -> str:
+        return f"{self.layer}/{self.name}"
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns if column.required)
+
+    @property
+    def schema(self) -> ibis.Schema:
+        return ibis.schema({column.name: column.type for column in self.columns})
+
+    @property
+    def arrow_schema(self) -> pa.Schema:
+        return self.schema.to_pyarrow()
+
+
+USERS = (
+    Column("user_id", "int64", "Identifier of the user; grows with the sign-up date"),
+    Column("birthdate", "date", "Date of birth"),
+    Column("gender", "string", "F, M or O"),
+    Column("married", "boolean", "Married at the time of the export"),
+    Column("has_children", "boolean", "Has children at the time of the export"),
+    Column("home_country", "string", "usa or canada"),
+    Column("home_city", "string", "City of residence, lower case"),
+    Column("home_airport", "string", "IATA code of the home airport"),
+    Column("home_airport_lat", "float64", "Latitude of the home airport, degrees"),
+    Column("home_airport_lon", "float64", "Longitude of the home airport, degrees"),
+    Column("sign_up_date", "date", "Date of registration"),
+)
+SESSIONS = (
+    Column("session_id", "string", "Identifier of the session: <user_id>-<32 hex digits>"),
+    Column("user_id", "int64", "The user who browses"),
+    Column("trip_id", "string", "The trip booked or cancelled in the session", required=False),
+    Column("session_start", "timestamp(6)", "Start of the session, on a whole minute"),
+    Column("session_end", "timestamp(6)", "End of the session"),
+    Column("flight_discount", "boolean", "A flight discount was shown"),
+    Column("hotel_discount", "boolean", "A hotel discount was shown"),
+    Column("flight_discount_amount", "float64", "Flight discount, share of fare", required=False),
+    Column("hotel_discount_amount", "float64", "Hotel discount, share of price", required=False),
+    Column("flight_booked", "boolean", "A flight was booked in the session"),
+    Column("hotel_booked", "boolean", "A hotel was booked in the session"),
+    Column("page_clicks", "int64", "Pages clicked in the session"),
+    Column("cancellation", "boolean", "The session cancels its trip"),
+)
+FLIGHTS = (
+    Column("trip_id", "string", "The trip the flight belongs to"),
+    Column("origin_airport", "string", "IATA code of the airport of departure"),
+    Column("destination", "string", "City of destination, lower case"),
+    Column("destination_airport", "string", "IATA code of the airport of destination"),
+    Column("seats", "int64", "Seats booked"),
+    Column("return_flight_booked", "boolean", "The return flight was booked as well"),
+    Column("departure_time", "timestamp(6)", "Departure of the outbound flight"),
+    Column("return_time", "timestamp(6)", "Departure of the return flight", required=False),
+    Column("checked_bags", "int64", "Checked bags of the whole booking"),
+    Column("trip_airline", "string", "Airline of the outbound flight"),
+    Column("destination_airport_lat", "float64", "Latitude of the destination city, degrees"),
+    Column("destination_airport_lon", "float64", "Longitude of the destination city, degrees"),
+    Column("base_fare_usd", "float64", "Price of all seats and legs before discount, USD"),
+)
+HOTELS = (
+    Column("trip_id", "string", "The trip the stay belongs to"),
+    Column("hotel_name", "string", "Brand and city: 'Brand - city'"),
+    Column("nights", "int64", "Nights as stored; one short in most stays"),
+    Column("rooms", "int64", "Rooms booked"),
+    Column("check_in_time", "timestamp(6)", "Check-in"),
+    Column("check_out_time", "timestamp(6)", "Check-out, at 11:00"),
+    Column(
+        "hotel_per_room_usd",
+        "float64",
+        "Price of one room for one night before discount, USD",
+        aliases=("hotel_price_per_room_night",),
+    ),
+)
+SOURCES: dict[str, tuple[Column, ...]] = {
+    "users": USERS,
+    "sessions": SESSIONS,
+    "flights": FLIGHTS,
+    "hotels": HOTELS,
+}
+KEYS = {"users": "user_id", "sessions": "session_id", "flights": "trip_id", "hotels": "trip_id"}
+
+PLACE = (
+    Column("source_file", "string", "Name of the file the row comes from"),
+    Column("source_row", "int64", "Number of the row in its file, from 1"),
+)
+
+
+def _as_text(columns: Iterable[Column]) -> tuple[Column, ...]:
+    return tuple(replace(column, type="string", required=False) for column in columns)
+
+
+def _column(columns: tuple[Column, ...], name: str, **changes: object) -> Column:
+    found = next(column for column in columns if column.name == name)
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def _raw(name: str) -> Table:
+    return Table(
+        "bronze",
+        f"{name}_raw",
+        f"One row per row of the source's {name}, as text, verbatim, in file order.",
+        (*_as_text(SOURCES[name]), *PLACE),
+        key=("source_file", "source_row"),
+        partitioned=name == "sessions",
+        keeps_extra_columns=True,
+    )
+
+
+SESSIONS_UNDATED = Table(
+    "bronze",
+    "sessions_undated",
+    "One row per session of the source that belongs to no monthly partition, with the reason.",
+    (*_as_text(SESSIONS), *PLACE, Column("reason", "string", "Why no month takes the row")),
+    key=("source_file", "source_row"),
+    keeps_extra_columns=True,
+)
+
+
+def _quarantine(name: str) -> Table:
+    return Table(
+        "silver",
+        f"{name}_quarantine",
+        f"One row per row of {name}_raw that could not be processed, with the reason.",
+        (
+            *_as_text(SOURCES[name]),
+            *PLACE,
+            Column("reason", "string", "Name of the first cleaning rule that refused the row"),
+        ),
+        key=("source_file", "source_row"),
+        partitioned=name == "sessions",
+        keeps_extra_columns=True,
+    )
+
+
+_NULL_IF_CANCELLATION = (
+    "flight_discount",
+    "hotel_discount",
+    "flight_booked",
+    "hotel_booked",
+    "page_clicks",
+)
+_USERS_PROCESSED = Table(
+    "silver",
+    "users_processed",
+    "One row per user, typed.",
+    USERS,
+    key=("user_id",),
+)
+_SESSIONS_PROCESSED = Table(
+    "silver",
+    "sessions_processed",
+    "One row per session, typed. What the export writes into the flags, clicks and duration of a "
+    "cancellation is an artefact, so these are null there.",
+    (
+        *(
+            replace(column, required=False, description=f"{column.description}; null if cancelling")
+            if column.name in _NULL_IF_CANCELLATION
+            else column
+            for column in SESSIONS
+        ),
+        Column("session_seconds", "int64", "Length, seconds; null if cancelling", required=False),
+    ),
+    key=("session_id",),
+    partitioned=True,
+)
+_FLIGHTS_PROCESSED = Table(
+    "silver",
+    "flights_processed",
+    "One row per trip with a flight, typed.",
+    FLIGHTS,
+    key=("trip_id",),
+)
+_HOTELS_PROCESSED = Table(
+    "silver",
+    "hotels_processed",
+    "One row per trip with a hotel stay, typed, with the nights of the calendar.",
+    (
+        _column(HOTELS, "trip_id"),
+        Column("hotel_brand", "string", "Brand of the hotel"),
+        Column("hotel_city", "string", "City of the hotel, lower case", required=False),
+        Column("nights", "int64", "Nights between the calendar dates, at least 1"),
+        Column("nights_stored", "int64", "Nights as the source stores them"),
+        Column("out_before_in", "boolean", "The check-out lies before the check-in"),
+        *HOTELS[3:],
+    ),
+    key=("trip_id",),
+)
+
+
+def _final(table: Table, description: str) -> Table:
+    name = table.name.replace("_processed", "_final")
+    return replace(table, layer="gold", name=name, description=description, partitioned=True)
+
+
+_TRIPS_FINAL = Table(
+    "gold",
+    "trips_final",
+    "One row per trip that a cohort customer booked or cancelled, as of the end of the month.",
+    (
+        Column("trip_id", "string", "Identifier of the trip"),
+        Column("user_id", "int64", "The customer"),
+        Column("booked_at", "timestamp(6)", "Booking; null if before the data", required=False),
+        Column("cancelled_at", "timestamp(6)", "Cancellation, if any so far", required=False),
+        Column("status", "string", "cancelled, completed or upcoming"),
+        Column("kind", "string", "package, flight or hotel"),
+        Column("flight_discount", "boolean", "A flight discount was shown", required=False),
+        Column("flight_discount_amount", "float64", "Share of the fare", required=False),
+        Column("flight_discount_used", "boolean", "A discounted flight was booked"),
+        Column("hotel_discount", "boolean", "A hotel discount was shown", required=False),
+        Column("hotel_discount_amount", "float64", "Share of the price", required=False),
+        Column("hotel_discount_used", "boolean", "A discounted hotel was booked"),
+        Column("destination", "string", "City of the trip", required=False),
+        Column("seats", "int64", "Seats booked", required=False),
+        Column("checked_bags", "int64", "Checked bags", required=False),
+        Column("return_flight_booked", "boolean", "Return flight as well", required=False),
+        Column("trip_airline", "string", "Airline", required=False),
+        Column("base_fare_usd", "float64", "Fare before discount, USD", required=False),
+        Column("distance_km", "float64", "Great circle, one way, km", required=False),
+        Column("hotel_brand", "string", "Brand of the hotel", required=False),
+        Column("rooms", "int64", "Rooms booked", required=False),
+        Column("nights", "int64", "Nights of the stay", required=False),
+        Column("hotel_per_room_usd", "float64", "One room, one night, USD", required=False),
+        Column("starts_at", "timestamp(6)", "Departure, or check-in", required=False),
+        Column("ends_at", "timestamp(6)", "Return, or check-out", required=False),
+        Column("lead_days", "float64", "Days from booking to start", required=False),
+        Column("flight_spend_usd", "float64", "Fare after discount, USD", required=False),
+        Column(
+            "hotel_spend_usd",
+            "float64",
+            "Rooms x nights x price after discount, USD",
+            required=False,
+        ),
+        Column("spend_usd", "float64", "Flight and hotel after discount, USD"),
+    ),
+    key=("trip_id",),
+    partitioned=True,
+)
+_USER_FEATURES = Table(
+    "gold",
+    "user_features",
+    "One row per cohort customer: the feature catalogue as of the end of the month.",
+    (
+        Column("user_id", "int64", "The customer"),
+        *(
+            Column(
+                feature.name,
+                feature.type,
+                f"{feature.description} [{feature.unit}]",
+                required=not feature.nullable,
+            )
+            for feature in CATALOGUE
+        ),
+    ),
+    key=("user_id",),
+    partitioned=True,
+)
+_KMEANS_MODEL = Table(
+    "gold",
+    "kmeans_model",
+    "One row per segment and feature of the fitted cluster model; nothing else is needed to "
+    "assign a customer.",
+    (
+        Column("segment_rank", "int64", "Order of the segment by its profile, from 1"),
+        Column("segment", "string", "Name of the segment"),
+        Column("perk", "string", "Perk of the segment"),
+        Column("position", "int64", "Position of the feature in the model, from 0"),
+        Column("feature", "string", "Name of the feature"),
+        Column("fill", "float64", "What an undefined value is replaced by: the cohort's mean"),
+        Column("minimum", "float64", "Cohort minimum, scaled to 0"),
+        Column("maximum", "float64", "Cohort maximum, scaled to 1"),
+        Column("centroid", "float64", "Centroid in the unit of the feature"),
+        Column("centroid_scaled", "float64", "Centroid on the scale of the model"),
+        Column("model_version", "string", "Hash of features, scales and centroids"),
+    ),
+    key=("segment_rank", "position"),
+    partitioned=True,
+)
+_KMEANS_DIAGNOSTICS = Table(
+    "gold",
+    "kmeans_diagnostics",
+    "One row per number of clusters tried.",
+    (
+        Column("k", "int64", "Number of clusters"),
+        Column("inertia", "float64", "Sum of squared distances to the centroids"),
+        Column("silhouette", "float64", "Mean silhouette", required=False),
+        Column("davies_bouldin", "float64", "Davies-Bouldin index", required=False),
+        Column("calinski_harabasz", "float64", "Calinski-Harabasz index", required=False),
+        Column("smallest_share", "float64", "Share of customers in the smallest cluster"),
+        Column("scored_rows", "int64", "Customers the three indices were computed on"),
+        Column("chosen", "boolean", "The number of clusters of the model"),
+    ),
+    key=("k",),
+    partitioned=True,
+)
+_SEGMENTS_KMEANS = Table(
+    "gold",
+    "segments/kmeans",
+    "One row per cohort customer: segment and perk by the k-means strategy.",
+    (
+        Column("user_id", "int64", "The customer"),
+        Column("segment", "string", "Name of the segment"),
+        Column("perk", "string", "Perk of the segment"),
+        Column(
+            "score", "float64", "Silhouette-like margin: 0 between two segments, 1 at a centroid"
+        ),
+        Column("reason", "string", "Features that made the perk"),
+        Column("pca_x", "float64", "First principal component of the scaled features"),
+        Column("pca_y", "float64", "Second principal component of the scaled features"),
+        Column("model_version", "string", "Version of the cluster model"),
+    ),
+    key=("user_id",),
+    partitioned=True,
+)
+
+
+def perk_assignments(perks: Iterable[str]) -> Table:
+    """The contract of `gold/perk_assignments` for the perks of a catalogue."""
+    return Table(
+        "gold",
+        "perk_assignments",
+        "One row per cohort customer: the perk to invite them with, and why.",
+        (
+            Column("user_id", "int64", "The customer"),
+            Column("segment", "string", "Name of the segment"),
+            Column("perk", "string", "The perk"),
+            Column("runner_up", "string", "The perk with the next highest affinity"),
+            Column("deciding_features", "string", "The features that decided, strongest first"),
+            *(
+                Column(f"affinity_{perk}", "float64", f"Affinity of the segment to {perk}, in SD")
+                for perk in perks
+            ),
+            Column("strategy", "string", "The strategy that decided"),
+            Column("model_version", "string", "Version of the model that decided"),
+            Column("as_of_month", "string", "The month at whose end the decision was made"),
+        ),
+        key=("user_id",),
+        partitioned=True,
+    )
+
+
+def build_tables(perks: Iterable[str]) -> dict[str, Table]:
+    """Every contract by its path in the lake."""
+    tables = (
+        *(_raw(name) for name in SOURCES),
+        SESSIONS_UNDATED,
+        _USERS_PROCESSED,
+        _SESSIONS_PROCESSED,
+        _FLIGHTS_PROCESSED,
+        _HOTELS_PROCESSED,
+        *(_quarantine(name) for name in SOURCES),
+        _final(_USERS_PROCESSED, "One row per customer of the cohort."),
+        _final(_SESSIONS_PROCESSED, "One row per session of a cohort customer in the window."),
+        _final(_FLIGHTS_PROCESSED, "One row per flight of a trip that the cohort's sessions name."),
+        _final(_HOTELS_PROCESSED, "One row per stay of a trip that the cohort's sessions name."),
+        _TRIPS_FINAL,
+        _USER_FEATURES,
+        _KMEANS_MODEL,
+        _KMEANS_DIAGNOSTICS,
+        _SEGMENTS_KMEANS,
+        perk_assignments(perks),
+    )
+    return {table.path: table for table in tables}

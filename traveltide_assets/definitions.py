@@ -1,0 +1,54 @@
+"""Everything Dagster sees: assets, checks, jobs and resources, for given settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import dagster as dg
+
+from traveltide_assets import automation, partitions
+from traveltide_assets.assets import bronze, describe, features, gold, perks, segments, silver
+from traveltide_assets.checks import decisions, ingestion
+from traveltide_assets.contracts import Table, build_tables
+from traveltide_assets.engine import Engine
+from traveltide_assets.lake import Lake
+from traveltide_assets.segmentation.perks import load_perks
+from traveltide_assets.settings import Settings, load_settings
+from traveltide_assets.sources import Source
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """The code location for the given settings."""
+    perk_catalogue = load_perks(settings.perks_file)
+    tables = build_tables(perk.id for perk in perk_catalogue)
+    months = partitions.bounded(settings.partitions.first, settings.partitions.last)
+    engine = Engine(settings.home / "scratch")
+    lake = Lake(settings.lake, engine, tables)
+    modules = [bronze, silver, gold, features, segments, perks]
+    assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
+    return dg.Definitions(
+        assets=dg.map_asset_specs(lambda spec: _completed(spec, tables, months), assets),
+        asset_checks=[*ingestion.build(tables, months), *decisions.build(tables, months)],
+        jobs=automation.build_jobs(months),
+        resources={
+            "io_manager": lake,
+            "lake": lake,
+            "source": Source(settings.source_folder, engine, settings.home / "staging"),
+            "settings": settings,
+            "perk_catalogue": perk_catalogue,
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+def _completed(
+    spec: dg.AssetSpec, tables: Mapping[str, Table], months: dg.PartitionsDefinition
+) -> dg.AssetSpec:
+    """A spec with what its contract says and with the bounds of the months."""
+    spec = describe.with_contract(spec, tables["/".join(spec.key.path)])
+    return spec.replace_attributes(partitions_def=months) if spec.partitions_def else spec
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    return build_definitions(load_settings())

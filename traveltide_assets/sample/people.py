@@ -1,0 +1,112 @@
+"""The users: who they are, where they live and when they signed up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from traveltide_assets.sample import profile
+from traveltide_assets.sample.draws import Flags, Floats, Ints, Times, by_kind, pick, pick_from
+from traveltide_assets.sample.places import load_places
+from traveltide_assets.sample.profile import ACTIVE, POPULATIONS, REGULAR
+from traveltide_assets.sample.spec import PERKS, SampleSpec
+
+
+@dataclass(frozen=True)
+class People:
+    """One chunk of users; all arrays have one element per user, in the order of `user_id`."""
+
+    user_id: Ints
+    active: Flags
+    favourite: Ints
+    """Position in `PERKS`."""
+    gender: Ints
+    birthdate: Times
+    age: Floats
+    """Years, at the last day of the data."""
+    married: Flags
+    has_children: Flags
+    home: Ints
+    """Row of the home airport in the places."""
+    sign_up: Times
+    tenure: Floats
+    """Share of all regular users who signed up later."""
+
+    @property
+    def age_group(self) -> Ints:
+        """Position in the tables by age group of the profile."""
+        return np.searchsorted(profile.AGE_GROUPS, self.age)
+
+    def favours(self, perk: str, users: Ints) -> Flags:
+        """Whether the given perk is the favourite of the users at these positions."""
+        favoured: Flags = self.favourite[users] == PERKS.index(perk)
+        return favoured
+
+
+@cache
+def _sign_up_weights(sign_ups: tuple[float, ...]) -> Floats:
+    """Share of the sign-ups that falls on each day, evenly spread within the months."""
+    days = np.arange(profile.FIRST_SIGN_UP, profile.LAST_SIGN_UP + 1)
+    months = days.astype("datetime64[M]").astype(np.int64)
+    months -= months[0]
+    weights = np.asarray(sign_ups)[months] / np.bincount(months)[months]
+    shares: Floats = weights / weights.sum()
+    return shares
+
+
+def make_people(
+    spec: SampleSpec, first: int, count: int, rng: np.random.Generator, perk: np.random.Generator
+) -> People:
+    """The users at positions `first` to `first + count` of the sample.
+
+    `perk` draws the favourite perks apart from everything else.
+    """
+    position = np.arange(first, first + count)
+    regular = _sign_up_weights(REGULAR.sign_ups) * (1 - spec.active_share)
+    active = _sign_up_weights(ACTIVE.sign_ups) * spec.active_share
+    # Identifiers grow with the sign-up date, so a user's rank among all users gives the date.
+    edges = np.cumsum(regular + active)
+    rank = (position + rng.random(count)) / spec.users
+    day = np.minimum(np.searchsorted(edges, rank * edges[-1], side="right"), len(edges) - 1)
+    is_active = rng.random(count) * (regular + active)[day] < active[day]
+    tenure = 1.0 - np.cumsum(_sign_up_weights(REGULAR.sign_ups))[day]
+
+    birthdate = _birthdates(is_active, rng)
+    age = (profile.LAST_DAY - birthdate).astype(np.float64) / 365.25
+    group = np.searchsorted(profile.AGE_GROUPS, age)
+    marriages = by_kind([kind.marriages for kind in POPULATIONS], is_active)
+    married = rng.random(count) < np.asarray(profile.MARRIED)[group] * marriages
+    parents = np.array([profile.CHILDREN_OF_SINGLE, profile.CHILDREN_OF_MARRIED])
+    return People(
+        user_id=position + 1,
+        active=is_active,
+        favourite=perk.integers(len(PERKS), size=count),
+        gender=pick_from(rng, [kind.genders for kind in POPULATIONS], is_active),
+        birthdate=birthdate,
+        age=age,
+        married=married,
+        has_children=rng.random(count) < parents[married.astype(np.int64), group],
+        home=pick(rng, load_places().home_weight, count),
+        sign_up=profile.FIRST_SIGN_UP + day,
+        tenure=tenure,
+    )
+
+
+def _birthdates(active: Flags, rng: np.random.Generator) -> Times:
+    """Dates of birth; nobody is born after 2006, where the younger ones pile up."""
+    count = len(active)
+    ages = np.interp(rng.random(count), profile.ACTIVE_AGE_SHARES, profile.ACTIVE_AGES)
+    born = np.where(
+        active,
+        profile.LAST_YEAR - ages,
+        rng.normal(profile.BIRTH_YEAR_MEAN, profile.BIRTH_YEAR_SD, count),
+    )
+    in_year = rng.random(count)
+    youngest = born >= profile.YOUNGEST_BIRTH_YEAR
+    born = np.where(youngest, profile.YOUNGEST_BIRTH_YEAR + in_year, born)
+    born = np.maximum(born, profile.OLDEST_BIRTH_YEAR)
+    year = np.floor(born)
+    new_year = (year.astype(np.int64) - 1970).astype("datetime64[Y]").astype("datetime64[D]")
+    return new_year + ((born - year) * 365).astype(np.int64)

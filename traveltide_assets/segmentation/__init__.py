@@ -1,0 +1,1 @@
+"""Segments and perks on frames of the cohort: pandas, NumPy and scikit-learn; no Dagster."""

@@ -1,0 +1,292 @@
+"""K-means on a few behavioural features, as the classic reading of the case has it.
+
+The fitted model is data: scales, centroids and feature order. Cluster ids are not identities, so
+segments are ordered and named by their profile, and keep the name of last month's segment that
+they continue.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist, pdist
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
+from threadpoolctl import threadpool_limits
+
+from traveltide_assets.segmentation import perks as perk_rules
+from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.segmentation.scaling import NUMERIC, fills, min_max, numeric
+from traveltide_assets.settings import KMeans as Config
+from traveltide_assets.transforms.features import CATALOGUE
+
+_LABELS = {feature.name: feature.label for feature in CATALOGUE}
+_DECIMALS = 10
+_NOTABLE_SD = 0.5
+_NAMED_FEATURES = 2
+
+
+class ClusteringError(ValueError):
+    """The model cannot be fitted; the message says why."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """What assigns a customer to a segment. `centroids` are on the model's 0 to 1 scale."""
+
+    features: tuple[str, ...]
+    fill: np.ndarray
+    minimum: np.ndarray
+    maximum: np.ndarray
+    centroids: np.ndarray
+    segments: tuple[str, ...] = ()
+    perks: tuple[str, ...] = ()
+
+    @property
+    def version(self) -> str:
+        """Hash of everything that decides which segment a customer falls into."""
+        digest = hashlib.sha256("|".join(self.features).encode())
+        for values in (self.fill, self.minimum, self.maximum, self.centroids):
+            digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
+        return digest.hexdigest()[:12]
+
+    @property
+    def centroids_in_units(self) -> np.ndarray:
+        return self.minimum + self.centroids * (self.maximum - self.minimum)
+
+    def scale(self, features: pd.DataFrame) -> np.ndarray:
+        """The features of each customer (row) on the model's scale."""
+        values = numeric(features)[list(self.features)].to_numpy()
+        filled = np.where(np.isnan(values), self.fill, values)
+        return min_max(filled, self.minimum, self.maximum)
+
+    def assign(self, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Index of the nearest centroid of each row, and its margin.
+
+        The margin is 1 at the centroid and 0 halfway to the next one.
+        """
+        distances = cdist(scaled, self.centroids)
+        nearest = distances.argmin(axis=1)
+        if len(self.centroids) == 1:
+            return nearest, np.ones(len(scaled))
+        two = np.partition(distances, 1, axis=1)[:, :2]
+        return nearest, 1 - two[:, 0] / np.where(two[:, 1] > 0, two[:, 1], 1.0)
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row per segment and feature; `from_frame` reads it back."""
+        count, width = self.centroids.shape
+        return pd.DataFrame(
+            {
+                "segment_rank": np.repeat(np.arange(1, count + 1), width),
+                "segment": np.repeat(self.segments, width),
+                "perk": np.repeat(self.perks, width),
+                "position": np.tile(np.arange(width), count),
+                "feature": np.tile(self.features, count),
+                "fill": np.tile(self.fill, count),
+                "minimum": np.tile(self.minimum, count),
+                "maximum": np.tile(self.maximum, count),
+                "centroid": self.centroids_in_units.ravel(),
+                "centroid_scaled": self.centroids.ravel(),
+                "model_version": self.version,
+            }
+        )
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame) -> Model:
+        ordered = frame.sort_values(["segment_rank", "position"])
+        first = ordered[ordered["segment_rank"] == 1]
+        heads = ordered[ordered["position"] == 0]
+        return cls(
+            features=tuple(first["feature"]),
+            fill=first["fill"].to_numpy(),
+            minimum=first["minimum"].to_numpy(),
+            maximum=first["maximum"].to_numpy(),
+            centroids=ordered["centroid_scaled"].to_numpy().reshape(len(heads), len(first)),
+            segments=tuple(heads["segment"]),
+            perks=tuple(heads["perk"]),
+        )
+
+
+def fit(
+    features: pd.DataFrame, config: Config, perks: tuple[Perk, ...], previous: Model | None
+) -> tuple[Model, pd.DataFrame]:
+    """The model of the cohort (one row of `features` per customer), and every k that was tried."""
+    unfitted = _unfitted(features, config)
+    scaled = unfitted.scale(features)
+    diagnostics, labels = _try_all(scaled, config)
+    k = _choose(diagnostics, config)
+    model = _ordered(replace(unfitted, centroids=_centroids(scaled, labels[k])))
+    profile = perk_rules.profiles(features, pd.Series(model.assign(scaled)[0]))
+    perk = perk_rules.assign(perk_rules.affinities(profile, perks))
+    names = _inherited(model, _names(profile[list(config.features)]), previous)
+    model = replace(model, segments=tuple(names), perks=tuple(perk))
+    return model, diagnostics.assign(chosen=diagnostics["k"] == k)
+
+
+def segment(features: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> pd.DataFrame:
+    """One row per customer: segment, perk, margin, reason and place in the picture."""
+    scaled = model.scale(features)
+    nearest, margin = model.assign(scaled)
+    segments = pd.Series(np.array(model.segments, dtype=object)[nearest])
+    perk = pd.Series(model.perks, index=model.segments)
+    profile = perk_rules.profiles(features, segments)
+    reason = perk_rules.deciding(profile, perk[profile.index], perks)
+    x, y = _components(scaled)
+    return pd.DataFrame(
+        {
+            "user_id": features["user_id"].to_numpy(),
+            "segment": segments,
+            "perk": segments.map(perk),
+            "score": margin,
+            "reason": segments.map(reason),
+            "pca_x": x,
+            "pca_y": y,
+            "model_version": model.version,
+        }
+    )
+
+
+def refit(scaled: np.ndarray, k: int, seed: int, restarts: int) -> np.ndarray:
+    """Centroids of a fresh fit, on the scale given."""
+    return _centroids(scaled, _cluster(scaled, k, seed, restarts).labels_)
+
+
+def _unfitted(features: pd.DataFrame, config: Config) -> Model:
+    unknown = [name for name in config.features if name not in NUMERIC]
+    if unknown or not config.features:
+        raise ClusteringError(
+            f"kmeans.features: {unknown or 'nothing'} is not a numeric feature; "
+            f"choose from {', '.join(NUMERIC)}"
+        )
+    values = numeric(features)[list(config.features)]
+    fill = fills(values)
+    values = values.fillna(fill)
+    return Model(
+        features=tuple(config.features),
+        fill=fill.to_numpy(),
+        minimum=values.min().to_numpy(),
+        maximum=values.max().to_numpy(),
+        centroids=np.empty((0, len(config.features))),
+    )
+
+
+def _cluster(scaled: np.ndarray, k: int, seed: int, restarts: int) -> KMeans:
+    # Threads add up distances in an order of their own; one thread makes a fit repeatable.
+    with threadpool_limits(limits=1):
+        return KMeans(k, n_init=restarts, random_state=seed).fit(scaled)
+
+
+def _try_all(scaled: np.ndarray, config: Config) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
+    distinct = len(np.unique(scaled, axis=0))
+    fixed = config.k if isinstance(config.k, int) else 2
+    if distinct < fixed:
+        raise ClusteringError(
+            f"kmeans.k = {config.k}, but the cohort has only {distinct} different customers; "
+            "lower kmeans.k, or widen the cohort rule"
+        )
+    sample = np.random.default_rng(config.seed).permutation(len(scaled))[: config.sample_rows]
+    sample.sort()
+    rows, labels = [], {}
+    for k in range(1, min(max(config.max_k, fixed), distinct) + 1):
+        fitted = _cluster(scaled, k, config.seed, config.restarts)
+        labels[k] = fitted.labels_
+        rows.append(
+            {
+                "k": k,
+                "inertia": float(fitted.inertia_),
+                **_indices(scaled[sample], fitted.labels_[sample]),
+                "smallest_share": float(np.bincount(fitted.labels_).min() / len(scaled)),
+                "scored_rows": len(sample),
+            }
+        )
+    return pd.DataFrame(rows), labels
+
+
+def _indices(scaled: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    names = ("silhouette", "davies_bouldin", "calinski_harabasz")
+    if not 1 < len(np.unique(labels)) < len(labels):
+        return dict.fromkeys(names, float("nan"))
+    scores = (silhouette_score, davies_bouldin_score, calinski_harabasz_score)
+    return {name: float(score(scaled, labels)) for name, score in zip(names, scores, strict=True)}
+
+
+def _choose(diagnostics: pd.DataFrame, config: Config) -> int:
+    """The configured k; or, of those tried, the one with the highest silhouette."""
+    if isinstance(config.k, int):
+        return config.k
+    return int(diagnostics.loc[diagnostics["silhouette"].idxmax(), "k"])
+
+
+def _centroids(scaled: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    means = pd.DataFrame(scaled).groupby(labels).mean().to_numpy()
+    return means.round(_DECIMALS)
+
+
+def _ordered(model: Model) -> Model:
+    """Segments from the most to the least active profile, whatever the clustering called them."""
+    order = sorted(
+        range(len(model.centroids)),
+        key=lambda i: (-model.centroids[i].sum(), *model.centroids[i]),
+    )
+    return replace(model, centroids=model.centroids[order])
+
+
+def _names(profile: pd.DataFrame) -> list[str]:
+    """A name for each segment from what sets it apart, longer where two would be alike."""
+    ranked = [
+        row.abs().sort_values(ascending=False, kind="stable").index for _, row in profile.iterrows()
+    ]
+    names = [
+        _name(row, order[:_NAMED_FEATURES], _NOTABLE_SD)
+        for (_, row), order in zip(profile.iterrows(), ranked, strict=True)
+    ]
+    return [
+        name if names.count(name) == 1 else _name(row, order[: _NAMED_FEATURES + 1], threshold=0.0)
+        for name, (_, row), order in zip(names, profile.iterrows(), ranked, strict=True)
+    ]
+
+
+def _name(deviation: pd.Series, features: Sequence[str], threshold: float) -> str:
+    parts = [
+        f"{'high' if deviation[feature] > 0 else 'low'} {_LABELS[feature]}"
+        for feature in features
+        if abs(deviation[feature]) >= threshold
+    ]
+    return ", ".join(parts).capitalize() or "Close to average"
+
+
+def _inherited(model: Model, names: list[str], previous: Model | None) -> list[str]:
+    """Last month's name for each segment that continues one of last month's, else its own.
+
+    A segment continues another if it is matched to it and lies closer to it than half the distance
+    between the two nearest segments of this month.
+    """
+    names = list(names)
+    if previous is not None and previous.features == model.features:
+        before = min_max(previous.centroids_in_units, model.minimum, model.maximum)
+        distance = cdist(model.centroids, before)
+        reach = pdist(model.centroids).min() / 2 if len(model.centroids) > 1 else np.inf
+        pairs = zip(*linear_sum_assignment(distance), strict=True)
+        continued = {i: previous.segments[j] for i, j in pairs if distance[i, j] < reach}
+        taken = set(continued.values())
+        for i, name in enumerate(names):
+            names[i] = continued.get(i, f"{name} (new)" if name in taken else name)
+    return [
+        name if names.count(name) == 1 else f"{name} {names[: i + 1].count(name)}"
+        for i, name in enumerate(names)
+    ]
+
+
+def _components(scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The first two principal components; zeros where the data has fewer dimensions."""
+    size = min(2, *scaled.shape)
+    with threadpool_limits(limits=1):
+        points = PCA(size, svd_solver="full").fit_transform(scaled)
+    points = np.pad(points, ((0, 0), (0, 2 - size))).round(_DECIMALS)
+    return points[:, 0], points[:, 1]

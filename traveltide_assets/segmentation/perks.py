@@ -1,0 +1,125 @@
+"""The perk catalogue and the affinity of a group of customers to each perk."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy.optimize import linear_sum_assignment
+
+from traveltide_assets.segmentation.scaling import numeric, standardised
+from traveltide_assets.transforms.features import CATALOGUE
+
+DECIDING = 3
+
+
+class PerkError(ValueError):
+    """The perk catalogue is not valid; the message names the file and the entry."""
+
+
+class Perk(BaseModel):
+    """One perk: what it is called, whom it is for, and the weights of the features that say so."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str
+    audience: str
+    headline: str
+    features: dict[str, float] = Field(min_length=1)
+
+
+def load_perks(path: Path) -> tuple[Perk, ...]:
+    """The perks of a catalogue file, in its order."""
+    try:
+        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("perk", [])
+        perks = tuple(Perk.model_validate(entry) for entry in entries)
+    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+        raise PerkError(f"perk catalogue {path}: {error}") from error
+    known = {feature.name for feature in CATALOGUE if feature.type != "string"}
+    for perk in perks:
+        if unknown := sorted(perk.features.keys() - known):
+            raise PerkError(f"perk catalogue {path}: {perk.id} weighs unknown {unknown}")
+        if not any(perk.features.values()):
+            raise PerkError(f"perk catalogue {path}: all weights of {perk.id} are zero")
+    identifiers = [perk.id for perk in perks]
+    if not perks or len(set(identifiers)) < len(identifiers):
+        raise PerkError(f"perk catalogue {path}: needs at least one perk, and each id once")
+    return perks
+
+
+def profiles(features: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
+    """Mean deviation of each group (row) from the cohort in each feature (column), in SD."""
+    return standardised(numeric(features)).groupby(groups.to_numpy()).mean()
+
+
+def affinities(profile: pd.DataFrame, perks: tuple[Perk, ...]) -> pd.DataFrame:
+    """Affinity of each group (row) to each perk (column), in SD."""
+    return pd.DataFrame(
+        {perk.id: _contributions(profile, perk).sum(axis=1) for perk in perks},
+        index=profile.index,
+    )
+
+
+def assign(affinity: pd.DataFrame) -> pd.Series:
+    """The perk of each group: one to one with the highest total affinity, the rest their best.
+
+    Which groups take part in the one-to-one assignment is decided by the same maximum, so that
+    the order of the groups does not matter.
+    """
+    rows, columns = linear_sum_assignment(affinity.to_numpy(), maximize=True)
+    perk = affinity.idxmax(axis=1)
+    perk.iloc[rows] = affinity.columns[columns]
+    return perk
+
+
+def runner_up(affinity: pd.DataFrame, perk: pd.Series) -> pd.Series:
+    """The perk of highest affinity besides the one given; itself where there is no other."""
+    if affinity.shape[1] == 1:
+        return perk
+    others = affinity.copy()
+    for group, given in perk.items():
+        others.loc[group, given] = -np.inf
+    return others.idxmax(axis=1)
+
+
+def deciding(profile: pd.DataFrame, perk: pd.Series, perks: tuple[Perk, ...]) -> pd.Series:
+    """The features that speak loudest for the perk of each group: `name (+1.2 SD), ...`."""
+    by_id = {entry.id: entry for entry in perks}
+    return pd.Series(
+        {
+            group: _strongest(
+                _contributions(profile.loc[[group]], by_id[given]), profile.loc[group]
+            )
+            for group, given in perk.items()
+        },
+        dtype=object,
+    )
+
+
+def assignments(
+    features: pd.DataFrame, customers: pd.DataFrame, perks: tuple[Perk, ...]
+) -> pd.DataFrame:
+    """One row per customer: segment, perk, runner-up, reason and the segment's affinities."""
+    merged = customers.merge(features[["user_id"]], on="user_id", validate="one_to_one")
+    groups = features[["user_id"]].merge(merged, on="user_id", validate="one_to_one")["segment"]
+    affinity = affinities(profiles(features, groups), perks)
+    perk = merged.groupby("segment")["perk"].first()
+    second = runner_up(affinity, perk)
+    return merged.rename(columns={"reason": "deciding_features"}).assign(
+        runner_up=merged["segment"].map(second),
+        **{f"affinity_{name}": merged["segment"].map(affinity[name]) for name in affinity},
+    )
+
+
+def _contributions(profile: pd.DataFrame, perk: Perk) -> pd.DataFrame:
+    weights = pd.Series(perk.features)
+    return profile[list(weights.index)] * weights / weights.abs().sum()
+
+
+def _strongest(contribution: pd.DataFrame, deviation: pd.Series) -> str:
+    order = contribution.iloc[0].sort_values(ascending=False, kind="stable").index[:DECIDING]
+    return ", ".join(f"{name} ({deviation[name]:+.2f} SD)" for name in order)

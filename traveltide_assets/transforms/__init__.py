@@ -1,0 +1,1 @@
+"""Pure Ibis: tables in, tables out; no Dagster, no files."""

@@ -1,0 +1,443 @@
+"""Bronze to silver: every rule that types, repairs or refuses a row, each with its reason.
+
+A row is refused by the first rule it breaks and goes to quarantine under that rule's name, as text,
+as it came. Repairs keep the row. Duplicates are judged last, among the rows that are otherwise
+sound, so that a damaged copy never displaces a sound one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import Self
+
+import ibis
+import ibis.expr.types as ir
+from ibis.expr.types.relations import CachedTable
+
+from traveltide_assets.contracts import KEYS, SOURCES, Column
+
+Row = Mapping[str, ir.Value]
+
+_TRUE = ("true", "t", "1", "1.0")
+_FALSE = ("false", "f", "0", "0.0")
+_ZONED = r"[^0-9 T:.]"
+_YEARS = (1900, 2199)
+_LARGEST_EXACT_INTEGER = 2**53
+_SOURCE_ORDER = ("source_file", "source_row")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A named condition on the typed values of a row, with the reason it exists."""
+
+    name: str
+    reason: str
+    applies: Callable[[Row], ir.BooleanValue]
+
+
+def _negative(column: str) -> Rule:
+    return Rule(
+        f"negative_{column}", f"{column} counts or prices something", lambda r: r[column] < 0
+    )
+
+
+def _outside(column: str, name: str, bound: int) -> Rule:
+    return Rule(
+        f"{name}_out_of_range",
+        f"{column} lies within ±{bound} degrees",
+        lambda r: r[column].abs() > bound,
+    )
+
+
+def _outside_share(r: Row) -> ir.BooleanValue:
+    amounts = (r["flight_discount_amount"], r["hotel_discount_amount"])
+    return reduce(or_, [~amount.fill_null(0).between(0, 1) for amount in amounts])
+
+
+REFUSALS: dict[str, tuple[Rule, ...]] = {
+    "users": (
+        Rule(
+            "birthdate_in_future",
+            "nobody signs up before being born",
+            lambda r: r["birthdate"] > r["sign_up_date"],
+        ),
+        _outside("home_airport_lat", "latitude", 90),
+        _outside("home_airport_lon", "longitude", 180),
+    ),
+    "sessions": (
+        _negative("page_clicks"),
+        Rule(
+            "ends_before_start",
+            "a session has a length of zero or more",
+            lambda r: r["session_end"] < r["session_start"],
+        ),
+        Rule("discount_out_of_range", "a discount is a share of the price", _outside_share),
+        Rule(
+            "booking_without_trip",
+            "a booking or a cancellation names its trip",
+            lambda r: (
+                (r["flight_booked"] | r["hotel_booked"] | r["cancellation"]) & r["trip_id"].isnull()
+            ),
+        ),
+        Rule(
+            "unknown_user",
+            "a session belongs to a user that silver knows",
+            lambda r: ~r["user_is_known"],
+        ),
+        Rule(
+            "duplicate_of_earlier_month",
+            "a session id is used once; the month that used it first keeps it",
+            lambda r: r["id_is_taken"],
+        ),
+    ),
+    "flights": (
+        _negative("seats"),
+        _negative("checked_bags"),
+        _negative("base_fare_usd"),
+        Rule(
+            "return_before_departure",
+            "nobody returns before leaving",
+            lambda r: r["return_time"] < r["departure_time"],
+        ),
+        _outside("destination_airport_lat", "latitude", 90),
+        _outside("destination_airport_lon", "longitude", 180),
+    ),
+    "hotels": (_negative("rooms"), _negative("hotel_per_room_usd")),
+}
+
+DUPLICATES = {
+    "exact_duplicate": "the same row again says nothing new",
+    "duplicate_key": "one row per key: the last in file order stays",
+}
+
+
+def _calendar_nights(r: Row) -> ir.IntegerValue:
+    nights = r["check_out_time"].date().delta(r["check_in_time"].date(), unit="day")
+    return ibis.greatest(nights, 1)
+
+
+def _brand_and_city(r: Row) -> tuple[ir.StringValue, ir.StringValue]:
+    # The brand may hold a hyphen and the city too (winston-salem); blank-hyphen-blank splits them.
+    name = r["hotel_name"]
+    split = name.re_search(r"^.* - .*$")
+    brand = ibis.ifelse(split, name.re_extract(r"^(.*) - (.*)$", 1), name).strip()
+    city = ibis.ifelse(split, name.re_extract(r"^(.*) - (.*)$", 2), ibis.null("string")).strip()
+    return brand, city
+
+
+def _blank_boolean(name: str) -> Callable[[Row], ir.BooleanValue]:
+    columns = [column.name for column in SOURCES[name] if column.type == "boolean"]
+    return lambda r: reduce(or_, [_text(r["raw"][column]).isnull() for column in columns])
+
+
+def _padded(name: str) -> Callable[[Row], ir.BooleanValue]:
+    # The blank inside a hotel's name is the brand's own and has a rule of its own.
+    columns = [column.name for column in SOURCES[name]]
+    return lambda r: reduce(
+        or_,
+        [(r["raw"][c].strip() != r["raw"][c]).fill_null(False) for c in columns],
+    )
+
+
+def _unrounded(r: Row) -> ir.BooleanValue:
+    def differs(column: str) -> ir.BooleanValue:
+        return (_number(_text(r["raw"][column])) != r[column]).fill_null(False)
+
+    return differs("flight_discount_amount") | differs("hotel_discount_amount")
+
+
+def _common_repairs(name: str) -> tuple[Rule, ...]:
+    rules = [Rule("text_trimmed", "blanks around a value mean nothing", _padded(name))]
+    if any(column.type == "boolean" for column in SOURCES[name]):
+        rules.append(
+            Rule(
+                "blank_boolean",
+                "exports that write 1 and nothing mean false by nothing",
+                _blank_boolean(name),
+            )
+        )
+    return tuple(rules)
+
+
+REPAIRS: dict[str, tuple[Rule, ...]] = {
+    "users": _common_repairs("users"),
+    "sessions": (
+        *_common_repairs("sessions"),
+        Rule(
+            "discount_rounded",
+            "discounts are whole hundredths; 0.3999999999999999 is 0.4",
+            _unrounded,
+        ),
+        Rule(
+            "cancellation_blanked",
+            "a cancellation's flags, clicks and duration are artefacts of the export",
+            lambda r: r["cancellation"],
+        ),
+    ),
+    "flights": _common_repairs("flights"),
+    "hotels": (
+        *_common_repairs("hotels"),
+        Rule(
+            "nights_recomputed",
+            "stored nights are one short in most stays; the calendar dates are right",
+            lambda r: r["nights"] != _calendar_nights(r),
+        ),
+        Rule(
+            "out_before_in_flagged",
+            "a short trip with a long flight can check out before it arrives; it counts one night",
+            lambda r: r["check_out_time"] < r["check_in_time"],
+        ),
+        Rule(
+            "brand_trimmed",
+            "eight brands carry a trailing blank",
+            lambda r: r["hotel_name"].re_search(r"\s\s-\s|^.*\s -").fill_null(False),
+        ),
+    ),
+}
+
+
+@dataclass
+class Cleaned:
+    """The two halves of a table, and the number of rows that each rule repaired or refused.
+
+    `month` is a column of both halves where the raw table has one. Both read one intermediate
+    result, so use them inside a `with` block.
+    """
+
+    processed: ibis.Table
+    quarantine: ibis.Table
+    judged: CachedTable
+    repairs: Mapping[str, int]
+    refusals: Mapping[str, int]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.judged.release()
+
+
+def clean_users(raw: ibis.Table) -> Cleaned:
+    """`users_raw` to `users_processed` and its quarantine."""
+    return _clean("users", raw, raw)
+
+
+def clean_sessions(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) -> Cleaned:
+    """`sessions_raw` up to the last of `months` to the processed sessions of `months`.
+
+    Earlier months serve only to see whether a session id was used before.
+    """
+    earlier = raw.group_by("session_id").agg(first_month=raw.month.min())
+    wanted = raw.filter(raw.month.isin(months))
+    known = users.select(known_user=users.user_id)
+    wanted = wanted.mutate(user=_integer(_text(wanted.user_id)))
+    wanted = wanted.left_join(known, wanted.user == known.known_user)
+    wanted = wanted.left_join(earlier, wanted.session_id == earlier.session_id)
+    facts = wanted.mutate(
+        user_is_known=wanted.known_user.notnull(),
+        id_is_taken=(wanted.first_month < wanted.month).fill_null(False),
+    )
+    return _clean("sessions", raw, facts)
+
+
+def clean_flights(raw: ibis.Table) -> Cleaned:
+    """`flights_raw` to `flights_processed` and its quarantine."""
+    return _clean("flights", raw, raw)
+
+
+def clean_hotels(raw: ibis.Table) -> Cleaned:
+    """`hotels_raw` to `hotels_processed` and its quarantine."""
+    return _clean("hotels", raw, raw)
+
+
+def month_of(text: ir.StringValue) -> ir.StringValue:
+    """The month, `YYYY-MM`, of a time written as text; null where it is unreadable."""
+    return _timestamp(_text(text)).strftime("%Y-%m")
+
+
+def rule_reasons(name: str) -> dict[str, str]:
+    """Every rule of a table by name, in the order of judgement, with its reason."""
+    required = [column.name for column in SOURCES[name] if column.required]
+    typed = [column.name for column in SOURCES[name] if column.type != "string"]
+    return {
+        **{f"missing_{c}": "a required value is empty" for c in required if not _boolean(name, c)},
+        **{f"unreadable_{c}": "the text is not of the column's type" for c in typed},
+        **{rule.name: rule.reason for rule in REFUSALS[name]},
+        **DUPLICATES,
+    }
+
+
+def _boolean(name: str, column: str) -> bool:
+    return any(c.name == column and c.type == "boolean" for c in SOURCES[name])
+
+
+def _clean(name: str, raw: ibis.Table, facts: ibis.Table) -> Cleaned:
+    columns = SOURCES[name]
+    typed = {column.name: _parse(facts[column.name], column) for column in columns}
+    extra = {c: facts[c] for c in ("user_is_known", "id_is_taken") if c in facts.columns}
+    row: Row = {**typed, **extra, "raw": facts}
+    judged = facts.select(
+        *[facts[column] for column in raw.columns],
+        reason=_first_refusal(name, facts, row),
+        **{f"typed_{column}": value for column, value in typed.items()},
+    )
+    judged = _refuse_duplicates(judged, name).cache()
+    sound = judged.filter(judged.reason.isnull())
+    values: Row = {
+        **{column.name: sound[f"typed_{column.name}"] for column in columns},
+        "raw": sound,
+    }
+    counts = sound.agg(
+        **{rule.name: rule.applies(values).fill_null(False).sum() for rule in REPAIRS[name]}
+    )
+    refused = judged.filter(judged.reason.notnull())
+    by_reason = refused.group_by("reason").agg(rows=refused.count()).order_by("reason")
+    month = {"month": sound.month} if "month" in sound.columns else {}
+    return Cleaned(
+        processed=sound.select(**_repaired(name, values), **month),
+        quarantine=refused.select(*raw.columns, "reason"),
+        judged=judged,
+        repairs={key: int(n or 0) for key, n in counts.to_pyarrow().to_pylist()[0].items()},
+        refusals={line["reason"]: line["rows"] for line in by_reason.to_pyarrow().to_pylist()},
+    )
+
+
+def _first_refusal(name: str, facts: ibis.Table, row: Row) -> ir.StringValue:
+    branches: list[tuple[ir.BooleanValue, str]] = []
+    for column in SOURCES[name]:
+        blank = _text(facts[column.name]).isnull()
+        if column.required and column.type != "boolean":
+            branches.append((blank, f"missing_{column.name}"))
+    for column in SOURCES[name]:
+        if column.type != "string":
+            unread = row[column.name].isnull() & _text(facts[column.name]).notnull()
+            branches.append((unread, f"unreadable_{column.name}"))
+    branches += [(rule.applies(row).fill_null(False), rule.name) for rule in REFUSALS[name]]
+    return ibis.cases(*branches, else_=ibis.null("string"))
+
+
+def _refuse_duplicates(judged: ibis.Table, name: str) -> ibis.Table:
+    """Refuse all but the last of the sound rows that share a key.
+
+    Only the rows of repeated keys, normally none, are ordered and compared.
+    """
+    key = f"typed_{KEYS[name]}"
+    sound = judged.filter(judged.reason.isnull())
+    repeated = sound.group_by(key).having(sound.count() > 1).agg(copies=sound.count())
+    rivals = sound.semi_join(repeated, key)
+    content = _content(rivals, [column.name for column in SOURCES[name]])
+    window = ibis.window(group_by=key, order_by=[ibis.desc(c) for c in _SOURCE_ORDER])
+    last = rivals.mutate(content=content)
+    last = last.mutate(place=ibis.row_number().over(window), kept=last.content.first().over(window))
+    losers = last.filter(last.place > 0)
+    losers = losers.select(
+        lost_file=losers.source_file,
+        lost_row=losers.source_row,
+        duplicate=ibis.ifelse(losers.content == losers.kept, "exact_duplicate", "duplicate_key"),
+    )
+    joined = judged.left_join(
+        losers,
+        [judged.source_file == losers.lost_file, judged.source_row == losers.lost_row],
+    )
+    return joined.select(
+        *[joined[c] for c in judged.columns if c != "reason"],
+        reason=ibis.coalesce(joined.reason, joined.duplicate),
+    )
+
+
+def _content(table: ibis.Table, columns: Sequence[str]) -> ir.StringValue:
+    parts = [table[column].fill_null("") for column in columns]
+    return ibis.literal("\x1f").join(parts)
+
+
+def _repaired(name: str, row: Row) -> dict[str, ir.Value]:
+    values = {column.name: row[column.name] for column in SOURCES[name]}
+    if name == "sessions":
+        return _without_artefacts(values)
+    if name == "hotels":
+        brand, city = _brand_and_city(row)
+        del values["hotel_name"]
+        values |= {
+            "hotel_brand": brand,
+            "hotel_city": city,
+            "nights": _calendar_nights(row),
+            "nights_stored": row["nights"],
+            "out_before_in": row["check_out_time"] < row["check_in_time"],
+        }
+    return values
+
+
+def _without_artefacts(values: dict[str, ir.Value]) -> dict[str, ir.Value]:
+    seconds = values["session_end"].delta(values["session_start"], unit="second")
+    values = {**values, "session_seconds": seconds}
+    artefacts = (
+        "flight_discount",
+        "hotel_discount",
+        "flight_discount_amount",
+        "hotel_discount_amount",
+        "flight_booked",
+        "hotel_booked",
+        "page_clicks",
+        "session_seconds",
+    )
+    return values | {
+        name: ibis.ifelse(values["cancellation"], ibis.null(values[name].type()), values[name])
+        for name in artefacts
+    }
+
+
+def _text(value: ir.StringValue) -> ir.StringValue:
+    return value.strip().nullif("")
+
+
+def _parse(raw: ir.StringValue, column: Column) -> ir.Value:
+    text = _text(raw)
+    if column.name.endswith("_discount_amount"):
+        return _number(text).round(2)
+    return _PARSERS[column.type](text)
+
+
+def _number(text: ir.StringValue) -> ir.FloatingValue:
+    number = text.try_cast("float64")
+    finite = ~(number.isnan() | number.isinf())
+    return ibis.ifelse(finite, number, ibis.null("float64"))
+
+
+def _integer(text: ir.StringValue) -> ir.IntegerValue:
+    number = _number(text)
+    whole = (number == number.floor()) & (number.abs() <= _LARGEST_EXACT_INTEGER)
+    return ibis.ifelse(whole, number, ibis.null("float64")).cast("int64")
+
+
+def _flag(text: ir.StringValue) -> ir.BooleanValue:
+    word = text.lower()
+    return ibis.cases(
+        (text.isnull(), False),
+        (word.isin(_TRUE), True),
+        (word.isin(_FALSE), False),
+        else_=ibis.null("boolean"),
+    )
+
+
+def _timestamp(text: ir.StringValue) -> ir.TimestampValue:
+    # A zone would be shifted or dropped silently, and engines read words such as 'infinity'.
+    plain = ~text.substr(10).re_search(_ZONED) & text.substr(0, 4).re_search(r"^\d{4}$")
+    time = ibis.ifelse(plain, text, ibis.null("string")).try_cast("timestamp(6)")
+    return ibis.ifelse(time.year().between(*_YEARS), time, ibis.null("timestamp(6)"))
+
+
+def _date(text: ir.StringValue) -> ir.DateValue:
+    return _timestamp(text).date()
+
+
+_PARSERS: dict[str, Callable[[ir.StringValue], ir.Value]] = {
+    "string": lambda text: text,
+    "int64": _integer,
+    "float64": _number,
+    "boolean": _flag,
+    "timestamp(6)": _timestamp,
+    "date": _date,
+}

@@ -1,0 +1,71 @@
+"""Who the program is about: the active customers as of the end of a month, and their rows."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import ibis
+import ibis.expr.types as ir
+
+from traveltide_assets.partitions import end_of, shift, start_of
+from traveltide_assets.settings import Cohort
+
+
+def window(rule: Cohort, month: str) -> tuple[dt.datetime | None, dt.datetime]:
+    """First instant (none: no bound) and first instant after the sessions that count."""
+    starts = []
+    if rule.active_since is not None:
+        starts.append(dt.datetime.combine(rule.active_since, dt.time()))
+    if rule.window_months is not None:
+        starts.append(start_of(shift(month, 1 - rule.window_months)))
+    return max(starts, default=None), end_of(month)
+
+
+def describe(rule: Cohort, month: str) -> str:
+    """The cohort rule in words, for every output that rests on it."""
+    start, end = window(rule, month)
+    since = f"from {start:%Y-%m-%d} " if start else ""
+    age = f", aged {rule.minimum_age} or more" if rule.minimum_age is not None else ""
+    last_day = end - dt.timedelta(days=1)
+    return f"at least {rule.min_sessions} sessions {since}to {last_day:%Y-%m-%d}{age}"
+
+
+def in_window(sessions: ibis.Table, rule: Cohort, month: str) -> ibis.Table:
+    """The sessions that count for the rule as of the end of a month."""
+    start, end = window(rule, month)
+    counted = sessions.filter(sessions.session_start < end)
+    return counted if start is None else counted.filter(counted.session_start >= start)
+
+
+def cohort_users(users: ibis.Table, sessions: ibis.Table, rule: Cohort, month: str) -> ibis.Table:
+    """One row per customer of the cohort."""
+    counted = in_window(sessions, rule, month)
+    active = counted.group_by("user_id").having(counted.count() >= rule.min_sessions).agg()
+    cohort = users.semi_join(active, "user_id")
+    if rule.minimum_age is not None:
+        last_day = ibis.date((end_of(month) - dt.timedelta(days=1)).date().isoformat())
+        cohort = cohort.filter(completed_years(cohort.birthdate, last_day) >= rule.minimum_age)
+    return cohort
+
+
+def cohort_sessions(
+    sessions: ibis.Table, cohort: ibis.Table, rule: Cohort, month: str
+) -> ibis.Table:
+    """One row per session of the cohort in the window."""
+    return in_window(sessions, rule, month).semi_join(cohort, "user_id")
+
+
+def named_by(table: ibis.Table, sessions: ibis.Table) -> ibis.Table:
+    """The flights or stays of the trips that the sessions name."""
+    return table.semi_join(sessions, "trip_id")
+
+
+def completed_months(start: ir.DateValue, end: ir.DateValue) -> ir.IntegerValue:
+    """Whole months from one date to another."""
+    months = (end.year() - start.year()) * 12 + end.month() - start.month()
+    return months - (start.day() > end.day()).cast("int64")
+
+
+def completed_years(start: ir.DateValue, end: ir.DateValue) -> ir.IntegerValue:
+    """Whole years from one date to another: an age."""
+    return completed_months(start, end) // 12

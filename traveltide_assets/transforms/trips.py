@@ -1,0 +1,118 @@
+"""Sessions, flights and hotels into trips: one row per trip, with its booking and cancellation."""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from traveltide_assets.partitions import end_of
+
+EARTH_RADIUS_KM = 6371.0
+SECONDS_PER_DAY = 86_400
+_KM_DECIMALS = 3
+
+
+def build_trips(
+    sessions: ibis.Table, users: ibis.Table, flights: ibis.Table, hotels: ibis.Table, month: str
+) -> ibis.Table:
+    """One row per trip that the sessions book or cancel, as of the end of a month.
+
+    A trip whose booking lies before the data has `booked_at` null; what it holds is then read
+    from the flight and hotel tables, because a cancellation's own flags are always true.
+    """
+    trips = _booked_and_cancelled(sessions)
+    trips = trips.left_join(_homes(users), "user_id").drop("user_id_right")
+    trips = trips.left_join(flights.rename(flight_trip="trip_id"), [("trip_id", "flight_trip")])
+    trips = trips.left_join(hotels.rename(hotel_trip="trip_id"), [("trip_id", "hotel_trip")])
+    trips = trips.mutate(
+        has_flight=trips.flight_booked.fill_null(trips.flight_trip.notnull()),
+        has_hotel=trips.hotel_booked.fill_null(trips.hotel_trip.notnull()),
+    )
+    trips = trips.mutate(
+        kind=_kind(trips),
+        distance_km=_distance(trips),
+        starts_at=ibis.coalesce(trips.departure_time, trips.check_in_time),
+        ends_at=ibis.coalesce(trips.return_time, trips.check_out_time, trips.departure_time),
+        destination=ibis.coalesce(trips.destination, trips.hotel_city),
+        flight_discount_used=trips.has_flight & trips.flight_discount.fill_null(False),
+        hotel_discount_used=trips.has_hotel & trips.hotel_discount.fill_null(False),
+    )
+    trips = trips.mutate(
+        status=_status(trips, month),
+        lead_days=trips.starts_at.delta(trips.booked_at, unit="second") / SECONDS_PER_DAY,
+        flight_spend_usd=trips.base_fare_usd * (1 - _share(trips, "flight")),
+        hotel_spend_usd=trips.hotel_per_room_usd
+        * trips.nights
+        * trips.rooms
+        * (1 - _share(trips, "hotel")),
+    )
+    return trips.mutate(
+        spend_usd=trips.flight_spend_usd.fill_null(0) + trips.hotel_spend_usd.fill_null(0)
+    )
+
+
+def _booked_and_cancelled(sessions: ibis.Table) -> ibis.Table:
+    """One row per trip: its first booking session beside its first cancellation."""
+    named = sessions.filter(sessions.trip_id.notnull())
+    bookings = named.filter((named.flight_booked | named.hotel_booked).fill_null(False))
+    first = ibis.row_number().over(
+        ibis.window(group_by="trip_id", order_by=["session_start", "session_id"])
+    )
+    bookings = bookings.mutate(place=first).filter(ibis._.place == 0)
+    bookings = bookings.select(
+        "trip_id",
+        "user_id",
+        "flight_booked",
+        "hotel_booked",
+        "flight_discount",
+        "hotel_discount",
+        "flight_discount_amount",
+        "hotel_discount_amount",
+        booked_at=bookings.session_start,
+    )
+    cancelled = named.filter(named.cancellation)
+    cancellations = cancelled.group_by("trip_id").agg(
+        canceller=cancelled.user_id.min(), cancelled_at=cancelled.session_start.min()
+    )
+    both = bookings.outer_join(cancellations, "trip_id")
+    return both.mutate(
+        trip_id=ibis.coalesce(both.trip_id, both.trip_id_right),
+        user_id=ibis.coalesce(both.user_id, both.canceller),
+    ).drop("trip_id_right", "canceller")
+
+
+def _homes(users: ibis.Table) -> ibis.Table:
+    return users.select("user_id", "home_airport", "home_airport_lat", "home_airport_lon")
+
+
+def _kind(trips: ibis.Table) -> ir.StringValue:
+    return ibis.cases(
+        (trips.has_flight & trips.has_hotel, "package"),
+        (trips.has_flight, "flight"),
+        else_="hotel",
+    )
+
+
+def _status(trips: ibis.Table, month: str) -> ir.StringValue:
+    ended = (trips.ends_at < ibis.timestamp(end_of(month).isoformat())).fill_null(True)
+    return ibis.cases(
+        (trips.cancelled_at.notnull(), "cancelled"), (ended, "completed"), else_="upcoming"
+    )
+
+
+def _share(trips: ibis.Table, part: str) -> ir.FloatingValue:
+    used, amount = trips[f"{part}_discount_used"], trips[f"{part}_discount_amount"]
+    return ibis.ifelse(used, amount.fill_null(0), 0.0)
+
+
+def _distance(trips: ibis.Table) -> ir.FloatingValue:
+    """Great circle from the home airport, km; null for a flight that starts elsewhere.
+
+    The null is made here, before `least`, which in several engines ignores nulls.
+    """
+    lat1, lat2 = trips.home_airport_lat.radians(), trips.destination_airport_lat.radians()
+    dlon = (trips.destination_airport_lon - trips.home_airport_lon).radians()
+    a = ((lat2 - lat1) / 2).sin() ** 2 + lat1.cos() * lat2.cos() * (dlon / 2).sin() ** 2
+    km = 2 * EARTH_RADIUS_KM * ibis.least(a, 1.0).sqrt().asin()
+    from_home = (trips.origin_airport == trips.home_airport).fill_null(False)
+    return ibis.ifelse(from_home, km.round(_KM_DECIMALS), ibis.null("float64"))
