@@ -28,9 +28,9 @@ docs: $(VENV)/installed
 	$(BIN)/python -m traveltide_assets.docs README.md
 
 lock: $(VENV)/installed
-	$(BIN)/pip-compile --quiet --strip-extras --all-extras --generate-hashes --allow-unsafe \
-		--no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile --quiet --universal --all-extras --generate-hashes --upgrade \
+		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+		pyproject.toml --output-file requirements.lock
 
 clean:
 	rm -rf $(VENV) .traveltide lake

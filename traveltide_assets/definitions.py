@@ -29,7 +29,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: _completed(spec, tables, months), assets),
         asset_checks=[*ingestion.build(tables, months), *decisions.build(tables, months)],
-        jobs=automation.build_jobs(months),
+        jobs=automation.build_jobs(),
         resources={
             "io_manager": lake,
             "lake": lake,

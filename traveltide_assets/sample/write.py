@@ -72,10 +72,16 @@ def write_sample(
                 if on_progress is not None:
                     on_progress(done, spec.users)
         folder.mkdir(exist_ok=True)
-        # A ledger of an earlier sample would not be true of this one.
-        (folder / "damage.csv").unlink(missing_ok=True)
+        _remove_earlier_sample(folder)
         for path in sorted(Path(unfinished).iterdir()):
             path.replace(folder / path.name)
+
+
+def _remove_earlier_sample(folder: Path) -> None:
+    """A ledger, or tables in the other format, would not belong to the sample that replaces it."""
+    for name in (*TABLES, "truth", "damage"):
+        for suffix in ("csv", "parquet"):
+            (folder / f"{name}.{suffix}").unlink(missing_ok=True)
 
 
 def _open(path: Path, schema: pa.Schema) -> pa.csv.CSVWriter | pa.parquet.ParquetWriter:

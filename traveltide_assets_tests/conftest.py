@@ -1,0 +1,56 @@
+"""Sources and finished runs that many tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets_tests.project import Project
+
+REAL = Path(
+    os.environ.get(
+        "TRAVELTIDE_REAL_COHORT",
+        Path(__file__).parents[2] / "shared" / "data" / "traveltide_cohort",
+    )
+)
+FIRST, LAST = "2022-10", "2023-07"
+BOUNDS = {"first": FIRST, "last": LAST}
+
+
+@pytest.fixture(scope="session")
+def sample_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A generated source of 1,200 users, half of them active customers."""
+    folder = tmp_path_factory.mktemp("source") / "sample"
+    write_sample(folder, SampleSpec(users=1_200, seed=11, active_share=0.5))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sample_project(tmp_path_factory: pytest.TempPathFactory, sample_source: Path) -> Project:
+    """The sample, ingested in one run and decided for the last two months. Do not change it."""
+    project = Project(tmp_path_factory.mktemp("project"), sample_source, partitions=BOUNDS)
+    assert project.ingest(FIRST, LAST).success
+    assert project.assign("2023-06").success
+    assert project.assign(LAST).success
+    return project
+
+
+@pytest.fixture(scope="session")
+def real_source() -> Path:
+    """The real tables of the cohort; tests that need them are skipped where they are absent."""
+    if not REAL.is_dir():
+        pytest.skip("the real cohort is not on this machine")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def real_project(tmp_path_factory: pytest.TempPathFactory, real_source: Path) -> Project:
+    """The real cohort, ingested in one run and decided for its last month. Do not change it."""
+    bounds = {"first": "2023-01", "last": LAST}
+    project = Project(tmp_path_factory.mktemp("real"), real_source, partitions=bounds)
+    assert project.ingest("2023-01", LAST).success
+    assert project.assign(LAST).success
+    return project

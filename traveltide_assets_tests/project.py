@@ -1,0 +1,77 @@
+"""A whole project in a temporary folder: settings, definitions, instance and lake."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pyarrow.parquet as pq
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
+
+from traveltide_assets.automation import ASSIGN_PERKS, INGEST
+from traveltide_assets.definitions import build_definitions
+from traveltide_assets.settings import Settings
+
+_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class Project:
+    """Runs the real jobs on a source and reads what they left in the lake."""
+
+    def __init__(self, folder: Path, source: Path, **settings: Any) -> None:
+        self.folder = folder
+        self.settings = Settings(
+            source=source, lake=folder / "lake", home=folder / "home", **settings
+        )
+        self.definitions = build_definitions(self.settings)
+
+    def ingest(self, first: str, last: str) -> dg.ExecuteInProcessResult:
+        """Bronze and silver of the months from `first` to `last`, in one run."""
+        tags = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+        return self._execute(INGEST, tags=tags)
+
+    def assign(self, month: str) -> dg.ExecuteInProcessResult:
+        """Gold of a month."""
+        return self._execute(ASSIGN_PERKS, partition_key=month)
+
+    def frame(self, path: str, month: str | None = None) -> pd.DataFrame:
+        """A stored table, or one month of it, as anybody reads it: straight from its file."""
+        return pq.read_table(self.file(path, month), partitioning=None).to_pandas()
+
+    def file(self, path: str, month: str | None = None) -> Path:
+        folder = self.settings.lake / path
+        if month is not None:
+            folder = folder / f"month={month}"
+        return folder / f"{path.rsplit('/', 1)[-1]}.parquet"
+
+    def _execute(self, job: str, **options: Any) -> dg.ExecuteInProcessResult:
+        home = self.folder / "dagster"
+        home.mkdir(exist_ok=True)
+        with dg.DagsterInstance.local_temp(str(home)) as instance:
+            return self.definitions.resolve_job_def(job).execute_in_process(
+                instance=instance, run_config=_QUIET, raise_on_error=False, **options
+            )
+
+
+def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:
+    """`asset:check` of every check that did not pass."""
+    return {
+        f"{evaluation.asset_key.to_user_string()}:{evaluation.check_name}"
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed
+    }
+
+
+def failure(result: dg.ExecuteInProcessResult) -> str:
+    """The message at the root of the first step that failed."""
+    event = next(event for event in result.all_events if event.is_step_failure)
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    assert error is not None
+    return error.message
