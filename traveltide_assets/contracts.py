@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 import ibis
 import pyarrow as pa
 
+from traveltide_assets.segmentation.perks import Perk, of_program
 from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.outcomes import OUTCOMES
 
 
 @dataclass(frozen=True)
@@ -299,6 +301,32 @@ _USER_FEATURES = Table(
     key=("user_id",),
     partitioned=True,
 )
+_EARLIER_FEATURES = Table(
+    "gold",
+    "earlier_features",
+    "One row per cohort customer seen before the cut: the feature catalogue as of the cut.",
+    tuple(replace(c, required=c.name == "user_id") for c in _USER_FEATURES.columns),
+    key=("user_id",),
+    partitioned=True,
+)
+_PERK_OUTCOMES = Table(
+    "gold",
+    "perk_outcomes",
+    "One row per cohort customer: what they did between the cut and the end of the month.",
+    (
+        Column("user_id", "int64", "The customer"),
+        *(
+            column
+            for outcome in OUTCOMES
+            for column in (
+                Column(f"{outcome.name}_amount", "float64", f"Sum for: {outcome.description}"),
+                Column(f"{outcome.name}_opportunities", "int64", "What the sum is divided by"),
+            )
+        ),
+    ),
+    key=("user_id",),
+    partitioned=True,
+)
 _KMEANS_MODEL = Table(
     "gold",
     "kmeans_model",
@@ -337,25 +365,127 @@ _KMEANS_DIAGNOSTICS = Table(
     key=("k",),
     partitioned=True,
 )
-_SEGMENTS_KMEANS = Table(
+_KMEANS_EXTRA = (
+    Column("pca_x", "float64", "First principal component of the scaled features"),
+    Column("pca_y", "float64", "Second principal component of the scaled features"),
+    Column("model_version", "string", "Version of the cluster model"),
+)
+_PERK_EVIDENCE = Table(
     "gold",
-    "segments/kmeans",
-    "One row per cohort customer: segment and perk by the k-means strategy.",
+    "perk_evidence",
+    "One row per strategy and perk it gives: assigned as of the cut, measured after it.",
     (
-        Column("user_id", "int64", "The customer"),
-        Column("segment", "string", "Name of the segment"),
-        Column("perk", "string", "Perk of the segment"),
+        Column("strategy", "string", "The strategy"),
+        Column("perk", "string", "The perk"),
+        Column("outcome", "string", "The behaviour after the cut that the perk speaks to"),
+        Column("customers", "int64", "Customers given the perk"),
+        Column("opportunities", "int64", "Their opportunities after the cut"),
+        Column("opportunities_others", "int64", "Opportunities of the others"),
+        Column("mean", "float64", "Outcome per opportunity of those given", required=False),
+        Column("mean_others", "float64", "Outcome per opportunity of the others", required=False),
+        Column("lift", "float64", "Mean of those given / mean of the others", required=False),
+        Column("lift_low", "float64", "Lower end of the 95 % bootstrap interval", required=False),
+        Column("lift_high", "float64", "Upper end of the 95 % interval", required=False),
         Column(
-            "score", "float64", "Silhouette-like margin: 0 between two segments, 1 at a centroid"
+            "lift_by_activity",
+            "float64",
+            "Mean lift among shuffles within equal numbers of earlier sessions",
+            required=False,
         ),
-        Column("reason", "string", "Features that made the perk"),
-        Column("pca_x", "float64", "First principal component of the scaled features"),
-        Column("pca_y", "float64", "Second principal component of the scaled features"),
-        Column("model_version", "string", "Version of the cluster model"),
+        Column("p_value", "float64", "Share of shuffles with at least the lift", required=False),
+        Column("p_holm", "float64", "P-value corrected over the perks (Holm)", required=False),
+        Column("verdict", "string", "supported, not supported or too little data"),
     ),
-    key=("user_id",),
+    key=("strategy", "perk"),
     partitioned=True,
 )
+_PERK_SIGNALS = Table(
+    "gold",
+    "perk_signals",
+    "One row per perk: how many customers signal it, and which other perk says the same.",
+    (
+        Column("perk", "string", "The perk"),
+        Column("strong_customers", "int64", "Customers at least one SD above the cohort"),
+        Column("strong_share", "float64", "Their share of the cohort"),
+        Column("most_redundant_with", "string", "The perk of the closest index", required=False),
+        Column("rank_correlation", "float64", "Spearman's rho of both indices", required=False),
+    ),
+    key=("perk",),
+    partitioned=True,
+)
+_SCORECARD = Table(
+    "gold",
+    "segmentation_scorecard",
+    "One row per strategy: size, separation, stability and evidence on one yardstick.",
+    (
+        Column("strategy", "string", "The strategy"),
+        Column("description", "string", "How it works"),
+        Column("coverage", "float64", "Share of the cohort with a perk"),
+        Column("segments", "int64", "Number of segments"),
+        Column("smallest_share", "float64", "Of the smallest segment", required=False),
+        Column("largest_share", "float64", "Of the largest segment", required=False),
+        Column("silhouette", "float64", "In the space of all features", required=False),
+        Column("davies_bouldin", "float64", "In the space of all features", required=False),
+        Column("stability_bootstrap", "float64", "ARI with bootstrap refits", required=False),
+        Column("stability_seed", "float64", "ARI with another seed", required=False),
+        Column("persistence", "float64", "Share in the same segment as last month", required=False),
+        Column("perks", "int64", "Number of perks given"),
+        Column("supported_perks", "int64", "Perks the evidence supports"),
+        Column("supported_share", "float64", "Share of customers given a supported perk"),
+        Column("recommended", "boolean", "Gives most customers a supported perk"),
+    ),
+    key=("strategy",),
+    partitioned=True,
+)
+_AGREEMENT = Table(
+    "gold",
+    "strategy_agreement",
+    "One row per pair of strategies: do they see the same groups, and give the same perks?",
+    (
+        Column("strategy", "string", "One strategy"),
+        Column("other", "string", "The other"),
+        Column("adjusted_rand_index", "float64", "Of their segments"),
+        Column("normalized_mutual_information", "float64", "Of their segments"),
+        Column("same_perk_share", "float64", "Share of customers given the same perk"),
+    ),
+    key=("strategy", "other"),
+    partitioned=True,
+)
+_DBSCAN_TRIAL = Table(
+    "gold",
+    "dbscan_trial",
+    "One row per setting of DBSCAN tried in the space of the wide model: why it is no strategy.",
+    (
+        Column("min_samples", "int64", "Neighbours that make a point a core"),
+        Column("eps_quantile", "float64", "Quantile of the k-distance curve"),
+        Column("eps", "float64", "Radius of the neighbourhood"),
+        Column("clusters", "int64", "Clusters found"),
+        Column("noise_share", "float64", "Share of customers in no cluster"),
+        Column("largest_share", "float64", "Share of customers in the largest cluster"),
+        Column("silhouette", "float64", "Of the customers in clusters", required=False),
+        Column("scored_rows", "int64", "Customers it was tried on"),
+    ),
+    key=("min_samples", "eps_quantile"),
+    partitioned=True,
+)
+
+
+def _segments(strategy: str, extra: tuple[Column, ...] = ()) -> Table:
+    return Table(
+        "gold",
+        f"segments/{strategy}",
+        f"One row per cohort customer: segment and perk by the {strategy} strategy.",
+        (
+            Column("user_id", "int64", "The customer"),
+            Column("segment", "string", "Name of the segment"),
+            Column("perk", "string", "The perk"),
+            Column("score", "float64", "How clearly the customer belongs"),
+            Column("reason", "string", "What made the perk"),
+            *extra,
+        ),
+        key=("user_id",),
+        partitioned=True,
+    )
 
 
 def perk_assignments(perks: Iterable[str]) -> Table:
@@ -383,8 +513,14 @@ def perk_assignments(perks: Iterable[str]) -> Table:
     )
 
 
-def build_tables(perks: Iterable[str]) -> dict[str, Table]:
-    """Every contract by its path in the lake."""
+def _memberships(perks: Iterable[str]) -> tuple[Column, ...]:
+    return tuple(
+        Column(f"membership_{perk}", "float64", f"Degree of membership: {perk}") for perk in perks
+    )
+
+
+def build_tables(perks: tuple[Perk, ...]) -> dict[str, Table]:
+    """Every contract by its path in the lake, for the perks of a catalogue."""
     tables = (
         *(_raw(name) for name in SOURCES),
         SESSIONS_UNDATED,
@@ -401,7 +537,16 @@ def build_tables(perks: Iterable[str]) -> dict[str, Table]:
         _USER_FEATURES,
         _KMEANS_MODEL,
         _KMEANS_DIAGNOSTICS,
-        _SEGMENTS_KMEANS,
-        perk_assignments(perks),
+        _segments("kmeans", _KMEANS_EXTRA),
+        *(_segments(name) for name in ("kmeans_wide", "hierarchical", "personas", "propensity")),
+        _segments("perk_affinity", _memberships(perk.id for perk in of_program(perks, "classic"))),
+        _DBSCAN_TRIAL,
+        _EARLIER_FEATURES,
+        _PERK_OUTCOMES,
+        _PERK_EVIDENCE,
+        _PERK_SIGNALS,
+        _SCORECARD,
+        _AGREEMENT,
+        perk_assignments(perk.id for perk in perks),
     )
     return {table.path: table for table in tables}

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 import dagster as dg
 
 from traveltide_assets import automation, partitions
-from traveltide_assets.assets import bronze, describe, features, gold, perks, segments, silver
+from traveltide_assets.assets import (
+    bronze,
+    describe,
+    evidence,
+    features,
+    gold,
+    perks,
+    segments,
+    silver,
+)
 from traveltide_assets.checks import decisions, ingestion
 from traveltide_assets.contracts import Table, build_tables
 from traveltide_assets.engine import Engine
@@ -20,11 +29,11 @@ from traveltide_assets.sources import Source
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for the given settings."""
     perk_catalogue = load_perks(settings.perks_file)
-    tables = build_tables(perk.id for perk in perk_catalogue)
+    tables = build_tables(perk_catalogue)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = Engine(settings.home / "scratch")
     lake = Lake(settings.lake, engine, tables)
-    modules = [bronze, silver, gold, features, segments, perks]
+    modules = [bronze, silver, gold, features, segments, evidence, perks]
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: _completed(spec, tables, months), assets),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import gzip
+import zlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -30,25 +33,59 @@ class Engine:
 
     def read_parquet(self, paths: Sequence[Path], partition: str | None = None) -> ibis.Table:
         """Parquet files as one table; `partition` names the hive key that becomes a column."""
-        return self.backend.read_parquet(
-            [str(path) for path in paths],
-            union_by_name=True,
-            hive_partitioning=partition is not None,
-            hive_types_autocast=False,
-        )
-
-    def read_csv(self, path: Path) -> ibis.Table:
-        """A comma separated file (plain or gzipped) with every column as the text it holds."""
         try:
-            return self.backend.read_csv(
-                str(path), all_varchar=True, header=True, delim=",", quote='"', escape='"'
+            return self.backend.read_parquet(
+                [str(path) for path in paths],
+                union_by_name=True,
+                hive_partitioning=partition is not None,
+                hive_types_autocast=False,
             )
         except duckdb.Error as error:
-            raise UnreadableFile(f"{path}: {error}") from error
+            raise UnreadableFile(_cause(error)) from error
+
+    def read_csv(self, path: Path) -> ibis.Table:
+        """A comma separated file (plain or gzipped) with every column as the text it holds.
+
+        The first line names the columns. Nothing is guessed: a guess may take lines for a preamble
+        and skip them.
+        """
+        return self.backend.read_csv(
+            str(path),
+            auto_detect=False,
+            header=True,
+            delim=",",
+            quote='"',
+            escape='"',
+            columns=dict.fromkeys(_header(path), "VARCHAR"),
+        )
 
     def write_parquet(self, table: ibis.Table, path: Path) -> None:
         """Write a table in its own order; equal content gives equal bytes."""
         try:
             self.backend.to_parquet(table, path, compression="zstd")
-        except duckdb.InvalidInputException as error:
-            raise UnreadableFile(str(error)) from error
+        except (duckdb.InvalidInputException, duckdb.IOException) as error:
+            raise UnreadableFile(_cause(error)) from error
+
+
+def _header(path: Path) -> list[str]:
+    """The names in the first line of a CSV file."""
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        # Of bytes further down that are not UTF-8 the engine names the line.
+        with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+            header = next(csv.reader(file), [])
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        raise UnreadableFile(f"{path}: {error}") from error
+    names = [name or f"column{position}" for position, name in enumerate(header)]
+    if not names:
+        raise UnreadableFile(f"{path}: the file is empty")
+    if any("\ufffd" in name for name in names):
+        raise UnreadableFile(f"{path}: the first line is not UTF-8")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UnreadableFile(f"{path}: several columns are called {', '.join(twice)}")
+    return names
+
+
+def _cause(error: duckdb.Error) -> str:
+    """What went wrong and where, without the engine's advice on its options and its SQL."""
+    return str(error).partition("\nPossible")[0].partition("\n\nLINE")[0].strip()

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from traveltide_assets.contracts import Column, Table
 from traveltide_assets.engine import Engine
-from traveltide_assets.partitions import next_month
+from traveltide_assets.months import next_month
 
 _PARTITION = "month"
 _ABANDONED_SECONDS = 3600
@@ -95,9 +95,17 @@ class Lake(dg.IOManager):
         self._must_exist([file])
         return pq.read_table(file, partitioning=None).to_pandas()
 
+    def stored_frame(self, path: str, month: str) -> pd.DataFrame | None:
+        """One month of a table in memory, or none if the lake does not have it."""
+        return self.frame(path, month) if self.path(path, month).exists() else None
+
     def stored_schema(self, path: str, month: str | None = None) -> pa.Schema:
         """The schema that the stored file really has."""
         return pq.read_schema(self.path(path, month))
+
+    def digest(self, path: str, month: str | None = None) -> str:
+        """SHA-256 of the stored file."""
+        return hashlib.sha256(self.path(path, month).read_bytes()).hexdigest()
 
     def rows(self, path: str, month: str | None = None) -> int:
         """The number of rows of a table, or of one month of it."""
@@ -131,7 +139,7 @@ class Lake(dg.IOManager):
         self, table: Table, content: ibis.Table | pa.Table, month: str | None
     ) -> tuple[Path, int, str]:
         target = self.path(table.path, month)
-        with _replacing(target) as partial:
+        with replacing(target) as partial:
             if isinstance(content, pa.Table):
                 pq.write_table(content, partial, compression="zstd")
             else:
@@ -220,7 +228,7 @@ def _conformed_frame(frame: pd.DataFrame, table: Table) -> pa.Table:
 
 
 @contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path) -> Iterator[Path]:
     """A path to write to, which becomes the target in one step once everything is written."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for abandoned in target.parent.glob(".*.tmp"):

@@ -18,7 +18,7 @@ from dagster._core.storage.tags import (
 from traveltide_assets.automation import ASSIGN_PERKS, INGEST
 from traveltide_assets.settings import Settings
 
-_INSTANCE = "telemetry:\n  enabled: false\n"
+_INSTANCE = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 OnStep = Callable[[str, int, int], None]
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
@@ -15,6 +16,7 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from pydantic_settings import SettingsError as UnreadableSetting
 
 PACKAGE = Path(__file__).parent
 CLASSIC_FEATURES = (
@@ -37,10 +39,10 @@ class _Section(BaseModel):
 
 
 class Partitions(_Section):
-    """Bounds of the monthly partitions, `YYYY-MM`, both included."""
+    """Bounds of the monthly partitions, both included."""
 
-    first: str = "2021-04"
-    last: str = "2023-07"
+    first: str = Field("2021-04", description="First month, `YYYY-MM`")
+    last: str = Field("2023-07", description="Last month, `YYYY-MM`; decided by default")
 
     @field_validator("first", "last")
     @classmethod
@@ -59,44 +61,85 @@ class Partitions(_Section):
 class Cohort(_Section):
     """Who counts as an active customer; the defaults are the rule of the program's brief."""
 
-    active_since: dt.date | None = dt.date(2023, 1, 4)
-    min_sessions: int = Field(8, ge=1)
-    window_months: int | None = Field(None, ge=1)
-    minimum_age: int | None = Field(None, ge=0)
+    active_since: dt.date | None = Field(
+        dt.date(2023, 1, 4), description="Only sessions from this day on count"
+    )
+    min_sessions: int = Field(8, ge=1, description="Fewest sessions of a customer")
+    window_months: int | None = Field(
+        None, ge=1, description="Only sessions of the last so many months count; none: no window"
+    )
+    minimum_age: int | None = Field(
+        None, ge=0, description="Fewest completed years at the end of the month; none: any age"
+    )
 
 
 class KMeans(_Section):
-    """The cluster model. `k` is a number, or `"silhouette"` to let the rule choose it."""
+    """The cluster model."""
 
-    features: tuple[str, ...] = CLASSIC_FEATURES
-    k: Annotated[int, Field(ge=1)] | Literal["silhouette"] = 4
-    max_k: int = Field(10, ge=2)
-    seed: int = 7
-    restarts: int = Field(10, ge=1)
-    sample_rows: int = Field(4_000, ge=100)
+    features: tuple[str, ...] = Field(
+        CLASSIC_FEATURES, description="Features of the model, from the feature catalogue"
+    )
+    k: Annotated[int, Field(ge=1)] | Literal["silhouette"] = Field(
+        4, description='Number of segments, or `"silhouette"`: the k of the highest silhouette'
+    )
+    max_k: int = Field(10, ge=2, description="Largest number of clusters tried for the elbow")
+    seed: int = Field(7, ge=0, description="Seed of everything random in the model")
+    restarts: int = Field(10, ge=1, description="Starts of each k-means; the best one stays")
+    sample_rows: int = Field(
+        4_000, ge=100, description="Customers that silhouette and its kin are computed on"
+    )
+
+
+StrategyName = Literal[
+    "kmeans", "kmeans_wide", "hierarchical", "personas", "perk_affinity", "propensity"
+]
+STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
+
+
+class Evidence(_Section):
+    """How the perks are tried on what customers did after a cut."""
+
+    months: int = Field(3, ge=1, description="Length of the part of the history after the cut")
+    folds: int = Field(5, ge=2, description="Folds of customers for strategies that learn")
+    resamples: int = Field(1_000, ge=100, description="Bootstrap draws, and shuffles")
+    alpha: float = Field(0.05, gt=0, lt=1, description="Level of significance, over all perks")
+    min_customers: int = Field(50, ge=1, description="Fewer customers are too little data")
+    min_opportunities: int = Field(100, ge=1, description="Fewer opportunities are, too")
+    sample_rows: int = Field(20_000, ge=100, description="Customers the trial takes at most")
+    refits: int = Field(5, ge=2, description="Bootstrap refits for a strategy's stability")
 
 
 class Checks(_Section):
-    """Thresholds of the asset checks that warn."""
+    """Limits of the asset checks that warn."""
 
-    max_quarantine_share: Share = 0.01
-    max_orphan_share: Share = 0.01
-    max_cohort_change: float = Field(0.5, ge=0)
-    min_segment_share: Share = 0.02
-    min_silhouette: float = Field(0.15, ge=-1, le=1)
-    min_stability: float = Field(0.6, ge=-1, le=1)
-    max_psi: float = Field(0.25, ge=0)
-    bootstraps: int = Field(8, ge=2)
+    max_quarantine_share: Share = Field(0.01, description="Rows refused, per table")
+    max_orphan_share: Share = Field(0.01, description="Flights or stays no session names")
+    max_cohort_change: float = Field(
+        0.5, ge=0, description="Change of the cohort's size against the month before"
+    )
+    min_segment_share: Share = Field(0.02, description="Customers in the smallest segment")
+    min_silhouette: float = Field(0.15, ge=-1, le=1, description="Silhouette of the chosen k")
+    min_stability: float = Field(
+        0.6, ge=-1, le=1, description="Mean adjusted Rand index of refits on bootstrap draws"
+    )
+    max_psi: float = Field(
+        0.25, ge=0, description="Population stability index of a feature against last month"
+    )
+    bootstraps: int = Field(8, ge=2, description="Refits for the stability check")
 
 
 class Sample(_Section):
     """The generated source used when none is configured."""
 
-    users: int = Field(20_000, ge=1)
-    seed: int = Field(7, ge=0)
-    active_share: Share = 0.3
-    affinity: Share = 0.0
-    dirt: Share = 0.0
+    users: int = Field(20_000, ge=1, description="Number of users")
+    seed: int = Field(7, ge=0, description="Same seed, same bytes")
+    active_share: Share = Field(
+        0.3, description="Share of active customers; 0.00588 in the real database"
+    )
+    affinity: Share = Field(
+        0.0, description="0 as in the real data, 1: every customer has a planted favourite perk"
+    )
+    dirt: Share = Field(0.0, description="Share of rows damaged in known ways")
 
 
 class Settings(BaseSettings):
@@ -110,13 +153,21 @@ class Settings(BaseSettings):
         env_prefix="TRAVELTIDE_", env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    source: Path | None = None
-    lake: Path = Path("lake")
-    home: Path = Path(".traveltide")
-    perks_file: Path = PACKAGE / "catalogue" / "perks.toml"
+    source: Path | None = Field(
+        None, description="Folder of CSV or Parquet files; none: a generated sample"
+    )
+    lake: Path = Field(Path("lake"), description="Folder of the lake")
+    home: Path = Field(
+        Path(".traveltide"), description="Folder of run history, sample and staged files"
+    )
+    perks_file: Path = Field(PACKAGE / "catalogue" / "perks.toml", description="The perk catalogue")
+    strategy: StrategyName = Field(
+        "kmeans", description="The strategy that decides the perks; the scorecard recommends one"
+    )
     partitions: Partitions = Partitions()
     cohort: Cohort = Cohort()
     kmeans: KMeans = KMeans()
+    evidence: Evidence = Evidence()
     checks: Checks = Checks()
     sample: Sample = Sample()
 
@@ -152,8 +203,11 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = Path(os.environ.get("TRAVELTIDE_CONFIG", "traveltide.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
+
+
+def _file() -> Path:
+    return Path(os.environ.get("TRAVELTIDE_CONFIG", "traveltide.toml"))
 
 
 def load_settings() -> Settings:
@@ -168,3 +222,7 @@ def load_settings() -> Settings:
         raise SettingsError(
             "the settings (TRAVELTIDE_… or traveltide.toml) are not valid:\n" + problems
         ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{_file()} is not valid TOML: {error}") from error
+    except UnreadableSetting as error:
+        raise SettingsError(f"{error}: in the environment, a list is written as JSON") from error

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
 
 import ibis
 
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import Engine, UnreadableFile
+from traveltide_assets.lake import replacing
 from traveltide_assets.transforms.cleaning import month_of
 
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -37,13 +36,13 @@ class Source:
         self._engine = engine
         self._staging = staging
 
-    @cached_property
+    @property
     def files(self) -> dict[str, list[Path]]:
-        """The files of each table, in name order, once all their headers are as they must be."""
+        """The files of each table, in name order."""
         if not self._folder.is_dir():
             raise SourceError(f"source folder {self._folder} does not exist; set TRAVELTIDE_SOURCE")
         found: dict[str, list[Path]] = {name: [] for name in SOURCES}
-        candidates = [p for p in sorted(self._folder.iterdir()) if p.name.endswith(_SUFFIXES)]
+        candidates = [path for path in sorted(self._folder.iterdir()) if _is_candidate(path)]
         for path in candidates:
             names = [name for name in SOURCES if name in path.name.lower()]
             if len(names) > 1:
@@ -56,9 +55,6 @@ class Source:
                 f"{self._folder} has no file for {', '.join(missing)} (found: {seen}); a file is "
                 f"recognised by the table's name in its own, as in {missing[0]}.csv"
             )
-        for name, paths in found.items():
-            for path in paths:
-                self._columns(name, path)
         return found
 
     def table(self, name: str) -> ibis.Table:
@@ -66,8 +62,7 @@ class Source:
 
         Sessions also have `month`: the month of `session_start`, null where it is unreadable.
         """
-        staged = [self._staged(name, path) for path in self.files[name]]
-        return self._engine.read_parquet(staged)
+        return self._engine.read_parquet(self._staged()[name])
 
     def rows(self, name: str) -> int:
         """The number of rows of a table."""
@@ -82,61 +77,82 @@ class Source:
         by_month = {line["month"]: line["rows"] for line in found}
         return {month: by_month.get(month, 0) for month in months}
 
-    def _open(self, path: Path) -> ibis.Table:
-        if path.suffix == ".parquet":
-            table = self._engine.read_parquet([path])
-            return table.mutate({name: table[name].cast("string") for name in table.columns})
-        return self._engine.read_csv(path)
+    def _staged(self) -> dict[str, list[Path]]:
+        """The staged copies of each table's files.
 
-    def _columns(self, name: str, path: Path) -> dict[str, str]:
-        """The names of the contract for the header of a file: {name: name in the file}."""
+        All files are read before any is used, so that a broken one stops everything before the
+        first table is written; all headers before any rows, because that takes no time.
+        """
+        copies = {name: {p: self._copy(name, p) for p in ps} for name, ps in self.files.items()}
+        unread = [
+            (name, path, copy)
+            for name, of_table in copies.items()
+            for path, copy in of_table.items()
+            if not copy.exists()
+        ]
         try:
-            header = self._open(path).columns
+            opened = [self._open(name, path) for name, path, _ in unread]
+            for table, (_, path, copy) in zip(opened, unread, strict=True):
+                self._stage(table, path, copy)
         except UnreadableFile as error:
             raise SourceError(str(error)) from error
-        named = {_plain(column): column for column in header}
-        if len(named) < len(header):
-            raise SourceError(f"{path}: two columns have the same name: {', '.join(header)}")
-        for column in SOURCES[name]:
-            known = [alias for alias in (column.name, *column.aliases) if alias in named]
-            if not known:
-                raise SourceError(
-                    f"{path}: table {name} lacks the required column {column.name} "
-                    f"(the file has: {', '.join(header)})"
-                )
-            named[column.name] = named.pop(known[0])
-        return named
+        return {name: list(of_table.values()) for name, of_table in copies.items()}
 
-    def _staged(self, name: str, path: Path) -> Path:
+    def _copy(self, name: str, path: Path) -> Path:
+        """Where the staged copy of a file lies: a changed file has another one."""
         status = path.stat()
-        identity = f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-        staged = self._staging / f"{name}-{hashlib.sha256(identity.encode()).hexdigest()}.parquet"
-        if not staged.exists():
-            self._staging.mkdir(parents=True, exist_ok=True)
-            _log.info("reading %s", path)
-            columns = self._columns(name, path)
-            table = (
-                self._open(path)
-                .rename(columns)
-                .mutate(source_file=ibis.literal(path.name), source_row=ibis.row_number() + 1)
-            )
-            if name == "sessions":
-                table = table.mutate(month=month_of(table.session_start))
-            partial = staged.with_suffix(f".{os.getpid()}.tmp")
+        version = f"{status.st_size}-{status.st_mtime_ns}"
+        return self._staging / f"{name}-{_digest(str(path.resolve()))}" / f"{version}.parquet"
+
+    def _stage(self, table: ibis.Table, path: Path, copy: Path) -> None:
+        _log.info("reading %s", path)
+        with replacing(copy) as partial:
             try:
                 self._engine.write_parquet(table, partial)
             except UnreadableFile as error:
-                raise SourceError(f"{path}: {error}") from error
-            os.replace(partial, staged)
-        return staged
+                raise UnreadableFile(f"{path}: {error}") from error
+        for outdated in set(copy.parent.glob("*.parquet")) - {copy}:
+            outdated.unlink(missing_ok=True)
 
-    def forget_stale(self) -> None:
-        """Delete the staged copies of files that are gone or have changed."""
-        current = {self._staged(name, path) for name in self.files for path in self.files[name]}
-        for path in set(self._staging.glob("*.parquet")) - current:
-            path.unlink()
+    def _open(self, name: str, path: Path) -> ibis.Table:
+        """A file as text under the names of the contract, with the place of each row."""
+        if path.suffix.lower() == ".parquet":
+            table = self._engine.read_parquet([path])
+            table = table.mutate({column: table[column].cast("string") for column in table.columns})
+        else:
+            table = self._engine.read_csv(path)
+        table = table.rename(_columns(name, path, table.columns)).mutate(
+            source_file=ibis.literal(path.name), source_row=ibis.row_number() + 1
+        )
+        return table.mutate(month=month_of(table.session_start)) if name == "sessions" else table
+
+
+def _is_candidate(path: Path) -> bool:
+    # Names that begin with a dot are leftovers of other programs, such as `._users.csv` of macOS.
+    hidden = path.name.startswith(".")
+    return path.name.lower().endswith(_SUFFIXES) and not hidden and path.is_file()
+
+
+def _columns(name: str, path: Path, header: Sequence[str]) -> dict[str, str]:
+    """The names of the contract for the header of a file: {name: name in the file}."""
+    named = {_plain(column): column for column in header}
+    if len(named) < len(header):
+        raise SourceError(f"{path}: two columns have the same name: {', '.join(header)}")
+    for column in SOURCES[name]:
+        known = [alias for alias in (column.name, *column.aliases) if alias in named]
+        if not known:
+            raise SourceError(
+                f"{path}: table {name} lacks the required column {column.name} "
+                f"(the file has: {', '.join(header)})"
+            )
+        named[column.name] = named.pop(known[0])
+    return named
 
 
 def _plain(header: str) -> str:
     name = re.sub(r"\W+", "_", header.strip().lower())
     return f"{name}_in_source" if name in _OURS else name
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

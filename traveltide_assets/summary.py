@@ -28,7 +28,7 @@ class NothingDecided(Exception):
 def open_lake(settings: Settings) -> tuple[Lake, dict[str, Perk]]:
     """The lake of the settings, for reading, and its perk catalogue by id."""
     perks = load_perks(settings.perks_file)
-    tables = build_tables(perk.id for perk in perks)
+    tables = build_tables(perks)
     lake = Lake(settings.lake, Engine(settings.home / "scratch"), tables)
     return lake, {perk.id: perk for perk in perks}
 
@@ -57,9 +57,12 @@ def print_decisions(console: Console, settings: Settings, month: str | None) -> 
         highlight=False,
     )
     grid = Grid("segment", "perk", "customers", "share", "features that made it", box=None)
-    groups = assigned.groupby(["segment", "perk", "deciding_features"]).size()
-    for (segment, perk, reason), size in groups.sort_values(ascending=False).items():
+    groups = assigned.groupby(["segment", "perk"])["deciding_features"]
+    for (segment, perk), reasons in sorted(groups, key=lambda group: -len(group[1])):
         title = perks[perk].title if perk in perks else perk
+        # Strategies that give each customer a reason of their own are shown with the commonest.
+        reason = reasons.mode()[0].replace(", ", "\n")
+        size = len(reasons)
         grid.add_row(segment, title, f"{size:,}", f"{size / len(assigned):.1%}", reason)
     console.print(grid)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets_tests import scenario
 from traveltide_assets_tests.project import Project
 
 REAL = Path(
@@ -53,4 +54,15 @@ def real_project(tmp_path_factory: pytest.TempPathFactory, real_source: Path) ->
     project = Project(tmp_path_factory.mktemp("real"), real_source, partitions=bounds)
     assert project.ingest("2023-01", LAST).success
     assert project.assign(LAST).success
+    return project
+
+
+@pytest.fixture(scope="session")
+def scenario_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """The hand-made travellers, decided for their month. Do not change it."""
+    folder = tmp_path_factory.mktemp("scenario")
+    source = scenario.write_scenario(folder / "source")
+    project = Project(folder, source, **scenario.settings())
+    assert project.ingest(**scenario.PARTITIONS).success
+    assert project.assign(scenario.MONTH).success
     return project

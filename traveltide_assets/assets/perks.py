@@ -4,32 +4,39 @@ import dagster as dg
 import pandas as pd
 
 from traveltide_assets.assets.describe import picture
+from traveltide_assets.lake import Lake
 from traveltide_assets.partitions import MONTHLY
 from traveltide_assets.segmentation import perks, plots
 from traveltide_assets.segmentation.perks import Perk
-
-STRATEGY = "kmeans"
+from traveltide_assets.settings import STRATEGIES, Settings
 
 
 @dg.asset(
     key_prefix="gold",
     kinds={"pandas"},
     partitions_def=MONTHLY,
-    ins={
-        "features": dg.AssetIn(["gold", "user_features"]),
-        "customers": dg.AssetIn(["gold", "segments", STRATEGY]),
-    },
+    ins={"features": dg.AssetIn(["gold", "user_features"])},
+    # Which of them decides is configuration, so only that one is read.
+    deps=[dg.AssetKey(["gold", "segments", name]) for name in STRATEGIES],
 )
 def perk_assignments(
     context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    lake: dg.ResourceParam[Lake],
     perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
     features: pd.DataFrame,
-    customers: pd.DataFrame,
 ) -> dg.MaterializeResult[pd.DataFrame]:
+    month, path = context.partition_key, f"gold/segments/{settings.strategy}"
+    customers = lake.frame(path, month)
+    if "model_version" not in customers:
+        customers["model_version"] = lake.digest(path, month)[:12]
     assignments = perks.assignments(features, customers, perk_catalogue).assign(
-        strategy=STRATEGY, as_of_month=context.partition_key
+        strategy=settings.strategy, as_of_month=month
     )
     return dg.MaterializeResult(
         value=assignments,
-        metadata={"perks": picture(plots.perk_counts(assignments), "customers per perk")},
+        metadata={
+            "strategy": settings.strategy,
+            "perks": picture(plots.perk_counts(assignments), "customers per perk"),
+        },
     )

@@ -8,8 +8,11 @@ import pandas as pd
 
 from traveltide_assets.assets.describe import picture, preview
 from traveltide_assets.partitions import MONTHLY, PREVIOUS
-from traveltide_assets.segmentation import kmeans, perks, plots
+from traveltide_assets.segmentation import kmeans, kmeans_wide, perks, plots
 from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.segmentation.propensity import TooLittleHistory
+from traveltide_assets.segmentation.strategies import build_strategies
+from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
 from traveltide_assets.settings import Settings
 
 _KINDS = {"scikitlearn", "pandas"}
@@ -37,7 +40,8 @@ def kmeans_model(
     previous: pd.DataFrame | None,
 ) -> Iterator[Any]:
     before = None if previous is None else kmeans.Model.from_frame(previous)
-    model, diagnostics = kmeans.fit(features, settings.kmeans, perk_catalogue, before)
+    classic = perks.of_program(perk_catalogue, "classic")
+    model, diagnostics = kmeans.fit(features, settings.kmeans, classic, before)
     correlations = plots.correlations(features[list(model.features)])
     yield dg.Output(
         model.to_frame(),
@@ -83,6 +87,83 @@ def kmeans_segments(
             "customers_by_segment": picture(scatter, "customers by segment"),
             "segment_profiles": picture(plots.profile_bars(profile), "segment profiles"),
             "sizes": preview(_sizes(customers), rows=len(profile)),
+        },
+    )
+
+
+def _by_strategy(name: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=name,
+        key_prefix=["gold", "segments"],
+        kinds={"pandas"},
+        partitions_def=MONTHLY,
+        ins={"features": dg.AssetIn(["gold", "user_features"])},
+    )
+    def segments(
+        settings: dg.ResourceParam[Settings],
+        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+        features: pd.DataFrame,
+    ) -> dg.MaterializeResult[pd.DataFrame]:
+        strategy = build_strategies(settings, perk_catalogue)[name]
+        return _result(strategy.fit(History(features)).assign(features))
+
+    return segments
+
+
+hierarchical_segments = _by_strategy("hierarchical")
+persona_segments = _by_strategy("personas")
+affinity_segments = _by_strategy("perk_affinity")
+wide_segments = _by_strategy("kmeans_wide")
+
+
+@dg.asset(
+    name="propensity",
+    key_prefix=["gold", "segments"],
+    kinds=_KINDS,
+    partitions_def=MONTHLY,
+    ins={
+        "features": dg.AssetIn(["gold", "user_features"]),
+        "earlier": dg.AssetIn(["gold", "earlier_features"]),
+        "outcomes": dg.AssetIn(["gold", "perk_outcomes"]),
+    },
+)
+def propensity_segments(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+    features: pd.DataFrame,
+    earlier: pd.DataFrame,
+    outcomes: pd.DataFrame,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    strategy = build_strategies(settings, perk_catalogue)["propensity"]
+    try:
+        fitted = strategy.fit(History(features, earlier, outcomes))
+    except TooLittleHistory as problem:
+        # In the first months there is no past to learn from; the other strategies go on.
+        context.log.warning(f"propensity assigns nobody: {problem}")
+        return dg.MaterializeResult(value=pd.DataFrame(columns=list(ASSIGNMENT)))
+    return _result(fitted.assign(features))
+
+
+@dg.asset(
+    key_prefix="gold",
+    kinds=_KINDS,
+    partitions_def=MONTHLY,
+    ins={"features": dg.AssetIn(["gold", "user_features"])},
+)
+def dbscan_trial(features: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
+    tried = kmeans_wide.try_dbscan(features)
+    return dg.MaterializeResult(value=tried, metadata={"tried": preview(tried, rows=len(tried))})
+
+
+def _result(customers: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
+    sizes = customers.groupby(["segment", "perk"]).size().rename("customers").reset_index()
+    ordered = sizes.sort_values("customers", ascending=False)
+    return dg.MaterializeResult(
+        value=customers,
+        metadata={
+            "sizes": preview(ordered, rows=len(ordered)),
+            "perks": picture(plots.perk_counts(customers), "customers per perk"),
         },
     )
 

@@ -10,11 +10,11 @@ from traveltide_assets.checks import contracts
 from traveltide_assets.checks.results import declare, report
 from traveltide_assets.contracts import Table
 from traveltide_assets.lake import Lake
-from traveltide_assets.partitions import previous_month
+from traveltide_assets.months import previous_month
 from traveltide_assets.segmentation.kmeans import Model
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.stability import bootstrap_agreement, population_stability
-from traveltide_assets.settings import Settings
+from traveltide_assets.settings import STRATEGIES, Settings
 from traveltide_assets.transforms.cohort import describe
 from traveltide_assets.transforms.features import CATALOGUE
 
@@ -33,6 +33,10 @@ def build(
         _features(tables, months),
         _model(tables, months),
         _segments(tables, months),
+        _rows(["earlier_features", "perk_outcomes"], tables, months),
+        _strategies(tables, months),
+        _rows(["perk_evidence", "perk_signals", "dbscan_trial"], tables, months),
+        _rows(["segmentation_scorecard", "strategy_agreement"], tables, months),
         _perks(tables, months),
     ]
 
@@ -263,6 +267,36 @@ def _segments(
             {"segment": str(shares.idxmin()), "share": float(shares.min()), "limit": limit},
             warn=True,
         )
+
+    return checks
+
+
+def _strategies(
+    tables: Mapping[str, Table], months: dg.PartitionsDefinition
+) -> dg.AssetChecksDefinition:
+    users = tables["gold/users_final"]
+    segments = [tables[f"gold/segments/{name}"] for name in STRATEGIES if name != "kmeans"]
+
+    @dg.multi_asset_check(
+        name="strategy_checks",
+        specs=[
+            *contracts.declarations(segments, months),
+            *(
+                declare(table, "coverage", "Every customer is in one segment.", months)
+                for table in segments
+            ),
+        ],
+    )
+    def checks(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
+    ) -> Iterator[dg.AssetCheckResult]:
+        month = context.op_execution_context.partition_key
+        yield from contracts.evaluate(segments, lake, [month])
+        size = lake.rows(users.path, month)
+        for table in segments:
+            rows = lake.rows(table.path, month)
+            metadata = {"customers": size, "rows": rows}
+            yield report(table, "coverage", rows == size, metadata, warn=True)
 
     return checks
 

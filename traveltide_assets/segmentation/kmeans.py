@@ -8,7 +8,6 @@ they continue.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,16 +19,14 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
 from threadpoolctl import threadpool_limits
 
+from traveltide_assets.segmentation import naming
 from traveltide_assets.segmentation import perks as perk_rules
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.scaling import NUMERIC, fills, min_max, numeric
+from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
 from traveltide_assets.settings import KMeans as Config
-from traveltide_assets.transforms.features import CATALOGUE
 
-_LABELS = {feature.name: feature.label for feature in CATALOGUE}
 _DECIMALS = 10
-_NOTABLE_SD = 0.5
-_NAMED_FEATURES = 2
 
 
 class ClusteringError(ValueError):
@@ -67,16 +64,8 @@ class Model:
         return min_max(filled, self.minimum, self.maximum)
 
     def assign(self, scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Index of the nearest centroid of each row, and its margin.
-
-        The margin is 1 at the centroid and 0 halfway to the next one.
-        """
-        distances = cdist(scaled, self.centroids)
-        nearest = distances.argmin(axis=1)
-        if len(self.centroids) == 1:
-            return nearest, np.ones(len(scaled))
-        two = np.partition(distances, 1, axis=1)[:, :2]
-        return nearest, 1 - two[:, 0] / np.where(two[:, 1] > 0, two[:, 1], 1.0)
+        """Index of the nearest centroid of each row of scaled features, and its margin."""
+        return nearest(scaled, self.centroids)
 
     def to_frame(self) -> pd.DataFrame:
         """One row per segment and feature; `from_frame` reads it back."""
@@ -113,18 +102,53 @@ class Model:
         )
 
 
+@dataclass(frozen=True)
+class FittedKMeans:
+    """A model with the perk catalogue that explains its segments."""
+
+    model: Model
+    perks: tuple[Perk, ...]
+
+    def assign(self, features: pd.DataFrame) -> pd.DataFrame:
+        """The columns of `ASSIGNMENT`; `score` is 1 at the centroid, 0 halfway to the next."""
+        return segment(features, self.model, self.perks)[list(ASSIGNMENT)]
+
+
+@dataclass(frozen=True)
+class KMeansStrategy:
+    """The classic reading as a strategy; its asset also keeps the model and the elbow."""
+
+    config: Config
+    perks: tuple[Perk, ...]
+    name: str = "kmeans"
+    description: str = "K-means on six scaled behaviours, perks by the profile of the cluster"
+    learns_from_outcomes: bool = False
+
+    def reseeded(self, seed: int) -> KMeansStrategy:
+        return replace(self, config=self.config.model_copy(update={"seed": seed}))
+
+    def fit(self, history: History) -> FittedKMeans:
+        """The model alone: where k is fixed, no more clusters are tried than it asks for."""
+        config = self.config
+        if isinstance(config.k, int):
+            config = config.model_copy(update={"max_k": config.k})
+        return FittedKMeans(fit(history.features, config, self.perks, None)[0], self.perks)
+
+
 def fit(
     features: pd.DataFrame, config: Config, perks: tuple[Perk, ...], previous: Model | None
 ) -> tuple[Model, pd.DataFrame]:
     """The model of the cohort (one row of `features` per customer), and every k that was tried."""
+    # The seed draws customers by their place, so their order must not depend on the caller.
+    features = features.sort_values("user_id", ignore_index=True)
     unfitted = _unfitted(features, config)
     scaled = unfitted.scale(features)
-    diagnostics, labels = _try_all(scaled, config)
-    k = _choose(diagnostics, config)
-    model = _ordered(replace(unfitted, centroids=_centroids(scaled, labels[k])))
+    diagnostics, labels = try_all(scaled, config)
+    k = choose(diagnostics, config)
+    model = _ordered(replace(unfitted, centroids=centroids_of(scaled, labels[k])))
     profile = perk_rules.profiles(features, pd.Series(model.assign(scaled)[0]))
     perk = perk_rules.assign(perk_rules.affinities(profile, perks))
-    names = _inherited(model, _names(profile[list(config.features)]), previous)
+    names = _inherited(model, naming.names(profile[list(config.features)]), previous)
     model = replace(model, segments=tuple(names), perks=tuple(perk))
     return model, diagnostics.assign(chosen=diagnostics["k"] == k)
 
@@ -132,8 +156,8 @@ def fit(
 def segment(features: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> pd.DataFrame:
     """One row per customer: segment, perk, margin, reason and place in the picture."""
     scaled = model.scale(features)
-    nearest, margin = model.assign(scaled)
-    segments = pd.Series(np.array(model.segments, dtype=object)[nearest])
+    labels, margin = model.assign(scaled)
+    segments = pd.Series(np.array(model.segments, dtype=object)[labels])
     perk = pd.Series(model.perks, index=model.segments)
     profile = perk_rules.profiles(features, segments)
     reason = perk_rules.deciding(profile, perk[profile.index], perks)
@@ -154,7 +178,64 @@ def segment(features: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> pd
 
 def refit(scaled: np.ndarray, k: int, seed: int, restarts: int) -> np.ndarray:
     """Centroids of a fresh fit, on the scale given."""
-    return _centroids(scaled, _cluster(scaled, k, seed, restarts).labels_)
+    return centroids_of(scaled, _cluster(scaled, k, seed, restarts).labels_)
+
+
+def nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the nearest centroid of each point (row), and its margin.
+
+    The margin is 1 at the centroid and 0 halfway to the next one.
+    """
+    distances = cdist(points, centroids)
+    labels = distances.argmin(axis=1)
+    if len(centroids) == 1:
+        return labels, np.ones(len(points))
+    two = np.partition(distances, 1, axis=1)[:, :2]
+    return labels, 1 - two[:, 0] / np.where(two[:, 1] > 0, two[:, 1], 1.0)
+
+
+def try_all(scaled: np.ndarray, config: Config) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
+    """Every k up to `config.max_k`: its indices (one row per k), and its label of each row.
+
+    Silhouette and its kin are computed on a sample of `config.sample_rows`. `ClusteringError` if
+    the rows do not differ enough for the k configured.
+    """
+    distinct = len(np.unique(scaled, axis=0))
+    fixed = config.k if isinstance(config.k, int) else 2
+    if distinct < fixed:
+        raise ClusteringError(
+            f"kmeans.k = {config.k}, but the cohort has only {distinct} different customers; "
+            "lower kmeans.k, or widen the cohort rule"
+        )
+    sample = np.random.default_rng(config.seed).permutation(len(scaled))[: config.sample_rows]
+    sample.sort()
+    rows, labels = [], {}
+    for k in range(1, min(max(config.max_k, fixed), distinct) + 1):
+        fitted = _cluster(scaled, k, config.seed, config.restarts)
+        labels[k] = fitted.labels_
+        rows.append(
+            {
+                "k": k,
+                "inertia": float(fitted.inertia_),
+                **_indices(scaled[sample], fitted.labels_[sample]),
+                "smallest_share": float(np.bincount(fitted.labels_).min() / len(scaled)),
+                "scored_rows": len(sample),
+            }
+        )
+    return pd.DataFrame(rows), labels
+
+
+def choose(diagnostics: pd.DataFrame, config: Config) -> int:
+    """The configured k; or, of those tried, the one with the highest silhouette."""
+    if isinstance(config.k, int):
+        return config.k
+    return int(diagnostics.loc[diagnostics["silhouette"].fillna(-np.inf).idxmax(), "k"])
+
+
+def centroids_of(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Mean of the points (rows) of each label, in the order of the labels."""
+    means = pd.DataFrame(points).groupby(labels).mean().to_numpy()
+    return means.round(_DECIMALS)
 
 
 def _unfitted(features: pd.DataFrame, config: Config) -> Model:
@@ -182,50 +263,12 @@ def _cluster(scaled: np.ndarray, k: int, seed: int, restarts: int) -> KMeans:
         return KMeans(k, n_init=restarts, random_state=seed).fit(scaled)
 
 
-def _try_all(scaled: np.ndarray, config: Config) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
-    distinct = len(np.unique(scaled, axis=0))
-    fixed = config.k if isinstance(config.k, int) else 2
-    if distinct < fixed:
-        raise ClusteringError(
-            f"kmeans.k = {config.k}, but the cohort has only {distinct} different customers; "
-            "lower kmeans.k, or widen the cohort rule"
-        )
-    sample = np.random.default_rng(config.seed).permutation(len(scaled))[: config.sample_rows]
-    sample.sort()
-    rows, labels = [], {}
-    for k in range(1, min(max(config.max_k, fixed), distinct) + 1):
-        fitted = _cluster(scaled, k, config.seed, config.restarts)
-        labels[k] = fitted.labels_
-        rows.append(
-            {
-                "k": k,
-                "inertia": float(fitted.inertia_),
-                **_indices(scaled[sample], fitted.labels_[sample]),
-                "smallest_share": float(np.bincount(fitted.labels_).min() / len(scaled)),
-                "scored_rows": len(sample),
-            }
-        )
-    return pd.DataFrame(rows), labels
-
-
 def _indices(scaled: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     names = ("silhouette", "davies_bouldin", "calinski_harabasz")
     if not 1 < len(np.unique(labels)) < len(labels):
         return dict.fromkeys(names, float("nan"))
     scores = (silhouette_score, davies_bouldin_score, calinski_harabasz_score)
     return {name: float(score(scaled, labels)) for name, score in zip(names, scores, strict=True)}
-
-
-def _choose(diagnostics: pd.DataFrame, config: Config) -> int:
-    """The configured k; or, of those tried, the one with the highest silhouette."""
-    if isinstance(config.k, int):
-        return config.k
-    return int(diagnostics.loc[diagnostics["silhouette"].idxmax(), "k"])
-
-
-def _centroids(scaled: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    means = pd.DataFrame(scaled).groupby(labels).mean().to_numpy()
-    return means.round(_DECIMALS)
 
 
 def _ordered(model: Model) -> Model:
@@ -235,30 +278,6 @@ def _ordered(model: Model) -> Model:
         key=lambda i: (-model.centroids[i].sum(), *model.centroids[i]),
     )
     return replace(model, centroids=model.centroids[order])
-
-
-def _names(profile: pd.DataFrame) -> list[str]:
-    """A name for each segment from what sets it apart, longer where two would be alike."""
-    ranked = [
-        row.abs().sort_values(ascending=False, kind="stable").index for _, row in profile.iterrows()
-    ]
-    names = [
-        _name(row, order[:_NAMED_FEATURES], _NOTABLE_SD)
-        for (_, row), order in zip(profile.iterrows(), ranked, strict=True)
-    ]
-    return [
-        name if names.count(name) == 1 else _name(row, order[: _NAMED_FEATURES + 1], threshold=0.0)
-        for name, (_, row), order in zip(names, profile.iterrows(), ranked, strict=True)
-    ]
-
-
-def _name(deviation: pd.Series, features: Sequence[str], threshold: float) -> str:
-    parts = [
-        f"{'high' if deviation[feature] > 0 else 'low'} {_LABELS[feature]}"
-        for feature in features
-        if abs(deviation[feature]) >= threshold
-    ]
-    return ", ".join(parts).capitalize() or "Close to average"
 
 
 def _inherited(model: Model, names: list[str], previous: Model | None) -> list[str]:
@@ -277,10 +296,7 @@ def _inherited(model: Model, names: list[str], previous: Model | None) -> list[s
         taken = set(continued.values())
         for i, name in enumerate(names):
             names[i] = continued.get(i, f"{name} (new)" if name in taken else name)
-    return [
-        name if names.count(name) == 1 else f"{name} {names[: i + 1].count(name)}"
-        for i, name in enumerate(names)
-    ]
+    return naming.numbered(names)
 
 
 def _components(scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import linear_sum_assignment
 
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.outcomes import OUTCOMES
 
 DECIDING = 3
+Program = Literal["classic", "personas"]
 
 
 class PerkError(ValueError):
@@ -21,7 +25,11 @@ class PerkError(ValueError):
 
 
 class Perk(BaseModel):
-    """One perk: what it is called, whom it is for, and the weights of the features that say so."""
+    """One perk: what it is called, whom it is for, and the weights of the features that say so.
+
+    `outcome` is the later behaviour that shows whether the perk was the right one.
+    `programs` are the sets of perks it is offered in; a strategy hands out the perks of one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -29,7 +37,13 @@ class Perk(BaseModel):
     title: str
     audience: str
     headline: str
+    outcome: str
+    programs: tuple[Program, ...] = Field(("classic",), min_length=1)
     features: dict[str, float] = Field(min_length=1)
+
+    def index_of(self, deviations: pd.DataFrame) -> pd.Series:
+        """How strongly each row speaks for the perk: its weighted mean deviation, in SD."""
+        return _contributions(deviations, self).sum(axis=1)
 
 
 def load_perks(path: Path) -> tuple[Perk, ...]:
@@ -37,18 +51,32 @@ def load_perks(path: Path) -> tuple[Perk, ...]:
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("perk", [])
         perks = tuple(Perk.model_validate(entry) for entry in entries)
-    except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
+    except (OSError, ValueError, TypeError) as error:
         raise PerkError(f"perk catalogue {path}: {error}") from error
+    outcomes = {outcome.name for outcome in OUTCOMES}
     known = {feature.name for feature in CATALOGUE if feature.type != "string"}
     for perk in perks:
         if unknown := sorted(perk.features.keys() - known):
             raise PerkError(f"perk catalogue {path}: {perk.id} weighs unknown {unknown}")
+        if perk.outcome not in outcomes:
+            raise PerkError(
+                f"perk catalogue {path}: {perk.id} has the unknown outcome {perk.outcome}; "
+                f"choose from {', '.join(sorted(outcomes))}"
+            )
         if not any(perk.features.values()):
             raise PerkError(f"perk catalogue {path}: all weights of {perk.id} are zero")
     identifiers = [perk.id for perk in perks]
     if not perks or len(set(identifiers)) < len(identifiers):
         raise PerkError(f"perk catalogue {path}: needs at least one perk, and each id once")
     return perks
+
+
+def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
+    """The perks offered in a program, in their order; `PerkError` if there is none."""
+    members = tuple(perk for perk in perks if name in perk.programs)
+    if not members:
+        raise PerkError(f"perk catalogue: no perk belongs to the program {name!r}")
+    return members
 
 
 def profiles(features: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
@@ -59,7 +87,7 @@ def profiles(features: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
 def affinities(profile: pd.DataFrame, perks: tuple[Perk, ...]) -> pd.DataFrame:
     """Affinity of each group (row) to each perk (column), in SD."""
     return pd.DataFrame(
-        {perk.id: _contributions(profile, perk).sum(axis=1) for perk in perks},
+        {perk.id: perk.index_of(profile) for perk in perks},
         index=profile.index,
     )
 
@@ -103,16 +131,28 @@ def deciding(profile: pd.DataFrame, perk: pd.Series, perks: tuple[Perk, ...]) ->
 def assignments(
     features: pd.DataFrame, customers: pd.DataFrame, perks: tuple[Perk, ...]
 ) -> pd.DataFrame:
-    """One row per customer: segment, perk, runner-up, reason and the segment's affinities."""
+    """One row per customer: segment, perk, runner-up, reason and the segment's affinities.
+
+    The runner-up is a perk of the program that the perks given belong to.
+    """
     merged = customers.merge(features[["user_id"]], on="user_id", validate="one_to_one")
     groups = features[["user_id"]].merge(merged, on="user_id", validate="one_to_one")["segment"]
     affinity = affinities(profiles(features, groups), perks)
     perk = merged.groupby("segment")["perk"].first()
-    second = runner_up(affinity, perk)
+    second = runner_up(affinity[_alternatives(perks, perk)], perk)
     return merged.rename(columns={"reason": "deciding_features"}).assign(
         runner_up=merged["segment"].map(second),
         **{f"affinity_{name}": merged["segment"].map(affinity[name]) for name in affinity},
     )
+
+
+def _alternatives(perks: tuple[Perk, ...], given: Iterable[str]) -> list[str]:
+    """Perks of the first program that offers every perk given; all perks if none does."""
+    for program in get_args(Program):
+        members = [perk.id for perk in perks if program in perk.programs]
+        if set(given) <= set(members):
+            return members
+    return [perk.id for perk in perks]
 
 
 def _contributions(profile: pd.DataFrame, perk: Perk) -> pd.DataFrame:

@@ -102,6 +102,45 @@ def perk_counts(assignments: pd.DataFrame) -> bytes:
     return _png(figure)
 
 
+def lifts(evidence: pd.DataFrame) -> bytes:
+    """Lift of each perk (row) with its interval, a panel per strategy; hollow: not supported."""
+    strategies = list(dict.fromkeys(evidence["strategy"]))
+    figure = Figure(figsize=(4.2 * max(len(strategies), 1), 3.6), layout="constrained")
+    panels = figure.subplots(1, max(len(strategies), 1), squeeze=False)[0]
+    for axes, strategy in zip(panels, strategies, strict=False):
+        rows = evidence[evidence["strategy"] == strategy].reset_index(drop=True)
+        for place, row in rows.iterrows():
+            supported = row["verdict"] == "supported"
+            axes.plot([row["lift_low"], row["lift_high"]], [place, place], color=COLOURS[0])
+            face = COLOURS[0] if supported else "white"
+            axes.plot(row["lift"], place, "o", color=COLOURS[0], markerfacecolor=face)
+            axes.plot(row["lift_by_activity"], place, "|", color=COLOURS[5], markersize=12)
+        axes.axvline(1, color="grey", linestyle=":")
+        axes.set_yticks(range(len(rows)), [_plain(perk) for perk in rows["perk"]], fontsize=8)
+        axes.set(title=_plain(strategy), xlabel="lift")
+        axes.invert_yaxis()
+        axes.spines[["top", "right"]].set_visible(False)
+    return _png(figure)
+
+
+def agreement(pairs: pd.DataFrame) -> bytes:
+    """Heat map: share of customers that two strategies give the same perk."""
+    names = list(dict.fromkeys([*pairs["strategy"], *pairs["other"]]))
+    matrix = pd.DataFrame(np.eye(len(names)), names, names)
+    for one, other, share in pairs[["strategy", "other", "same_perk_share"]].to_numpy():
+        matrix.loc[one, other] = matrix.loc[other, one] = share
+    figure, axes = _canvas(2 + 0.9 * len(names), 1 + 0.7 * len(names))
+    axes.imshow(matrix, vmin=0, vmax=1, cmap="Blues")
+    labels = [_plain(name) for name in names]
+    axes.set_xticks(range(len(names)), labels, rotation=35, ha="right")
+    axes.set_yticks(range(len(names)), labels)
+    for (row, column), value in np.ndenumerate(matrix.to_numpy()):
+        colour = "white" if value > 0.6 else "black"
+        axes.text(column, row, f"{value:.0%}", ha="center", va="center", color=colour)
+    axes.set_title("Customers given the same perk")
+    return _png(figure)
+
+
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), layout="constrained")
     axes = figure.subplots()

@@ -1,4 +1,4 @@
-"""What every segmentation strategy is: fitted on a history, it gives customers a segment and perk."""
+"""What every segmentation strategy is: fitted on a history, it gives customers segment and perk."""
 
 from __future__ import annotations
 
@@ -32,12 +32,19 @@ class Fitted(Protocol):
 
 
 class Strategy(Protocol):
-    """A way to segment customers. `name` is its key in the lake, `description` says how it works."""
+    """A way to segment customers: `name` is its key in the lake, `description` how it works."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def description(self) -> str: ...
+
+    @property
+    def learns_from_outcomes(self) -> bool:
+        """Whether `fit` looks at what came after: such a strategy is judged on other customers."""
+
+    def reseeded(self, seed: int) -> Strategy:
+        """The same strategy with its chances drawn anew; itself where nothing is random."""
 
     def fit(self, history: History) -> Fitted: ...

@@ -228,19 +228,35 @@ def clean_users(raw: ibis.Table) -> Cleaned:
 def clean_sessions(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) -> Cleaned:
     """`sessions_raw` up to the last of `months` to the processed sessions of `months`.
 
-    Earlier months serve only to see whether a session id was used before.
+    Earlier months serve only to see whether a sound session used the id before.
     """
-    earlier = raw.group_by("session_id").agg(first_month=raw.month.min())
-    wanted = raw.filter(raw.month.isin(months))
-    known = users.select(known_user=users.user_id)
-    wanted = wanted.mutate(user=_integer(_text(wanted.user_id)))
-    wanted = wanted.left_join(known, wanted.user == known.known_user)
-    wanted = wanted.left_join(earlier, wanted.session_id == earlier.session_id)
-    facts = wanted.mutate(
-        user_is_known=wanted.known_user.notnull(),
-        id_is_taken=(wanted.first_month < wanted.month).fill_null(False),
-    )
-    return _clean("sessions", raw, facts)
+    wanted = _with_user(raw.filter(raw.month.isin(months)), users)
+    wanted = wanted.mutate(**{_own("id"): _text(wanted.session_id)})
+    first = _first_sound_month(raw, users)
+    facts = wanted.left_join(first, wanted[_own("id")] == first[_own("used_id")])
+    taken = (facts[_own("first_month")] < facts.month).fill_null(False)
+    return _clean("sessions", raw, facts.mutate(**{_own("id_is_taken"): taken}))
+
+
+def _with_user(sessions: ibis.Table, users: ibis.Table) -> ibis.Table:
+    """The sessions with the fact whether silver knows their user."""
+    known = users.select(**{_own("known"): users.user_id})
+    sessions = sessions.mutate(**{_own("user"): _integer(_text(sessions.user_id))})
+    joined = sessions.left_join(known, sessions[_own("user")] == known[_own("known")])
+    return joined.mutate(**{_own("user_is_known"): joined[_own("known")].notnull()})
+
+
+def _first_sound_month(raw: ibis.Table, users: ibis.Table) -> ibis.Table:
+    """The first month in which a sound session has the id, for ids in several months.
+
+    Only the rows of such ids, normally none, are judged.
+    """
+    used = raw.mutate(**{_own("used_id"): _text(raw.session_id)})
+    several = used.group_by(_own("used_id")).having(used.month.nunique() > 1).agg()
+    rivals = _with_user(used.semi_join(several, _own("used_id")), users)
+    rivals = rivals.mutate(**{_own("id_is_taken"): ibis.literal(False)})
+    sound = rivals.filter(_first_refusal("sessions", rivals, _typed("sessions", rivals)).isnull())
+    return sound.group_by(_own("used_id")).agg(**{_own("first_month"): sound.month.min()})
 
 
 def clean_flights(raw: ibis.Table) -> Cleaned:
@@ -274,20 +290,36 @@ def _boolean(name: str, column: str) -> bool:
     return any(c.name == column and c.type == "boolean" for c in SOURCES[name])
 
 
+def _own(name: str) -> str:
+    """The name of a column of ours: with its blank it is none that a source can have."""
+    return f"own {name}"
+
+
+def _typed(name: str, facts: ibis.Table) -> Row:
+    """The typed values of a row, the facts about it, and the row as it came."""
+    typed = {column.name: _parse(facts[column.name], column) for column in SOURCES[name]}
+    known = {fact: _own(fact) for fact in ("user_is_known", "id_is_taken")}
+    return {
+        **typed,
+        **{fact: facts[column] for fact, column in known.items() if column in facts.columns},
+        "raw": facts,
+    }
+
+
 def _clean(name: str, raw: ibis.Table, facts: ibis.Table) -> Cleaned:
     columns = SOURCES[name]
-    typed = {column.name: _parse(facts[column.name], column) for column in columns}
-    extra = {c: facts[c] for c in ("user_is_known", "id_is_taken") if c in facts.columns}
-    row: Row = {**typed, **extra, "raw": facts}
-    judged = facts.select(
+    row = _typed(name, facts)
+    typed = facts.select(
         *[facts[column] for column in raw.columns],
         reason=_first_refusal(name, facts, row),
-        **{f"typed_{column}": value for column, value in typed.items()},
+        **{_own(column.name): row[column.name] for column in columns},
     )
-    judged = _refuse_duplicates(judged, name).cache()
+    # The search for duplicates reads the rows four times, which must not parse them four times.
+    with typed.cache() as once:
+        judged = _refuse_duplicates(once, name).cache()
     sound = judged.filter(judged.reason.isnull())
     values: Row = {
-        **{column.name: sound[f"typed_{column.name}"] for column in columns},
+        **{column.name: sound[_own(column.name)] for column in columns},
         "raw": sound,
     }
     counts = sound.agg(
@@ -324,27 +356,32 @@ def _refuse_duplicates(judged: ibis.Table, name: str) -> ibis.Table:
 
     Only the rows of repeated keys, normally none, are ordered and compared.
     """
-    key = f"typed_{KEYS[name]}"
+    key = _own(KEYS[name])
     sound = judged.filter(judged.reason.isnull())
-    repeated = sound.group_by(key).having(sound.count() > 1).agg(copies=sound.count())
+    repeated = sound.group_by(key).having(sound.count() > 1).agg()
     rivals = sound.semi_join(repeated, key)
     content = _content(rivals, [column.name for column in SOURCES[name]])
     window = ibis.window(group_by=key, order_by=[ibis.desc(c) for c in _SOURCE_ORDER])
-    last = rivals.mutate(content=content)
-    last = last.mutate(place=ibis.row_number().over(window), kept=last.content.first().over(window))
-    losers = last.filter(last.place > 0)
-    losers = losers.select(
-        lost_file=losers.source_file,
-        lost_row=losers.source_row,
-        duplicate=ibis.ifelse(losers.content == losers.kept, "exact_duplicate", "duplicate_key"),
+    placed = rivals.select(
+        *_SOURCE_ORDER,
+        content=content,
+        kept=content.first().over(window),
+        place=ibis.row_number().over(window),
+    )
+    losers = placed.filter(placed.place > 0).select(
+        **{_own(column): placed[column] for column in _SOURCE_ORDER},
+        **{
+            _own("duplicate"): ibis.ifelse(
+                placed.content == placed.kept, "exact_duplicate", "duplicate_key"
+            )
+        },
     )
     joined = judged.left_join(
-        losers,
-        [judged.source_file == losers.lost_file, judged.source_row == losers.lost_row],
+        losers, [judged[column] == losers[_own(column)] for column in _SOURCE_ORDER]
     )
     return joined.select(
         *[joined[c] for c in judged.columns if c != "reason"],
-        reason=ibis.coalesce(joined.reason, joined.duplicate),
+        reason=ibis.coalesce(joined.reason, joined[_own("duplicate")]),
     )
 
 
@@ -408,7 +445,8 @@ def _number(text: ir.StringValue) -> ir.FloatingValue:
 
 def _integer(text: ir.StringValue) -> ir.IntegerValue:
     number = _number(text)
-    whole = (number == number.floor()) & (number.abs() <= _LARGEST_EXACT_INTEGER)
+    # `number.floor()` is an integer in Ibis, which fails on a number too large for one.
+    whole = (number % 1 == 0) & (number.abs() <= _LARGEST_EXACT_INTEGER)
     return ibis.ifelse(whole, number, ibis.null("float64")).cast("int64")
 
 

@@ -7,7 +7,7 @@ import datetime as dt
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.partitions import end_of, shift, start_of
+from traveltide_assets.months import end_of, shift, start_of
 from traveltide_assets.settings import Cohort
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.partitions import end_of
+from traveltide_assets.months import end_of
 from traveltide_assets.transforms.cohort import completed_months, completed_years
 from traveltide_assets.transforms.trips import SECONDS_PER_DAY
 
@@ -62,15 +62,15 @@ def exact_mean(value: ir.NumericValue, decimals: int, where: ir.BooleanValue) ->
     return exact_sum(value, decimals, present) / present.sum().nullif(0)
 
 
-def _count(where: ir.BooleanValue) -> ir.IntegerValue:
+def count(where: ir.BooleanValue) -> ir.IntegerValue:
     return where.fill_null(False).sum().fill_null(0)
 
 
 def _share(part: ir.BooleanValue, whole: ir.BooleanValue) -> ir.FloatingValue:
-    return _count(part & whole) / _count(whole).nullif(0)
+    return count(part & whole) / count(whole).nullif(0)
 
 
-def _browsing(s: ibis.Table) -> ir.BooleanValue:
+def browsing(s: ibis.Table) -> ir.BooleanValue:
     return ~s.cancellation
 
 
@@ -78,7 +78,7 @@ def _discounted(s: ibis.Table) -> ir.BooleanValue:
     return s.flight_discount | s.hotel_discount
 
 
-def _booking(s: ibis.Table) -> ir.BooleanValue:
+def booking(s: ibis.Table) -> ir.BooleanValue:
     return s.flight_booked | s.hotel_booked
 
 
@@ -86,19 +86,19 @@ def _days_between(start: ir.TimestampValue, end: ir.TimestampValue) -> ir.Floati
     return end.delta(start, unit="second") / SECONDS_PER_DAY
 
 
-def _kept(t: ibis.Table) -> ir.BooleanValue:
+def kept(t: ibis.Table) -> ir.BooleanValue:
     return t.status != "cancelled"
 
 
-def _flown(t: ibis.Table) -> ir.BooleanValue:
-    return _kept(t) & t.kind.isin(["flight", "package"]) & t.seats.notnull()
+def flown(t: ibis.Table) -> ir.BooleanValue:
+    return kept(t) & t.kind.isin(["flight", "package"]) & t.seats.notnull()
 
 
-def _stayed(t: ibis.Table) -> ir.BooleanValue:
-    return _kept(t) & t.kind.isin(["hotel", "package"]) & t.nights.notnull()
+def stayed(t: ibis.Table) -> ir.BooleanValue:
+    return kept(t) & t.kind.isin(["hotel", "package"]) & t.nights.notnull()
 
 
-def _discounted_trip(t: ibis.Table) -> ir.BooleanValue:
+def discounted_trip(t: ibis.Table) -> ir.BooleanValue:
     return t.flight_discount_used | t.hotel_discount_used
 
 
@@ -112,7 +112,7 @@ def _weekend(t: ibis.Table) -> ir.BooleanValue:
     )
 
 
-def _short_solo(t: ibis.Table) -> ir.BooleanValue:
+def short_solo(t: ibis.Table) -> ir.BooleanValue:
     return (ibis.coalesce(t.seats, t.rooms) == 1) & (_days(t) <= SHORT_TRIP_NIGHTS)
 
 
@@ -125,7 +125,7 @@ def _savings(t: ibis.Table) -> ir.FloatingValue:
 
 
 def _savings_per_km(t: ibis.Table) -> ir.FloatingValue:
-    measured = _flown(t) & t.distance_km.notnull()
+    measured = flown(t) & t.distance_km.notnull()
     saved = exact_sum(_savings(t), 4, measured & t.flight_discount_used)
     return saved / exact_sum(t.distance_km, 3, measured).nullif(0)
 
@@ -166,7 +166,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "sessions",
         "sessions",
         "Sessions that cancel a trip",
-        lambda s: _count(s.cancellation),
+        lambda s: count(s.cancellation),
         "int64",
     ),
     Feature(
@@ -210,7 +210,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "share",
         "sessions",
         "Share of sessions that are cancellations",
-        lambda s: _count(s.cancellation) / s.count(),
+        lambda s: count(s.cancellation) / s.count(),
         maximum=1,
     ),
     Feature(
@@ -219,7 +219,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "share",
         "sessions",
         "Share of browsing sessions that book",
-        lambda s: _share(_booking(s), _browsing(s)),
+        lambda s: _share(booking(s), browsing(s)),
         maximum=1,
         nullable=True,
     ),
@@ -229,7 +229,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "share",
         "sessions",
         "Share of browsing sessions with any discount shown",
-        lambda s: _share(_discounted(s), _browsing(s)),
+        lambda s: _share(_discounted(s), browsing(s)),
         maximum=1,
         nullable=True,
     ),
@@ -239,7 +239,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "share",
         "sessions",
         "Share of browsing sessions with a flight discount shown",
-        lambda s: _share(s.flight_discount, _browsing(s)),
+        lambda s: _share(s.flight_discount, browsing(s)),
         maximum=1,
         nullable=True,
     ),
@@ -249,7 +249,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "share",
         "sessions",
         "Share of browsing sessions with a hotel discount shown",
-        lambda s: _share(s.hotel_discount, _browsing(s)),
+        lambda s: _share(s.hotel_discount, browsing(s)),
         maximum=1,
         nullable=True,
     ),
@@ -288,7 +288,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "trips",
         "trips",
         "Booked trips that ended by the end of the month",
-        lambda t: _count(t.status == "completed"),
+        lambda t: count(t.status == "completed"),
         "int64",
     ),
     Feature(
@@ -297,7 +297,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "trips",
         "trips",
         "Booked trips that end later and are not cancelled so far",
-        lambda t: _count(t.status == "upcoming"),
+        lambda t: count(t.status == "upcoming"),
         "int64",
     ),
     Feature(
@@ -306,7 +306,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "trips",
         "trips",
         "Booked trips cancelled by the end of the month",
-        lambda t: _count(t.status == "cancelled"),
+        lambda t: count(t.status == "cancelled"),
         "int64",
     ),
     Feature(
@@ -325,7 +325,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "share",
         "trips",
         "Share of booked trips that used a discount",
-        lambda t: _share(_discounted_trip(t), t.status.notnull()),
+        lambda t: _share(discounted_trip(t), t.status.notnull()),
         maximum=1,
         nullable=True,
     ),
@@ -335,7 +335,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "flight bookings",
         "trips",
         "Trips with a flight",
-        lambda t: _count(_flown(t)),
+        lambda t: count(flown(t)),
         "int64",
     ),
     Feature(
@@ -344,7 +344,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "share",
         "trips",
         "Share of flights booked with a discount",
-        lambda t: _share(t.flight_discount_used, _flown(t)),
+        lambda t: _share(t.flight_discount_used, flown(t)),
         maximum=1,
         nullable=True,
     ),
@@ -363,7 +363,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "seats",
         "trips",
         "Mean seats of a flight booking",
-        lambda t: exact_mean(t.seats, 0, _flown(t)),
+        lambda t: exact_mean(t.seats, 0, flown(t)),
         nullable=True,
     ),
     Feature(
@@ -372,7 +372,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "bags",
         "trips",
         "Checked bags of all flights",
-        lambda t: t.checked_bags.sum(where=_flown(t)).fill_null(0),
+        lambda t: t.checked_bags.sum(where=flown(t)).fill_null(0),
         "int64",
     ),
     Feature(
@@ -381,7 +381,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "bags",
         "trips",
         "Mean checked bags of a flight booking",
-        lambda t: exact_mean(t.checked_bags, 0, _flown(t)),
+        lambda t: exact_mean(t.checked_bags, 0, flown(t)),
         nullable=True,
     ),
     Feature(
@@ -390,7 +390,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "USD",
         "trips",
         "Fares of all flights before discount",
-        lambda t: exact_sum(t.base_fare_usd, 2, _flown(t)),
+        lambda t: exact_sum(t.base_fare_usd, 2, flown(t)),
     ),
     Feature(
         "mean_base_fare",
@@ -398,7 +398,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "USD",
         "trips",
         "Mean fare of a flight booking before discount",
-        lambda t: exact_mean(t.base_fare_usd, 2, _flown(t)),
+        lambda t: exact_mean(t.base_fare_usd, 2, flown(t)),
         nullable=True,
     ),
     Feature(
@@ -407,7 +407,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "km",
         "trips",
         "Great-circle distance of all flights, one way",
-        lambda t: exact_sum(t.distance_km, 3, _flown(t)),
+        lambda t: exact_sum(t.distance_km, 3, flown(t)),
     ),
     Feature(
         "mean_distance_km",
@@ -415,7 +415,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "km",
         "trips",
         "Mean great-circle distance of a flight, one way",
-        lambda t: exact_mean(t.distance_km, 3, _flown(t)),
+        lambda t: exact_mean(t.distance_km, 3, flown(t)),
         maximum=20_100,
         nullable=True,
     ),
@@ -425,7 +425,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "share",
         "trips",
         f"Share of flights over {LONG_HAUL_KM:,} km",
-        lambda t: _share(t.distance_km > LONG_HAUL_KM, _flown(t) & t.distance_km.notnull()),
+        lambda t: _share(t.distance_km > LONG_HAUL_KM, flown(t) & t.distance_km.notnull()),
         maximum=1,
         nullable=True,
     ),
@@ -435,7 +435,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "days",
         "trips",
         "Mean days from booking to departure or check-in",
-        lambda t: exact_mean(t.lead_days, 6, _kept(t)),
+        lambda t: exact_mean(t.lead_days, 6, kept(t)),
         minimum=None,
         nullable=True,
     ),
@@ -445,7 +445,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "stays",
         "trips",
         "Trips with a hotel stay",
-        lambda t: _count(_stayed(t)),
+        lambda t: count(stayed(t)),
         "int64",
     ),
     Feature(
@@ -454,7 +454,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "hotels",
         "trips",
         "Different hotels (brand and city) stayed at",
-        lambda t: _hotel(t).nunique(where=_stayed(t)).fill_null(0),
+        lambda t: _hotel(t).nunique(where=stayed(t)).fill_null(0),
         "int64",
     ),
     Feature(
@@ -463,7 +463,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "nights",
         "trips",
         "Nights of all stays",
-        lambda t: t.nights.sum(where=_stayed(t)).fill_null(0),
+        lambda t: t.nights.sum(where=stayed(t)).fill_null(0),
         "int64",
     ),
     Feature(
@@ -472,7 +472,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "nights",
         "trips",
         "Mean nights of a stay",
-        lambda t: exact_mean(t.nights, 0, _stayed(t)),
+        lambda t: exact_mean(t.nights, 0, stayed(t)),
         minimum=1,
         nullable=True,
     ),
@@ -482,7 +482,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "rooms",
         "trips",
         "Mean rooms of a stay",
-        lambda t: exact_mean(t.rooms, 0, _stayed(t)),
+        lambda t: exact_mean(t.rooms, 0, stayed(t)),
         nullable=True,
     ),
     Feature(
@@ -491,7 +491,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "USD",
         "trips",
         "Mean price of one room for one night before discount",
-        lambda t: exact_mean(t.hotel_per_room_usd, 2, _stayed(t)),
+        lambda t: exact_mean(t.hotel_per_room_usd, 2, stayed(t)),
         nullable=True,
     ),
     Feature(
@@ -500,7 +500,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "share",
         "trips",
         "Share of trips with flight and hotel",
-        lambda t: _share(t.kind == "package", _kept(t)),
+        lambda t: _share(t.kind == "package", kept(t)),
         maximum=1,
         nullable=True,
     ),
@@ -510,7 +510,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "USD",
         "trips",
         "Flights and stays after discount",
-        lambda t: exact_sum(t.spend_usd, 4, _kept(t)),
+        lambda t: exact_sum(t.spend_usd, 4, kept(t)),
     ),
     Feature(
         "weekend_trip_share",
@@ -519,7 +519,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "trips",
         f"Share of trips that start on a Friday or Saturday and last at most {SHORT_TRIP_NIGHTS} "
         "nights",
-        lambda t: _share(_weekend(t), _kept(t)),
+        lambda t: _share(_weekend(t), kept(t)),
         maximum=1,
         nullable=True,
     ),
@@ -529,7 +529,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "share",
         "trips",
         f"Share of trips for one, of at most {SHORT_TRIP_NIGHTS} nights",
-        lambda t: _share(_short_solo(t), _kept(t)),
+        lambda t: _share(short_solo(t), kept(t)),
         maximum=1,
         nullable=True,
     ),

@@ -1,0 +1,212 @@
+"""Does the data support a perk? Assign it from the past, measure the behaviour in what followed.
+
+The measure is per opportunity (bags per flight, not bags), so activity does not pose as
+preference. The cohort rule asks for a number of sessions in all, cancellations included, so
+customers with few of them before the cut have many after it, and the other way round. Chance is
+therefore judged by shuffling perks only among customers with equally many sessions before the cut;
+`lift_by_activity` is the mean lift of these shuffles: what the number of sessions alone explains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from traveltide_assets.segmentation.kmeans import ClusteringError
+from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.segmentation.propensity import TooLittleHistory
+from traveltide_assets.segmentation.scaling import numeric, standardised
+from traveltide_assets.segmentation.strategy import History, Strategy
+from traveltide_assets.settings import Evidence as Config
+
+SUPPORTED, NOT_SUPPORTED, TOO_LITTLE = "supported", "not supported", "too little data"
+_MOST_SESSIONS = 12
+_STRONG_SD = 1.0
+_MEASURED = (
+    "perk",
+    "outcome",
+    "customers",
+    "opportunities",
+    "opportunities_others",
+    "mean",
+    "mean_others",
+    "lift",
+    "lift_low",
+    "lift_high",
+    "lift_by_activity",
+    "p_value",
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Customers as of a cut, what they did since, and the resamples every strategy shares.
+
+    `weights` holds a bootstrap draw per column, `shuffles` a permutation within strata per column.
+    """
+
+    earlier: pd.DataFrame
+    outcomes: pd.DataFrame
+    weights: np.ndarray
+    shuffles: np.ndarray
+    config: Config
+    seed: int
+
+    @classmethod
+    def prepare(
+        cls, earlier: pd.DataFrame, outcomes: pd.DataFrame, config: Config, seed: int
+    ) -> Trial:
+        """Customers seen by the cut, at most `sample_rows` of them, in order of `user_id`."""
+        rng = np.random.default_rng(seed)
+        earlier = earlier.sort_values("user_id").reset_index(drop=True)
+        if len(earlier) > config.sample_rows:
+            rows = np.sort(rng.permutation(len(earlier))[: config.sample_rows])
+            earlier = earlier.iloc[rows].reset_index(drop=True)
+        outcomes = earlier[["user_id"]].merge(outcomes, on="user_id", validate="one_to_one")
+        strata = earlier["total_sessions"].clip(upper=_MOST_SESSIONS).to_numpy()
+        size = (len(earlier), config.resamples)
+        keys = rng.random(size) + strata[:, None]
+        home = np.argsort(strata, kind="stable")
+        shuffles = np.empty(size, dtype=np.int32)
+        shuffles[home] = np.argsort(keys, axis=0)
+        weights = rng.poisson(1.0, size).astype(np.float32)
+        return cls(earlier, outcomes, weights, shuffles, config, seed)
+
+
+def assign_from_past(strategy: Strategy, trial: Trial) -> pd.Series:
+    """The perk of each customer of the trial from what was known at the cut; null if none.
+
+    A strategy that learns from outcomes is fitted on other customers than those it assigns. One
+    that cannot be fitted on so short a past gives nobody a perk.
+    """
+    earlier, outcomes = trial.earlier, trial.outcomes
+    perk = pd.Series(index=earlier.index, dtype=object)
+    try:
+        if not strategy.learns_from_outcomes:
+            return strategy.fit(History(earlier)).assign(earlier)["perk"].reset_index(drop=True)
+        fold = np.random.default_rng(trial.seed).permutation(len(earlier)) % trial.config.folds
+        for number in range(trial.config.folds):
+            inside, outside = fold == number, fold != number
+            history = History(earlier[outside], earlier[outside], outcomes[outside])
+            assigned = strategy.fit(history).assign(earlier[inside].reset_index(drop=True))
+            perk[inside] = assigned["perk"].to_numpy()
+    except (TooLittleHistory, ClusteringError):
+        return pd.Series(index=earlier.index, dtype=object)
+    return perk
+
+
+def judge(strategy: str, perk: pd.Series, trial: Trial, perks: Sequence[Perk]) -> pd.DataFrame:
+    """One row per perk that the strategy gives: lift with interval, p-values and verdict."""
+    given = [entry for entry in perks if (perk == entry.id).any()]
+    rows = [_measure(entry, (perk == entry.id).to_numpy(), trial) for entry in given]
+    table = pd.DataFrame(rows, columns=list(_MEASURED))
+    table.insert(0, "strategy", strategy)
+    table["p_holm"] = holm(table["p_value"].to_numpy())
+    limits = trial.config
+    enough = (table["customers"] >= limits.min_customers) & (
+        table[["opportunities", "opportunities_others"]].min(axis=1) >= limits.min_opportunities
+    )
+    supported = enough & (table["p_holm"] <= limits.alpha) & (table["lift_low"] > 1)
+    table["verdict"] = np.select([~enough, supported], [TOO_LITTLE, SUPPORTED], NOT_SUPPORTED)
+    return table
+
+
+def holm(p_values: np.ndarray) -> np.ndarray:
+    """P-values corrected for being several (Holm); undefined ones stay undefined and count not."""
+    corrected = np.full(len(p_values), np.nan)
+    known = np.flatnonzero(~np.isnan(p_values))
+    order = known[np.argsort(p_values[known], kind="stable")]
+    factors = np.arange(len(order), 0, -1)
+    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1.0)
+    return corrected
+
+
+def perk_signals(features: pd.DataFrame, perks: Sequence[Perk]) -> pd.DataFrame:
+    """One row per perk: how many customers signal it strongly, and which perk says the same."""
+    deviations = standardised(numeric(features))
+    index = pd.DataFrame({perk.id: perk.index_of(deviations) for perk in perks})
+    correlation = index.corr(method="spearman").fillna(0.0)
+    rows = []
+    for perk in perks:
+        others = correlation[perk.id].drop(perk.id)
+        twin = others.abs().idxmax() if len(others) else None
+        strong = index[perk.id] >= _STRONG_SD
+        rows.append(
+            {
+                "perk": perk.id,
+                "strong_customers": int(strong.sum()),
+                "strong_share": float(strong.mean()),
+                "most_redundant_with": twin,
+                "rank_correlation": float(others[twin]) if twin else float("nan"),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def _measure(perk: Perk, given: np.ndarray, trial: Trial) -> dict[str, object]:
+    amount = trial.outcomes[f"{perk.outcome}_amount"].to_numpy(dtype=np.float64)
+    chances = trial.outcomes[f"{perk.outcome}_opportunities"].to_numpy(dtype=np.float64)
+    lift = _lift(amount, chances, given)
+    draws = _bootstrap_lifts(amount, chances, given, trial.weights)
+    shuffled = _shuffled_lifts(amount, chances, given, trial.shuffles)
+    low, high = np.nanquantile(draws, [0.025, 0.975]) if np.isfinite(draws).any() else (np.nan,) * 2
+    return {
+        "perk": perk.id,
+        "outcome": perk.outcome,
+        "customers": int(given.sum()),
+        "opportunities": int(chances[given].sum()),
+        "opportunities_others": int(chances[~given].sum()),
+        "mean": _ratio(amount[given].sum(), chances[given].sum()),
+        "mean_others": _ratio(amount[~given].sum(), chances[~given].sum()),
+        "lift": lift,
+        "lift_low": float(low),
+        "lift_high": float(high),
+        "lift_by_activity": float(np.nanmean(shuffled)) if np.isfinite(lift) else float("nan"),
+        "p_value": _chance(lift, shuffled),
+    }
+
+
+def _ratio(amount: float, chances: float) -> float:
+    return float(amount / chances) if chances > 0 else float("nan")
+
+
+def _lift(amount: np.ndarray, chances: np.ndarray, given: np.ndarray) -> float:
+    others = _ratio(amount[~given].sum(), chances[~given].sum())
+    mean = _ratio(amount[given].sum(), chances[given].sum())
+    return mean / others if others > 0 else float("nan")
+
+
+def _bootstrap_lifts(
+    amount: np.ndarray, chances: np.ndarray, given: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    parts = np.stack([amount * given, chances * given, amount * ~given, chances * ~given])
+    return _lifts(*(parts.astype(np.float32) @ weights))
+
+
+def _shuffled_lifts(
+    amount: np.ndarray, chances: np.ndarray, given: np.ndarray, shuffles: np.ndarray
+) -> np.ndarray:
+    mixed = given[shuffles]
+    a, n = amount @ mixed, chances @ mixed
+    return _lifts(a, n, amount.sum() - a, chances.sum() - n)
+
+
+def _lifts(a: np.ndarray, n: np.ndarray, b: np.ndarray, m: np.ndarray) -> np.ndarray:
+    """(a / n) / (b / m), null where it has no value."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        lifts = (a / n) / (b / m)
+    return np.where(np.isfinite(lifts), lifts, np.nan)
+
+
+def _chance(lift: float, shuffled: np.ndarray) -> float:
+    """Share of shuffles with at least this lift: the p-value of "higher than among the others".
+
+    A shuffle without a value counts as one that reaches it.
+    """
+    if not np.isfinite(lift):
+        return float("nan")
+    reached = np.nan_to_num(shuffled, nan=np.inf) >= lift
+    return float((1 + reached.sum()) / (1 + len(shuffled)))

@@ -1,0 +1,240 @@
+"""K-means on many behavioural and demographic features, and DBSCAN judged beside it.
+
+Outliers are drawn in, features standardised, and the principal components that hold most of the
+variance clustered. Undefined values become the cohort's mean, which is 0 once standardised.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Literal
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, field_validator
+from sklearn.cluster import DBSCAN
+from sklearn.metrics import silhouette_score
+from sklearn.neighbors import NearestNeighbors
+from threadpoolctl import threadpool_limits
+
+from traveltide_assets.segmentation import kmeans, naming
+from traveltide_assets.segmentation import perks as perk_rules
+from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.segmentation.scaling import NUMERIC, numeric
+from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
+from traveltide_assets.settings import KMeans
+
+WIDE_FEATURES = (
+    "mean_page_clicks",
+    "conversion_rate",
+    "session_cancellation_rate",
+    "flight_discount_rate",
+    "hotel_discount_rate",
+    "discounted_booking_rate",
+    "total_trips",
+    "total_flights",
+    "mean_seats",
+    "mean_checked_bags",
+    "mean_base_fare",
+    "mean_distance_km",
+    "mean_lead_days",
+    "mean_nights",
+    "mean_rooms",
+    "mean_room_price",
+    "package_rate",
+    "short_solo_trip_share",
+    "age",
+    "married",
+    "has_children",
+)
+_DECIMALS = 10
+_MIN_SAMPLES = (5, 10, 20)
+_EPS_QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99)
+
+
+class Config(KMeans):
+    """The wide cluster model: what `KMeans` says, and how its space is made."""
+
+    features: tuple[str, ...] = Field(WIDE_FEATURES, min_length=1, description="Its features")
+    k: Annotated[int, Field(ge=1)] | Literal["silhouette"] = "silhouette"
+    restarts: int = Field(3, ge=1, description="Starts of each k-means; the best one stays")
+    tail: float = Field(0.01, ge=0, lt=0.5, description="Share of values drawn in at either end")
+    variance: float = Field(0.8, gt=0, le=1, description="Share that the components keep")
+
+    @field_validator("features")
+    @classmethod
+    def _are_numeric(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if unknown := [name for name in names if name not in NUMERIC]:
+            raise ValueError(f"{unknown} is not numeric; choose from {', '.join(NUMERIC)}")
+        return names
+
+
+@dataclass(frozen=True)
+class Space:
+    """From features to principal components. `axes` has a row per feature, a column per axis."""
+
+    features: tuple[str, ...]
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    axes: np.ndarray
+
+    @classmethod
+    def fit(cls, features: pd.DataFrame, config: Config) -> Space:
+        """The space of a cohort, one row per customer."""
+        values = numeric(features)[list(config.features)]
+        low, high = values.quantile(config.tail), values.quantile(1 - config.tail)
+        drawn_in = values.clip(low, high, axis=1)
+        raw = cls(
+            features=tuple(config.features),
+            low=low.to_numpy(),
+            high=high.to_numpy(),
+            mean=drawn_in.mean().to_numpy(),
+            deviation=drawn_in.std(ddof=0).where(high > low, 1.0).to_numpy(),
+            axes=np.eye(len(config.features)),
+        )
+        return replace(raw, axes=_principal_axes(raw.place(features), config.variance))
+
+    def place(self, features: pd.DataFrame) -> np.ndarray:
+        """Coordinates (columns) of each customer (row), in standard deviations of features."""
+        values = numeric(features)[list(self.features)].to_numpy()
+        standardised = (np.clip(values, self.low, self.high) - self.mean) / self.deviation
+        with threadpool_limits(limits=1):
+            return (np.nan_to_num(standardised) @ self.axes).round(_DECIMALS)
+
+
+@dataclass(frozen=True)
+class FittedWide:
+    """Space, centroids (row per segment) and what each segment is called and given."""
+
+    space: Space
+    centroids: np.ndarray
+    segments: tuple[str, ...]
+    perks: tuple[str, ...]
+    reasons: tuple[str, ...]
+    diagnostics: pd.DataFrame
+
+    def assign(self, features: pd.DataFrame) -> pd.DataFrame:
+        """One row per row of `features`, in their order: the columns of `ASSIGNMENT`.
+
+        `score` is 1 at the centroid and 0 halfway to the next one; `reason` is the segment's.
+        """
+        labels, margin = kmeans.nearest(self.space.place(features), self.centroids)
+        segment, perk, reason = (
+            np.array(words, dtype=object)[labels]
+            for words in (self.segments, self.perks, self.reasons)
+        )
+        columns = (features["user_id"].to_numpy(), segment, perk, margin, reason)
+        return pd.DataFrame(dict(zip(ASSIGNMENT, columns, strict=True)))
+
+
+@dataclass(frozen=True)
+class WideKMeans:
+    """K-means in the space of many features, with the classic perks of the catalogue given."""
+
+    perks: tuple[Perk, ...]
+    config: Config = field(default_factory=Config)
+    name: str = "kmeans_wide"
+    description: str = (
+        "K-means on principal components of about 20 features, k by silhouette, perks by profile"
+    )
+    learns_from_outcomes: bool = False
+
+    def reseeded(self, seed: int) -> WideKMeans:
+        """The same model from other starts, and judged on another sample."""
+        return replace(self, config=self.config.model_copy(update={"seed": seed}))
+
+    def fit(self, history: History) -> FittedWide:
+        """Cluster the cohort (one row per customer); `ClusteringError` if all are alike."""
+        perks = perk_rules.of_program(self.perks, "classic")
+        # The draws of k-means go by row, so the same customers must come in the same order.
+        features = history.features.sort_values("user_id")
+        space = Space.fit(features, self.config)
+        points = space.place(features)
+        diagnostics, labels = kmeans.try_all(points, self.config)
+        k = kmeans.choose(diagnostics, self.config)
+        centroids = kmeans.centroids_of(points, labels[k])
+        nearest, _ = kmeans.nearest(points, centroids)
+        profile = perk_rules.profiles(features, pd.Series(nearest))
+        order = profile[list(space.features)].sum(axis=1).sort_values(ascending=False).index
+        profile = profile.loc[order].reset_index(drop=True)
+        perk = perk_rules.assign(perk_rules.affinities(profile, perks))
+        return FittedWide(
+            space=space,
+            centroids=centroids[order],
+            segments=tuple(naming.numbered(naming.names(profile[list(space.features)]))),
+            perks=tuple(perk),
+            reasons=tuple(perk_rules.deciding(profile, perk, perks)),
+            diagnostics=diagnostics.assign(chosen=diagnostics["k"] == k),
+        )
+
+
+def try_dbscan(features: pd.DataFrame) -> pd.DataFrame:
+    """`judge_dbscan` on customers (rows) in the space of the wide model with its defaults."""
+    config = Config()
+    return judge_dbscan(Space.fit(features, config).place(features), config.seed)
+
+
+def judge_dbscan(scaled: np.ndarray, seed: int = 7, sample_rows: int = 2_500) -> pd.DataFrame:
+    """What DBSCAN makes of the points (rows): one row per `min_samples` and `eps` tried.
+
+    `eps` are quantiles of the distance to the `min_samples`-th neighbour, the k-distance curve.
+    `noise_share` and `largest_share` are shares of the points, `silhouette` is that of the points
+    in clusters (NaN below two clusters). Judged on a sample, since neighbourhoods grow with the
+    square of the rows; `scored_rows` is its size.
+    """
+    rows = np.sort(np.random.default_rng(seed).permutation(len(scaled))[:sample_rows])
+    points = scaled[rows]
+    return pd.DataFrame(
+        [
+            {
+                "min_samples": min_samples,
+                "eps_quantile": quantile,
+                "eps": eps,
+                **_judged(points, eps, min_samples),
+                "scored_rows": len(points),
+            }
+            for min_samples in _MIN_SAMPLES
+            if min_samples <= len(points)
+            for quantile, eps in _candidates(points, min_samples)
+        ]
+    )
+
+
+def _principal_axes(standardised: np.ndarray, variance: float) -> np.ndarray:
+    """The fewest principal axes (columns) that keep the share of variance, largest first."""
+    with threadpool_limits(limits=1):
+        covariance = standardised.T @ standardised / len(standardised)
+        values, vectors = np.linalg.eigh(covariance)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    kept = np.cumsum(values) >= variance * values.sum()
+    axes = vectors[:, : int(kept.argmax()) + 1]
+    # An axis may point either way; the loudest feature of each points up.
+    loudest = np.abs(axes).argmax(axis=0)
+    return axes * np.where(axes[loudest, range(axes.shape[1])] < 0, -1.0, 1.0)
+
+
+def _candidates(points: np.ndarray, min_samples: int) -> list[tuple[float, float]]:
+    """Quantiles of the k-distance curve with the `eps` they stand for."""
+    # A point is its own first neighbour, as it counts itself for `min_samples`.
+    neighbours = NearestNeighbors(n_neighbors=min_samples, algorithm="brute").fit(points)
+    distances, _ = neighbours.kneighbors(points)
+    curve = np.maximum(distances[:, -1], np.finfo(float).tiny)
+    return [(quantile, float(np.quantile(curve, quantile))) for quantile in _EPS_QUANTILES]
+
+
+def _judged(points: np.ndarray, eps: float, min_samples: int) -> dict[str, float]:
+    # Comparing all pairs is several times faster than a tree in as many dimensions as here.
+    labels = DBSCAN(eps=eps, min_samples=min_samples, algorithm="brute").fit(points).labels_
+    clustered = labels >= 0
+    sizes = np.bincount(labels[clustered])
+    silhouette = np.nan
+    if 1 < len(sizes) < clustered.sum():
+        silhouette = float(silhouette_score(points[clustered], labels[clustered]))
+    return {
+        "clusters": len(sizes),
+        "noise_share": float(1 - clustered.mean()),
+        "largest_share": float(sizes.max(initial=0) / len(points)),
+        "silhouette": silhouette,
+    }

@@ -1,0 +1,162 @@
+"""Propensity: for each perk, a model of the behaviour it speaks to, learnt from what came after.
+
+The models see customers as of a cut and learn what they did per opportunity from the cut on. A
+model's deviations from the average are scaled by how far they came true for customers it had not
+seen, so that noise keeps near the average. Each customer then gets the perk whose behaviour is
+expected to exceed the average most.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from sklearn.ensemble import HistGradientBoostingRegressor
+from threadpoolctl import threadpool_limits
+
+from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.segmentation.scaling import numeric
+from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
+from traveltide_assets.transforms.outcomes import OUTCOMES
+
+_DESCRIPTIONS = {outcome.name: outcome.description for outcome in OUTCOMES}
+
+
+_FOLDS = 3
+
+
+class TooLittleHistory(ValueError):
+    """There is nothing to learn from; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class PropensityStrategy:
+    """Small gradient-boosted trees per perk; weak signals leave everybody near the average."""
+
+    perks: tuple[Perk, ...]
+    seed: int = 7
+    name: str = "propensity"
+    description: str = (
+        "For each perk a model of the behaviour it speaks to, trained on what customers did after "
+        "a cut; each customer gets the perk whose behaviour is expected to exceed the average most."
+    )
+    learns_from_outcomes: bool = True
+
+    def fit(self, history: History) -> FittedPropensity:
+        if history.earlier is None or history.outcomes is None or history.earlier.empty:
+            raise TooLittleHistory("propensity needs customers as of a cut and what they did since")
+        known = history.earlier.merge(history.outcomes, on="user_id", validate="one_to_one")
+        inputs = numeric(known[history.earlier.columns]).to_numpy()
+        experts = {}
+        for perk in self.perks:
+            amount = known[f"{perk.outcome}_amount"].to_numpy(dtype=np.float64)
+            chances = known[f"{perk.outcome}_opportunities"].to_numpy(dtype=np.float64)
+            rows = chances > 0
+            if rows.sum() >= _FOLDS and amount[rows].sum() > 0:
+                rate = amount[rows] / chances[rows]
+                experts[perk.id] = self._expert(inputs[rows], rate, chances[rows])
+        if not experts:
+            raise TooLittleHistory("nobody did anything that a perk speaks to after the cut")
+        return FittedPropensity(self.perks, experts)
+
+    def _expert(self, inputs: np.ndarray, rate: np.ndarray, chances: np.ndarray) -> Expert:
+        average = float(np.average(rate, weights=chances))
+        fold = np.random.default_rng(self.seed).permutation(len(rate)) % _FOLDS
+        unseen = np.empty_like(rate)
+        for number in range(_FOLDS):
+            inside = fold == number
+            model = self._trained(inputs[~inside], rate[~inside], chances[~inside])
+            unseen[inside] = _predicted(model, inputs[inside])
+        return Expert(
+            model=self._trained(inputs, rate, chances),
+            average=average,
+            trust=_trust(unseen / average, rate / average, chances),
+        )
+
+    def _trained(
+        self, inputs: np.ndarray, rate: np.ndarray, chances: np.ndarray
+    ) -> HistGradientBoostingRegressor:
+        # One thread, because several add up in an order of their own.
+        with threadpool_limits(limits=1):
+            return self._model().fit(inputs, rate, sample_weight=chances)
+
+    def reseeded(self, seed: int) -> PropensityStrategy:
+        return replace(self, seed=seed)
+
+    def _model(self) -> HistGradientBoostingRegressor:
+        return HistGradientBoostingRegressor(
+            loss="poisson",
+            max_iter=80,
+            learning_rate=0.05,
+            max_leaf_nodes=8,
+            min_samples_leaf=100,
+            max_bins=16,
+            l2_regularization=10.0,
+            early_stopping=False,
+            random_state=self.seed,
+        )
+
+
+@dataclass(frozen=True)
+class Expert:
+    """The model of one behaviour, its average, and how far its predictions are to be trusted.
+
+    `trust` is 1 where customers the model had not seen deviated as predicted, 0 where not at all.
+    """
+
+    model: HistGradientBoostingRegressor
+    average: float
+    trust: float
+
+    def lift(self, inputs: np.ndarray) -> np.ndarray:
+        """Expected behaviour of each row over the average, drawn in by lack of trust."""
+        return 1 + self.trust * (_predicted(self.model, inputs) / self.average - 1)
+
+
+@dataclass(frozen=True)
+class FittedPropensity:
+    """An expert for each perk that there is anything to learn about."""
+
+    perks: tuple[Perk, ...]
+    experts: dict[str, Expert]
+
+    def lifts(self, features: pd.DataFrame) -> pd.DataFrame:
+        """Expected behaviour of each customer (row) over the average, by perk (column)."""
+        inputs = numeric(features).to_numpy()
+        return pd.DataFrame({perk: expert.lift(inputs) for perk, expert in self.experts.items()})
+
+    def assign(self, features: pd.DataFrame) -> pd.DataFrame:
+        """The columns of `ASSIGNMENT`; `score` is the expected lift over the average."""
+        lifts = self.lifts(features)
+        perk = lifts.idxmax(axis=1)
+        score = lifts.max(axis=1)
+        by_id = {entry.id: entry for entry in self.perks}
+        averages = perk.map({name: expert.average for name, expert in self.experts.items()})
+        outcome = perk.map({name: _DESCRIPTIONS[entry.outcome] for name, entry in by_id.items()})
+        reason = [
+            f"expected {value:.2f} {what}, {times:.2f} times the average"
+            for value, what, times in zip(score * averages, outcome, score, strict=True)
+        ]
+        return pd.DataFrame(
+            {
+                "user_id": features["user_id"].to_numpy(),
+                "segment": perk.map({name: f"Likely: {e.title}" for name, e in by_id.items()}),
+                "perk": perk,
+                "score": score,
+                "reason": reason,
+            }
+        )[list(ASSIGNMENT)]
+
+
+def _predicted(model: HistGradientBoostingRegressor, inputs: np.ndarray) -> np.ndarray:
+    with threadpool_limits(limits=1):
+        return np.asarray(model.predict(inputs))
+
+
+def _trust(predicted: np.ndarray, actual: np.ndarray, weights: np.ndarray) -> float:
+    """Slope of actual on predicted lifts, from 0 to 1."""
+    centred = predicted - np.average(predicted, weights=weights)
+    spread = float((weights * centred**2).sum())
+    slope = float((weights * centred * actual).sum()) / spread if spread > 0 else 0.0
+    return min(max(slope, 0.0), 1.0)

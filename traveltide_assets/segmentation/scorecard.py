@@ -1,0 +1,181 @@
+"""All strategies on one yardstick: size, separation, stability, agreement, evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import (
+    adjusted_rand_score,
+    davies_bouldin_score,
+    normalized_mutual_info_score,
+    silhouette_score,
+)
+
+from traveltide_assets.segmentation.evidence import SUPPORTED
+from traveltide_assets.segmentation.scaling import numeric, standardised
+from traveltide_assets.segmentation.strategy import History, Strategy
+
+_OUTLIERS = 0.01
+_SCORED_ROWS = 4_000
+_AGREEMENT = (
+    "strategy",
+    "other",
+    "adjusted_rand_index",
+    "normalized_mutual_information",
+    "same_perk_share",
+)
+_MEASURES = (
+    "smallest_share",
+    "largest_share",
+    "silhouette",
+    "davies_bouldin",
+    "stability_bootstrap",
+    "stability_seed",
+    "persistence",
+)
+
+
+def common_space(features: pd.DataFrame) -> np.ndarray:
+    """Every numeric feature, outliers pulled in and standardised: one space for all strategies."""
+    values = numeric(features)
+    low, high = values.quantile(_OUTLIERS), values.quantile(1 - _OUTLIERS)
+    return standardised(values.clip(low, high, axis=1)).to_numpy()
+
+
+def separation(space: np.ndarray, segments: pd.Series, seed: int) -> dict[str, float]:
+    """Silhouette and Davies-Bouldin of a segmentation, on at most `_SCORED_ROWS` customers."""
+    rows = np.sort(np.random.default_rng(seed).permutation(len(space))[:_SCORED_ROWS])
+    labels = segments.to_numpy()[rows]
+    if not 1 < len(np.unique(labels)) < len(rows):
+        return {"silhouette": float("nan"), "davies_bouldin": float("nan")}
+    return {
+        "silhouette": float(silhouette_score(space[rows], labels)),
+        "davies_bouldin": float(davies_bouldin_score(space[rows], labels)),
+    }
+
+
+def stability(
+    strategy: Strategy, history: History, segments: pd.Series, seed: int, refits: int
+) -> dict[str, float]:
+    """Adjusted Rand index with the same strategy refitted: on bootstrap draws, and reseeded."""
+    rng = np.random.default_rng(seed)
+    agreement = []
+    for _ in range(refits):
+        drawn = _drawn(history, rng)
+        again = strategy.reseeded(int(rng.integers(2**31))).fit(drawn).assign(history.features)
+        agreement.append(adjusted_rand_score(segments, again["segment"]))
+    reseeded = strategy.reseeded(seed + 1).fit(history).assign(history.features)
+    return {
+        "stability_bootstrap": float(np.mean(agreement)),
+        "stability_seed": float(adjusted_rand_score(segments, reseeded["segment"])),
+    }
+
+
+def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
+    """Share of last month's customers who are in the same segment this month; null if none."""
+    if before is None:
+        return float("nan")
+    both = now.merge(before, on="user_id", suffixes=("", "_before"), validate="one_to_one")
+    return float((both["segment"] == both["segment_before"]).mean()) if len(both) else float("nan")
+
+
+def score(
+    strategies: Sequence[Strategy],
+    assigned: Mapping[str, pd.DataFrame],
+    before: Mapping[str, pd.DataFrame | None],
+    history: History,
+    evidence: pd.DataFrame,
+    seed: int,
+    refits: int,
+) -> pd.DataFrame:
+    """One row per strategy. The one that gives most customers a supported perk is recommended.
+
+    Where no perk is supported, none is.
+    """
+    space = common_space(history.features)
+    rows = []
+    for strategy in strategies:
+        customers = assigned[strategy.name]
+        if customers.empty:
+            rows.append(_nobody(strategy))
+            continue
+        shares = customers["segment"].value_counts(normalize=True)
+        verdicts = evidence[evidence["strategy"] == strategy.name]
+        supported = verdicts.loc[verdicts["verdict"] == SUPPORTED, "perk"]
+        rows.append(
+            {
+                "strategy": strategy.name,
+                "description": strategy.description,
+                "coverage": len(customers) / len(history.features),
+                "segments": len(shares),
+                "smallest_share": float(shares.min()),
+                "largest_share": float(shares.max()),
+                **separation(space, customers["segment"], seed),
+                **stability(strategy, history, customers["segment"], seed, refits),
+                "persistence": persistence(customers, before[strategy.name]),
+                "perks": int(customers["perk"].nunique()),
+                "supported_perks": len(supported),
+                "supported_share": float(customers["perk"].isin(supported).mean()),
+            }
+        )
+    table = pd.DataFrame(rows)
+    measures = {name: table.get(name, np.nan) for name in _MEASURES}
+    return table.assign(**measures, recommended=_recommended(table))
+
+
+def _nobody(strategy: Strategy) -> dict[str, object]:
+    """The row of a strategy that has too little history to give anybody a perk."""
+    counts = dict.fromkeys(("segments", "perks", "supported_perks"), 0)
+    return {
+        "strategy": strategy.name,
+        "description": strategy.description,
+        "coverage": 0.0,
+        **counts,
+        "supported_share": 0.0,
+    }
+
+
+def agreement(assigned: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row per pair of strategies: do they see the same groups, and give the same perks?"""
+    rows = []
+    for one, other in combinations([name for name in assigned if len(assigned[name])], 2):
+        both = assigned[one].merge(assigned[other], on="user_id", validate="one_to_one")
+        rows.append(
+            {
+                "strategy": one,
+                "other": other,
+                "adjusted_rand_index": float(
+                    adjusted_rand_score(both["segment_x"], both["segment_y"])
+                ),
+                "normalized_mutual_information": float(
+                    normalized_mutual_info_score(both["segment_x"], both["segment_y"])
+                ),
+                "same_perk_share": float((both["perk_x"] == both["perk_y"]).mean()),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(_AGREEMENT))
+
+
+def _recommended(table: pd.DataFrame) -> pd.Series:
+    best = table["supported_share"].idxmax()
+    return (table.index == best) & (table["supported_share"] > 0)
+
+
+def _drawn(history: History, rng: np.random.Generator) -> History:
+    """Customers drawn with replacement, the same in every frame; copies get ids of their own."""
+    rows = rng.integers(0, len(history.features), len(history.features))
+    users = history.features["user_id"].to_numpy()[rows]
+    copies = pd.DataFrame({"user_id": users, "copy": np.arange(len(rows))})
+
+    def draw(frame: pd.DataFrame) -> pd.DataFrame:
+        drawn = copies.merge(frame, on="user_id", validate="many_to_one")
+        return drawn.drop(columns="user_id").rename(columns={"copy": "user_id"})
+
+    return History(
+        draw(history.features),
+        None if history.earlier is None else draw(history.earlier),
+        None if history.outcomes is None else draw(history.outcomes),
+    )

@@ -1,0 +1,135 @@
+"""What customers did after a cut, per opportunity, so that activity does not pose as preference.
+
+An outcome is an amount and the opportunities it arose from (bags and flights, cancellations and
+booked trips). Both are kept apart by customer; a mean over customers is the sum of amounts divided
+by the sum of opportunities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import ibis
+import ibis.expr.types as ir
+
+from traveltide_assets.months import end_of
+from traveltide_assets.transforms import features as f
+from traveltide_assets.transforms.trips import build_trips
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One behaviour: `amount` per `opportunities`, aggregated by customer from one table."""
+
+    name: str
+    description: str
+    source: str
+    amount: Callable[[ibis.Table], ir.NumericValue]
+    opportunities: Callable[[ibis.Table], ir.IntegerValue]
+
+
+OUTCOMES: tuple[Outcome, ...] = (
+    Outcome(
+        "nights_per_stay",
+        "nights per hotel stay",
+        "trips",
+        lambda t: t.nights.sum(where=f.stayed(t)).fill_null(0),
+        lambda t: f.count(f.stayed(t)),
+    ),
+    Outcome(
+        "bags_per_flight",
+        "checked bags per flight",
+        "trips",
+        lambda t: t.checked_bags.sum(where=f.flown(t)).fill_null(0),
+        lambda t: f.count(f.flown(t)),
+    ),
+    Outcome(
+        "cancelled_share",
+        "cancelled share of booked trips",
+        "trips",
+        lambda t: f.count(t.status == "cancelled"),
+        lambda t: t.count(),
+    ),
+    Outcome(
+        "discounted_share",
+        "discounted share of booked trips",
+        "trips",
+        lambda t: f.count(f.discounted_trip(t)),
+        lambda t: t.count(),
+    ),
+    Outcome(
+        "package_share",
+        "share of trips booked with flight and hotel",
+        "trips",
+        lambda t: f.count(f.kept(t) & (t.kind == "package")),
+        lambda t: f.count(f.kept(t)),
+    ),
+    Outcome(
+        "short_solo_share",
+        "share of trips that are short and for one",
+        "trips",
+        lambda t: f.count(f.short_solo(t) & f.kept(t)),
+        lambda t: f.count(f.kept(t)),
+    ),
+    Outcome(
+        "km_per_flight",
+        "kilometres per flight",
+        "trips",
+        lambda t: f.exact_sum(t.distance_km, 3, f.flown(t)),
+        lambda t: f.count(f.flown(t) & t.distance_km.notnull()),
+    ),
+    Outcome(
+        "spend_per_trip",
+        "dollars spent per trip",
+        "trips",
+        lambda t: f.exact_sum(t.spend_usd, 4, f.kept(t)),
+        lambda t: f.count(f.kept(t)),
+    ),
+    Outcome(
+        "browsing_without_booking",
+        "share of browsing sessions that book nothing",
+        "sessions",
+        lambda s: f.count(~f.booking(s)),
+        lambda s: f.count(f.browsing(s)),
+    ),
+)
+
+
+def earlier_features(
+    users: ibis.Table,
+    sessions: ibis.Table,
+    flights: ibis.Table,
+    hotels: ibis.Table,
+    cut: str,
+) -> ibis.Table:
+    """The feature catalogue as of the end of the month `cut`, for customers seen by then."""
+    before = sessions.filter(sessions.session_start < end_of(cut))
+    seen = users.semi_join(before, "user_id")
+    trips = build_trips(before, seen, flights, hotels, cut)
+    return f.user_features(seen, before, trips, cut)
+
+
+def outcomes_after(
+    users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, cut: str
+) -> ibis.Table:
+    """One row per customer: `<outcome>_amount` and `<outcome>_opportunities` after a month."""
+    since = end_of(cut)
+    tables = {
+        "sessions": sessions.filter(sessions.session_start >= since),
+        "trips": trips.filter((trips.booked_at >= since).fill_null(False)),
+    }
+    result = users.select("user_id")
+    for source, table in tables.items():
+        found = table.group_by("user_id").agg(**_expressions(table, source))
+        result = result.left_join(found, "user_id").drop("user_id_right")
+    return result.mutate({c: result[c].fill_null(0) for c in result.columns if c != "user_id"})
+
+
+def _expressions(table: ibis.Table, source: str) -> dict[str, ir.Value]:
+    expressions: dict[str, ir.Value] = {}
+    for outcome in OUTCOMES:
+        if outcome.source == source:
+            expressions[f"{outcome.name}_amount"] = outcome.amount(table).cast("float64")
+            expressions[f"{outcome.name}_opportunities"] = outcome.opportunities(table)
+    return expressions

@@ -1,0 +1,188 @@
+"""What Dagster sees: every asset explains itself, and the layers depend in one direction."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import re
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import traveltide_assets
+from traveltide_assets.automation import ASSIGN_PERKS, INGEST
+from traveltide_assets.definitions import build_definitions
+from traveltide_assets.settings import Settings
+from traveltide_assets_tests.conftest import FIRST, LAST
+from traveltide_assets_tests.project import Project
+
+PACKAGE = Path(traveltide_assets.__file__).parent
+PICTURES = (
+    ("gold/kmeans_model", "correlations"),
+    ("gold/kmeans_diagnostics", "elbow"),
+    ("gold/segments/kmeans", "customers_by_segment"),
+    ("gold/segments/kmeans", "segment_profiles"),
+    ("gold/perk_assignments", "perks"),
+)
+
+
+@pytest.fixture(scope="module")
+def definitions() -> dg.Definitions:
+    return build_definitions(Settings())
+
+
+@pytest.fixture(scope="module")
+def specs(definitions: dg.Definitions) -> list[dg.AssetSpec]:
+    return list(definitions.resolve_all_asset_specs())
+
+
+def test_the_definitions_load_and_are_valid(definitions: dg.Definitions) -> None:
+    dg.Definitions.validate_loadable(definitions)
+
+
+def test_the_spine_is_there(specs: list[dg.AssetSpec]) -> None:
+    names = {spec.key.to_user_string() for spec in specs}
+    tables = ("users", "sessions", "flights", "hotels")
+    assert names >= {f"bronze/{table}_raw" for table in tables}
+    assert names >= {f"silver/{table}_processed" for table in tables}
+    assert names >= {f"silver/{table}_quarantine" for table in tables}
+    assert names >= {f"gold/{table}_final" for table in (*tables, "trips")}
+    assert names >= {
+        "bronze/sessions_undated",
+        "gold/user_features",
+        "gold/kmeans_model",
+        "gold/kmeans_diagnostics",
+        "gold/segments/kmeans",
+        "gold/perk_assignments",
+    }
+
+
+def test_every_asset_says_what_it_is_and_whose(specs: list[dg.AssetSpec]) -> None:
+    for spec in specs:
+        assert spec.description, spec.key
+        assert spec.owners, spec.key
+        assert spec.group_name == spec.key.path[0], spec.key
+        assert {spec.group_name, "parquet"} < spec.kinds, spec.key
+
+
+def test_every_asset_has_columns_and_every_column_a_description(
+    specs: list[dg.AssetSpec],
+) -> None:
+    for spec in specs:
+        schema = spec.metadata["dagster/column_schema"]
+        assert schema.columns, spec.key
+        for column in schema.columns:
+            assert column.description, (spec.key, column.name)
+            assert column.type, (spec.key, column.name)
+
+
+def test_every_check_has_a_description(definitions: dg.Definitions) -> None:
+    checks = [spec for check in definitions.asset_checks or [] for spec in check.check_specs]
+    assert len(checks) > 40
+    assert all(spec.description for spec in checks)
+
+
+def test_every_asset_has_a_blocking_contract_check(
+    definitions: dg.Definitions, specs: list[dg.AssetSpec]
+) -> None:
+    checks = [spec for check in definitions.asset_checks or [] for spec in check.check_specs]
+    guarded = {spec.asset_key for spec in checks if spec.name == "contract" and spec.blocking}
+    assert guarded == {spec.key for spec in specs}
+
+
+def test_the_months_are_bounded_by_the_settings() -> None:
+    settings = Settings(partitions={"first": "2022-11", "last": "2023-02"})
+    for spec in build_definitions(settings).resolve_all_asset_specs():
+        if spec.partitions_def is not None:
+            months = spec.partitions_def.get_partition_keys()
+            assert list(months) == ["2022-11", "2022-12", "2023-01", "2023-02"]
+
+
+def test_sessions_and_everything_in_gold_are_by_month_and_the_rest_is_whole(
+    specs: list[dg.AssetSpec],
+) -> None:
+    for spec in specs:
+        by_month = spec.key.path[0] == "gold" or spec.key.path[-1].startswith("sessions_")
+        if spec.key.path[-1] == "sessions_undated":
+            by_month = False
+        assert (spec.partitions_def is not None) == by_month, spec.key
+
+
+def test_ingest_takes_a_range_of_months_in_one_run_and_perks_a_month_per_run(
+    definitions: dg.Definitions,
+) -> None:
+    graph = definitions.resolve_asset_graph()
+    single = dg.BackfillPolicy.single_run()
+    for job, policy in ((INGEST, single), (ASSIGN_PERKS, None)):
+        keys = definitions.resolve_job_def(job).asset_layer.executable_asset_keys
+        assert keys
+        for key in keys:
+            if graph.get(key).partitions_def is not None:
+                assert graph.get(key).backfill_policy == policy, key
+
+
+def test_one_run_wrote_every_month_of_the_sample(sample_project: Project) -> None:
+    for path in ("bronze/sessions_raw", "silver/sessions_processed", "silver/sessions_quarantine"):
+        months = sorted(p.name for p in (sample_project.settings.lake / path).iterdir())
+        assert months[0] == f"month={FIRST}"
+        assert months[-1] == f"month={LAST}"
+        assert len(months) == 10
+
+
+def imported(path: Path) -> set[str]:
+    """Modules that a file imports, wherever in it."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def reachable(path: Path) -> set[str]:
+    """Modules that importing a file of the package brings in, through the package as well."""
+    seen: set[str] = set()
+    todo = {path}
+    while todo:
+        for name in imported(todo.pop()) - seen:
+            seen.add(name)
+            file = PACKAGE.parent / (name.replace(".", "/") + ".py")
+            if name.startswith("traveltide_assets.") and file.exists():
+                todo.add(file)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*PACKAGE.glob("transforms/*.py"), *PACKAGE.glob("segmentation/*.py")],
+    ids=lambda path: f"{path.parent.name}/{path.name}",
+)
+def test_transforms_and_segmentation_do_without_dagster(path: Path) -> None:
+    modules = reachable(path)
+    assert not [name for name in modules if name.split(".")[0] == "dagster"]
+    assert not [
+        name
+        for name in modules
+        if re.match(r"traveltide_assets\.(assets|checks|definitions|automation)\b", name)
+    ]
+
+
+@pytest.mark.parametrize(("asset", "name"), PICTURES, ids=lambda value: value)
+def test_the_pictures_are_in_the_metadata_as_png(
+    sample_project: Project, asset: str, name: str
+) -> None:
+    with dg.DagsterInstance.local_temp(str(sample_project.folder / "dagster")) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
+    assert event is not None
+    assert event.asset_materialization is not None
+    text = str(event.asset_materialization.metadata[name].value)
+    picture = re.fullmatch(r"!\[[^\]]+\]\(data:image/png;base64,([A-Za-z0-9+/=]+)\)", text)
+    assert picture is not None
+    png = base64.b64decode(picture[1], validate=True)
+    assert png.startswith(b"\x89PNG\r\n\x1a\n")
+    assert png.rstrip().endswith(b"IEND\xaeB`\x82")
+    width, height = (int.from_bytes(png[i : i + 4], "big") for i in (16, 20))
+    assert width > 300
+    assert height > 100

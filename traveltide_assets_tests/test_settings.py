@@ -1,0 +1,136 @@
+"""The environment, `traveltide.toml` and the defaults become settings, or a message."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+from pathlib import Path
+
+import pytest
+
+from traveltide_assets.settings import SettingsError, load_settings
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory and an environment without settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("TRAVELTIDE_")]:
+        monkeypatch.delenv(name)
+    return tmp_path
+
+
+def test_without_anything_set_the_brief_holds() -> None:
+    settings = load_settings()
+    assert settings.source is None
+    assert settings.lake == Path("lake")
+    assert settings.cohort.active_since == dt.date(2023, 1, 4)
+    assert settings.cohort.min_sessions == 8
+    assert settings.kmeans.k == 4
+    assert (settings.partitions.first, settings.partitions.last) == ("2021-04", "2023-07")
+
+
+def test_the_environment_sets_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAVELTIDE_SOURCE", "exports")
+    settings = load_settings()
+    assert settings.source == settings.source_folder == Path("exports")
+
+
+def test_two_underscores_reach_into_a_section(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAVELTIDE_COHORT__MIN_SESSIONS", "7")
+    monkeypatch.setenv("TRAVELTIDE_COHORT__ACTIVE_SINCE", "2023-01-05")
+    monkeypatch.setenv("TRAVELTIDE_KMEANS__K", "silhouette")
+    monkeypatch.setenv("TRAVELTIDE_KMEANS__FEATURES", '["total_trips", "age"]')
+    settings = load_settings()
+    assert settings.cohort.min_sessions == 7
+    assert settings.cohort.active_since == dt.date(2023, 1, 5)
+    assert settings.kmeans.k == "silhouette"
+    assert settings.kmeans.features == ("total_trips", "age")
+
+
+def test_the_file_sets_a_setting(elsewhere: Path) -> None:
+    (elsewhere / "traveltide.toml").write_text(
+        'lake = "data/lake"\n[cohort]\nwindow_months = 6\n', encoding="utf-8"
+    )
+    settings = load_settings()
+    assert settings.lake == Path("data/lake")
+    assert settings.cohort.window_months == 6
+
+
+def test_another_file_can_be_named(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere / "other.toml").write_text('lake = "other"\n', encoding="utf-8")
+    monkeypatch.setenv("TRAVELTIDE_CONFIG", "other.toml")
+    assert load_settings().lake == Path("other")
+
+
+def test_the_environment_goes_before_the_file_and_the_file_before_the_defaults(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere / "traveltide.toml").write_text(
+        "[cohort]\nmin_sessions = 5\nminimum_age = 18\n", encoding="utf-8"
+    )
+    monkeypatch.setenv("TRAVELTIDE_COHORT__MIN_SESSIONS", "6")
+    cohort = load_settings().cohort
+    assert (cohort.min_sessions, cohort.minimum_age) == (6, 18)
+    assert cohort.active_since == dt.date(2023, 1, 4)
+
+
+def test_an_empty_source_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAVELTIDE_SOURCE", "")
+    assert load_settings().source is None
+
+
+def test_the_generated_sample_has_a_place_of_its_own_for_each_of_its_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    default = load_settings().source_folder
+    monkeypatch.setenv("TRAVELTIDE_SAMPLE__USERS", "500")
+    assert load_settings().source_folder != default
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("TRAVELTIDE_COHORT__MIN_SESIONS", "7", "cohort.min_sesions"),
+        ("TRAVELTIDE_COHORT__MIN_SESSIONS", "many", "cohort.min_sessions"),
+        ("TRAVELTIDE_COHORT__MIN_SESSIONS", "0", "cohort.min_sessions"),
+        ("TRAVELTIDE_COHORT__ACTIVE_SINCE", "yesterday", "cohort.active_since"),
+        ("TRAVELTIDE_PARTITIONS__FIRST", "2023-13", "2023-13"),
+        ("TRAVELTIDE_PARTITIONS__FIRST", "2023-08", "after the last month 2023-07"),
+        ("TRAVELTIDE_KMEANS__K", "elbow", "kmeans.k"),
+        ("TRAVELTIDE_KMEANS__FEATURES", "total_trips,age", "kmeans"),
+        ("TRAVELTIDE_CHECKS__MAX_QUARANTINE_SHARE", "1.5", "checks.max_quarantine_share"),
+    ],
+)
+def test_a_wrong_value_in_the_environment_is_named(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert said in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('lakes = "lake"', "lakes"),
+        ("[cohort]\nsessions = 8", "cohort.sessions"),
+        ("[kmeans]\nk = 0", "kmeans.k"),
+        ("[kmeans\nk = 4", "traveltide.toml"),
+    ],
+)
+def test_a_wrong_file_is_named(elsewhere: Path, text: str, said: str) -> None:
+    (elsewhere / "traveltide.toml").write_text(text, encoding="utf-8")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert said in str(error.value)
+
+
+def test_everything_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAVELTIDE_COHORT__MIN_SESSIONS", "0")
+    monkeypatch.setenv("TRAVELTIDE_KMEANS__RESTARTS", "0")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    assert "cohort.min_sessions" in str(error.value)
+    assert "kmeans.restarts" in str(error.value)
