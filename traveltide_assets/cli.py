@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import webbrowser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +12,10 @@ from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from traveltide_assets.months import is_month
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, SettingsError, load_settings
 
@@ -30,7 +34,10 @@ class _Commands(click.Group):
         try:
             return super().invoke(ctx)
         except (SettingsError, PerkError, PipelineFailed, NothingDecided) as error:
-            _errors.print(f"[bold red]error:[/] {error}", markup=True, highlight=False)
+            # A message may hold brackets, which are no markup, and paths, which are not to break.
+            _errors.print(
+                f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
+            )
             sys.exit(1)
 
 
@@ -116,10 +123,30 @@ def explain(user_id: int, month: str | None) -> None:
     summary.print_explanation(_console, load_settings(), user_id, month)
 
 
+@main.command()
+@click.option("--month", help="YYYY-MM; the latest decided by default.")
+@click.option(
+    "--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the report to this file."
+)
+@click.option("--open", "opened", is_flag=True, help="Open the report in the browser.")
+def report(month: str | None, to: Path | None, opened: bool) -> None:
+    """Show where the report is, write it to a file or open it in the browser."""
+    from traveltide_assets import summary
+
+    file = summary.find_report(load_settings(), month)
+    if to is not None:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, to)
+        file = to
+    if opened:
+        webbrowser.open(file.resolve().as_uri())
+    click.echo(file)
+
+
 def _known_month(settings: Settings, month: str | None) -> str:
     bounds = settings.partitions
     chosen = month or bounds.last
-    if not bounds.first <= chosen <= bounds.last:
+    if not is_month(chosen) or not bounds.first <= chosen <= bounds.last:
         raise SettingsError(
             f"--month {chosen}: choose a month from {bounds.first} to {bounds.last} "
             "(partitions.first and partitions.last set the bounds)"

@@ -469,6 +469,23 @@ _DBSCAN_TRIAL = Table(
     partitioned=True,
 )
 
+_EXPLORATION = Table(
+    "gold",
+    "exploration",
+    "One row per topic, breakdown, group and measure: what the cohort looks like.",
+    (
+        Column("topic", "string", "customers, sessions, bookings, discounts and so forth"),
+        Column("breakdown", "string", "What the rows are split by"),
+        Column("group", "string", "One of the groups of the breakdown"),
+        Column("position", "int64", "Order of the group in its breakdown"),
+        Column("measure", "string", "count, share, cancelled_share and so forth"),
+        Column("value", "float64", "The measure's value", required=False),
+        Column("rows", "int64", "Customers, sessions or trips the value rests on"),
+    ),
+    key=("topic", "breakdown", "group", "measure"),
+    partitioned=True,
+)
+
 
 def _segments(strategy: str, extra: tuple[Column, ...] = ()) -> Table:
     return Table(
@@ -547,6 +564,7 @@ def build_tables(perks: tuple[Perk, ...]) -> dict[str, Table]:
         _PERK_SIGNALS,
         _SCORECARD,
         _AGREEMENT,
+        _EXPLORATION,
         perk_assignments(perk.id for perk in perks),
     )
     return {table.path: table for table in tables}

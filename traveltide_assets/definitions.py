@@ -14,6 +14,7 @@ from traveltide_assets.assets import (
     features,
     gold,
     perks,
+    reports,
     segments,
     silver,
 )
@@ -33,7 +34,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = Engine(settings.home / "scratch")
     lake = Lake(settings.lake, engine, tables)
-    modules = [bronze, silver, gold, features, segments, evidence, perks]
+    modules = [bronze, silver, gold, features, segments, evidence, perks, reports]
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: _completed(spec, tables, months), assets),
@@ -54,7 +55,8 @@ def _completed(
     spec: dg.AssetSpec, tables: Mapping[str, Table], months: dg.PartitionsDefinition
 ) -> dg.AssetSpec:
     """A spec with what its contract says and with the bounds of the months."""
-    spec = describe.with_contract(spec, tables["/".join(spec.key.path)])
+    table = tables.get("/".join(spec.key.path))
+    spec = describe.with_contract(spec, table) if table else describe.without_table(spec)
     return spec.replace_attributes(partitions_def=months) if spec.partitions_def else spec
 
 

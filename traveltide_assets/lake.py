@@ -113,6 +113,11 @@ class Lake(dg.IOManager):
         self._must_exist([file])
         return pq.read_metadata(file).num_rows
 
+    def total_rows(self, path: str) -> int:
+        """The number of rows of a table, over all its months."""
+        months = self.months(path)
+        return sum(self.rows(path, month) for month in months) if months else self.rows(path)
+
     def months(self, path: str) -> list[str]:
         """The months that a table holds, in order."""
         return sorted(
@@ -134,6 +139,18 @@ class Lake(dg.IOManager):
         if isinstance(obj, ibis.Table):
             return self._replace(table, _conformed(obj, table), month)
         return self._replace(table, _conformed_frame(obj, table), month)
+
+    def text_path(self, path: str, month: str, name: str) -> Path:
+        """Where a file of text, such as a report, lies."""
+        return self.path(path, month).with_name(name)
+
+    def write_text(self, path: str, month: str, name: str, text: str) -> tuple[Path, str]:
+        """Replace a file of text in one step; returns its path and SHA-256."""
+        target = self.text_path(path, month, name)
+        content = text.encode()
+        with replacing(target) as partial:
+            partial.write_bytes(content)
+        return target, hashlib.sha256(content).hexdigest()
 
     def _replace(
         self, table: Table, content: ibis.Table | pa.Table, month: str | None

@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 
 FORMAT = "%Y-%m"
+
+
+def is_month(text: str) -> bool:
+    """Whether a text is a month as it is written here."""
+    return re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text) is not None
 
 
 def start_of(month: str) -> dt.datetime:

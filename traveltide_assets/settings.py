@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -17,6 +16,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 from pydantic_settings import SettingsError as UnreadableSetting
+
+from traveltide_assets.months import is_month
 
 PACKAGE = Path(__file__).parent
 CLASSIC_FEATURES = (
@@ -47,7 +48,7 @@ class Partitions(_Section):
     @field_validator("first", "last")
     @classmethod
     def _is_month(cls, value: str) -> str:
-        if not re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", value):
+        if not is_month(value):
             raise ValueError(f"{value!r} is not a month written as YYYY-MM")
         return value
 
@@ -106,7 +107,7 @@ class Evidence(_Section):
     min_customers: int = Field(50, ge=1, description="Fewer customers are too little data")
     min_opportunities: int = Field(100, ge=1, description="Fewer opportunities are, too")
     sample_rows: int = Field(20_000, ge=100, description="Customers the trial takes at most")
-    refits: int = Field(5, ge=2, description="Bootstrap refits for a strategy's stability")
+    refits: int = Field(3, ge=2, description="Bootstrap refits for a strategy's stability")
 
 
 class Checks(_Section):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 from rich.console import Console
 from rich.table import Table as Grid
 
+from traveltide_assets import report
 from traveltide_assets.contracts import SESSIONS_UNDATED, SOURCES, build_tables
 from traveltide_assets.engine import Engine
 from traveltide_assets.lake import Lake
@@ -44,7 +47,20 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
         console.print(f"  [yellow]warning[/] {warning}", highlight=False)
     where = lake.path(ASSIGNMENTS, month)
     console.print(f"source: {settings.source_folder}\nlake:   {settings.lake}", highlight=False)
-    console.print(f"perks:  {where}\nUI:     make dev", highlight=False)
+    console.print(f"perks:  {where}", highlight=False)
+    console.print(f"report: {find_report(settings, month)}\nUI:     make dev", highlight=False)
+
+
+def find_report(settings: Settings, month: str | None) -> Path:
+    """The file of a month's report, the latest decided month by default."""
+    lake, _ = open_lake(settings)
+    month = _decided(lake, month)
+    file = lake.text_path(report.PATH, month, report.FILE)
+    if not file.exists():
+        raise NothingDecided(
+            f"no report of {month} in {settings.lake}; run `traveltide run --month {month}` first"
+        )
+    return file
 
 
 def print_decisions(console: Console, settings: Settings, month: str | None) -> None:
@@ -118,7 +134,7 @@ def _row_counts(lake: Lake) -> Grid:
     grid = Grid("table", "rows read", "processed", "quarantined", box=None)
     for name in SOURCES:
         read, kept, refused = (
-            _rows(lake, path)
+            lake.total_rows(path)
             for path in (
                 f"bronze/{name}_raw",
                 f"silver/{name}_processed",
@@ -129,11 +145,6 @@ def _row_counts(lake: Lake) -> Grid:
         note = f" (+ {undated:,} undated)" if undated else ""
         grid.add_row(name, f"{read + undated:,}", f"{kept:,}", f"{refused:,}{note}")
     return grid
-
-
-def _rows(lake: Lake, path: str) -> int:
-    months = lake.months(path)
-    return sum(lake.rows(path, month) for month in months) if months else lake.rows(path)
 
 
 def _decided(lake: Lake, month: str | None) -> str:

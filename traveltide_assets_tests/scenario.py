@@ -15,6 +15,13 @@ MONTH = "2023-05"
 PARTITIONS = {"first": "2023-04", "last": "2023-06"}
 COHORT = {"active_since": "2023-04-01", "min_sessions": 2}
 
+SMALL = {"k": 2, "max_k": 3, "restarts": 2, "sample_rows": 100}
+# Settings of what repeats itself for its statistics, where these do not matter.
+QUICK: dict[str, Any] = {
+    "checks": {"bootstraps": 2},
+    "evidence": {"folds": 2, "resamples": 100, "refits": 2, "sample_rows": 500},
+}
+
 PACKAGE, HOTEL_ONLY, CANCELLER, LATE_CANCELLER, BROWSER, ELSEWHERE, UPCOMING = range(1, 8)
 CUSTOMERS = list(range(1, 8))
 SEEN_ONCE, SEEN_TOO_EARLY, SEEN_LATER = 8, 9, 10
@@ -266,5 +273,4 @@ def write_scenario(folder: Path, **tables: list[Row]) -> Path:
 
 def settings(**changes: Any) -> dict[str, Any]:
     """The settings that the scenario is told with."""
-    small = {"k": 2, "max_k": 3, "restarts": 2, "sample_rows": 100}
-    return {"partitions": PARTITIONS, "cohort": COHORT, "kmeans": small} | changes
+    return {"partitions": PARTITIONS, "cohort": COHORT, "kmeans": SMALL} | QUICK | changes

@@ -232,7 +232,7 @@ def test_the_first_rule_that_a_row_breaks_names_it() -> None:
 
 # Shrinking a failure would take minutes.
 MANY = settings(
-    max_examples=5,
+    max_examples=4,
     deadline=None,
     phases=[Phase.generate],
     database=None,
@@ -580,12 +580,12 @@ def messy_row(draw: st.DrawFn, name: str) -> dict[str, Text]:
 
 
 @pytest.mark.parametrize("name", SOURCES)
-@settings(MANY, max_examples=6)
+@settings(MANY)
 @given(data=st.data())
 def test_every_row_is_processed_or_refused_with_a_known_reason(
     name: str, data: st.DataObject
 ) -> None:
-    rows = data.draw(st.lists(messy_row(name), min_size=1, max_size=40))
+    rows = data.draw(st.lists(messy_row(name), min_size=1, max_size=60))
     result = clean(name, rows)
     assert len(result.processed) + len(result.quarantine) == len(rows)
     assert set(result.reasons.values()) <= set(rule_reasons(name))

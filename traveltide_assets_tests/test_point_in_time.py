@@ -10,11 +10,10 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.months import end_of
-from traveltide_assets_tests.conftest import BOUNDS
+from traveltide_assets_tests import scenario
 from traveltide_assets_tests.project import Project
 
-FAST = {"max_k": 4, "restarts": 2, "sample_rows": 500}
-QUICK = {"bootstraps": 2}
+FAST = {"kmeans": {"max_k": 4, "restarts": 2, "sample_rows": 500}} | scenario.QUICK
 
 
 def cut(source: Path, month: str, folder: Path) -> Path:
@@ -59,45 +58,51 @@ def assert_same_gold(one: Project, other: Project, month: str) -> None:
         )
 
 
-@pytest.fixture(scope="module")
-def sample_cut(
-    tmp_path_factory: pytest.TempPathFactory, sample_source: Path, sample_project: Project
-) -> Project:
-    """The sample as it was at the end of June, decided for June."""
-    folder = tmp_path_factory.mktemp("sample_cut")
-    source = cut(sample_source, "2023-06", folder / "source")
-    project = Project(folder, source, partitions=BOUNDS)
-    assert project.ingest(BOUNDS["first"], "2023-06").success
-    assert project.assign("2023-06").success
+def decided(project: Project, month: str) -> Project:
+    assert project.assign(month).success
     return project
 
 
+def full(folder: Path, ingested: Project, month: str) -> Project:
+    """A month decided from everything that another project ingested."""
+    shutil.copytree(ingested.settings.lake / "silver", folder / "lake" / "silver")
+    bounds = ingested.settings.partitions.model_dump()
+    return decided(Project(folder, folder / "source", partitions=bounds, **FAST), month)
+
+
+def past(folder: Path, source: Path, ingested: Project, month: str) -> Project:
+    """The same month decided from a source that ends with it."""
+    bounds = ingested.settings.partitions.model_dump()
+    project = Project(folder, cut(source, month, folder / "source"), partitions=bounds, **FAST)
+    assert project.ingest(bounds["first"], month).success
+    return decided(project, month)
+
+
+@pytest.fixture(scope="module")
+def sample_past(
+    tmp_path_factory: pytest.TempPathFactory, sample_source: Path, sample_project: Project
+) -> Project:
+    return past(tmp_path_factory.mktemp("past"), sample_source, sample_project, "2023-05")
+
+
 def test_a_month_from_the_full_sample_equals_the_month_from_its_past(
-    sample_project: Project, sample_cut: Project
+    tmp_path: Path, sample_project: Project, sample_past: Project
 ) -> None:
-    assert_same_gold(sample_project, sample_cut, "2023-06")
+    assert_same_gold(full(tmp_path, sample_project, "2023-05"), sample_past, "2023-05")
 
 
-def test_deciding_a_month_again_changes_no_byte(sample_cut: Project) -> None:
-    before = gold(sample_cut, "2023-06")
+def test_deciding_a_month_again_changes_no_byte(sample_past: Project) -> None:
+    before = gold(sample_past, "2023-05")
     assert len(before) >= 10
-    assert sample_cut.assign("2023-06").success
-    assert gold(sample_cut, "2023-06") == before
+    assert sample_past.assign("2023-05").success
+    assert gold(sample_past, "2023-05") == before
 
 
 def test_a_month_of_the_real_cohort_equals_the_month_from_its_past(
-    tmp_path: Path, real_source: Path, real_project: Project
+    tmp_path_factory: pytest.TempPathFactory, real_source: Path, real_project: Project
 ) -> None:
-    month, bounds = "2023-05", {"first": "2023-01", "last": "2023-07"}
-    (tmp_path / "full").mkdir()
-    (tmp_path / "past").mkdir()
-    options = {"partitions": bounds, "kmeans": FAST, "checks": QUICK}
-    full = Project(tmp_path / "full", real_source, **options)
-    shutil.copytree(real_project.settings.lake / "silver", full.settings.lake / "silver")
-    past = Project(
-        tmp_path / "past", cut(real_source, month, tmp_path / "past" / "source"), **options
+    assert_same_gold(
+        full(tmp_path_factory.mktemp("real_full"), real_project, "2023-05"),
+        past(tmp_path_factory.mktemp("real_past"), real_source, real_project, "2023-05"),
+        "2023-05",
     )
-    assert full.assign(month).success
-    assert past.ingest("2023-01", month).success
-    assert past.assign(month).success
-    assert_same_gold(full, past, month)

@@ -7,10 +7,12 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import dagster as dg
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from traveltide_assets.automation import INGEST
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import Engine
 from traveltide_assets.sources import Source, SourceError
@@ -156,7 +158,7 @@ def test_extra_columns_of_any_name_reach_bronze(folder: Path) -> None:
         f"{','.join(names)},{header}\n0,m,f,r,gold,u,9,{SOUND['sessions']}\n", encoding="utf-8"
     )
     project = one_month(folder)
-    assert project.ingest("2023-07", "2023-07").success
+    assert materialize(project, "bronze/sessions_raw").success
     (row,) = project.frame("bronze/sessions_raw", "2023-07").to_dict("records")
     extra = {
         "column0": "0",
@@ -169,7 +171,6 @@ def test_extra_columns_of_any_name_reach_bronze(folder: Path) -> None:
     }
     assert {name: row[name] for name in extra} == extra
     assert row["source_file"] == "sessions.csv"
-    assert len(project.frame("silver/sessions_processed", "2023-07")) == 1
 
 
 def test_files_with_different_extra_columns_make_one_table(folder: Path) -> None:
@@ -299,10 +300,18 @@ def one_month(folder: Path) -> Project:
     return Project(folder.parent, folder, partitions=bounds)
 
 
+def materialize(project: Project, asset: str) -> dg.ExecuteInProcessResult:
+    return project.definitions.resolve_job_def(INGEST).execute_in_process(
+        asset_selection=[dg.AssetKey(asset.split("/"))],
+        partition_key="2023-07",
+        raise_on_error=False,
+    )
+
+
 def test_nothing_is_written_to_the_lake_from_a_source_with_one_broken_line(folder: Path) -> None:
     shorten_a_line(folder)
     project = one_month(folder)
-    result = project.ingest("2023-07", "2023-07")
+    result = materialize(project, "bronze/users_raw")
     assert not result.success
     assert "hotels.csv" in failure(result)
     assert [path for path in project.settings.lake.rglob("*") if path.is_file()] == []

@@ -32,6 +32,12 @@ def with_contract(spec: dg.AssetSpec, table: Table) -> dg.AssetSpec:
     ).merge_attributes(metadata={"dagster/column_schema": dg.TableSchema(columns)})
 
 
+def without_table(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """The same for an asset that is no table; its description is its own."""
+    layer = spec.key.path[0]
+    return spec.replace_attributes(group_name=layer, owners=[OWNER], kinds={layer, *spec.kinds})
+
+
 def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     """A picture that the UI shows when its metadata is opened."""
     return dg.MetadataValue.md(

@@ -37,6 +37,7 @@ def build(
         _strategies(tables, months),
         _rows(["perk_evidence", "perk_signals", "dbscan_trial"], tables, months),
         _rows(["segmentation_scorecard", "strategy_agreement"], tables, months),
+        _rows(["exploration"], tables, months),
         _perks(tables, months),
     ]
 

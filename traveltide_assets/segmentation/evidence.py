@@ -84,6 +84,8 @@ def assign_from_past(strategy: Strategy, trial: Trial) -> pd.Series:
     """
     earlier, outcomes = trial.earlier, trial.outcomes
     perk = pd.Series(index=earlier.index, dtype=object)
+    if earlier.empty:
+        return perk
     try:
         if not strategy.learns_from_outcomes:
             return strategy.fit(History(earlier)).assign(earlier)["perk"].reset_index(drop=True)
@@ -103,6 +105,8 @@ def judge(strategy: str, perk: pd.Series, trial: Trial, perks: Sequence[Perk]) -
     given = [entry for entry in perks if (perk == entry.id).any()]
     rows = [_measure(entry, (perk == entry.id).to_numpy(), trial) for entry in given]
     table = pd.DataFrame(rows, columns=list(_MEASURED))
+    if not rows:  # Columns without a row have no type of their own.
+        table = table.astype(dict.fromkeys(_MEASURED[2:], "float64"))
     table.insert(0, "strategy", strategy)
     table["p_holm"] = holm(table["p_value"].to_numpy())
     limits = trial.config

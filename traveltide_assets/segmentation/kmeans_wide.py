@@ -58,6 +58,7 @@ class Config(KMeans):
     features: tuple[str, ...] = Field(WIDE_FEATURES, min_length=1, description="Its features")
     k: Annotated[int, Field(ge=1)] | Literal["silhouette"] = "silhouette"
     restarts: int = Field(3, ge=1, description="Starts of each k-means; the best one stays")
+    sample_rows: int = Field(2_000, ge=100, description="Customers that silhouette is computed on")
     tail: float = Field(0.01, ge=0, lt=0.5, description="Share of values drawn in at either end")
     variance: float = Field(0.8, gt=0, le=1, description="Share that the components keep")
 

@@ -309,14 +309,12 @@ def _typed(name: str, facts: ibis.Table) -> Row:
 def _clean(name: str, raw: ibis.Table, facts: ibis.Table) -> Cleaned:
     columns = SOURCES[name]
     row = _typed(name, facts)
-    typed = facts.select(
+    judged = facts.select(
         *[facts[column] for column in raw.columns],
         reason=_first_refusal(name, facts, row),
         **{_own(column.name): row[column.name] for column in columns},
     )
-    # The search for duplicates reads the rows four times, which must not parse them four times.
-    with typed.cache() as once:
-        judged = _refuse_duplicates(once, name).cache()
+    judged = _refuse_duplicates(judged, name).cache()
     sound = judged.filter(judged.reason.isnull())
     values: Row = {
         **{column.name: sound[_own(column.name)] for column in columns},

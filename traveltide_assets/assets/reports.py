@@ -1,0 +1,132 @@
+"""What people read: the cohort in figures, and the month's report."""
+
+import dagster as dg
+import ibis
+import pandas as pd
+
+from traveltide_assets.assets.describe import preview
+from traveltide_assets.contracts import SESSIONS_UNDATED, SOURCES
+from traveltide_assets.lake import Lake
+from traveltide_assets.months import previous_month
+from traveltide_assets.partitions import ALL_UP_TO, MONTHLY
+from traveltide_assets.report import FILE, PATH, build
+from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.settings import STRATEGIES, Settings
+from traveltide_assets.transforms.exploration import explore
+
+_HALVES = ("processed", "quarantine")
+
+
+@dg.asset(
+    key_prefix="gold",
+    kinds={"duckdb"},
+    partitions_def=MONTHLY,
+    ins={name: dg.AssetIn(["gold", f"{name}_final"]) for name in ("users", "sessions", "trips")},
+)
+def exploration(
+    context: dg.AssetExecutionContext,
+    users: ibis.Table,
+    sessions: ibis.Table,
+    trips: ibis.Table,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    # A few hundred rows whatever the size of the cohort, so they may be shown as well.
+    figures = explore(users, sessions, trips, context.partition_key).to_pyarrow().to_pandas()
+    ordered = figures.sort_values(["topic", "breakdown", "position", "measure"])
+    return dg.MaterializeResult(
+        value=figures, metadata={"figures": preview(ordered, rows=len(ordered))}
+    )
+
+
+@dg.asset(
+    key_prefix="gold",
+    kinds={"html"},
+    partitions_def=MONTHLY,
+    ins={
+        "features": dg.AssetIn(["gold", "user_features"]),
+        "assignments": dg.AssetIn(["gold", "perk_assignments"]),
+        "places": dg.AssetIn(["gold", "segments", "kmeans"]),
+        "diagnostics": dg.AssetIn(["gold", "kmeans_diagnostics"]),
+        "scorecard": dg.AssetIn(["gold", "segmentation_scorecard"]),
+        "agreement": dg.AssetIn(["gold", "strategy_agreement"]),
+        "evidence": dg.AssetIn(["gold", "perk_evidence"]),
+        "signals": dg.AssetIn(["gold", "perk_signals"]),
+        "dbscan": dg.AssetIn(["gold", "dbscan_trial"]),
+        "explored": dg.AssetIn(["gold", "exploration"]),
+    },
+    # Of the segments, the deciding strategy's of last month are read; of silver, the row counts.
+    deps=[
+        *(dg.AssetKey(["gold", "segments", name]) for name in STRATEGIES if name != "kmeans"),
+        *(
+            dg.AssetDep(
+                dg.AssetKey(["silver", f"{name}_{half}"]),
+                partition_mapping=ALL_UP_TO if name == "sessions" else None,
+            )
+            for name in SOURCES
+            for half in _HALVES
+        ),
+    ],
+)
+def report(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+    lake: dg.ResourceParam[Lake],
+    features: pd.DataFrame,
+    assignments: pd.DataFrame,
+    places: pd.DataFrame,
+    diagnostics: pd.DataFrame,
+    scorecard: pd.DataFrame,
+    agreement: pd.DataFrame,
+    evidence: pd.DataFrame,
+    signals: pd.DataFrame,
+    dbscan: pd.DataFrame,
+    explored: pd.DataFrame,
+) -> dg.MaterializeResult[None]:
+    """The month's report for people: one HTML page with perks, segments, evidence and limits."""
+    month = context.partition_key
+    before = lake.stored_frame(f"gold/segments/{settings.strategy}", previous_month(month))
+    material = build.Material(
+        month=month,
+        settings=settings,
+        perks=perk_catalogue,
+        features=features,
+        assignments=assignments,
+        before=before,
+        places=places,
+        diagnostics=diagnostics,
+        scorecard=scorecard,
+        agreement=agreement,
+        evidence=evidence,
+        signals=signals,
+        dbscan=dbscan,
+        exploration=explored,
+        quality=_row_counts(lake),
+    )
+    path, digest = lake.write_text(PATH, month, FILE, build.render(material))
+    counts = assignments.groupby(["segment", "perk"]).size().rename("customers").reset_index()
+    return dg.MaterializeResult(
+        metadata={
+            "path": dg.MetadataValue.path(str(path)),
+            "size_bytes": path.stat().st_size,
+            "sha256": digest,
+            "perks": preview(counts, rows=len(counts)),
+        },
+        data_version=dg.DataVersion(digest),
+    )
+
+
+def _row_counts(lake: Lake) -> pd.DataFrame:
+    """Rows of each source table: read, processed, quarantined and without a month."""
+    undated = lake.total_rows(SESSIONS_UNDATED.path)
+    rows = []
+    for name in SOURCES:
+        without_month = undated if name == "sessions" else 0
+        rows.append(
+            {
+                "table": name,
+                "read": lake.total_rows(f"bronze/{name}_raw") + without_month,
+                **{half: lake.total_rows(f"silver/{name}_{half}") for half in _HALVES},
+                "undated": without_month,
+            }
+        )
+    return pd.DataFrame(rows).rename(columns={"quarantine": "quarantined"})
