@@ -4,13 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run test dev lint docs lock clean
+.PHONY: run test browser dev lint docs lock calibration clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
 
-test: $(VENV)/installed
+test: $(VENV)/installed browser
 	$(BIN)/pytest
+
+# The report is opened in a real browser; without one that test is skipped, and says so.
+browser:
+	@command -v chromium >/dev/null \
+		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } \
+		|| echo "no chromium here and no right to install it: browser tests will be skipped"
 
 dev: $(VENV)/installed
 	mkdir -p $(DAGSTER_HOME)
@@ -31,6 +37,9 @@ lock: $(VENV)/installed
 	$(BIN)/uv pip compile --quiet --universal --all-extras --generate-hashes --upgrade \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		pyproject.toml --output-file requirements.lock
+
+calibration: $(VENV)/installed
+	$(BIN)/python benchmarks/calibration.py
 
 clean:
 	rm -rf $(VENV) .traveltide lake

@@ -11,7 +11,6 @@ find the planted perk more often than chance and the verdict should be "supporte
 from __future__ import annotations
 
 import argparse
-import math
 import tempfile
 import time
 from collections import Counter
@@ -86,7 +85,13 @@ def repetition(
     rows = []
     for name, strategy in build_strategies(settings, perks).items():
         real = supported(strategy, trial, perks)
-        row = {"strategy": name, "supported": len(real), "perks": " ".join(real)}
+        row: dict[str, object] = {
+            "strategy": name,
+            "supported": len(real),
+            "perks": " ".join(real),
+            "after_shuffling": float("nan"),
+            "recovered": float("nan"),
+        }
         if affinity == 0:
             row["after_shuffling"] = len(supported(strategy, nothing, perks))
         else:
@@ -107,12 +112,10 @@ def report(results: pd.DataFrame) -> None:
     """Print a row per strategy and affinity."""
     for affinity, rows in results.groupby("affinity"):
         print(f"\naffinity {affinity:g}, {rows['seed'].nunique()} repetitions")
-        print(
-            f"{'strategy':14} {'any supported':>13} {'after shuffling':>15} {'recovered':>10}  perks"
-        )
+        print("strategy       any supported after shuffling  recovered  perks")
         for name, row in rows.groupby("strategy", sort=False):
-            shuffled = (row["after_shuffling"] > 0).mean() if "after_shuffling" in row else math.nan
-            recovered = row["recovered"].mean() if "recovered" in row else math.nan
+            shuffled = row["after_shuffling"].dropna().gt(0).mean()
+            recovered = row["recovered"].mean()
             which = Counter(" ".join(row["perks"]).split())
             print(
                 f"{name:14} {(row['supported'] > 0).mean():13.1%} {shuffled:15.1%} "

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import dagster as dg
@@ -17,10 +18,13 @@ from pydantic_core import PydanticUndefined
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.segmentation.perks import load_perks
+from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.settings import PACKAGE, Settings
 from traveltide_assets.transforms.cleaning import DUPLICATES, REFUSALS, REPAIRS
 from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.outcomes import OUTCOMES
 
+_OUTCOMES = {outcome.name: outcome.description for outcome in OUTCOMES}
 _LAYERS = ("bronze", "silver", "gold")
 
 
@@ -29,8 +33,12 @@ def render(text: str) -> str:
     for name, section in _SECTIONS.items():
         pattern = re.compile(rf"(<!-- begin {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
         body = section()
-        text = pattern.sub(lambda match, body=body: f"{match[1]}{body}\n{match[2]}", text)
+        text = pattern.sub(partial(_filled, body), text)
     return text
+
+
+def _filled(body: str, match: re.Match[str]) -> str:
+    return f"{match[1]}{body}\n{match[2]}"
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
@@ -42,7 +50,7 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 def _lineage() -> str:
     assets = build_definitions(Settings(source=PACKAGE)).resolve_asset_graph()
-    keys = sorted(assets.materializable_asset_keys, key=lambda key: key.path)
+    keys = sorted(assets.materializable_asset_keys)
     lines = ["```mermaid", "flowchart LR", "  source[(users, sessions, flights, hotels)]"]
     for layer in _LAYERS:
         lines.append(f"  subgraph {layer}")
@@ -81,16 +89,25 @@ def _features() -> str:
 
 def _perks() -> str:
     return _table(
-        ("perk", "id", "for who", "features that speak for it"),
+        ("perk", "id", "for who", "features that speak for it", "shown by"),
         (
             (
                 perk.title,
                 f"`{perk.id}`",
                 perk.audience,
                 ", ".join(f"`{name}`" for name in perk.features),
+                _OUTCOMES[perk.outcome],
             )
             for perk in load_perks(PACKAGE / "catalogue" / "perks.toml")
         ),
+    )
+
+
+def _strategies() -> str:
+    settings = Settings(source=PACKAGE)
+    strategies = build_strategies(settings, load_perks(settings.perks_file))
+    return _table(
+        ("strategy", "how"), ((f"`{s.name}`", s.description) for s in strategies.values())
     )
 
 
@@ -124,6 +141,7 @@ _SECTIONS: dict[str, Callable[[], str]] = {
     "rules": _rules,
     "features": _features,
     "perks": _perks,
+    "strategies": _strategies,
 }
 
 

@@ -34,7 +34,9 @@ def sample_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def sample_project(tmp_path_factory: pytest.TempPathFactory, sample_source: Path) -> Project:
     """The sample, ingested in one run and decided for the last two months. Do not change it."""
-    project = Project(tmp_path_factory.mktemp("project"), sample_source, partitions=BOUNDS, evidence=QUICK)
+    project = Project(
+        tmp_path_factory.mktemp("project"), sample_source, partitions=BOUNDS, evidence=QUICK
+    )
     assert project.ingest(FIRST, LAST).success
     assert project.assign("2023-06").success
     assert project.assign(LAST).success

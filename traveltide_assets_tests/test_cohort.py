@@ -165,7 +165,7 @@ def test_the_message_of_an_empty_cohort_names_the_check_and_the_rule(
     nobody: tuple[Project, dg.ExecuteInProcessResult],
 ) -> None:
     _, result = nobody
-    assert "'not_empty'" in failure(result)
+    assert "gold/users_final: not_empty" in failure(result)
     evaluation = next(e for e in result.get_asset_check_evaluations() if not e.passed)
     assert evaluation.metadata["customers"].value == 0
     assert evaluation.metadata["cohort_rule"].value == (

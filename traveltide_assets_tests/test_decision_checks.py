@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -61,7 +61,7 @@ Evaluations = dict[str, AssetCheckEvaluation]
 Damage = Callable[[pd.DataFrame], pd.DataFrame]
 
 
-def copy_of(project: Project, folder: Path, limits: dict[str, float]) -> Project:
+def copy_of(project: Project, folder: Path, limits: Mapping[str, float]) -> Project:
     """A project with the gold of another and limits of its own."""
     shutil.copytree(project.settings.lake / "gold", folder / "lake" / "gold")
     return Project(folder, folder / "source", partitions=BOUNDS, checks=limits)

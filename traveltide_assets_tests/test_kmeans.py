@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def customers(**columns: Any) -> pd.DataFrame:
     return pd.concat([frame, constant], axis=1).assign(user_id=np.arange(len(frame)) + 100)
 
 
-def blobs(centres: list[tuple[float, float]], size: int = 40, seed: int = 3) -> pd.DataFrame:
+def blobs(centres: Sequence[tuple[float, float]], size: int = 40, seed: int = 3) -> pd.DataFrame:
     """`size` customers around each of the centres, told by nights and bags."""
     rng = np.random.default_rng(seed)
     points = np.repeat(np.array(centres, dtype=float), size, axis=0)

@@ -18,7 +18,9 @@ from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import STRATEGIES, Settings
 from traveltide_assets.transforms import outcomes
 
-_SEGMENTS = {name: dg.AssetIn(["gold", "segments", name]) for name in STRATEGIES}
+_SEGMENTS: dict[str, dg.AssetIn] = {
+    name: dg.AssetIn(["gold", "segments", name]) for name in STRATEGIES
+}
 _PAST = {
     "earlier": dg.AssetIn(["gold", "earlier_features"]),
     "later": dg.AssetIn(["gold", "perk_outcomes"]),

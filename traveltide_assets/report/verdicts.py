@@ -44,7 +44,9 @@ def of_strategy(evidence: pd.DataFrame, strategy: str) -> dict[str, Verdict]:
 def not_tried() -> Verdict:
     """The verdict on a perk that the strategy gave to nobody as of the cut."""
     return Verdict(
-        NOT_TRIED, "With what was known at the cut, the strategy would have given it to nobody."
+        NOT_TRIED,
+        "With what was known then, the strategy would have given it to nobody, so there is nothing "
+        "to compare.",
     )
 
 
