@@ -34,7 +34,7 @@ docs: $(VENV)/installed
 	$(BIN)/python -m traveltide_assets.docs README.md
 
 lock: $(VENV)/installed
-	$(BIN)/uv pip compile --quiet --universal --all-extras --generate-hashes --upgrade \
+	$(BIN)/uv pip compile --quiet --universal --all-extras --generate-hashes --no-strip-extras --upgrade \
 		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
 		pyproject.toml --output-file requirements.lock
 
