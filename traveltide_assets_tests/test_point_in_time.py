@@ -11,7 +11,7 @@ import pytest
 
 from traveltide_assets.months import end_of
 from traveltide_assets_tests import scenario
-from traveltide_assets_tests.project import Project
+from traveltide_assets_tests.project import Project, failure
 
 FAST = {"kmeans": {"max_k": 4, "restarts": 2, "sample_rows": 500}} | scenario.QUICK
 
@@ -59,13 +59,15 @@ def assert_same_gold(one: Project, other: Project, month: str) -> None:
 
 
 def decided(project: Project, month: str) -> Project:
-    assert project.assign(month).success
+    result = project.assign(month)
+    assert result.success, failure(result)
     return project
 
 
 def full(folder: Path, ingested: Project, month: str) -> Project:
     """A month decided from everything that another project ingested."""
-    shutil.copytree(ingested.settings.lake / "silver", folder / "lake" / "silver")
+    for layer in ("bronze", "silver"):
+        shutil.copytree(ingested.settings.lake / layer, folder / "lake" / layer)
     bounds = ingested.settings.partitions.model_dump()
     return decided(Project(folder, folder / "source", partitions=bounds, **FAST), month)
 
