@@ -97,10 +97,9 @@ def sample(
 ) -> None:
     """Write a generated source to FOLDER."""
     try:
-        spec = SampleSpec(users, seed, active_share, affinity, dirt)
+        _write_sample(folder, SampleSpec(users, seed, active_share, affinity, dirt), file_format)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
-    _write_sample(folder, spec, file_format)
     _console.print(f"{users:,} users in {folder}", highlight=False)
 
 

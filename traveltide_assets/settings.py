@@ -28,6 +28,8 @@ CLASSIC_FEATURES = (
     "total_checked_bags",
     "total_base_fare",
 )
+_PREFIX = "TRAVELTIDE_"
+_CONFIG = "TRAVELTIDE_CONFIG"
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -151,7 +153,7 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="TRAVELTIDE_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
     source: Path | None = Field(
@@ -208,11 +210,19 @@ class Settings(BaseSettings):
 
 
 def _file() -> Path:
-    return Path(os.environ.get("TRAVELTIDE_CONFIG", "traveltide.toml"))
+    return Path(os.environ.get(_CONFIG, "traveltide.toml"))
 
 
 def load_settings() -> Settings:
     """Read the settings; `SettingsError` lists everything wrong with them."""
+    known = {_PREFIX + name.upper() for name in Settings.model_fields}
+    given = {name.split("__")[0] for name in os.environ if name.startswith(_PREFIX)}
+    if unknown := sorted(given - known - {_CONFIG}):
+        raise SettingsError(
+            f"unknown in the environment: {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+        )
+    if _CONFIG in os.environ and not _file().is_file():
+        raise SettingsError(f"{_CONFIG}={_file()}: there is no such file")
     try:
         return Settings()
     except ValidationError as error:

@@ -95,6 +95,11 @@ def print_explanation(
             f"user {user_id} is not in the cohort of {month}: {describe(settings.cohort, month)}"
         )
     mine = assigned.loc[user_id]
+    if unknown := [name for name in perks if f"affinity_{name}" not in mine]:
+        raise NothingDecided(
+            f"{month} was decided with another perk catalogue (without {', '.join(unknown)}); "
+            f"run `traveltide run --month {month}` again"
+        )
     perk = perks[mine["perk"]]
     console.print(f"user {user_id}, as of the end of {month}", highlight=False)
     console.print(f"perk:      [bold]{perk.title}[/] (for who {perk.audience})", highlight=False)

@@ -13,7 +13,7 @@ from traveltide_assets_tests.project import Project
 
 REAL = Path(
     os.environ.get(
-        "TRAVELTIDE_REAL_COHORT",
+        "REAL_COHORT",
         Path(__file__).parents[2] / "shared" / "data" / "traveltide_cohort",
     )
 )

@@ -134,3 +134,17 @@ def test_everything_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> No
         load_settings()
     assert "cohort.min_sessions" in str(error.value)
     assert "kmeans.restarts" in str(error.value)
+
+
+def test_a_misspelt_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAVELTIDE_SORCE", "somewhere")
+    with pytest.raises(SettingsError, match="TRAVELTIDE_SORCE"):
+        load_settings()
+
+
+def test_a_configuration_file_that_is_named_must_exist(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRAVELTIDE_CONFIG", str(tmp_path / "absent.toml"))
+    with pytest.raises(SettingsError, match=r"absent\.toml"):
+        load_settings()

@@ -3,6 +3,7 @@
 import dagster as dg
 import ibis
 
+from traveltide_assets.lake import Lake
 from traveltide_assets.partitions import ALL_UP_TO, MONTHLY
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms import cohort, trips
@@ -19,10 +20,18 @@ _SESSIONS = dg.AssetIn(["silver", "sessions_processed"], partition_mapping=ALL_U
 def users_final(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
+    lake: dg.ResourceParam[Lake],
     users: ibis.Table,
     sessions: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
     month, rule = context.partition_key, settings.cohort
+    needed = cohort.months_needed(rule, month, settings.partitions.first)
+    if missing := sorted(set(needed) - set(lake.months("silver/sessions_processed"))):
+        raise dg.Failure(
+            f"the cohort of {month} rests on sessions from {needed[0]} on, but silver lacks "
+            f"{', '.join(missing)}: ingest these months first",
+            allow_retries=False,
+        )
     return dg.MaterializeResult(
         value=cohort.cohort_users(users, sessions, rule, month),
         metadata={"cohort_rule": cohort.describe(rule, month)},

@@ -28,6 +28,12 @@ def perk_assignments(
 ) -> dg.MaterializeResult[pd.DataFrame]:
     month, path = context.partition_key, f"gold/segments/{settings.strategy}"
     customers = lake.frame(path, month)
+    if customers.empty:
+        raise dg.Failure(
+            f"the deciding strategy, {settings.strategy}, has too little history in {month} to "
+            "give anybody a perk: decide a later month, or set another strategy",
+            allow_retries=False,
+        )
     if "model_version" not in customers:
         customers["model_version"] = lake.digest(path, month)[:12]
     assignments = perks.assignments(features, customers, perk_catalogue).assign(

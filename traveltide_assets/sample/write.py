@@ -57,6 +57,8 @@ def write_sample(
     """
     if file_format not in ("csv", "parquet"):
         raise ValueError(f"file_format must be csv or parquet, not {file_format}")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "truth.csv").exists():
+        raise ValueError(f"{folder} holds something else than a sample; choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{folder.name}-"
     with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as unfinished:

@@ -23,7 +23,6 @@ from traveltide_assets.segmentation.strategy import History, Strategy
 from traveltide_assets.settings import Evidence as Config
 
 SUPPORTED, NOT_SUPPORTED, TOO_LITTLE = "supported", "not supported", "too little data"
-_MOST_SESSIONS = 12
 _STRONG_SD = 1.0
 _MEASURED = (
     "perk",
@@ -66,7 +65,7 @@ class Trial:
             rows = np.sort(rng.permutation(len(earlier))[: config.sample_rows])
             earlier = earlier.iloc[rows].reset_index(drop=True)
         outcomes = earlier[["user_id"]].merge(outcomes, on="user_id", validate="one_to_one")
-        strata = earlier["total_sessions"].clip(upper=_MOST_SESSIONS).to_numpy()
+        strata = earlier["total_sessions"].to_numpy()
         size = (len(earlier), config.resamples)
         keys = rng.random(size) + strata[:, None]
         home = np.argsort(strata, kind="stable")

@@ -16,10 +16,20 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits
 
 from traveltide_assets.segmentation.perks import Perk
-from traveltide_assets.segmentation.scaling import numeric
+from traveltide_assets.segmentation.scaling import NUMERIC, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
+from traveltide_assets.transforms.features import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
+# Counts and sums grow with the history, and the models learn from a shorter one than they are
+# applied to; shares, means, scores and the profile do not grow.
+_TIMELESS = tuple(
+    feature.name
+    for feature in CATALOGUE
+    if feature.name in NUMERIC
+    and feature.name != "tenure_months"
+    and (feature.source in ("users", "features") or feature.nullable or feature.maximum is not None)
+)
 _DESCRIPTIONS = {outcome.name: outcome.description for outcome in OUTCOMES}
 
 
@@ -59,7 +69,7 @@ class PropensityStrategy:
             if all(amount[rows][fold != number].sum() > 0 for number in range(_FOLDS)):
                 rate = amount[rows] / chances[rows]
                 experts[perk.id] = self._expert(inputs[rows], rate, chances[rows], fold)
-        if not experts:
+        if not any(expert.trust > 0 for expert in experts.values()):
             raise TooLittleHistory("too few did after the cut what any perk speaks to")
         return FittedPropensity(self.perks, bins, experts)
 
@@ -114,12 +124,12 @@ class Bins:
 
     @classmethod
     def of(cls, features: pd.DataFrame) -> Bins:
-        values = numeric(features).quantile(np.arange(1, _BINS) / _BINS, interpolation="lower")
+        values = _inputs(features).quantile(np.arange(1, _BINS) / _BINS, interpolation="lower")
         return cls(tuple(np.unique(column.dropna()) for _, column in values.items()))
 
     def place(self, features: pd.DataFrame) -> np.ndarray:
         """The bin of each feature (column) of each customer (row), from 0."""
-        values = numeric(features).to_numpy()
+        values = _inputs(features).to_numpy()
         placed = np.column_stack(
             [np.searchsorted(edges, values[:, i]) for i, edges in enumerate(self.edges)]
         ).astype(np.float64)
@@ -177,6 +187,10 @@ class FittedPropensity:
                 "reason": reason,
             }
         )[list(ASSIGNMENT)]
+
+
+def _inputs(features: pd.DataFrame) -> pd.DataFrame:
+    return numeric(features)[list(_TIMELESS)]
 
 
 def _predicted(model: HistGradientBoostingRegressor, inputs: np.ndarray) -> np.ndarray:

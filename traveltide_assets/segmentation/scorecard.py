@@ -15,6 +15,8 @@ from sklearn.metrics import (
 )
 
 from traveltide_assets.segmentation.evidence import SUPPORTED
+from traveltide_assets.segmentation.kmeans import ClusteringError
+from traveltide_assets.segmentation.propensity import TooLittleHistory
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.segmentation.strategy import History, Strategy
 
@@ -64,8 +66,12 @@ def stability(
     rng = np.random.default_rng(seed)
     agreement = []
     for _ in range(refits):
-        drawn = _drawn(history, rng)
-        again = strategy.reseeded(int(rng.integers(2**31))).fit(drawn).assign(history.features)
+        drawn, other = _drawn(history, rng), strategy.reseeded(int(rng.integers(2**31)))
+        try:
+            again = other.fit(drawn).assign(history.features)
+        except (ClusteringError, TooLittleHistory):
+            agreement.append(float("nan"))
+            continue
         agreement.append(adjusted_rand_score(segments, again["segment"]))
     reseeded = strategy.reseeded(seed + 1).fit(history).assign(history.features)
     return {

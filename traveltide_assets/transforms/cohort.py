@@ -21,6 +21,17 @@ def window(rule: Cohort, month: str) -> tuple[dt.datetime | None, dt.datetime]:
     return max(starts, default=None), end_of(month)
 
 
+def months_needed(rule: Cohort, month: str, first: str) -> list[str]:
+    """The months that must be ingested for the rule, none before the `first` there can be."""
+    start, _ = window(rule, month)
+    current = max(first, start.strftime("%Y-%m")) if start else first
+    months = []
+    while current <= month:
+        months.append(current)
+        current = shift(current, 1)
+    return months
+
+
 def describe(rule: Cohort, month: str) -> str:
     """The cohort rule in words, for every output that rests on it."""
     start, end = window(rule, month)
