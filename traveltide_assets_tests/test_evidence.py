@@ -180,7 +180,10 @@ def test_every_strategy_and_perk_given_has_one_verdict(sample_project: Project) 
     judged = sample_project.frame("gold/perk_evidence", LAST)
     assert set(judged["verdict"]) <= {SUPPORTED, NOT_SUPPORTED, TOO_LITTLE}
     assert not judged.duplicated(["strategy", "perk"]).any()
-    assert set(judged["strategy"]) == set(build_strategies(sample_project.settings, PERKS))
+    # Without planted perks a strategy that learns may find nothing it can trust, and judge nobody.
+    strategies = build_strategies(sample_project.settings, PERKS)
+    always = {name for name, strategy in strategies.items() if not strategy.learns_from_outcomes}
+    assert always <= set(judged["strategy"]) <= set(strategies)
 
 
 def test_the_past_and_what_followed_do_not_overlap(sample_project: Project) -> None:
