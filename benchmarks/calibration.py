@@ -121,6 +121,10 @@ def report(results: pd.DataFrame) -> None:
                 f"{name:14} {(row['supported'] > 0).mean():13.1%} {shuffled:15.1%} "
                 f"{recovered:10.1%}  {dict(which)}"
             )
+        anywhere = rows.groupby("seed")[["supported", "after_shuffling"]].sum().gt(0).mean()
+        print(
+            f"{'any of them':14} {anywhere['supported']:13.1%} {anywhere['after_shuffling']:15.1%}"
+        )
 
 
 def main() -> None:
@@ -130,7 +134,8 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=1_500)
     parser.add_argument("--affinity", type=float, nargs="*", default=[0.5, 1.0])
     chosen = parser.parse_args()
-    settings = Settings()
+    # The defaults, whatever the environment and traveltide.toml of whoever runs this say.
+    settings = Settings.model_construct()
     perks = load_perks(settings.perks_file)
     plan = [(0.0, seed) for seed in range(chosen.repetitions)]
     plan += [(a, seed) for a in chosen.affinity for seed in range(chosen.planted_repetitions)]
