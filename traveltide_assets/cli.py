@@ -154,7 +154,7 @@ def _known_month(settings: Settings, month: str | None) -> str:
 
 
 def _generate(settings: Settings) -> None:
-    folder, knobs = settings.source_folder, settings.sample
+    folder, knobs = settings.sample_folder, settings.sample
     if folder.exists():
         return
     spec = SampleSpec(knobs.users, knobs.seed, knobs.active_share, knobs.affinity, knobs.dirt)

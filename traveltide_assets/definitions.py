@@ -24,7 +24,7 @@ from traveltide_assets.engine import Engine
 from traveltide_assets.lake import Lake
 from traveltide_assets.segmentation.perks import load_perks
 from traveltide_assets.settings import Settings, load_settings
-from traveltide_assets.sources import Source
+from traveltide_assets.sources import open_source
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -43,7 +43,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         resources={
             "io_manager": lake,
             "lake": lake,
-            "source": Source(settings.source_folder, engine, settings.home / "staging"),
+            "source": open_source(settings.source_location, engine, settings.home / "staging"),
             "settings": settings,
             "perk_catalogue": perk_catalogue,
         },

@@ -8,15 +8,30 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
+    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
 from pydantic_settings import SettingsError as UnreadableSetting
 
+from traveltide_assets.locations import (
+    Location,
+    PostgresLocation,
+    S3Location,
+    parse_location,
+)
 from traveltide_assets.months import is_month
 
 PACKAGE = Path(__file__).parent
@@ -145,6 +160,12 @@ class Sample(_Section):
     dirt: Share = Field(0.0, description="Share of rows damaged in known ways")
 
 
+def _location(value: object) -> object:
+    if value == "":
+        return None
+    return parse_location(value) if isinstance(value, str) else value
+
+
 class Settings(BaseSettings):
     """Every setting of the system: environment before `traveltide.toml` before defaults.
 
@@ -156,10 +177,16 @@ class Settings(BaseSettings):
         env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
     )
 
-    source: Path | None = Field(
-        None, description="Folder of CSV or Parquet files; none: a generated sample"
+    source: Annotated[
+        Path | S3Location | PostgresLocation | None, BeforeValidator(_location), NoDecode
+    ] = Field(
+        None,
+        description="Folder or `s3://bucket/prefix` of CSV or Parquet files, or "
+        "`postgresql://…` (from the environment only); none: a generated sample",
     )
-    lake: Path = Field(Path("lake"), description="Folder of the lake")
+    lake: Annotated[Path | S3Location, BeforeValidator(_location), NoDecode] = Field(
+        Path("lake"), description="Folder or `s3://bucket/prefix` of the lake"
+    )
     home: Path = Field(
         Path(".traveltide"), description="Folder of run history, sample and staged files"
     )
@@ -174,16 +201,14 @@ class Settings(BaseSettings):
     checks: Checks = Checks()
     sample: Sample = Sample()
 
-    @field_validator("source", mode="before")
-    @classmethod
-    def _blank_is_none(cls, value: object) -> object:
-        return None if value == "" else value
+    @property
+    def source_location(self) -> Location:
+        """The configured source, or the folder of the generated sample."""
+        return self.sample_folder if self.source is None else self.source
 
     @property
-    def source_folder(self) -> Path:
-        """The configured source, or the place of the generated sample."""
-        if self.source is not None:
-            return self.source
+    def sample_folder(self) -> Path:
+        """The place of the generated sample."""
         sample = self.sample
         name = "-".join(
             f"{knob}{value:g}"

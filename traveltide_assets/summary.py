@@ -46,7 +46,7 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
     for warning in outcome.warnings:
         console.print(f"  [yellow]warning[/] {warning}", highlight=False)
     where = lake.path(ASSIGNMENTS, month)
-    console.print(f"source: {settings.source_folder}\nlake:   {settings.lake}", highlight=False)
+    console.print(f"source: {settings.source_location}\nlake:   {settings.lake}", highlight=False)
     console.print(f"perks:  {where}", highlight=False)
     console.print(f"report: {find_report(settings, month)}\nUI:     make dev", highlight=False)
 

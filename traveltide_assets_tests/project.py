@@ -26,9 +26,9 @@ class Project:
 
     def __init__(self, folder: Path, source: Path, **settings: Any) -> None:
         self.folder = folder
-        self.settings = Settings(
-            source=source, lake=folder / "lake", home=folder / "home", **settings
-        )
+        self.source = source
+        self.lake = folder / "lake"
+        self.settings = Settings(source=source, lake=self.lake, home=folder / "home", **settings)
         self.definitions = build_definitions(self.settings)
 
     def ingest(self, first: str, last: str) -> dg.ExecuteInProcessResult:
@@ -45,7 +45,7 @@ class Project:
         return pq.read_table(self.file(path, month), partitioning=None).to_pandas()
 
     def file(self, path: str, month: str | None = None) -> Path:
-        folder = self.settings.lake / path
+        folder = self.lake / path
         if month is not None:
             folder = folder / f"month={month}"
         return folder / f"{path.rsplit('/', 1)[-1]}.parquet"

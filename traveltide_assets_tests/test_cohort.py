@@ -26,7 +26,7 @@ def silver(scenario_project: Project) -> tuple[ibis.Table, ibis.Table]:
     """Users and sessions of the scenario, as silver has them."""
     backend = ibis.duckdb.connect()
     users = backend.read_parquet(scenario_project.file("silver/users_processed"))
-    lake = scenario_project.settings.lake
+    lake = scenario_project.lake
     sessions = backend.read_parquet(
         str(lake / "silver/sessions_processed/*/*.parquet"), hive_partitioning=True
     )
@@ -144,7 +144,7 @@ def nobody(
 ) -> tuple[Project, dg.ExecuteInProcessResult]:
     """The ingested scenario, decided by a rule that nobody meets, and its run."""
     folder = tmp_path_factory.mktemp("nobody")
-    shutil.copytree(scenario_project.settings.lake / "silver", folder / "lake" / "silver")
+    shutil.copytree(scenario_project.lake / "silver", folder / "lake" / "silver")
     rule = scenario.COHORT | {"min_sessions": 99}
     project = Project(folder, folder / "source", **scenario.settings(cohort=rule))
     return project, project.assign(scenario.MONTH)

@@ -64,7 +64,7 @@ Damage = Callable[[pd.DataFrame], pd.DataFrame]
 
 def copy_of(project: Project, folder: Path, limits: Mapping[str, float]) -> Project:
     """A project with the gold of another and limits of its own."""
-    shutil.copytree(project.settings.lake / "gold", folder / "lake" / "gold")
+    shutil.copytree(project.lake / "gold", folder / "lake" / "gold")
     return Project(folder, folder / "source", partitions=BOUNDS, checks=limits)
 
 
@@ -228,7 +228,7 @@ def test_a_failed_blocking_check_stops_what_is_downstream_and_nothing_else(
     scenario_project: Project, tmp_path: Path
 ) -> None:
     # A second row of a customer in silver breaks the key of the cohort.
-    shutil.copytree(scenario_project.settings.lake / "silver", tmp_path / "lake" / "silver")
+    shutil.copytree(scenario_project.lake / "silver", tmp_path / "lake" / "silver")
     project = Project(tmp_path, tmp_path / "source", **scenario.settings())
     users = project.file("silver/users_processed")
     frame = pd.read_parquet(users)

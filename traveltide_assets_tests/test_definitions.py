@@ -131,7 +131,7 @@ def test_ingest_takes_a_range_of_months_in_one_run_and_perks_a_month_per_run(
 
 def test_one_run_wrote_every_month_of_the_sample(sample_project: Project) -> None:
     for path in ("bronze/sessions_raw", "silver/sessions_processed", "silver/sessions_quarantine"):
-        months = sorted(p.name for p in (sample_project.settings.lake / path).iterdir())
+        months = sorted(p.name for p in (sample_project.lake / path).iterdir())
         assert months[0] == f"month={FIRST}"
         assert months[-1] == f"month={LAST}"
         assert len(months) == 10

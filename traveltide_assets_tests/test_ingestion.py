@@ -61,7 +61,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Project:
 def copy(tmp_path: Path, project: Project, source: Path) -> Project:
     """A copy of the ingested project and its source, to be tampered with."""
     shutil.copytree(source, tmp_path / "source")
-    shutil.copytree(project.settings.lake, tmp_path / "lake")
+    shutil.copytree(project.lake, tmp_path / "lake")
     return Project(tmp_path, tmp_path / "source", partitions=BOUNDS)
 
 
@@ -91,7 +91,7 @@ def check(project: Project, step: str, month: str | None = None) -> set[str]:
 
 
 def contents(project: Project) -> dict[str, str]:
-    lake = project.settings.lake
+    lake = project.lake
     return {
         str(path.relative_to(lake)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(lake.rglob("*.parquet"))
@@ -161,7 +161,7 @@ def test_every_row_of_a_clean_source_is_processed(project: Project, source: Path
 
 
 def test_sessions_that_no_month_takes_go_to_a_table_of_their_own(copy: Project) -> None:
-    path = copy.settings.source_folder / "sessions.csv"
+    path = copy.source / "sessions.csv"
     sessions = read_text(path)
     starts = ["", "soon", "2023-05-31 23:59:59.9", "2023-08-01 00:00:00", "2023-06-01T00:00:00Z"]
     sessions.loc[: len(starts) - 1, "session_start"] = starts
@@ -180,7 +180,7 @@ def test_sessions_that_no_month_takes_go_to_a_table_of_their_own(copy: Project) 
 
 
 def test_flights_whose_session_is_not_ingested_stay_and_are_counted(copy: Project) -> None:
-    path = copy.settings.source_folder / "flights.csv"
+    path = copy.source / "flights.csv"
     flights = read_text(path)
     count = len(flights)
     flights.loc[: count // 2, "trip_id"] = "later-" + flights.loc[: count // 2, "trip_id"]
@@ -216,11 +216,11 @@ def dirty(tmp_path_factory: pytest.TempPathFactory) -> tuple[Project, set[str]]:
 
 def whole(project: Project, path: str) -> pd.DataFrame:
     """All months of a table of the lake."""
-    return pq.ParquetDataset(project.settings.lake / path, partitioning=None).read().to_pandas()
+    return pq.ParquetDataset(project.lake / path, partitioning=None).read().to_pandas()
 
 
 def ledger(project: Project, table: str) -> pd.DataFrame:
-    lines = read_text(project.settings.source_folder / "damage.csv")
+    lines = read_text(project.source / "damage.csv")
     return lines[lines["table"] == table]
 
 
@@ -286,7 +286,7 @@ def test_what_the_ledger_calls_a_repair_has_the_value_of_the_clean_source(
 @pytest.mark.parametrize("name", SOURCES)
 def test_no_row_of_a_damaged_source_is_lost(dirty: tuple[Project, set[str]], name: str) -> None:
     project, _ = dirty
-    source = len(read_text(project.settings.source_folder / f"{name}.csv"))
+    source = len(read_text(project.source / f"{name}.csv"))
     bronze = len(whole(project, f"bronze/{name}_raw"))
     undated = len(project.frame("bronze/sessions_undated")) if name == "sessions" else 0
     silver = len(whole(project, f"silver/{name}_processed"))
@@ -380,7 +380,7 @@ def test_a_check_fails_on_a_table_that_was_tampered_with(
 
 
 def test_a_session_lost_between_source_and_undated_fails_reconciliation(copy: Project) -> None:
-    path = copy.settings.source_folder / "sessions.csv"
+    path = copy.source / "sessions.csv"
     sessions = read_text(path)
     sessions.loc[0, "session_start"] = "soon"
     write_text(sessions, path)
@@ -391,7 +391,7 @@ def test_a_session_lost_between_source_and_undated_fails_reconciliation(copy: Pr
 def test_a_source_that_changes_during_the_run_stops_silver(copy: Project) -> None:
     """The blocking check of bronze fails, so nothing after it is materialised in that run."""
     before = contents(copy)
-    path = copy.settings.source_folder / "flights.csv"
+    path = copy.source / "flights.csv"
     grown = path.read_text() + path.read_text().splitlines()[-1] + "\n"
 
     @dg.success_hook

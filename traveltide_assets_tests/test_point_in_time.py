@@ -38,7 +38,7 @@ def cut(source: Path, month: str, folder: Path) -> Path:
 
 def gold(project: Project, month: str) -> dict[str, str]:
     """SHA-256 of every gold file of a month, by its path."""
-    root = project.settings.lake / "gold"
+    root = project.lake / "gold"
     return {
         str(file.relative_to(root)): sha256(file.read_bytes()).hexdigest()
         for file in sorted(root.rglob(f"month={month}/*.parquet"))
@@ -67,7 +67,7 @@ def decided(project: Project, month: str) -> Project:
 def full(folder: Path, ingested: Project, month: str) -> Project:
     """A month decided from everything that another project ingested."""
     for layer in ("bronze", "silver"):
-        shutil.copytree(ingested.settings.lake / layer, folder / "lake" / layer)
+        shutil.copytree(ingested.lake / layer, folder / "lake" / layer)
     bounds = ingested.settings.partitions.model_dump()
     return decided(Project(folder, folder / "source", partitions=bounds, **FAST), month)
 

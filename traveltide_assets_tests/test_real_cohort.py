@@ -38,7 +38,7 @@ def test_the_rule_gives_the_published_counts(
 ) -> None:
     backend, rule = ibis.duckdb.connect(), Cohort(active_since=active_since)
     users = backend.read_parquet(real_project.file("silver/users_processed"))
-    lake = real_project.settings.lake
+    lake = real_project.lake
     sessions = backend.read_parquet(str(lake / "silver/sessions_processed/*/*.parquet"))
     cohort = cohort_users(users, sessions, rule, LAST)
     assert cohort.count().execute() == customers

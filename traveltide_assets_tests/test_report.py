@@ -23,7 +23,7 @@ from traveltide_assets_tests.project import Project
 
 
 def report_file(project: Project, month: str = LAST) -> Path:
-    return project.settings.lake / report.PATH / f"month={month}" / report.FILE
+    return project.lake / report.PATH / f"month={month}" / report.FILE
 
 
 def material(project: Project, **changes: Any) -> Material:
@@ -154,7 +154,7 @@ def test_a_handful_of_travellers_has_a_report_too(scenario_project: Project) -> 
 def command(project: Project, *arguments: str) -> tuple[int, str]:
     """Exit code and output of `traveltide report` on the project's lake."""
     place = {
-        "TRAVELTIDE_LAKE": str(project.settings.lake),
+        "TRAVELTIDE_LAKE": str(project.lake),
         "TRAVELTIDE_HOME": str(project.folder / "command"),
     }
     done = CliRunner().invoke(main, ["report", *arguments], env=place)

@@ -38,7 +38,7 @@ class Visit:
 
     @property
     def file(self) -> Path:
-        lake = self.project.settings.lake
+        lake = self.project.lake
         return lake / report.PATH / f"month={LAST}" / report.FILE
 
     @property
@@ -158,7 +158,7 @@ def test_it_is_built_of_headings_and_tables_that_a_screen_reader_understands(vis
 
 def test_a_picture_and_a_printout_are_kept(visit: Visit) -> None:
     ARTEFACTS.mkdir(exist_ok=True)
-    source = "report-sample" if "sample" in str(visit.project.settings.source) else "report"
+    source = "report-sample" if "sample" in str(visit.project.source) else "report"
     visit.page.screenshot(path=ARTEFACTS / f"{source}.png", full_page=True)
     printed = visit.page.pdf(
         path=ARTEFACTS / f"{source}.pdf", prefer_css_page_size=True, print_background=True

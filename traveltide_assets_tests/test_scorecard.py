@@ -84,8 +84,8 @@ def test_separation_of_one_segment_is_unknown() -> None:
 def test_which_strategy_decides_is_configuration(
     tmp_path: Path, sample_project: Project, strategy: Any
 ) -> None:
-    shutil.copytree(sample_project.settings.lake, tmp_path / "lake")
-    source = sample_project.settings.source_folder
+    shutil.copytree(sample_project.lake, tmp_path / "lake")
+    source = sample_project.source
     project = Project(tmp_path, source, partitions=BOUNDS, strategy=strategy)
     assert project.materialize("gold/perk_assignments", LAST).success
     assignments = project.frame("gold/perk_assignments", LAST)

@@ -33,7 +33,7 @@ def test_without_anything_set_the_brief_holds() -> None:
 def test_the_environment_sets_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAVELTIDE_SOURCE", "exports")
     settings = load_settings()
-    assert settings.source == settings.source_folder == Path("exports")
+    assert settings.source == settings.source_location == Path("exports")
 
 
 def test_two_underscores_reach_into_a_section(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,9 +83,9 @@ def test_an_empty_source_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_generated_sample_has_a_place_of_its_own_for_each_of_its_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    default = load_settings().source_folder
+    default = load_settings().source_location
     monkeypatch.setenv("TRAVELTIDE_SAMPLE__USERS", "500")
-    assert load_settings().source_folder != default
+    assert load_settings().source_location != default
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import pytest
 from traveltide_assets.automation import INGEST
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import Engine
-from traveltide_assets.sources import Source, SourceError
+from traveltide_assets.sources import SourceError
+from traveltide_assets.sources.files import Files
 from traveltide_assets_tests.project import Project, failure
 
 HEADER = {name: [column.name for column in columns] for name, columns in SOURCES.items()}
@@ -42,8 +43,8 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def source(folder: Path) -> Source:
-    return Source(folder, Engine(folder.parent / "scratch"), folder.parent / "staging")
+def source(folder: Path) -> Files:
+    return Files(folder, Engine(folder.parent / "scratch"), folder.parent / "staging")
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str | int | None]]:
@@ -314,7 +315,7 @@ def test_nothing_is_written_to_the_lake_from_a_source_with_one_broken_line(folde
     result = materialize(project, "bronze/users_raw")
     assert not result.success
     assert "hotels.csv" in failure(result)
-    assert [path for path in project.settings.lake.rglob("*") if path.is_file()] == []
+    assert [path for path in project.lake.rglob("*") if path.is_file()] == []
 
 
 # Staging
@@ -334,10 +335,10 @@ def test_a_file_that_has_not_changed_is_not_parsed_again(folder: Path) -> None:
 
 def test_a_changed_file_is_read_again_and_its_old_copy_goes(folder: Path) -> None:
     known = source(folder)
-    assert known.rows("hotels") == 1
+    assert known.counts("hotels", [])[None] == 1
     before, others = staged(folder, "hotels"), staged(folder, "users")
     (folder / "hotels.csv").write_text(text("hotels", *[SOUND["hotels"]] * 3), encoding="utf-8")
-    assert known.rows("hotels") == 3
+    assert known.counts("hotels", [])[None] == 3
     after = staged(folder, "hotels")
     assert len(after) == 1
     assert after != before
@@ -346,11 +347,11 @@ def test_a_changed_file_is_read_again_and_its_old_copy_goes(folder: Path) -> Non
 
 def test_a_new_file_counts_at_once_and_a_deleted_one_no_more(folder: Path) -> None:
     known = source(folder)
-    assert known.rows("hotels") == 1
+    assert known.counts("hotels", [])[None] == 1
     (folder / "hotels-2.csv").write_text(text("hotels", *[SOUND["hotels"]] * 3), encoding="utf-8")
-    assert known.rows("hotels") == 4
+    assert known.counts("hotels", [])[None] == 4
     (folder / "hotels.csv").unlink()
-    assert known.rows("hotels") == 3
+    assert known.counts("hotels", [])[None] == 3
 
 
 def test_files_of_one_name_in_two_folders_are_two_files(folder: Path, tmp_path: Path) -> None:

@@ -8,15 +8,15 @@ from traveltide_assets.settings import Settings
 from traveltide_assets.sources import Source
 
 
-def _files(source: Source, name: str) -> dg.MetadataValue:
-    return dg.MetadataValue.md("\n".join(f"- `{path.name}`" for path in source.files[name]))
+def _origins(source: Source, name: str) -> dg.MetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- `{origin}`" for origin in source.origins(name)))
 
 
 def _snapshot(name: str) -> dg.AssetsDefinition:
     @dg.asset(name=f"{name}_raw", key_prefix="bronze", kinds={"duckdb"})
     def raw(source: dg.ResourceParam[Source]) -> dg.MaterializeResult[ibis.Table]:
         return dg.MaterializeResult(
-            value=source.table(name), metadata={"source_files": _files(source, name)}
+            value=source.table(name), metadata={"origins": _origins(source, name)}
         )
 
     return raw
@@ -39,7 +39,7 @@ def sessions_raw(
     sessions = source.table("sessions")
     return dg.MaterializeResult(
         value=sessions.filter(sessions.month.isin(list(context.partition_keys))),
-        metadata={"source_files": _files(source, "sessions")},
+        metadata={"origins": _origins(source, "sessions")},
     )
 
 

@@ -1,4 +1,4 @@
-"""Where the raw tables come from: a folder of CSV, gzipped CSV or Parquet files.
+"""A folder of CSV, gzipped CSV or Parquet files as the source.
 
 Each file is parsed once into a staged Parquet copy of its text; what reads the source afterwards
 reads the copy, until the file changes.
@@ -17,6 +17,7 @@ import ibis
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import Engine, UnreadableFile
 from traveltide_assets.lake import replacing
+from traveltide_assets.sources.source import SourceError
 from traveltide_assets.transforms.cleaning import month_of
 
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
@@ -24,11 +25,7 @@ _OURS = ("source_file", "source_row", "month", "reason")
 _log = logging.getLogger(__name__)
 
 
-class SourceError(Exception):
-    """The source cannot be ingested; the message says which file, table or column is wrong."""
-
-
-class Source:
+class Files:
     """The four raw tables of a folder, as text, with file and row number."""
 
     def __init__(self, folder: Path, engine: Engine, staging: Path) -> None:
@@ -58,24 +55,18 @@ class Source:
         return found
 
     def table(self, name: str) -> ibis.Table:
-        """One row per row of the source, every column as text, plus `source_file`, `source_row`.
-
-        Sessions also have `month`: the month of `session_start`, null where it is unreadable.
-        """
         return self._engine.read_parquet(self._staged()[name])
 
-    def rows(self, name: str) -> int:
-        """The number of rows of a table."""
-        return int(self.table(name).count().to_pyarrow().as_py())
-
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
-        """The number of rows in each of the months; without months, of the table under `None`."""
-        if not months:
-            return {None: self.rows(name)}
         table = self.table(name)
+        if not months:
+            return {None: int(table.count().to_pyarrow().as_py())}
         found = table.group_by("month").agg(rows=table.count()).to_pyarrow().to_pylist()
         by_month = {line["month"]: line["rows"] for line in found}
         return {month: by_month.get(month, 0) for month in months}
+
+    def origins(self, name: str) -> list[str]:
+        return [path.name for path in self.files[name]]
 
     def _staged(self) -> dict[str, list[Path]]:
         """The staged copies of each table's files.

@@ -1,0 +1,58 @@
+"""Where data lies when it is no folder: a place in S3, a PostgreSQL database."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+_S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
+_POSTGRES = ("postgresql", "postgres")
+
+
+@dataclass(frozen=True)
+class S3Location:
+    """A bucket, and the prefix under which things lie in it; without slashes at its ends."""
+
+    bucket: str
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return f"s3://{self.bucket}/{self.prefix}".rstrip("/")
+
+
+@dataclass(frozen=True)
+class PostgresLocation:
+    """A PostgreSQL database; its password shows in `url` alone, never when printed."""
+
+    _url: str
+
+    @property
+    def url(self) -> str:
+        """The connection string, with its password."""
+        return self._url
+
+    def __str__(self) -> str:
+        parts = urlsplit(self._url)
+        port = f":{parts.port}" if parts.port else ""
+        return f"postgresql://{parts.hostname or 'localhost'}{port}{parts.path}"
+
+    __repr__ = __str__
+
+
+Location = Path | S3Location | PostgresLocation
+
+
+def parse_location(text: str) -> Location:
+    """A location as it is written in the settings; `ValueError` where it is none."""
+    scheme = text.partition("://")[0].lower() if "://" in text else ""
+    if scheme in _POSTGRES:
+        return PostgresLocation(text)
+    if scheme == "s3":
+        if found := _S3.fullmatch(text):
+            return S3Location(found["bucket"], (found["prefix"] or "").strip("/"))
+        raise ValueError(f"{text} is not written as s3://bucket/prefix")
+    if scheme:
+        raise ValueError(f"{scheme}:// is none of a folder, s3://… and postgresql://…")
+    return Path(text)
