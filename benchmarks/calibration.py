@@ -1,9 +1,10 @@
 """Is the evidence calibrated? Generated customers without and with planted perks.
 
-Without planted perks a "supported" is a false alarm, unless the profile says something: the
-generator lets age decide how often a customer books, as in the real data. So what followed is also
-shuffled, after which every "supported" is a false alarm. With planted perks, each strategy should
-find the planted perk more often than chance and the verdict should be "supported".
+Where customers are alike, a "supported" is a false alarm, and so it is wherever what followed is
+shuffled among customers with equally many earlier sessions. Customers without planted perks still
+differ by age and family, as real ones do: older ones book more often, families check more bags. A
+"supported" may then be right. With planted perks, each strategy should find the planted perk more
+often than chance, and the verdict should be "supported".
 
     python benchmarks/calibration.py --repetitions 100 --users 1500
 """
@@ -11,13 +12,16 @@ find the planted perk more often than chance and the verdict should be "supporte
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
+from scipy.stats import binomtest
 
 from traveltide_assets.engine import Engine
 from traveltide_assets.months import shift
@@ -66,85 +70,98 @@ def frames(spec: SampleSpec, settings: Settings, folder: Path) -> dict[str, pd.D
     return {**made, "truth": pd.read_csv(folder / "source" / "truth.csv")}
 
 
-def repetition(
-    seed: int, users: int, affinity: float, settings: Settings, perks: tuple[Perk, ...]
-) -> pd.DataFrame:
-    """One row per strategy: is any perk supported, really and after shuffling what followed?
+def repetition(spec: SampleSpec, settings: Settings, perks: tuple[Perk, ...]) -> pd.DataFrame:
+    """One row per strategy: which perks are supported, really and after shuffling what followed?
 
-    Shuffled are outcomes among customers with equally many earlier sessions: then nothing says
-    anything. With planted perks, also how many customers are given theirs.
+    With planted perks, also the share of customers who are given theirs.
     """
-    spec = SampleSpec(users=users, seed=seed, active_share=1.0, affinity=affinity)
     with tempfile.TemporaryDirectory() as folder:
         data = frames(spec, settings, Path(folder))
-    trial = evidence.Trial.prepare(data["earlier"], data["outcomes"], settings.evidence, seed)
-    shuffled = trial.outcomes.iloc[trial.shuffles[:, 0]].reset_index(drop=True)
+    trial = evidence.Trial.prepare(data["earlier"], data["outcomes"], settings.evidence, spec.seed)
+    shuffled = trial.outcomes.iloc[trial.shuffles[0]].reset_index(drop=True)
     nothing = replace(trial, outcomes=shuffled.assign(user_id=trial.outcomes["user_id"]))
     history = History(data["features"], data["earlier"], data["outcomes"])
     planted = data["features"][["user_id"]].merge(data["truth"], on="user_id")["favourite_perk"]
+    strategies = build_strategies(settings, perks)
+    really, by_chance = supported(strategies, trial, perks), supported(strategies, nothing, perks)
     rows = []
-    for name, strategy in build_strategies(settings, perks).items():
-        real = supported(strategy, trial, perks)
-        row: dict[str, object] = {
-            "strategy": name,
-            "supported": len(real),
-            "perks": " ".join(real),
-            "after_shuffling": float("nan"),
-            "recovered": float("nan"),
-        }
-        if affinity == 0:
-            row["after_shuffling"] = len(supported(strategy, nothing, perks))
-        else:
+    for name, strategy in strategies.items():
+        recovered = float("nan")
+        if spec.affinity > 0:
             given = strategy.fit(history).assign(data["features"])["perk"]
-            row["recovered"] = float((given.to_numpy() == planted.to_numpy()).mean())
-        rows.append(row)
-    return pd.DataFrame(rows).assign(affinity=affinity, seed=seed)
+            recovered = float((given.to_numpy() == planted.to_numpy()).mean())
+        rows.append(
+            {
+                "strategy": name,
+                "supported": len(really[name]),
+                "perks": " ".join(really[name]),
+                "after_shuffling": len(by_chance[name]),
+                "recovered": recovered,
+            }
+        )
+    return pd.DataFrame(rows).assign(seed=spec.seed)
 
 
-def supported(strategy: Strategy, trial: evidence.Trial, perks: tuple[Perk, ...]) -> list[str]:
-    """The perks of a strategy with the verdict "supported"."""
-    given = evidence.assign_from_past(strategy, trial)
-    verdicts = evidence.judge(strategy.name, given, trial, perks)
-    return list(verdicts.loc[verdicts["verdict"] == evidence.SUPPORTED, "perk"])
+def supported(
+    strategies: Mapping[str, Strategy], trial: evidence.Trial, perks: tuple[Perk, ...]
+) -> dict[str, list[str]]:
+    """The perks with the verdict "supported", by strategy."""
+    assigned = {name: evidence.assign_from_past(s, trial) for name, s in strategies.items()}
+    table = evidence.judge(assigned, trial, perks)
+    found = table[table["verdict"] == evidence.SUPPORTED]
+    return {name: list(found.loc[found["strategy"] == name, "perk"]) for name in strategies}
 
 
-def report(results: pd.DataFrame) -> None:
-    """Print a row per strategy and affinity."""
-    for affinity, rows in results.groupby("affinity"):
-        print(f"\naffinity {affinity:g}, {rows['seed'].nunique()} repetitions")
-        print("strategy       any supported after shuffling  recovered  perks")
-        for name, row in rows.groupby("strategy", sort=False):
-            shuffled = row["after_shuffling"].dropna().gt(0).mean()
-            recovered = row["recovered"].mean()
-            which = Counter(" ".join(row["perks"]).split())
-            print(
-                f"{name:14} {(row['supported'] > 0).mean():13.1%} {shuffled:15.1%} "
-                f"{recovered:10.1%}  {dict(which)}"
-            )
-        anywhere = rows.groupby("seed")[["supported", "after_shuffling"]].sum().gt(0).mean()
+def report(title: str, rows: pd.DataFrame) -> None:
+    """Print a row per strategy, and one for all of them together."""
+    print(f"\n{title}: {rows['seed'].nunique()} repetitions")
+    print("strategy       any supported  after shuffling  recovered  perks")
+    for name, of_strategy in rows.groupby("strategy", sort=False):
+        alarms = of_strategy[["supported", "after_shuffling"]].gt(0).mean()
+        recovered = of_strategy["recovered"].mean()
+        which = Counter(" ".join(of_strategy["perks"]).split())
         print(
-            f"{'any of them':14} {anywhere['supported']:13.1%} {anywhere['after_shuffling']:15.1%}"
+            f"{name:14} {alarms['supported']:13.1%} {alarms['after_shuffling']:16.1%} "
+            f"{'' if pd.isna(recovered) else f'{recovered:.1%}':>10}  {dict(which)}"
+        )
+    for name in ("supported", "after_shuffling"):
+        alarms = rows.groupby("seed")[name].sum() > 0
+        interval = binomtest(int(alarms.sum()), len(alarms)).proportion_ci()
+        print(
+            f"by any strategy, {name.replace('_', ' ')}: {alarms.mean():.1%} "
+            f"(95 % interval {interval.low:.1%} to {interval.high:.1%})"
         )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=40)
+    parser.add_argument("--repetitions", type=int, default=100, help="with customers alike")
+    parser.add_argument("--realistic-repetitions", type=int, default=10)
     parser.add_argument("--planted-repetitions", type=int, default=5)
     parser.add_argument("--users", type=int, default=1_500)
-    parser.add_argument("--affinity", type=float, nargs="*", default=[0.5, 1.0])
     chosen = parser.parse_args()
     # The defaults, whatever the environment and traveltide.toml of whoever runs this say.
     settings = Settings.model_construct()
     perks = load_perks(settings.perks_file)
-    plan = [(0.0, seed) for seed in range(chosen.repetitions)]
-    plan += [(a, seed) for a in chosen.affinity for seed in range(chosen.planted_repetitions)]
+    spec = SampleSpec(users=chosen.users, active_share=1.0)
+    plan = {
+        "customers alike": (replace(spec, alike=True), chosen.repetitions),
+        "no planted perks": (spec, chosen.realistic_repetitions),
+        "planted perks, affinity 0.5": (replace(spec, affinity=0.5), chosen.planted_repetitions),
+        "planted perks, affinity 1": (replace(spec, affinity=1.0), chosen.planted_repetitions),
+    }
     start = time.perf_counter()
-    tables = []
-    for affinity, seed in plan:
-        tables.append(repetition(seed, chosen.users, affinity, settings, perks))
-        print(f"{len(tables)} of {len(plan)}, {time.perf_counter() - start:.0f} s", flush=True)
-    report(pd.concat(tables, ignore_index=True))
+    for title, (kind, repetitions) in plan.items():
+        tables = []
+        for seed in range(repetitions):
+            tables.append(repetition(replace(kind, seed=seed), settings, perks))
+            print(
+                f"{title}: {seed + 1} of {repetitions}, {time.perf_counter() - start:.0f} s",
+                file=sys.stderr,
+                flush=True,
+            )
+        if tables:
+            report(title, pd.concat(tables, ignore_index=True))
 
 
 if __name__ == "__main__":

@@ -393,7 +393,12 @@ _PERK_EVIDENCE = Table(
             required=False,
         ),
         Column("p_value", "float64", "Share of shuffles with at least the lift", required=False),
-        Column("p_holm", "float64", "P-value corrected over the perks (Holm)", required=False),
+        Column(
+            "p_holm",
+            "float64",
+            "P-value corrected over all strategies and perks (Holm)",
+            required=False,
+        ),
         Column("verdict", "string", "supported, not supported or too little data"),
     ),
     key=("strategy", "perk"),

@@ -45,7 +45,7 @@ def trial_of(
 
 
 def verdict(perk: pd.Series, trial: Trial) -> pd.Series:
-    return judge("any", perk, trial, [BAG]).iloc[0]
+    return judge({"any": perk}, trial, [BAG]).iloc[0]
 
 
 def given_to(mask: np.ndarray) -> pd.Series:
@@ -120,9 +120,9 @@ def test_nobody_after_the_cut_is_too_little_data_and_no_error() -> None:
 def test_the_shuffles_keep_the_number_of_earlier_sessions() -> None:
     sessions = np.random.default_rng(6).integers(1, 5, 300)
     trial = trial_of(sessions, np.ones(300), np.ones(300))
-    for column in trial.shuffles[:, :20].T:
-        assert (sessions[column] == sessions).all()
-        assert (np.sort(column) == np.arange(300)).all()
+    for shuffled in trial.shuffles[:20]:
+        assert (sessions[shuffled] == sessions).all()
+        assert (np.sort(shuffled) == np.arange(300)).all()
 
 
 def test_the_trial_does_not_depend_on_the_order_of_the_customers() -> None:

@@ -79,13 +79,11 @@ def perk_evidence(
     later: pd.DataFrame,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     trial = evidence.Trial.prepare(earlier, later, settings.evidence, settings.kmeans.seed)
-    judged = pd.concat(
-        [
-            evidence.judge(name, evidence.assign_from_past(strategy, trial), trial, perk_catalogue)
-            for name, strategy in build_strategies(settings, perk_catalogue).items()
-        ],
-        ignore_index=True,
-    )
+    assigned = {
+        name: evidence.assign_from_past(strategy, trial)
+        for name, strategy in build_strategies(settings, perk_catalogue).items()
+    }
+    judged = evidence.judge(assigned, trial, perk_catalogue)
     return dg.MaterializeResult(
         value=judged,
         metadata={

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -38,6 +38,12 @@ class People:
     def age_group(self) -> Ints:
         """Position in the tables by age group of the profile."""
         return np.searchsorted(profile.AGE_GROUPS, self.age)
+
+    def alike(self) -> People:
+        """The same users, all behaving like a single person of middle age without children."""
+        nobody = np.zeros(len(self.age), dtype=bool)
+        age = np.full(len(self.age), profile.MIDDLE_AGE)
+        return replace(self, age=age, married=nobody, has_children=nobody)
 
     def favours(self, perk: str, users: Ints) -> Flags:
         """Whether the given perk is the favourite of the users at these positions."""

@@ -24,6 +24,7 @@ class SampleSpec:
     `active_share` is the share of users who visit eight times or more from 2023-01-04 on (5,998
     of the 1,020,926 real users). `affinity` goes from 0, where favourite perks do not show, to 1,
     where they shape everything their owner does. `dirt` is the share of rows damaged on purpose.
+    `alike` users behave the same whatever their age and family, which real ones do not.
     """
 
     users: int = 20_000
@@ -31,6 +32,7 @@ class SampleSpec:
     active_share: float = 0.00588
     affinity: float = 0.0
     dirt: float = 0.0
+    alike: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.users <= MOST_USERS:

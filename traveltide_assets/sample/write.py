@@ -105,9 +105,10 @@ def _make_chunk(spec: SampleSpec, number: int, first: int, count: int) -> dict[s
     rng = np.random.default_rng([spec.seed, number, _WORLD])
     perks = np.random.default_rng([spec.seed, number, _PERKS])
     people = make_people(spec, first, count, rng, perks)
-    visits = make_visits(people, spec.affinity, rng)
-    trips = make_trips(people, visits, spec.affinity, rng)
-    cancellations = make_cancellations(people, visits, trips, spec.affinity, rng)
+    actors = people.alike() if spec.alike else people
+    visits = make_visits(actors, spec.affinity, rng)
+    trips = make_trips(actors, visits, spec.affinity, rng)
+    cancellations = make_cancellations(actors, visits, trips, spec.affinity, rng)
     kept = ~visits_replaced(visits, trips, cancellations.trip, count)
     trip_id = trip_identifiers(people, trips, rng)
     tables = {

@@ -9,7 +9,7 @@ therefore judged by shuffling perks only among customers with equally many sessi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,7 +44,7 @@ _MEASURED = (
 class Trial:
     """Customers as of a cut, what they did since, and the resamples every strategy shares.
 
-    `weights` holds a bootstrap draw per column, `shuffles` a permutation within strata per column.
+    `weights` holds a bootstrap draw per row, `shuffles` a permutation within strata per row.
     """
 
     earlier: pd.DataFrame
@@ -66,12 +66,14 @@ class Trial:
             earlier = earlier.iloc[rows].reset_index(drop=True)
         outcomes = earlier[["user_id"]].merge(outcomes, on="user_id", validate="one_to_one")
         strata = earlier["total_sessions"].to_numpy()
-        size = (len(earlier), config.resamples)
-        keys = rng.random(size) + strata[:, None]
-        home = np.argsort(strata, kind="stable")
+        size = (config.resamples, len(earlier))
         shuffles = np.empty(size, dtype=np.int32)
-        shuffles[home] = np.argsort(keys, axis=0)
-        weights = rng.poisson(1.0, size).astype(np.float32)
+        for sessions in np.unique(strata):
+            rows = np.flatnonzero(strata == sessions).astype(np.int32)
+            shuffles[:, rows] = rng.permuted(np.tile(rows, (config.resamples, 1)), axis=1)
+        weights = np.empty(size, dtype=np.float32)
+        for draw in weights:
+            draw[:] = np.bincount(rng.integers(0, len(draw), len(draw)), minlength=len(draw))
         return cls(earlier, outcomes, weights, shuffles, config, seed)
 
 
@@ -99,22 +101,29 @@ def assign_from_past(strategy: Strategy, trial: Trial) -> pd.Series:
     return perk
 
 
-def judge(strategy: str, perk: pd.Series, trial: Trial, perks: Sequence[Perk]) -> pd.DataFrame:
-    """One row per perk that the strategy gives: lift with interval, p-values and verdict."""
-    given = [entry for entry in perks if (perk == entry.id).any()]
-    rows = [_measure(entry, (perk == entry.id).to_numpy(), trial) for entry in given]
-    table = pd.DataFrame(rows, columns=list(_MEASURED))
+def judge(assigned: Mapping[str, pd.Series], trial: Trial, perks: Sequence[Perk]) -> pd.DataFrame:
+    """One row per strategy and perk it gives: lift with interval, p-values and verdict.
+
+    `assigned` holds each strategy's perk of each customer of the trial. P-values are corrected over
+    all rows with enough data, because the report names whatever any strategy found.
+    """
+    rows = [
+        {"strategy": strategy, **row}
+        for perk in perks
+        for strategy, row in _measured(perk, assigned, trial).items()
+    ]
+    table = pd.DataFrame(rows, columns=["strategy", *_MEASURED])
     if not rows:  # Columns without a row have no type of their own.
         table = table.astype(dict.fromkeys(_MEASURED[2:], "float64"))
-    table.insert(0, "strategy", strategy)
-    table["p_holm"] = holm(table["p_value"].to_numpy())
     limits = trial.config
     enough = (table["customers"] >= limits.min_customers) & (
         table[["opportunities", "opportunities_others"]].min(axis=1) >= limits.min_opportunities
     )
+    table["p_holm"] = holm(table["p_value"].where(enough).to_numpy())
     supported = enough & (table["p_holm"] <= limits.alpha) & (table["lift_low"] > 1)
     table["verdict"] = np.select([~enough, supported], [TOO_LITTLE, SUPPORTED], NOT_SUPPORTED)
-    return table
+    order = {strategy: place for place, strategy in enumerate(assigned)}
+    return table.sort_values("strategy", key=lambda names: names.map(order), kind="stable")
 
 
 def holm(p_values: np.ndarray) -> np.ndarray:
@@ -149,12 +158,34 @@ def perk_signals(features: pd.DataFrame, perks: Sequence[Perk]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _measure(perk: Perk, given: np.ndarray, trial: Trial) -> dict[str, object]:
-    amount = trial.outcomes[f"{perk.outcome}_amount"].to_numpy(dtype=np.float64)
-    chances = trial.outcomes[f"{perk.outcome}_opportunities"].to_numpy(dtype=np.float64)
-    lift = _lift(amount, chances, given)
+def _measured(
+    perk: Perk, assigned: Mapping[str, pd.Series], trial: Trial
+) -> dict[str, dict[str, object]]:
+    """The measures of a perk by strategy, for those that give it to anybody."""
+    groups = {name: (given == perk.id).to_numpy() for name, given in assigned.items()}
+    groups = {name: given for name, given in groups.items() if given.any()}
+    if not groups:
+        return {}
+    done = trial.outcomes[[f"{perk.outcome}_amount", f"{perk.outcome}_opportunities"]]
+    amount, chances = done.to_numpy(dtype=np.float64).T
+    given = np.stack(list(groups.values()))
     draws = _bootstrap_lifts(amount, chances, given, trial.weights)
     shuffled = _shuffled_lifts(amount, chances, given, trial.shuffles)
+    return {
+        name: _summarised(perk, amount, chances, groups[name], draws[i], shuffled[i])
+        for i, name in enumerate(groups)
+    }
+
+
+def _summarised(
+    perk: Perk,
+    amount: np.ndarray,
+    chances: np.ndarray,
+    given: np.ndarray,
+    draws: np.ndarray,
+    shuffled: np.ndarray,
+) -> dict[str, object]:
+    lift = _lift(amount, chances, given)
     low, high = np.nanquantile(draws, [0.025, 0.975]) if np.isfinite(draws).any() else (np.nan,) * 2
     return {
         "perk": perk.id,
@@ -185,16 +216,18 @@ def _lift(amount: np.ndarray, chances: np.ndarray, given: np.ndarray) -> float:
 def _bootstrap_lifts(
     amount: np.ndarray, chances: np.ndarray, given: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    parts = np.stack([amount * given, chances * given, amount * ~given, chances * ~given])
-    return _lifts(*(parts.astype(np.float32) @ weights))
+    """Lift of each group (row of `given`) in each draw (row of `weights`)."""
+    parts = np.concatenate([amount * given, chances * given, amount * ~given, chances * ~given])
+    return _lifts(*np.split(weights @ parts.astype(np.float32).T, 4, axis=1)).T
 
 
 def _shuffled_lifts(
     amount: np.ndarray, chances: np.ndarray, given: np.ndarray, shuffles: np.ndarray
 ) -> np.ndarray:
-    mixed = given[shuffles]
-    a, n = amount @ mixed, chances @ mixed
-    return _lifts(a, n, amount.sum() - a, chances.sum() - n)
+    """Lift of each group (row of `given`) with what followed shuffled (row of `shuffles`)."""
+    members = given.T.astype(np.float64)
+    a, n = amount[shuffles] @ members, chances[shuffles] @ members
+    return _lifts(a, n, amount.sum() - a, chances.sum() - n).T
 
 
 def _lifts(a: np.ndarray, n: np.ndarray, b: np.ndarray, m: np.ndarray) -> np.ndarray:
@@ -211,5 +244,6 @@ def _chance(lift: float, shuffled: np.ndarray) -> float:
     """
     if not np.isfinite(lift):
         return float("nan")
-    reached = np.nan_to_num(shuffled, nan=np.inf) >= lift
+    # Shuffles that change nothing add up in another order, and must not fall short by a rounding.
+    reached = np.nan_to_num(shuffled, nan=np.inf) >= lift * (1 - 1e-9)
     return float((1 + reached.sum()) / (1 + len(shuffled)))
