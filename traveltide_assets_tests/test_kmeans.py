@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from traveltide_assets.segmentation.kmeans import ClusteringError, Model, fit, segment
+from traveltide_assets.segmentation.kmeans import ClusteringError, Model, diagnose, fit, segment
 from traveltide_assets.segmentation.perks import Perk, load_perks
 from traveltide_assets.segmentation.scaling import NUMERIC, fills, min_max, standardised
 from traveltide_assets.settings import KMeans, Settings
@@ -62,7 +62,7 @@ def decided(
     previous: Model | None = None,
     perks: tuple[Perk, ...] = CLASSIC,
 ) -> pd.DataFrame:
-    model, _ = fit(features, settings, perks, previous)
+    model = fit(features, settings, perks, previous)
     return segment(features, model, perks).set_index("user_id")
 
 
@@ -101,7 +101,7 @@ def test_another_seed_changes_the_perk_of_hardly_anybody_in_the_real_cohort(
 
 def test_every_customer_is_in_the_segment_of_the_nearest_centroid() -> None:
     features = blobs(CORNERS)
-    model, _ = fit(features, config(), CLASSIC, None)
+    model = fit(features, config(), CLASSIC, None)
     found = segment(features, model, CLASSIC)
     distance = [
         np.linalg.norm(model.scale(features) - centroid, axis=1) for centroid in model.centroids
@@ -111,14 +111,14 @@ def test_every_customer_is_in_the_segment_of_the_nearest_centroid() -> None:
 
 
 def test_segments_are_ordered_from_the_most_to_the_least_active() -> None:
-    model, _ = fit(blobs(CORNERS), config(), CLASSIC, None)
+    model = fit(blobs(CORNERS), config(), CLASSIC, None)
     sums = model.centroids.sum(axis=1)
     assert (np.diff(sums) <= 0).all()
 
 
 def test_a_model_survives_its_frame_and_assigns_the_same(sample_project: Project) -> None:
     features = sample_project.frame("gold/user_features", LAST)
-    model, _ = fit(features, KMeans(max_k=4, restarts=2), CLASSIC, None)
+    model = fit(features, KMeans(max_k=4, restarts=2), CLASSIC, None)
     again = Model.from_frame(model.to_frame().sample(frac=1, random_state=1))
     assert again.version == model.version
     assert again.features == model.features
@@ -139,7 +139,7 @@ def test_the_stored_model_assigns_the_customers_it_was_fitted_on(sample_project:
 
 
 def test_names_tell_what_sets_a_segment_apart_and_are_unique() -> None:
-    model, _ = fit(blobs([(0, 0), (30, 30)]), config(k=2), CLASSIC, None)
+    model = fit(blobs([(0, 0), (30, 30)]), config(k=2), CLASSIC, None)
     assert len(set(model.segments)) == 2
     assert model.segments[0].startswith("High ")
     assert model.segments[1].startswith("Low ")
@@ -147,17 +147,17 @@ def test_names_tell_what_sets_a_segment_apart_and_are_unique() -> None:
 
 def test_segments_that_look_alike_still_have_different_names(sample_project: Project) -> None:
     features = sample_project.frame("gold/user_features", LAST)
-    model, _ = fit(features, KMeans(k=12, max_k=2, restarts=1), CLASSIC, None)
+    model = fit(features, KMeans(k=12, max_k=2, restarts=1), CLASSIC, None)
     assert len(set(model.segments)) == 12
 
 
 def test_a_segment_that_stays_keeps_its_name() -> None:
-    before, _ = fit(blobs(CORNERS), config(), CLASSIC, None)
+    before = fit(blobs(CORNERS), config(), CLASSIC, None)
     renamed = Model.from_frame(
         before.to_frame().replace({"segment": dict(zip(before.segments, "ABCD", strict=True))})
     )
     moved = blobs([(x + 1, y + 1) for x, y in CORNERS], seed=8)
-    now, _ = fit(moved, config(seed=5), CLASSIC, renamed)
+    now = fit(moved, config(seed=5), CLASSIC, renamed)
     assert sorted(now.segments) == ["A", "B", "C", "D"]
     for name, centroid in zip(now.segments, now.centroids_in_units, strict=True):
         old = renamed.centroids_in_units[renamed.segments.index(name)]
@@ -165,14 +165,14 @@ def test_a_segment_that_stays_keeps_its_name() -> None:
 
 
 def test_a_segment_that_moved_far_gets_a_name_of_its_own() -> None:
-    before, _ = fit(blobs(CORNERS), config(), CLASSIC, None)
+    before = fit(blobs(CORNERS), config(), CLASSIC, None)
     renamed = Model.from_frame(
         before.to_frame().replace({"segment": dict(zip(before.segments, "ABCD", strict=True))})
     )
     corner = renamed.segments[
         int(np.linalg.norm(renamed.centroids_in_units - [30, 12], axis=1).argmin())
     ]
-    now, _ = fit(blobs([*CORNERS[:3], (15, 35)]), config(), CLASSIC, renamed)
+    now = fit(blobs([*CORNERS[:3], (15, 35)]), config(), CLASSIC, renamed)
     assert corner not in now.segments
     assert len({"A", "B", "C", "D"} & set(now.segments)) == 3
     assert len(set(now.segments)) == 4
@@ -180,26 +180,31 @@ def test_a_segment_that_moved_far_gets_a_name_of_its_own() -> None:
 
 def test_a_model_of_other_features_passes_no_names_on() -> None:
     features = blobs(CORNERS)
-    other, _ = fit(features, config(features=tuple(reversed(TWO))), CLASSIC, None)
+    other = fit(features, config(features=tuple(reversed(TWO))), CLASSIC, None)
     renamed = Model.from_frame(
         other.to_frame().replace({"segment": dict(zip(other.segments, "ABCD", strict=True))})
     )
-    assert fit(features, config(), CLASSIC, renamed)[0].segments == (
-        fit(features, config(), CLASSIC, None)[0].segments
+    assert fit(features, config(), CLASSIC, renamed).segments == (
+        fit(features, config(), CLASSIC, None).segments
     )
+
+
+def fitted_and_tried(features: pd.DataFrame, settings: KMeans) -> tuple[Model, pd.DataFrame]:
+    model = fit(features, settings, CLASSIC, None)
+    return model, diagnose(features, model, settings)
 
 
 def test_the_highest_silhouette_chooses_k_if_told_to() -> None:
     for centres in (CORNERS[:3], CORNERS):
         alone = blobs(centres).head(-2)
-        model, tried = fit(alone, config(k="silhouette"), CLASSIC, None)
+        model, tried = fitted_and_tried(alone, config(k="silhouette"))
         chosen = tried.loc[tried["chosen"], "k"]
         assert list(chosen) == [tried.loc[tried["silhouette"].idxmax(), "k"]]
         assert len(model.centroids) == chosen.iloc[0] == len(centres)
 
 
 def test_every_k_up_to_the_largest_is_tried() -> None:
-    _, tried = fit(blobs(CORNERS), config(k=3, max_k=5), CLASSIC, None)
+    _, tried = fitted_and_tried(blobs(CORNERS), config(k=3, max_k=5))
     assert list(tried["k"]) == [1, 2, 3, 4, 5]
     assert list(tried["chosen"]) == [False, False, True, False, False]
     assert tried["inertia"].is_monotonic_decreasing
@@ -210,7 +215,7 @@ def test_every_k_up_to_the_largest_is_tried() -> None:
 
 
 def test_a_k_above_the_largest_tried_is_fitted_as_well() -> None:
-    model, tried = fit(blobs(CORNERS), config(k=7, max_k=2), CLASSIC, None)
+    model, tried = fitted_and_tried(blobs(CORNERS), config(k=7, max_k=2))
     assert len(model.centroids) == 7
     assert tried["k"].max() == 7
 
@@ -223,7 +228,7 @@ def test_more_clusters_than_different_customers_is_a_clear_error() -> None:
 
 def test_as_many_clusters_as_different_customers_will_do() -> None:
     features = customers(total_nights=[1.0, 1.0, 2.0, 2.0, 3.0])
-    model, _ = fit(features, config(k=3), CLASSIC, None)
+    model = fit(features, config(k=3), CLASSIC, None)
     assert sorted(model.centroids_in_units[:, 0]) == [1.0, 2.0, 3.0]
 
 
@@ -251,7 +256,7 @@ def test_constant_and_undefined_features_do_not_matter() -> None:
 def test_an_undefined_value_counts_as_the_mean_of_the_cohort() -> None:
     values = [1.0, 1.0, 2.0, 8.0, np.nan]
     features = customers(mean_nights=values)
-    model, _ = fit(features, config(features=("mean_nights",), k=2), CLASSIC, None)
+    model = fit(features, config(features=("mean_nights",), k=2), CLASSIC, None)
     assert model.fill == [3.0]
     assert list(model.scale(features)[:, 0]) == [(v - 1) / 7 for v in [1.0, 1.0, 2.0, 8.0, 3.0]]
     found = segment(features, model, CLASSIC)["segment"]
@@ -274,14 +279,14 @@ def test_scales_cope_with_constant_and_undefined_columns() -> None:
 
 
 def test_with_fewer_clusters_than_perks_each_cluster_has_a_perk_of_its_own() -> None:
-    model, _ = fit(blobs(CORNERS), config(k=3), CLASSIC, None)
+    model = fit(blobs(CORNERS), config(k=3), CLASSIC, None)
     assert len(set(model.perks)) == 3
 
 
 def test_with_more_clusters_than_perks_every_perk_is_given() -> None:
     two = CLASSIC[:2]
     features = blobs(CORNERS)
-    model, _ = fit(features, config(), two, None)
+    model = fit(features, config(), two, None)
     assert set(model.perks) == {perk.id for perk in two}
     found = segment(features, model, two)
     assert found.groupby("segment")["perk"].nunique().eq(1).all()

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import pairwise_distances
 
-from traveltide_assets.segmentation.scorecard import persistence, separation
+from traveltide_assets.segmentation.scorecard import Yardstick, persistence
 from traveltide_assets.settings import STRATEGIES
 from traveltide_assets_tests.conftest import BOUNDS, LAST
 from traveltide_assets_tests.project import Project, failed_checks
@@ -75,8 +76,9 @@ def test_dbscan_puts_nearly_everybody_in_one_cluster_and_the_trial_shows_it(
 
 
 def test_separation_of_one_segment_is_unknown() -> None:
-    space = np.random.default_rng(0).normal(size=(20, 3))
-    found = separation(space, pd.Series(["all"] * 20), seed=1)
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    yardstick = Yardstick(np.arange(20), points, pairwise_distances(points))
+    found = yardstick.separation(pd.Series(["all"] * 20))
     assert np.isnan(found["silhouette"])
 
 

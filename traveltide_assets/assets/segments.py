@@ -41,7 +41,8 @@ def kmeans_model(
 ) -> Iterator[Any]:
     before = None if previous is None else kmeans.Model.from_frame(previous)
     classic = perks.of_program(perk_catalogue, "classic")
-    model, diagnostics = kmeans.fit(features, settings.kmeans, classic, before)
+    model = kmeans.fit(features, settings.kmeans, classic, before)
+    diagnostics = kmeans.diagnose(features, model, settings.kmeans)
     correlations = plots.correlations(features[list(model.features)])
     yield dg.Output(
         model.to_frame(),
@@ -151,8 +152,10 @@ def propensity_segments(
     partitions_def=MONTHLY,
     ins={"features": dg.AssetIn(["gold", "user_features"])},
 )
-def dbscan_trial(features: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
-    tried = kmeans_wide.try_dbscan(features)
+def dbscan_trial(
+    settings: dg.ResourceParam[Settings], features: pd.DataFrame
+) -> dg.MaterializeResult[pd.DataFrame]:
+    tried = kmeans_wide.try_dbscan(features, settings.kmeans.seed)
     return dg.MaterializeResult(value=tried, metadata={"tried": preview(tried, rows=len(tried))})
 
 
@@ -161,10 +164,7 @@ def _result(customers: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
     ordered = sizes.sort_values("customers", ascending=False)
     return dg.MaterializeResult(
         value=customers,
-        metadata={
-            "sizes": preview(ordered, rows=len(ordered)),
-            "perks": picture(plots.perk_counts(customers), "customers per perk"),
-        },
+        metadata={"sizes": preview(ordered, rows=len(ordered))},
     )
 
 

@@ -16,7 +16,12 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silhouette_score
+from sklearn.metrics import (
+    calinski_harabasz_score,
+    davies_bouldin_score,
+    pairwise_distances,
+    silhouette_score,
+)
 from threadpoolctl import threadpool_limits
 
 from traveltide_assets.segmentation import naming
@@ -128,29 +133,29 @@ class KMeansStrategy:
         return replace(self, config=self.config.model_copy(update={"seed": seed}))
 
     def fit(self, history: History) -> FittedKMeans:
-        """The model alone: where k is fixed, no more clusters are tried than it asks for."""
-        config = self.config
-        if isinstance(config.k, int):
-            config = config.model_copy(update={"max_k": config.k})
-        return FittedKMeans(fit(history.features, config, self.perks, None)[0], self.perks)
+        return FittedKMeans(fit(history.features, self.config, self.perks, None), self.perks)
 
 
 def fit(
     features: pd.DataFrame, config: Config, perks: tuple[Perk, ...], previous: Model | None
-) -> tuple[Model, pd.DataFrame]:
-    """The model of the cohort (one row of `features` per customer), and every k that was tried."""
+) -> Model:
+    """The model of the cohort (one row of `features` per customer)."""
     # The seed draws customers by their place, so their order must not depend on the caller.
     features = features.sort_values("user_id", ignore_index=True)
     unfitted = _unfitted(features, config)
     scaled = unfitted.scale(features)
-    diagnostics, labels = try_all(scaled, config)
-    k = choose(diagnostics, config)
-    model = _ordered(replace(unfitted, centroids=centroids_of(scaled, labels[k])))
+    model = _ordered(replace(unfitted, centroids=centroids_of(scaled, cluster(scaled, config))))
     profile = perk_rules.profiles(features, pd.Series(model.assign(scaled)[0]))
     perk = perk_rules.assign(perk_rules.affinities(profile, perks))
     names = _inherited(model, naming.names(profile[list(config.features)]), previous)
-    model = replace(model, segments=tuple(names), perks=tuple(perk))
-    return model, diagnostics.assign(chosen=diagnostics["k"] == k)
+    return replace(model, segments=tuple(names), perks=tuple(perk))
+
+
+def diagnose(features: pd.DataFrame, model: Model, config: Config) -> pd.DataFrame:
+    """Every k up to `config.max_k`, one row per k, with what speaks for it."""
+    features = features.sort_values("user_id", ignore_index=True)
+    tried, _ = try_all(model.scale(features), config)
+    return tried.assign(chosen=tried["k"] == len(model.centroids))
 
 
 def segment(features: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> pd.DataFrame:
@@ -194,21 +199,27 @@ def nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
     return labels, 1 - two[:, 0] / np.where(two[:, 1] > 0, two[:, 1], 1.0)
 
 
+def cluster(scaled: np.ndarray, config: Config) -> np.ndarray:
+    """The cluster of each row, for the configured k or the one with the highest silhouette."""
+    if isinstance(config.k, int):
+        _must_differ(scaled, config.k)
+        return _cluster(scaled, config.k, config.seed, config.restarts).labels_
+    tried, labels = try_all(scaled, config)
+    return labels[int(tried.loc[tried["silhouette"].fillna(-np.inf).idxmax(), "k"])]
+
+
 def try_all(scaled: np.ndarray, config: Config) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
     """Every k up to `config.max_k`: its indices (one row per k), and its label of each row.
 
     Silhouette and its kin are computed on a sample of `config.sample_rows`. `ClusteringError` if
     the rows do not differ enough for the k configured.
     """
-    distinct = len(np.unique(scaled, axis=0))
     fixed = config.k if isinstance(config.k, int) else 2
-    if distinct < fixed:
-        raise ClusteringError(
-            f"kmeans.k = {config.k}, but the cohort has only {distinct} different customers; "
-            "lower kmeans.k, or widen the cohort rule"
-        )
+    distinct = _must_differ(scaled, fixed)
     sample = np.random.default_rng(config.seed).permutation(len(scaled))[: config.sample_rows]
     sample.sort()
+    with threadpool_limits(limits=1):
+        distances = pairwise_distances(scaled[sample])
     rows, labels = [], {}
     for k in range(1, min(max(config.max_k, fixed), distinct) + 1):
         fitted = _cluster(scaled, k, config.seed, config.restarts)
@@ -217,19 +228,12 @@ def try_all(scaled: np.ndarray, config: Config) -> tuple[pd.DataFrame, dict[int,
             {
                 "k": k,
                 "inertia": float(fitted.inertia_),
-                **_indices(scaled[sample], fitted.labels_[sample]),
+                **_indices(scaled[sample], fitted.labels_[sample], distances),
                 "smallest_share": float(np.bincount(fitted.labels_).min() / len(scaled)),
                 "scored_rows": len(sample),
             }
         )
     return pd.DataFrame(rows), labels
-
-
-def choose(diagnostics: pd.DataFrame, config: Config) -> int:
-    """The configured k; or, of those tried, the one with the highest silhouette."""
-    if isinstance(config.k, int):
-        return config.k
-    return int(diagnostics.loc[diagnostics["silhouette"].fillna(-np.inf).idxmax(), "k"])
 
 
 def centroids_of(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -263,12 +267,25 @@ def _cluster(scaled: np.ndarray, k: int, seed: int, restarts: int) -> KMeans:
         return KMeans(k, n_init=restarts, random_state=seed).fit(scaled)
 
 
-def _indices(scaled: np.ndarray, labels: np.ndarray) -> dict[str, float]:
-    names = ("silhouette", "davies_bouldin", "calinski_harabasz")
+def _must_differ(scaled: np.ndarray, k: int) -> int:
+    """The number of different rows; `ClusteringError` if fewer than k."""
+    distinct = len(np.unique(scaled, axis=0))
+    if distinct < k:
+        raise ClusteringError(
+            f"kmeans.k = {k}, but the cohort has only {distinct} different customers; "
+            "lower kmeans.k, or widen the cohort rule"
+        )
+    return distinct
+
+
+def _indices(scaled: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> dict[str, float]:
     if not 1 < len(np.unique(labels)) < len(labels):
-        return dict.fromkeys(names, float("nan"))
-    scores = (silhouette_score, davies_bouldin_score, calinski_harabasz_score)
-    return {name: float(score(scaled, labels)) for name, score in zip(names, scores, strict=True)}
+        return dict.fromkeys(("silhouette", "davies_bouldin", "calinski_harabasz"), float("nan"))
+    return {
+        "silhouette": float(silhouette_score(distances, labels, metric="precomputed")),
+        "davies_bouldin": float(davies_bouldin_score(scaled, labels)),
+        "calinski_harabasz": float(calinski_harabasz_score(scaled, labels)),
+    }
 
 
 def _ordered(model: Model) -> Model:

@@ -114,7 +114,6 @@ class FittedWide:
     segments: tuple[str, ...]
     perks: tuple[str, ...]
     reasons: tuple[str, ...]
-    diagnostics: pd.DataFrame
 
     def assign(self, features: pd.DataFrame) -> pd.DataFrame:
         """One row per row of `features`, in their order: the columns of `ASSIGNMENT`.
@@ -153,9 +152,7 @@ class WideKMeans:
         features = history.features.sort_values("user_id")
         space = Space.fit(features, self.config)
         points = space.place(features)
-        diagnostics, labels = kmeans.try_all(points, self.config)
-        k = kmeans.choose(diagnostics, self.config)
-        centroids = kmeans.centroids_of(points, labels[k])
+        centroids = kmeans.centroids_of(points, kmeans.cluster(points, self.config))
         nearest, _ = kmeans.nearest(points, centroids)
         profile = perk_rules.profiles(features, pd.Series(nearest))
         order = profile[list(space.features)].sum(axis=1).sort_values(ascending=False).index
@@ -167,17 +164,15 @@ class WideKMeans:
             segments=tuple(naming.numbered(naming.names(profile[list(space.features)]))),
             perks=tuple(perk),
             reasons=tuple(perk_rules.deciding(profile, perk, perks)),
-            diagnostics=diagnostics.assign(chosen=diagnostics["k"] == k),
         )
 
 
-def try_dbscan(features: pd.DataFrame) -> pd.DataFrame:
-    """`judge_dbscan` on customers (rows) in the space of the wide model with its defaults."""
-    config = Config()
-    return judge_dbscan(Space.fit(features, config).place(features), config.seed)
+def try_dbscan(features: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """`judge_dbscan` on customers (rows) in the space of the wide model."""
+    return judge_dbscan(Space.fit(features, Config()).place(features), seed)
 
 
-def judge_dbscan(scaled: np.ndarray, seed: int = 7, sample_rows: int = 2_500) -> pd.DataFrame:
+def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.DataFrame:
     """What DBSCAN makes of the points (rows): one row per `min_samples` and `eps` tried.
 
     `eps` are quantiles of the distance to the `min_samples`-th neighbour, the k-distance curve.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -11,8 +12,10 @@ from sklearn.metrics import (
     adjusted_rand_score,
     davies_bouldin_score,
     normalized_mutual_info_score,
+    pairwise_distances,
     silhouette_score,
 )
+from threadpoolctl import threadpool_limits
 
 from traveltide_assets.segmentation.evidence import SUPPORTED
 from traveltide_assets.segmentation.kmeans import ClusteringError
@@ -47,16 +50,31 @@ def common_space(features: pd.DataFrame) -> np.ndarray:
     return standardised(values.clip(low, high, axis=1)).to_numpy()
 
 
-def separation(space: np.ndarray, segments: pd.Series, seed: int) -> dict[str, float]:
-    """Silhouette and Davies-Bouldin of a segmentation, on at most `_SCORED_ROWS` customers."""
-    rows = np.sort(np.random.default_rng(seed).permutation(len(space))[:_SCORED_ROWS])
-    labels = segments.to_numpy()[rows]
-    if not 1 < len(np.unique(labels)) < len(rows):
-        return {"silhouette": float("nan"), "davies_bouldin": float("nan")}
-    return {
-        "silhouette": float(silhouette_score(space[rows], labels)),
-        "davies_bouldin": float(davies_bouldin_score(space[rows], labels)),
-    }
+@dataclass(frozen=True)
+class Yardstick:
+    """The customers that every strategy's separation is measured on, and how far they lie apart."""
+
+    rows: np.ndarray
+    points: np.ndarray
+    distances: np.ndarray
+
+    @classmethod
+    def of(cls, features: pd.DataFrame, seed: int) -> Yardstick:
+        """At most `_SCORED_ROWS` customers in the common space."""
+        rows = np.sort(np.random.default_rng(seed).permutation(len(features))[:_SCORED_ROWS])
+        points = common_space(features)[rows]
+        with threadpool_limits(limits=1):
+            return cls(rows, points, pairwise_distances(points))
+
+    def separation(self, segments: pd.Series) -> dict[str, float]:
+        """Silhouette and Davies-Bouldin of a segmentation."""
+        labels = segments.to_numpy()[self.rows]
+        if not 1 < len(np.unique(labels)) < len(labels):
+            return {"silhouette": float("nan"), "davies_bouldin": float("nan")}
+        return {
+            "silhouette": float(silhouette_score(self.distances, labels, metric="precomputed")),
+            "davies_bouldin": float(davies_bouldin_score(self.points, labels)),
+        }
 
 
 def stability(
@@ -101,7 +119,7 @@ def score(
 
     Where no perk is supported, none is.
     """
-    space = common_space(history.features)
+    yardstick = Yardstick.of(history.features, seed)
     rows = []
     for strategy in strategies:
         customers = assigned[strategy.name]
@@ -119,7 +137,7 @@ def score(
                 "segments": len(shares),
                 "smallest_share": float(shares.min()),
                 "largest_share": float(shares.max()),
-                **separation(space, customers["segment"], seed),
+                **yardstick.separation(customers["segment"]),
                 **stability(strategy, history, customers["segment"], seed, refits),
                 "persistence": persistence(customers, before[strategy.name]),
                 "perks": int(customers["perk"].nunique()),

@@ -19,7 +19,7 @@ def build_strategies(settings: Settings, perks: tuple[Perk, ...]) -> dict[str, S
     classic = of_program(perks, "classic")
     strategies: tuple[Strategy, ...] = (
         KMeansStrategy(settings.kmeans, classic),
-        WideKMeans(classic),
+        WideKMeans(classic).reseeded(settings.kmeans.seed),
         load_rules(_RULES / "hierarchical.toml", perks),
         load_rules(_RULES / "personas.toml", perks),
         AffinityStrategy(classic),
