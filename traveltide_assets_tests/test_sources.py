@@ -17,6 +17,7 @@ from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import Engine
 from traveltide_assets.sources import SourceError
 from traveltide_assets.sources.files import Files
+from traveltide_assets.storage.folder import Folder
 from traveltide_assets_tests.project import Project, failure
 
 HEADER = {name: [column.name for column in columns] for name, columns in SOURCES.items()}
@@ -44,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def source(folder: Path) -> Files:
-    return Files(folder, Engine(folder.parent / "scratch"), folder.parent / "staging")
+    return Files(Folder(folder), Engine(folder.parent / "scratch"), folder.parent / "staging")
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str | int | None]]:
