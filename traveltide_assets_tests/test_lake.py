@@ -88,7 +88,8 @@ class Dying(Engine):
         os.kill(os.getpid(), signal.SIGKILL)
 
 folder = Path(sys.argv[1])
-lake = test_lake.Lake(test_lake.Folder(folder / "lake"), Dying(folder / "scratch"), test_lake.TABLES)
+storage = test_lake.Folder(folder / "lake")
+lake = test_lake.Lake(storage, Dying(folder / "scratch"), test_lake.TABLES)
 lake.write(test_lake.SNAPSHOT, test_lake.lazily(test_lake.things("new")))
 """
 

@@ -230,7 +230,7 @@ class S3:
         return done["ETag"].strip('"')
 
     def _abort_abandoned(self, key: str) -> None:
-        """Remove the parts that killed writers of this key left: nobody sees them, yet they cost."""
+        """Remove the parts that killed writers of this key left: unseen, yet paid for."""
         known = self.client.list_multipart_uploads(
             Bucket=self._location.bucket, Prefix=self._folder + key
         )
