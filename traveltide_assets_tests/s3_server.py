@@ -17,6 +17,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -33,7 +34,7 @@ _READER, _READERS_SECRET = "reader", "reader-may-only-read"
 _START_SECONDS = 60
 
 
-@dataclass(frozen=True)
+@dataclass
 class S3Server:
     """Where the server listens, and who may do what."""
 
@@ -51,7 +52,7 @@ class S3Server:
         """The same with the right to list and read alone."""
         return _environment(self.endpoint, _READER, _READERS_SECRET)
 
-    @property
+    @cached_property
     def client(self) -> Any:
         return boto3.client(
             "s3",
@@ -113,7 +114,8 @@ def running_s3(folder: Path) -> Iterator[S3Server]:
         encoding="utf-8",
     )
     names = ("master", "volume", "filer", "s3")
-    ports = dict(zip([f"{name}.port{grpc}" for name in names for grpc in ("", ".grpc")], _ports(8)))
+    options = [f"{name}.port{grpc}" for name in names for grpc in ("", ".grpc")]
+    ports = dict(zip(options, _ports(len(options)), strict=True))
     command = [
         shutil.which("weed", path=str(Path(sys.executable).parent)) or "weed",
         "server",
@@ -184,6 +186,8 @@ class Proxy:
     """In so many downloads to come, one byte is changed."""
     cut: int = 0
     """So many downloads to come end in the middle."""
+    lost: int = 0
+    """So many uploads to come are stored, and their answer is lost."""
 
     def count(self, method: str) -> int:
         """How many requests of a method were made."""
@@ -205,7 +209,8 @@ def proxy_of(server: S3Server) -> Iterator[Proxy]:
                 busy = proxy.busy > 0
                 proxy.busy -= busy
             if busy:
-                return self._answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
+                self._answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
+                return
             # The host is signed, so it is handed on as the client named it.
             upstream = HTTPConnection(urlsplit(server.endpoint).netloc)
             upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
@@ -215,8 +220,13 @@ def proxy_of(server: S3Server) -> Iterator[Proxy]:
             answer = upstream.getresponse()
             content = answer.read()
             upstream.close()
+            with lock:
+                lost = self.command == "PUT" and proxy.lost > 0
+                proxy.lost -= lost
+            if lost:
+                self.close_connection = True
+                return
             self._answer(answer.status, dict(answer.getheaders()), content)
-            return None
 
         def _answer(self, status: int, headers: dict[str, str], content: bytes) -> None:
             download = self.command == "GET" and "list-type" not in self.path and status == 200

@@ -52,11 +52,7 @@ _CREDENTIALS = {
     "InvalidToken",
     "TokenRefreshRequired",
 }
-_REGION = {
-    "PermanentRedirect",
-    "AuthorizationHeaderMalformed",
-    "IllegalLocationConstraintException",
-}
+_REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed"}
 _ACTIONS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject"}
 _log = logging.getLogger(__name__)
 
