@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -20,6 +21,8 @@ from traveltide_assets.contracts import Column, Table
 from traveltide_assets.engine import Engine
 from traveltide_assets.lake import ContractError, Lake
 from traveltide_assets.partitions import ALL_UP_TO, bounded
+from traveltide_assets.settings import Partitions
+from traveltide_assets.storage import Replaced
 from traveltide_assets.storage.folder import Folder
 
 COLUMNS = (
@@ -210,6 +213,41 @@ def test_everybody_reads_the_months_without_this_package(tmp_path: Path, lake: L
     counted = by_arrow.aggregate([("clicks", "sum")]).to_pylist()
     assert {line["month"]: line["clicks_sum"] for line in counted} == expected
     assert lake.months(MONTHLY.path) == MONTHS
+
+
+def test_rows_are_counted_over_the_months_within_the_bounds(lake: Lake) -> None:
+    bounds = Partitions(first=MONTHS[1], last=MONTHS[2])
+    assert lake.total_rows(MONTHLY.path, bounds) == 0
+    for month in MONTHS:
+        lake.write(MONTHLY, things("a", "b"), month)
+    lake.write(SNAPSHOT, things("a"))
+    assert lake.total_rows(MONTHLY.path, bounds) == 4
+    assert lake.total_rows(SNAPSHOT.path, bounds) == 1
+
+
+class Restless(Folder):
+    """A folder in which files are replaced between the look at it and the reading of them."""
+
+    def __init__(self, root: Path, times: int) -> None:
+        super().__init__(root)
+        self.times = times
+
+    def files(self, versions: Mapping[str, str]) -> list[Path]:
+        self.times -= 1
+        if self.times >= 0:
+            raise Replaced("replaced while it was read")
+        return super().files(versions)
+
+
+def test_a_file_replaced_while_it_is_read_is_looked_up_again(tmp_path: Path, lake: Lake) -> None:
+    lake.write(SNAPSHOT, things("a"))
+    for times in (1, 2, 3):
+        restless = Lake(Restless(tmp_path / "lake", times), Engine(tmp_path / "scratch"), TABLES)
+        if times < 3:
+            assert restless.rows(SNAPSHOT.path) == 1
+        else:
+            with pytest.raises(Replaced):
+                restless.rows(SNAPSHOT.path)
 
 
 @dg.asset(
