@@ -77,7 +77,8 @@ def test_other_files_and_hidden_ones_are_left_alone(folder: Path) -> None:
 def test_files_that_are_passed_over_are_named_once(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (folder / "hotel.csv").write_text("a name without its s", encoding="utf-8")
+    for name in ("hotel.csv", "truth.csv", "notes.txt"):
+        (folder / name).write_text("no table", encoding="utf-8")
     known = source(folder)
     for name in SOURCES:
         known.table(name)
