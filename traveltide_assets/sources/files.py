@@ -57,8 +57,8 @@ class Files:
         if missing := [table for table, files in found.items() if not files]:
             seen = ", ".join(candidates) or "no CSV or Parquet file; perhaps it does not exist"
             raise SourceError(
-                f"{self._landing.uri()} has no file for {', '.join(missing)} (found: {seen}). A file is "
-                f"recognised by the table's name in its own, as in {missing[0]}.csv; "
+                f"{self._landing.uri()} has no file for {', '.join(missing)} (found: {seen}). "
+                f"A file is recognised by the table's name in its own, as in {missing[0]}.csv; "
                 "TRAVELTIDE_SOURCE says where to look"
             )
         self._tell(passed_over)
