@@ -47,11 +47,16 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
     console.print(f"\nchecks: {passed} of {outcome.checks} passed", highlight=False)
     for warning in outcome.warnings:
         console.print(f"  [yellow]warning[/] {warning}", highlight=False)
-    where = lake.uri(ASSIGNMENTS, month)
-    console.print(f"source: {settings.source_location}\nlake:   {settings.lake}", highlight=False)
-    console.print(f"perks:  {where}", highlight=False)
-    where = lake.uri(report.PATH, month, report.FILE)
-    console.print(f"report: {where}\nUI:     make dev", highlight=False)
+    # Places are not to break where the line does.
+    places = {
+        "source": settings.source_location,
+        "lake": settings.lake,
+        "perks": lake.uri(ASSIGNMENTS, month),
+        "report": lake.uri(report.PATH, month, report.FILE),
+        "UI": "make dev",
+    }
+    for name, place in places.items():
+        console.print(f"{name + ':':<7} {place}", highlight=False, soft_wrap=True)
 
 
 def find_report(settings: Settings, month: str | None) -> tuple[Path, str]:
