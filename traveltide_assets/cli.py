@@ -29,11 +29,18 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         from traveltide_assets.pipeline import PipelineFailed
         from traveltide_assets.segmentation.perks import PerkError
+        from traveltide_assets.storage import StorageError
         from traveltide_assets.summary import NothingDecided
 
         try:
             return super().invoke(ctx)
-        except (SettingsError, PerkError, PipelineFailed, NothingDecided) as error:
+        except (
+            SettingsError,
+            PerkError,
+            PipelineFailed,
+            StorageError,
+            NothingDecided,
+        ) as error:
             # A message may hold brackets, which are no markup, and paths, which are not to break.
             _errors.print(
                 f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True
@@ -132,14 +139,14 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
     """Show where the report is, write it to a file or open it in the browser."""
     from traveltide_assets import summary
 
-    file = summary.find_report(load_settings(), month)
+    file, where = summary.find_report(load_settings(), month)
     if to is not None:
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, to)
-        file = to
+        file, where = to, str(to)
     if opened:
         webbrowser.open(file.resolve().as_uri())
-    click.echo(file)
+    click.echo(where)
 
 
 def _known_month(settings: Settings, month: str | None) -> str:

@@ -25,6 +25,7 @@ from traveltide_assets.lake import Lake
 from traveltide_assets.segmentation.perks import load_perks
 from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources import open_source
+from traveltide_assets.storage import open_storage
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -33,7 +34,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     tables = build_tables(perk_catalogue)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = Engine(settings.home / "scratch")
-    lake = Lake(settings.lake, engine, tables)
+    storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
+    lake = Lake(storage, engine, tables)
     modules = [bronze, silver, gold, features, segments, evidence, perks, reports]
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
     return dg.Definitions(
@@ -43,7 +45,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         resources={
             "io_manager": lake,
             "lake": lake,
-            "source": open_source(settings.source_location, engine, settings.home / "staging"),
+            "source": open_source(settings.source_location, engine, settings.home),
             "settings": settings,
             "perk_catalogue": perk_catalogue,
         },

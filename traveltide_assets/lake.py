@@ -1,18 +1,17 @@
-"""The lake: Parquet in a folder, one file per table or monthly partition.
+"""The lake: Parquet in a folder or in S3, one file per table or monthly partition.
 
 Keys are hive-style, `<layer>/<table>/month=YYYY-MM/<table>.parquet`, so that DuckDB, pandas, Athena
 and Spark read them as they are. A partition is replaced in one step: a reader sees the old file or
-the new one, and a killed writer leaves the old one.
+the new one, and a killed writer leaves the old one. Where files lie is a matter of `storage/`; here
+they are local.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import time
-import uuid
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -26,13 +25,33 @@ import pyarrow.parquet as pq
 from traveltide_assets.contracts import Column, Table
 from traveltide_assets.engine import Engine
 from traveltide_assets.months import next_month
+from traveltide_assets.settings import Partitions
+from traveltide_assets.storage import Replaced, Storage
 
 _PARTITION = "month"
-_ABANDONED_SECONDS = 3600
 
 
 class ContractError(Exception):
     """A table does not have the columns its contract promises."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was stored: where, its bytes and SHA-256, and the rows of a table."""
+
+    uri: str
+    size_bytes: int
+    sha256: str
+    rows: int = 0
+
+    @property
+    def metadata(self) -> dict[str, dg.MetadataValue]:
+        """What Dagster shows of it."""
+        return {
+            "path": dg.MetadataValue.path(self.uri),
+            "size_bytes": dg.MetadataValue.int(self.size_bytes),
+            "sha256": dg.MetadataValue.text(self.sha256),
+        }
 
 
 class Lake(dg.IOManager):
@@ -42,8 +61,8 @@ class Lake(dg.IOManager):
     spans several months is one table with a `month` column.
     """
 
-    def __init__(self, root: Path, engine: Engine, tables: Mapping[str, Table]) -> None:
-        self._root = root
+    def __init__(self, storage: Storage, engine: Engine, tables: Mapping[str, Table]) -> None:
+        self._storage = storage
         self._engine = engine
         self._tables = tables
 
@@ -55,18 +74,13 @@ class Lake(dg.IOManager):
         else:
             month = months[0] if months else None
             written = {month: self.write(table, obj, month)}
-        for month, (path, rows, digest) in written.items():
+        for month, file in written.items():
             context.step_context.add_asset_metadata(
-                {
-                    "dagster/row_count": rows,
-                    "path": dg.MetadataValue.path(str(path)),
-                    "size_bytes": path.stat().st_size,
-                    "sha256": digest,
-                },
+                {"dagster/row_count": file.rows, **file.metadata},
                 asset_key=context.asset_key,
                 partition_key=month,
             )
-        digests = "".join(digest for _, _, digest in written.values())
+        digests = "".join(file.sha256 for file in written.values())
         version = hashlib.sha256(digests.encode()).hexdigest() if len(written) > 1 else digests
         context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
 
@@ -85,19 +99,18 @@ class Lake(dg.IOManager):
     def table(self, path: str, months: Sequence[str] | None = None) -> ibis.Table:
         """A table, or the given months of it, lazily."""
         table = self._tables[path]
-        files = [self.path(path, month) for month in months] if months else [self.path(path)]
-        self._must_exist(files)
-        return self._engine.read_parquet(files, _PARTITION if table.partitioned else None)
+        keys = [_key(path, month) for month in months] if months else [_key(path)]
+        return self._engine.read_parquet(
+            self._files(keys), _PARTITION if table.partitioned else None
+        )
 
     def frame(self, path: str, month: str | None = None) -> pd.DataFrame:
         """A table, or one month of it, in memory."""
-        file = self.path(path, month)
-        self._must_exist([file])
-        return pq.read_table(file, partitioning=None).to_pandas()
+        return pq.read_table(self.path(path, month), partitioning=None).to_pandas()
 
     def stored_frame(self, path: str, month: str) -> pd.DataFrame | None:
         """One month of a table in memory, or none if the lake does not have it."""
-        return self.frame(path, month) if self.path(path, month).exists() else None
+        return self.frame(path, month) if self.exists(path, month) else None
 
     def stored_schema(self, path: str, month: str | None = None) -> pa.Schema:
         """The schema that the stored file really has."""
@@ -109,70 +122,104 @@ class Lake(dg.IOManager):
 
     def rows(self, path: str, month: str | None = None) -> int:
         """The number of rows of a table, or of one month of it."""
-        file = self.path(path, month)
-        self._must_exist([file])
-        return pq.read_metadata(file).num_rows
+        return pq.read_metadata(self.path(path, month)).num_rows
 
-    def total_rows(self, path: str) -> int:
-        """The number of rows of a table, over all its months."""
-        months = self.months(path)
-        return sum(self.rows(path, month) for month in months) if months else self.rows(path)
+    def total_rows(self, path: str, bounds: Partitions) -> int:
+        """The number of rows of a table, over all its months within the bounds."""
+        if not self._tables[path].partitioned:
+            return self.rows(path)
+        months = [month for month in self.months(path) if bounds.first <= month <= bounds.last]
+        files = self._files([_key(path, month) for month in months]) if months else []
+        return sum(pq.read_metadata(file).num_rows for file in files)
 
     def months(self, path: str) -> list[str]:
         """The months that a table holds, in order."""
-        return sorted(
-            file.parent.name.removeprefix(f"{_PARTITION}=")
-            for file in (self._root / path).glob(f"{_PARTITION}=*/{_file_name(path)}")
-        )
+        stored = self._storage.versions(path)
+        named = {key: key.removeprefix(f"{path}/{_PARTITION}=").partition("/")[0] for key in stored}
+        return sorted(month for key, month in named.items() if key == _key(path, month))
 
-    def path(self, path: str, month: str | None = None) -> Path:
-        """Where a table, or one month of it, lies."""
-        folder = self._root / path
-        if month is not None:
-            folder = folder / f"{_PARTITION}={month}"
-        return folder / _file_name(path)
+    def exists(self, path: str, month: str | None = None, name: str | None = None) -> bool:
+        """Whether the lake has a table, one month of it, or a file of that name beside it."""
+        key = _key(path, month, name)
+        return key in self._storage.versions(posixpath.dirname(key))
+
+    def path(self, path: str, month: str | None = None, name: str | None = None) -> Path:
+        """The file of a table, of one month of it, or of that name beside it, on this machine.
+
+        Where the lake is in S3 it is a copy.
+        """
+        (file,) = self._files([_key(path, month, name)])
+        return file
+
+    def uri(self, path: str, month: str | None = None, name: str | None = None) -> str:
+        """Where that file lies, for people."""
+        return self._storage.uri(_key(path, month, name))
 
     def write(
         self, table: Table, obj: ibis.Table | pd.DataFrame, month: str | None = None
-    ) -> tuple[Path, int, str]:
-        """Replace a table, or one month of it; returns its path, rows and SHA-256."""
-        if isinstance(obj, ibis.Table):
-            return self._replace(table, _conformed(obj, table), month)
-        return self._replace(table, _conformed_frame(obj, table), month)
+    ) -> Written:
+        """Replace a table, or one month of it."""
+        known = self._storage.versions(posixpath.dirname(_key(table.path, month)))
+        conformed = _conformed if isinstance(obj, ibis.Table) else _conformed_frame
+        return self._replace(table, conformed(obj, table), month, known)
 
-    def text_path(self, path: str, month: str, name: str) -> Path:
-        """Where a file of text, such as a report, lies."""
-        return self.path(path, month).with_name(name)
-
-    def write_text(self, path: str, month: str, name: str, text: str) -> tuple[Path, str]:
-        """Replace a file of text in one step; returns its path and SHA-256."""
-        target = self.text_path(path, month, name)
-        content = text.encode()
-        with replacing(target) as partial:
+    def write_text(self, path: str, month: str, name: str, text: str) -> Written:
+        """Replace a file of text, such as a report, in one step."""
+        key, content = _key(path, month, name), text.encode()
+        known = self._storage.versions(posixpath.dirname(key)).get(key)
+        with self._storage.replacing(key, known) as partial:
             partial.write_bytes(content)
-        return target, hashlib.sha256(content).hexdigest()
+        return Written(self._storage.uri(key), len(content), hashlib.sha256(content).hexdigest())
+
+    def _files(self, keys: Sequence[str], attempts: int = 3) -> list[Path]:
+        """Files on this machine, all as of one look at the lake."""
+        stored = self._storage.versions(
+            posixpath.commonpath([posixpath.dirname(key) for key in keys])
+        )
+        if missing := [key for key in keys if key not in stored]:
+            raise dg.Failure(
+                f"{self._storage.uri(missing[0])} does not exist: materialize that asset first",
+                allow_retries=False,
+            )
+        try:
+            return self._storage.files({key: stored[key] for key in keys})
+        except Replaced:
+            if attempts == 1:
+                raise
+        return self._files(keys, attempts - 1)
 
     def _replace(
-        self, table: Table, content: ibis.Table | pa.Table, month: str | None
-    ) -> tuple[Path, int, str]:
-        target = self.path(table.path, month)
-        with replacing(target) as partial:
+        self,
+        table: Table,
+        content: ibis.Table | pa.Table,
+        month: str | None,
+        known: Mapping[str, str],
+    ) -> Written:
+        key = _key(table.path, month)
+        with self._storage.replacing(key, known.get(key)) as partial:
             if isinstance(content, pa.Table):
                 pq.write_table(content, partial, compression="zstd")
             else:
                 self._engine.write_parquet(content.order_by(list(table.key)), partial)
-            digest = hashlib.sha256(partial.read_bytes()).hexdigest()
-            rows = pq.read_metadata(partial).num_rows
-        return target, rows, digest
+            return Written(
+                self._storage.uri(key),
+                partial.stat().st_size,
+                hashlib.sha256(partial.read_bytes()).hexdigest(),
+                pq.read_metadata(partial).num_rows,
+            )
 
     def _write_range(
         self, table: Table, obj: ibis.Table, months: Sequence[str]
-    ) -> dict[str | None, tuple[Path, int, str]]:
+    ) -> dict[str | None, Written]:
         """Write several months of one expression, which is computed once."""
+        known = self._storage.versions(table.path)
         with _conformed(obj, table, keep=(_PARTITION,)).cache() as computed:
             return {
                 month: self._replace(
-                    table, computed.filter(computed[_PARTITION] == month).drop(_PARTITION), month
+                    table,
+                    computed.filter(computed[_PARTITION] == month).drop(_PARTITION),
+                    month,
+                    known,
                 )
                 for month in months
             }
@@ -182,7 +229,7 @@ class Lake(dg.IOManager):
 
         Months before the first stored one lie before the data.
         """
-        stored = [month for month in months if self.path(table.path, month).exists()]
+        stored = sorted(set(months).intersection(self.months(table.path)))
         if stored:
             missing = sorted(set(_span(stored[0], max(months))) - set(stored))
             if missing:
@@ -193,16 +240,10 @@ class Lake(dg.IOManager):
                 )
         return stored
 
-    def _must_exist(self, files: Sequence[Path]) -> None:
-        for file in files:
-            if not file.exists():
-                raise dg.Failure(
-                    f"{file} does not exist: materialize that asset first", allow_retries=False
-                )
 
-
-def _file_name(path: str) -> str:
-    return f"{path.rsplit('/', 1)[-1]}.parquet"
+def _key(path: str, month: str | None = None, name: str | None = None) -> str:
+    folder = path if month is None else f"{path}/{_PARTITION}={month}"
+    return f"{folder}/{name or posixpath.basename(path) + '.parquet'}"
 
 
 def _span(first: str, last: str) -> Iterator[str]:
@@ -242,18 +283,3 @@ def _conformed_frame(frame: pd.DataFrame, table: Table) -> pa.Table:
     _check_columns(list(frame.columns), table)
     ordered = frame[list(table.column_names)].sort_values(list(table.key))
     return pa.Table.from_pandas(ordered, schema=table.arrow_schema, preserve_index=False)
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to, which becomes the target in one step once everything is written."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for abandoned in target.parent.glob(".*.tmp"):
-        if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
-            abandoned.unlink(missing_ok=True)
-    partial = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
-    try:
-        yield partial
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -15,7 +15,8 @@ from traveltide_assets.lake import Lake
 from traveltide_assets.pipeline import Outcome
 from traveltide_assets.segmentation.perks import Perk, load_perks
 from traveltide_assets.segmentation.scaling import numeric
-from traveltide_assets.settings import Settings
+from traveltide_assets.settings import Partitions, Settings
+from traveltide_assets.storage import open_storage
 from traveltide_assets.transforms.cohort import describe
 from traveltide_assets.transforms.features import CATALOGUE
 
@@ -32,35 +33,42 @@ def open_lake(settings: Settings) -> tuple[Lake, dict[str, Perk]]:
     """The lake of the settings, for reading, and its perk catalogue by id."""
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks)
-    lake = Lake(settings.lake, Engine(settings.home / "scratch"), tables)
+    storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
+    lake = Lake(storage, Engine(settings.home / "scratch"), tables)
     return lake, {perk.id: perk for perk in perks}
 
 
 def print_run(console: Console, settings: Settings, month: str, outcome: Outcome) -> None:
     """Rows, cohort, segments, checks and places of a finished run."""
     lake, _ = open_lake(settings)
-    console.print(_row_counts(lake))
+    console.print(_row_counts(lake, settings.partitions))
     print_decisions(console, settings, month)
     passed = outcome.checks - len(outcome.warnings)
     console.print(f"\nchecks: {passed} of {outcome.checks} passed", highlight=False)
     for warning in outcome.warnings:
         console.print(f"  [yellow]warning[/] {warning}", highlight=False)
-    where = lake.path(ASSIGNMENTS, month)
-    console.print(f"source: {settings.source_location}\nlake:   {settings.lake}", highlight=False)
-    console.print(f"perks:  {where}", highlight=False)
-    console.print(f"report: {find_report(settings, month)}\nUI:     make dev", highlight=False)
+    # Places are not to break where the line does.
+    places = {
+        "source": settings.source_location,
+        "lake": settings.lake,
+        "perks": lake.uri(ASSIGNMENTS, month),
+        "report": lake.uri(report.PATH, month, report.FILE),
+        "UI": "make dev",
+    }
+    for name, place in places.items():
+        console.print(f"{name + ':':<7} {place}", highlight=False, soft_wrap=True)
 
 
-def find_report(settings: Settings, month: str | None) -> Path:
-    """The file of a month's report, the latest decided month by default."""
+def find_report(settings: Settings, month: str | None) -> tuple[Path, str]:
+    """The report of a month, the latest decided by default: its file here, where it is stored."""
     lake, _ = open_lake(settings)
     month = _decided(lake, month)
-    file = lake.text_path(report.PATH, month, report.FILE)
-    if not file.exists():
+    place = (report.PATH, month, report.FILE)
+    if not lake.exists(*place):
         raise NothingDecided(
             f"no report of {month} in {settings.lake}; run `traveltide run --month {month}` first"
         )
-    return file
+    return lake.path(*place), lake.uri(*place)
 
 
 def print_decisions(console: Console, settings: Settings, month: str | None) -> None:
@@ -135,11 +143,11 @@ def _number(value: float) -> str:
     return "-" if pd.isna(value) else f"{value:,.2f}"
 
 
-def _row_counts(lake: Lake) -> Grid:
+def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
     grid = Grid("table", "rows read", "processed", "quarantined", box=None)
     for name in SOURCES:
         read, kept, refused = (
-            lake.total_rows(path)
+            lake.total_rows(path, bounds)
             for path in (
                 f"bronze/{name}_raw",
                 f"silver/{name}_processed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.project import Project
+from traveltide_assets_tests.s3_server import S3Server, running_s3
 
 REAL = Path(
     os.environ.get(
@@ -70,3 +72,10 @@ def scenario_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert project.ingest(**scenario.PARTITIONS).success
     assert project.assign(scenario.MONTH).success
     return project
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server; `monkeypatch.setenv` of its `environment` makes boto3 use it."""
+    with running_s3(tmp_path_factory.mktemp("s3")) as server:
+        yield server

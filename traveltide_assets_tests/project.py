@@ -28,7 +28,8 @@ class Project:
         self.folder = folder
         self.source = source
         self.lake = folder / "lake"
-        self.settings = Settings(source=source, lake=self.lake, home=folder / "home", **settings)
+        places = {"source": source, "lake": self.lake, "home": folder / "home"}
+        self.settings = Settings(**(places | settings))
         self.definitions = build_definitions(self.settings)
 
     def ingest(self, first: str, last: str) -> dg.ExecuteInProcessResult:

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import dagster as dg
@@ -20,6 +21,9 @@ from traveltide_assets.contracts import Column, Table
 from traveltide_assets.engine import Engine
 from traveltide_assets.lake import ContractError, Lake
 from traveltide_assets.partitions import ALL_UP_TO, bounded
+from traveltide_assets.settings import Partitions
+from traveltide_assets.storage import Replaced
+from traveltide_assets.storage.folder import Folder
 
 COLUMNS = (
     Column("key", "string", "The key"),
@@ -45,7 +49,7 @@ MONTHS = ["2023-05", "2023-06", "2023-07"]
 
 
 def lake_in(folder: Path) -> Lake:
-    return Lake(folder / "lake", Engine(folder / "scratch"), TABLES)
+    return Lake(Folder(folder / "lake"), Engine(folder / "scratch"), TABLES)
 
 
 @pytest.fixture
@@ -87,7 +91,8 @@ class Dying(Engine):
         os.kill(os.getpid(), signal.SIGKILL)
 
 folder = Path(sys.argv[1])
-lake = test_lake.Lake(folder / "lake", Dying(folder / "scratch"), test_lake.TABLES)
+storage = test_lake.Folder(folder / "lake")
+lake = test_lake.Lake(storage, Dying(folder / "scratch"), test_lake.TABLES)
 lake.write(test_lake.SNAPSHOT, test_lake.lazily(test_lake.things("new")))
 """
 
@@ -108,7 +113,8 @@ def test_a_killed_writer_leaves_the_last_good_file_and_a_new_run_replaces_it(
 
 
 def test_what_a_killed_writer_left_is_removed_after_an_hour(lake: Lake) -> None:
-    path, *_ = lake.write(SNAPSHOT, things("a"))
+    lake.write(SNAPSHOT, things("a"))
+    path = lake.path(SNAPSHOT.path)
     old, young = path.parent / ".things.parquet.1.tmp", path.parent / ".things.parquet.2.tmp"
     for file, age in ((old, 3_700), (young, 3_500)):
         file.write_bytes(b"half")
@@ -172,11 +178,13 @@ def test_rows_are_stored_by_key_so_their_order_of_arrival_does_not_change_a_byte
 ) -> None:
     digests = set()
     for frame in (things("c", "a", "b"), things("b", "c", "a")):
-        path, rows, digest = lake.write(SNAPSHOT, lazily(frame) if lazy else frame)
+        written = lake.write(SNAPSHOT, lazily(frame) if lazy else frame)
         assert list(lake.frame(SNAPSHOT.path)["key"]) == ["a", "b", "c"]
-        assert rows == lake.rows(SNAPSHOT.path) == 3
-        assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
-        digests.add(digest)
+        assert written.rows == lake.rows(SNAPSHOT.path) == 3
+        content = lake.path(SNAPSHOT.path).read_bytes()
+        assert written.sha256 == hashlib.sha256(content).hexdigest()
+        assert written.size_bytes == len(content)
+        digests.add(written.sha256)
     assert len(digests) == 1
 
 
@@ -207,6 +215,41 @@ def test_everybody_reads_the_months_without_this_package(tmp_path: Path, lake: L
     assert lake.months(MONTHLY.path) == MONTHS
 
 
+def test_rows_are_counted_over_the_months_within_the_bounds(lake: Lake) -> None:
+    bounds = Partitions(first=MONTHS[1], last=MONTHS[2])
+    assert lake.total_rows(MONTHLY.path, bounds) == 0
+    for month in MONTHS:
+        lake.write(MONTHLY, things("a", "b"), month)
+    lake.write(SNAPSHOT, things("a"))
+    assert lake.total_rows(MONTHLY.path, bounds) == 4
+    assert lake.total_rows(SNAPSHOT.path, bounds) == 1
+
+
+class Restless(Folder):
+    """A folder in which files are replaced between the look at it and the reading of them."""
+
+    def __init__(self, root: Path, times: int) -> None:
+        super().__init__(root)
+        self.times = times
+
+    def files(self, versions: Mapping[str, str]) -> list[Path]:
+        self.times -= 1
+        if self.times >= 0:
+            raise Replaced("replaced while it was read")
+        return super().files(versions)
+
+
+def test_a_file_replaced_while_it_is_read_is_looked_up_again(tmp_path: Path, lake: Lake) -> None:
+    lake.write(SNAPSHOT, things("a"))
+    for times in (1, 2, 3):
+        restless = Lake(Restless(tmp_path / "lake", times), Engine(tmp_path / "scratch"), TABLES)
+        if times < 3:
+            assert restless.rows(SNAPSHOT.path) == 1
+        else:
+            with pytest.raises(Replaced):
+                restless.rows(SNAPSHOT.path)
+
+
 @dg.asset(
     key_prefix="silver",
     partitions_def=bounded(MONTHS[0], MONTHS[-1]),
@@ -235,7 +278,7 @@ def run(
     result = dg.materialize(
         [events, totals],
         selection=[asset],
-        resources={"engine": engine, "io_manager": Lake(folder / "lake", engine, TABLES)},
+        resources={"engine": engine, "io_manager": Lake(Folder(folder / "lake"), engine, TABLES)},
         raise_on_error=False,
         **({"partition_key": first} if first == last else {"tags": tags}),
     )
@@ -305,4 +348,4 @@ def test_a_hole_in_the_months_is_an_error_that_names_them(
     event = next(event for event in result.all_events if event.is_step_failure)
     message = str(event.step_failure_data)
     assert f"silver/events lacks {missing}: materialize these months first" in message
-    assert not lake.path(TOTALS.path, "2023-07").exists()
+    assert not lake.exists(TOTALS.path, "2023-07")

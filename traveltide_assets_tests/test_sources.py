@@ -17,6 +17,7 @@ from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import Engine
 from traveltide_assets.sources import SourceError
 from traveltide_assets.sources.files import Files
+from traveltide_assets.storage.folder import Folder
 from traveltide_assets_tests.project import Project, failure
 
 HEADER = {name: [column.name for column in columns] for name, columns in SOURCES.items()}
@@ -44,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def source(folder: Path) -> Files:
-    return Files(folder, Engine(folder.parent / "scratch"), folder.parent / "staging")
+    return Files(Folder(folder), Engine(folder.parent / "scratch"), folder.parent / "staging")
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str | int | None]]:
@@ -71,6 +72,18 @@ def test_other_files_and_hidden_ones_are_left_alone(folder: Path) -> None:
         (folder / name).write_bytes(b"\x00\xff")
     (folder / "hotels.parquet").mkdir()
     assert len(rows(folder, "hotels")) == 1
+
+
+def test_files_that_are_passed_over_are_named_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("hotel.csv", "truth.csv", "notes.txt"):
+        (folder / name).write_text("no table", encoding="utf-8")
+    known = source(folder)
+    for name in SOURCES:
+        known.table(name)
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == f"{folder}: passed over, because no table's name is in theirs: hotel.csv"
 
 
 def test_csv_gzip_and_parquet_give_the_same_rows(folder: Path) -> None:
@@ -362,3 +375,35 @@ def test_files_of_one_name_in_two_folders_are_two_files(folder: Path, tmp_path: 
     assert rows(folder, "hotels")[0]["hotel_name"] == "Hilton - montreal"
     assert rows(other, "hotels")[0]["hotel_name"] == "Hilton - toronto!"
     assert len(staged(folder, "hotels")) == 2
+
+
+# What a sensor asks
+
+
+def test_a_changed_or_new_file_has_another_version_and_only_files_of_tables_count(
+    folder: Path,
+) -> None:
+    (folder / "notes.csv").write_text("x", encoding="utf-8")
+    before = source(folder).versions()
+    assert sorted(before) == sorted(f"{name}.csv" for name in SOURCES)
+    (folder / "hotels.csv").write_text(text("hotels", *[SOUND["hotels"]] * 2), encoding="utf-8")
+    (folder / "hotels-2.csv").write_text(text("hotels"), encoding="utf-8")
+    after = source(folder).versions()
+    changed = {name for name, version in after.items() if before.get(name) != version}
+    assert changed == {"hotels.csv", "hotels-2.csv"}
+
+
+def test_a_file_touches_the_months_that_its_sessions_start_in(folder: Path) -> None:
+    (folder / "sessions-more.csv").write_text(
+        text(
+            "sessions",
+            SOUND["sessions"].replace("2023-07-01", "2023-06-30"),
+            SOUND["sessions"].replace("2023-07-01 10:00:00", "2023-05-31 23:59:59"),
+            SOUND["sessions"].replace("2023-07-01 10:00:00", "no time"),
+        ),
+        encoding="utf-8",
+    )
+    known = source(folder)
+    assert known.months_of("sessions.csv") == {"2023-07"}
+    assert known.months_of("sessions-more.csv") == {"2023-05", "2023-06"}
+    assert known.months_of("users.csv") == set()

@@ -11,7 +11,7 @@ from traveltide_assets.months import previous_month
 from traveltide_assets.partitions import ALL_UP_TO, MONTHLY
 from traveltide_assets.report import FILE, PATH, build
 from traveltide_assets.segmentation.perks import Perk
-from traveltide_assets.settings import STRATEGIES, Settings
+from traveltide_assets.settings import STRATEGIES, Partitions, Settings
 from traveltide_assets.transforms.exploration import explore
 
 _HALVES = ("processed", "quarantine")
@@ -100,32 +100,27 @@ def report(
         signals=signals,
         dbscan=dbscan,
         exploration=explored,
-        quality=_row_counts(lake),
+        quality=_row_counts(lake, settings.partitions),
     )
-    path, digest = lake.write_text(PATH, month, FILE, build.render(material))
+    written = lake.write_text(PATH, month, FILE, build.render(material))
     counts = assignments.groupby(["segment", "perk"]).size().rename("customers").reset_index()
     return dg.MaterializeResult(
-        metadata={
-            "path": dg.MetadataValue.path(str(path)),
-            "size_bytes": path.stat().st_size,
-            "sha256": digest,
-            "perks": preview(counts, rows=len(counts)),
-        },
-        data_version=dg.DataVersion(digest),
+        metadata={**written.metadata, "perks": preview(counts, rows=len(counts))},
+        data_version=dg.DataVersion(written.sha256),
     )
 
 
-def _row_counts(lake: Lake) -> pd.DataFrame:
+def _row_counts(lake: Lake, bounds: Partitions) -> pd.DataFrame:
     """Rows of each source table: read, processed, quarantined and without a month."""
-    undated = lake.total_rows(SESSIONS_UNDATED.path)
+    undated = lake.rows(SESSIONS_UNDATED.path)
     rows = []
     for name in SOURCES:
         without_month = undated if name == "sessions" else 0
         rows.append(
             {
                 "table": name,
-                "read": lake.total_rows(f"bronze/{name}_raw") + without_month,
-                **{half: lake.total_rows(f"silver/{name}_{half}") for half in _HALVES},
+                "read": lake.total_rows(f"bronze/{name}_raw", bounds) + without_month,
+                **{half: lake.total_rows(f"silver/{name}_{half}", bounds) for half in _HALVES},
                 "undated": without_month,
             }
         )

@@ -1,4 +1,4 @@
-"""A folder of CSV, gzipped CSV or Parquet files as the source.
+"""Landed CSV, gzipped CSV or Parquet files as the source: a folder, or a prefix in S3.
 
 Each file is parsed once into a staged Parquet copy of its text; what reads the source afterwards
 reads the copy, until the file changes.
@@ -9,53 +9,76 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import ibis
 
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import Engine, UnreadableFile
-from traveltide_assets.lake import replacing
 from traveltide_assets.sources.source import SourceError
+from traveltide_assets.storage import Storage
+from traveltide_assets.storage.folder import replacing
 from traveltide_assets.transforms.cleaning import month_of
 
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
+# What the generator of the sample leaves beside its tables.
+_ANSWERS = ("truth", "damage")
 _OURS = ("source_file", "source_row", "month", "reason")
 _log = logging.getLogger(__name__)
 
 
 class Files:
-    """The four raw tables of a folder, as text, with file and row number."""
+    """The four raw tables of the files that landed, as text, with file and row number."""
 
-    def __init__(self, folder: Path, engine: Engine, staging: Path) -> None:
-        self._folder = folder
+    def __init__(self, landing: Storage, engine: Engine, staging: Path) -> None:
+        self._landing = landing
         self._engine = engine
         self._staging = staging
+        self._passed_over: list[str] = []
 
     @property
-    def files(self) -> dict[str, list[Path]]:
-        """The files of each table, in name order."""
-        if not self._folder.is_dir():
-            raise SourceError(f"source folder {self._folder} does not exist; set TRAVELTIDE_SOURCE")
-        found: dict[str, list[Path]] = {name: [] for name in SOURCES}
-        candidates = [path for path in sorted(self._folder.iterdir()) if _is_candidate(path)]
-        for path in candidates:
-            names = [name for name in SOURCES if name in path.name.lower()]
-            if len(names) > 1:
-                raise SourceError(f"{path}: the file name mentions {' and '.join(names)}")
-            if names:
-                found[names[0]].append(path)
-        if missing := [name for name, paths in found.items() if not paths]:
-            seen = ", ".join(path.name for path in candidates) or "no CSV or Parquet file"
+    def files(self) -> dict[str, dict[str, str]]:
+        """The files of each table, in name order, with their versions."""
+        landed = self._landing.versions(deep=False)
+        candidates = [name for name in landed if _is_candidate(name)]
+        found: dict[str, dict[str, str]] = {table: {} for table in SOURCES}
+        passed_over = []
+        for name in candidates:
+            tables = [table for table in SOURCES if table in name.lower()]
+            if len(tables) > 1:
+                raise SourceError(
+                    f"{self._landing.uri(name)}: the file name mentions {' and '.join(tables)}"
+                )
+            if tables:
+                found[tables[0]][name] = landed[name]
+            elif name.partition(".")[0] not in _ANSWERS:
+                passed_over.append(name)
+        if missing := [table for table, files in found.items() if not files]:
+            seen = ", ".join(candidates) or "no CSV or Parquet file; perhaps it does not exist"
             raise SourceError(
-                f"{self._folder} has no file for {', '.join(missing)} (found: {seen}); a file is "
-                f"recognised by the table's name in its own, as in {missing[0]}.csv"
+                f"{self._landing.uri()} has no file for {', '.join(missing)} (found: {seen}). "
+                f"A file is recognised by the table's name in its own, as in {missing[0]}.csv; "
+                "TRAVELTIDE_SOURCE says where to look"
             )
+        self._tell(passed_over)
         return found
 
+    def versions(self) -> dict[str, str]:
+        return {name: version for files in self.files.values() for name, version in files.items()}
+
+    def months_of(self, file: str) -> set[str]:
+        files = self.files["sessions"]
+        if file not in files:
+            return set()
+        (copy,) = self._staged({"sessions": {file: files[file]}})["sessions"]
+        months = self._engine.read_parquet([copy]).month
+        return set(months.as_table().distinct().to_pyarrow()["month"].to_pylist()) - {None}
+
     def table(self, name: str) -> ibis.Table:
-        return self._engine.read_parquet(self._staged()[name])
+        # All files are read before any is used, so that a broken one stops everything before the
+        # first table is written.
+        return self._engine.read_parquet(self._staged(self.files)[name])
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
         table = self.table(name)
@@ -66,74 +89,84 @@ class Files:
         return {month: by_month.get(month, 0) for month in months}
 
     def origins(self, name: str) -> list[str]:
-        return [path.name for path in self.files[name]]
+        return list(self.files[name])
 
-    def _staged(self) -> dict[str, list[Path]]:
-        """The staged copies of each table's files.
+    def _tell(self, passed_over: list[str]) -> None:
+        """Say which files no table's name is in, once and whenever it changes."""
+        if passed_over and passed_over != self._passed_over:
+            _log.warning(
+                "%s: passed over, because no table's name is in theirs: %s",
+                self._landing.uri(),
+                ", ".join(passed_over),
+            )
+        self._passed_over = passed_over
 
-        All files are read before any is used, so that a broken one stops everything before the
-        first table is written; all headers before any rows, because that takes no time.
-        """
-        copies = {name: {p: self._copy(name, p) for p in ps} for name, ps in self.files.items()}
-        unread = [
-            (name, path, copy)
-            for name, of_table in copies.items()
-            for path, copy in of_table.items()
-            if not copy.exists()
+    def _staged(self, files: Mapping[str, Mapping[str, str]]) -> dict[str, list[Path]]:
+        """The staged copies of each table's files; all headers are read before any rows."""
+        copies = {
+            (table, name): self._copy(table, name, version)
+            for table, versions in files.items()
+            for name, version in versions.items()
+        }
+        unread = [place for place, copy in copies.items() if not copy.exists()]
+        here = self._landing.files({name: files[table][name] for table, name in unread})
+        opened = [
+            self._open(table, name, file) for (table, name), file in zip(unread, here, strict=True)
         ]
-        try:
-            opened = [self._open(name, path) for name, path, _ in unread]
-            for table, (_, path, copy) in zip(opened, unread, strict=True):
-                self._stage(table, path, copy)
-        except UnreadableFile as error:
-            raise SourceError(str(error)) from error
-        return {name: list(of_table.values()) for name, of_table in copies.items()}
+        for (table, name), file, rows in zip(unread, here, opened, strict=True):
+            self._stage(rows, name, file, copies[table, name])
+        return {
+            table: [copies[table, name] for name in versions] for table, versions in files.items()
+        }
 
-    def _copy(self, name: str, path: Path) -> Path:
+    def _copy(self, table: str, name: str, version: str) -> Path:
         """Where the staged copy of a file lies: a changed file has another one."""
-        status = path.stat()
-        version = f"{status.st_size}-{status.st_mtime_ns}"
-        return self._staging / f"{name}-{_digest(str(path.resolve()))}" / f"{version}.parquet"
+        folder = f"{table}-{_digest(self._landing.uri(name))}"
+        return self._staging / folder / f"{_digest(version)}.parquet"
 
-    def _stage(self, table: ibis.Table, path: Path, copy: Path) -> None:
-        _log.info("reading %s", path)
+    def _stage(self, rows: ibis.Table, name: str, file: Path, copy: Path) -> None:
+        uri = self._landing.uri(name)
+        _log.info("reading %s", uri)
         with replacing(copy) as partial:
             try:
-                self._engine.write_parquet(table, partial)
+                self._engine.write_parquet(rows, partial)
             except UnreadableFile as error:
-                raise UnreadableFile(f"{path}: {error}") from error
+                raise SourceError(f"{uri}: {str(error).replace(str(file), uri)}") from error
         for outdated in set(copy.parent.glob("*.parquet")) - {copy}:
             outdated.unlink(missing_ok=True)
 
-    def _open(self, name: str, path: Path) -> ibis.Table:
+    def _open(self, table: str, name: str, file: Path) -> ibis.Table:
         """A file as text under the names of the contract, with the place of each row."""
-        if path.suffix.lower() == ".parquet":
-            table = self._engine.read_parquet([path])
-            table = table.mutate({column: table[column].cast("string") for column in table.columns})
-        else:
-            table = self._engine.read_csv(path)
-        table = table.rename(_columns(name, path, table.columns)).mutate(
-            source_file=ibis.literal(path.name), source_row=ibis.row_number() + 1
+        uri = self._landing.uri(name)
+        try:
+            if name.lower().endswith(".parquet"):
+                rows = self._engine.read_parquet([file])
+                rows = rows.mutate({column: rows[column].cast("string") for column in rows.columns})
+            else:
+                rows = self._engine.read_csv(file)
+        except UnreadableFile as error:
+            raise SourceError(str(error).replace(str(file), uri)) from error
+        rows = rows.rename(_columns(table, uri, rows.columns)).mutate(
+            source_file=ibis.literal(name), source_row=ibis.row_number() + 1
         )
-        return table.mutate(month=month_of(table.session_start)) if name == "sessions" else table
+        return rows.mutate(month=month_of(rows.session_start)) if table == "sessions" else rows
 
 
-def _is_candidate(path: Path) -> bool:
+def _is_candidate(name: str) -> bool:
     # Names that begin with a dot are leftovers of other programs, such as `._users.csv` of macOS.
-    hidden = path.name.startswith(".")
-    return path.name.lower().endswith(_SUFFIXES) and not hidden and path.is_file()
+    return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
 
 
-def _columns(name: str, path: Path, header: Sequence[str]) -> dict[str, str]:
+def _columns(table: str, uri: str, header: Sequence[str]) -> dict[str, str]:
     """The names of the contract for the header of a file: {name: name in the file}."""
     named = {_plain(column): column for column in header}
     if len(named) < len(header):
-        raise SourceError(f"{path}: two columns have the same name: {', '.join(header)}")
-    for column in SOURCES[name]:
+        raise SourceError(f"{uri}: two columns have the same name: {', '.join(header)}")
+    for column in SOURCES[table]:
         known = [alias for alias in (column.name, *column.aliases) if alias in named]
         if not known:
             raise SourceError(
-                f"{path}: table {name} lacks the required column {column.name} "
+                f"{uri}: table {table} lacks the required column {column.name} "
                 f"(the file has: {', '.join(header)})"
             )
         named[column.name] = named.pop(known[0])

@@ -26,3 +26,13 @@ class Source(Protocol):
 
     def origins(self, name: str) -> list[str]:
         """What a table is read from, for people: names of files, or the name of a table."""
+
+
+class FileSource(Source, Protocol):
+    """A source whose tables land as files, in a folder or in S3."""
+
+    def versions(self) -> dict[str, str]:
+        """The version of every file of a table, by its name; a changed file has another one."""
+
+    def months_of(self, file: str) -> set[str]:
+        """The months of `session_start` in a file; none where it is of another table."""

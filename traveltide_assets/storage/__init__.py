@@ -1,0 +1,19 @@
+"""Where files lie, for the lake and for landed sources: one module per kind of storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from traveltide_assets.locations import S3Location
+from traveltide_assets.storage.folder import Folder
+from traveltide_assets.storage.s3 import S3
+from traveltide_assets.storage.storage import Conflict, Replaced, Storage, StorageError
+
+__all__ = ["Conflict", "Replaced", "Storage", "StorageError", "open_storage"]
+
+
+def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:
+    """The storage at a location, which `setting` names; of S3, local copies lie in `cache`."""
+    if isinstance(location, S3Location):
+        return S3(location, cache, setting)
+    return Folder(location)
