@@ -33,7 +33,7 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
 
     def dispose(self) -> None:
         self._engine.dispose()
-        super().dispose()
+        super().dispose()  # type: ignore[no-untyped-call]
 
 
 def _do_not_wait_for_the_disk(connection: Any, _: Any) -> None:
