@@ -24,7 +24,7 @@ from traveltide_assets.engine import Engine
 from traveltide_assets.lake import Lake
 from traveltide_assets.segmentation.perks import load_perks
 from traveltide_assets.settings import Settings, load_settings
-from traveltide_assets.sources import open_source
+from traveltide_assets.sources import Run, open_source
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -43,12 +43,20 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         resources={
             "io_manager": lake,
             "lake": lake,
-            "source": open_source(settings.source_location, engine, settings.home / "staging"),
+            # All steps of a run see the source as of one moment, so it is opened for a run.
+            "source": dg.ResourceDefinition(
+                lambda context: open_source(settings, engine, _run(context))
+            ),
             "settings": settings,
             "perk_catalogue": perk_catalogue,
         },
         executor=dg.in_process_executor,
     )
+
+
+def _run(context: dg.InitResourceContext) -> Run:
+    tags = context.run.tags if context.run else {}
+    return Run(context.run_id or "outside-of-runs", partitions.months_of_run(tags))
 
 
 def _completed(

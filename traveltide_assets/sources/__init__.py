@@ -5,15 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 from traveltide_assets.engine import Engine
-from traveltide_assets.locations import Location
+from traveltide_assets.locations import PostgresLocation
+from traveltide_assets.settings import Settings
 from traveltide_assets.sources.files import Files
-from traveltide_assets.sources.source import Source, SourceError
+from traveltide_assets.sources.postgres import Postgres
+from traveltide_assets.sources.source import Run, Source, SourceError
 
-__all__ = ["Source", "SourceError", "open_source"]
+__all__ = ["Run", "Source", "SourceError", "open_source"]
 
 
-def open_source(location: Location, engine: Engine, staging: Path) -> Source:
-    """The source at a location; what is read from it is staged under `staging`."""
+def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
+    """The configured source as a run sees it; what is read from it is staged under `home`."""
+    location, staging = settings.source_location, settings.home / "staging"
+    if isinstance(location, PostgresLocation):
+        return Postgres(location, engine, staging, run, settings)
     if isinstance(location, Path):
         return Files(location, engine, staging)
     raise SourceError(f"{location} cannot be read yet")

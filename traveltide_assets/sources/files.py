@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,11 +16,11 @@ import ibis
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import Engine, UnreadableFile
 from traveltide_assets.lake import replacing
+from traveltide_assets.sources.columns import contract_columns
 from traveltide_assets.sources.source import SourceError
 from traveltide_assets.transforms.cleaning import month_of
 
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
-_OURS = ("source_file", "source_row", "month", "reason")
 _log = logging.getLogger(__name__)
 
 
@@ -112,7 +111,7 @@ class Files:
             table = table.mutate({column: table[column].cast("string") for column in table.columns})
         else:
             table = self._engine.read_csv(path)
-        table = table.rename(_columns(name, path, table.columns)).mutate(
+        table = table.rename(contract_columns(name, path, table.columns)).mutate(
             source_file=ibis.literal(path.name), source_row=ibis.row_number() + 1
         )
         return table.mutate(month=month_of(table.session_start)) if name == "sessions" else table
@@ -122,27 +121,6 @@ def _is_candidate(path: Path) -> bool:
     # Names that begin with a dot are leftovers of other programs, such as `._users.csv` of macOS.
     hidden = path.name.startswith(".")
     return path.name.lower().endswith(_SUFFIXES) and not hidden and path.is_file()
-
-
-def _columns(name: str, path: Path, header: Sequence[str]) -> dict[str, str]:
-    """The names of the contract for the header of a file: {name: name in the file}."""
-    named = {_plain(column): column for column in header}
-    if len(named) < len(header):
-        raise SourceError(f"{path}: two columns have the same name: {', '.join(header)}")
-    for column in SOURCES[name]:
-        known = [alias for alias in (column.name, *column.aliases) if alias in named]
-        if not known:
-            raise SourceError(
-                f"{path}: table {name} lacks the required column {column.name} "
-                f"(the file has: {', '.join(header)})"
-            )
-        named[column.name] = named.pop(known[0])
-    return named
-
-
-def _plain(header: str) -> str:
-    name = re.sub(r"\W+", "_", header.strip().lower())
-    return f"{name}_in_source" if name in _OURS else name
 
 
 def _digest(text: str) -> str:
