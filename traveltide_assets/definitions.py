@@ -55,8 +55,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 def _run(context: dg.InitResourceContext) -> Run:
-    tags = context.run.tags if context.run else {}
-    return Run(context.run_id or "outside-of-runs", partitions.months_of_run(tags))
+    if context.run is None:
+        return Run("outside-of-runs")
+    return Run(context.run.run_id, partitions.months_of_run(context.run.tags))
 
 
 def _completed(
