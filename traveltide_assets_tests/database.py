@@ -87,7 +87,7 @@ def generate_sessions(url: str, rows: int) -> None:
             CASE WHEN n % 7 = 0 THEN (n % 8) * 0.05 END, NULL,
             n % 2 = 0, n % 3 = 0, n % 60, false
         FROM generate_series(1, %s) AS n,
-            LATERAL (SELECT timestamp '2022-08-01' + (n % 525600) * interval '1 minute' AS time) AS t
+            LATERAL (SELECT '2022-08-01'::timestamp + (n % 525600) * interval '1 minute' AS time)
         """,
         rows,
     )
