@@ -14,6 +14,7 @@ from traveltide_assets.assets import (
     features,
     gold,
     perks,
+    published,
     reports,
     segments,
     silver,
@@ -35,6 +36,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     engine = Engine(settings.home / "scratch")
     lake = Lake(settings.lake, engine, tables)
     modules = [bronze, silver, gold, features, segments, evidence, perks, reports]
+    if settings.publish is not None:
+        modules.append(published)
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: _completed(spec, tables, months), assets),

@@ -81,13 +81,13 @@ def generate_sessions(url: str, rows: int) -> None:
         INSERT INTO sessions
         SELECT
             (n / 5) || '-' || md5(n::text), n / 5,
-            CASE WHEN n % 2 = 0 THEN (n / 5) || '-' || md5((-n)::text) END,
-            time, time + (n % 900) * interval '1 second',
-            n % 7 = 0, n % 11 = 0,
-            CASE WHEN n % 7 = 0 THEN (n % 8) * 0.05 END, NULL,
-            n % 2 = 0, n % 3 = 0, n % 60, false
+            CASE WHEN n %% 2 = 0 THEN (n / 5) || '-' || md5((-n)::text) END,
+            time, time + (n %% 900) * interval '1 second',
+            n %% 7 = 0, n %% 11 = 0,
+            CASE WHEN n %% 7 = 0 THEN (n %% 8) * 0.05 END, NULL,
+            n %% 2 = 0, n %% 3 = 0, n %% 60, false
         FROM generate_series(1, %s) AS n,
-            LATERAL (SELECT '2022-08-01'::timestamp + (n % 525600) * interval '1 minute' AS time)
+            LATERAL (SELECT '2022-08-01'::timestamp + (n %% 525600) * interval '1 minute' AS time)
         """,
         rows,
     )

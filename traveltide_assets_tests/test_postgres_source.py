@@ -26,7 +26,6 @@ from traveltide_assets_tests.database import create_tables, execute, generate_se
 from traveltide_assets_tests.postgres_server import PASSWORD, PostgresServer
 from traveltide_assets_tests.project import Project, failed_checks, failure
 
-
 FIRST, LAST = "2023-05", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
 
