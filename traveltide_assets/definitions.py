@@ -36,9 +36,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     engine = Engine(settings.home / "scratch")
     lake = Lake(settings.lake, engine, tables)
     modules = [bronze, silver, gold, features, segments, evidence, perks, reports]
-    if settings.publish is not None:
-        modules.append(published)
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
+    if settings.publish is not None:
+        assets.append(published.build(settings.publish))
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: _completed(spec, tables, months), assets),
         asset_checks=[*ingestion.build(tables, months), *decisions.build(tables, months)],
