@@ -58,7 +58,7 @@ def test_the_table_is_made_with_every_column_and_a_key(url: str) -> None:
     names = [column.name for column in TABLES[PATH].columns] + ["month"]
     expected = frame.assign(month=MONTH)[names]
     assert execute(url, statement) == list(expected.itertuples(index=False, name=None))
-    key = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p'"
+    key = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid > 16383"
     assert execute(url, key) == [("PRIMARY KEY (month, user_id)",)]
 
 
@@ -96,7 +96,7 @@ def test_a_publisher_that_is_killed_leaves_the_month_as_it_was(url: str, tmp_pat
     program = """
 import os
 from traveltide_assets_tests.test_publishing import assignments, published
-published(os.environ["DATABASE"], assignments(2_000_000, "two"))
+published(os.environ["DATABASE"], assignments(150_000, "two"))
 """
     publisher = subprocess.Popen(
         [sys.executable, "-c", program], env={**os.environ, "DATABASE": url}
