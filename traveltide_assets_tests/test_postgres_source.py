@@ -323,7 +323,9 @@ def test_a_database_that_refuses_is_asked_once(
 def test_a_statement_that_takes_too_long_is_cancelled(tmp_path: Path, empty: str) -> None:
     generate_sessions(empty, 1000)
     execute(empty, "ALTER TABLE sessions RENAME TO visits")
-    execute(empty, "CREATE VIEW sessions AS SELECT * FROM visits, pg_sleep(0.01 * page_clicks)")
+    execute(
+        empty, "CREATE VIEW sessions AS SELECT visits.* FROM visits, pg_sleep(0.01 * page_clicks)"
+    )
     started = time.monotonic()
     with pytest.raises(SourceError, match=r"statement timeout.*postgres\.statement_timeout"):
         source(tmp_path, empty, statement_timeout_seconds=1).table("users")

@@ -58,8 +58,8 @@ def test_the_table_is_made_with_every_column_and_a_key(url: str) -> None:
     names = [column.name for column in TABLES[PATH].columns] + ["month"]
     expected = frame.assign(month=MONTH)[names]
     assert execute(url, statement) == list(expected.itertuples(index=False, name=None))
-    key = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'p' AND conrelid > 16383"
-    assert execute(url, key) == [("PRIMARY KEY (month, user_id)",)]
+    key = "SELECT pg_get_constraintdef(oid) FROM pg_constraint WHERE conname = %s"
+    assert execute(url, key, 'perks "now"_pkey') == [("PRIMARY KEY (month, user_id)",)]
 
 
 def test_publishing_a_month_again_replaces_it_and_no_other(url: str) -> None:
