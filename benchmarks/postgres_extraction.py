@@ -36,7 +36,7 @@ def with_source(settings: Settings) -> None:
 
 def with_copy(settings: Settings) -> None:
     """All sessions as CSV."""
-    connection = psycopg2.connect(settings.source.url)  # type: ignore[union-attr]
+    connection = psycopg2.connect(settings.source.url)
     settings.home.mkdir(parents=True)
     with connection.cursor() as cursor, (settings.home / "sessions.csv").open("wb") as file:
         cursor.copy_expert("COPY sessions TO STDOUT (FORMAT csv)", file)
