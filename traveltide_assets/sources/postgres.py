@@ -45,6 +45,8 @@ _MONTH_FORMAT = exp.Literal.string("YYYY-MM")
 _UNDATED = "undated"
 _COUNTS = "counts.json"
 _UNUSED_SECONDS = 6 * 3600
+# A third less work than the densest encoding, of files that live for a run.
+_QUICK = {"compression": "lz4", "use_dictionary": False}
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 Columns = Mapping[str, Mapping[str, str]]
@@ -136,7 +138,7 @@ class Postgres:
                 _log.info("reading %s of %s", part, self._location)
                 with session.stream(query) as (schema, batches):
                     file = partial / f"{part}.parquet"
-                    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+                    with pq.ParquetWriter(file, schema, **_QUICK) as writer:
                         for batch in batches:
                             writer.write_batch(batch)
             counts = json.dumps(_count(session, columns))
