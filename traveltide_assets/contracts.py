@@ -127,8 +127,8 @@ SOURCES: dict[str, tuple[Column, ...]] = {
 KEYS = {"users": "user_id", "sessions": "session_id", "flights": "trip_id", "hotels": "trip_id"}
 
 PLACE = (
-    Column("source_file", "string", "Name of the file the row comes from"),
-    Column("source_row", "int64", "Number of the row in its file, from 1"),
+    Column("source_file", "string", "File the row comes from, or table and month of a database"),
+    Column("source_row", "int64", "Number of the row in its file, or by its content, from 1"),
 )
 
 

@@ -14,6 +14,7 @@ from traveltide_assets.assets import (
     features,
     gold,
     perks,
+    published,
     reports,
     segments,
     silver,
@@ -24,7 +25,7 @@ from traveltide_assets.engine import Engine
 from traveltide_assets.lake import Lake
 from traveltide_assets.segmentation.perks import load_perks
 from traveltide_assets.settings import Settings, load_settings
-from traveltide_assets.sources import open_source
+from traveltide_assets.sources import Run, open_source
 from traveltide_assets.storage import open_storage
 
 
@@ -38,6 +39,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     lake = Lake(storage, engine, tables)
     modules = [bronze, silver, gold, features, segments, evidence, perks, reports]
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
+    if settings.publish is not None:
+        assets.append(published.build(settings.publish))
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: _completed(spec, tables, months), assets),
         asset_checks=[*ingestion.build(tables, months), *decisions.build(tables, months)],
@@ -45,12 +48,21 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         resources={
             "io_manager": lake,
             "lake": lake,
-            "source": open_source(settings.source_location, engine, settings.home),
+            # All steps of a run see the source as of one moment, so it is opened for a run.
+            "source": dg.ResourceDefinition(
+                lambda context: open_source(settings, engine, _run(context))
+            ),
             "settings": settings,
             "perk_catalogue": perk_catalogue,
         },
         executor=dg.in_process_executor,
     )
+
+
+def _run(context: dg.InitResourceContext) -> Run:
+    if context.run is None:
+        return Run("outside-of-runs")
+    return Run(context.run.run_id, partitions.months_of_run(context.run.tags))
 
 
 def _completed(

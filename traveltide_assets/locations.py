@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 _S3 = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<prefix>.*))?")
 _POSTGRES = ("postgresql", "postgres")
@@ -40,6 +40,16 @@ class PostgresLocation:
 
     __repr__ = __str__
 
+    def conceal(self, text: str) -> str:
+        """The text without the connection string and the password."""
+        parts = urlsplit(self._url)
+        options = dict(parse_qsl(parts.query))
+        secrets = (self._url, parts.password, options.get("password"))
+        for secret in filter(None, secrets):
+            for written in (secret, unquote(secret)):
+                text = text.replace(written, "***")
+        return text
+
 
 Location = Path | S3Location | PostgresLocation
 
@@ -48,6 +58,10 @@ def parse_location(text: str) -> Location:
     """A location as it is written in the settings; `ValueError` where it is none."""
     scheme = text.partition("://")[0].lower() if "://" in text else ""
     if scheme in _POSTGRES:
+        try:
+            _ = urlsplit(text).port
+        except ValueError:
+            raise ValueError("not written as postgresql://user:password@host:port/name") from None
         return PostgresLocation(text)
     if scheme == "s3":
         if found := _S3.fullmatch(text):

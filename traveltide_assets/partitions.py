@@ -6,7 +6,14 @@ offer a new, empty month with every month of the calendar.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    PARTITION_NAME_TAG,
+)
 
 from traveltide_assets.months import FORMAT, next_month
 
@@ -26,3 +33,12 @@ def bounded(first: str, last: str) -> dg.TimeWindowPartitionsDefinition:
     return dg.TimeWindowPartitionsDefinition(
         start=first, end=next_month(last), fmt=FORMAT, cron_schedule=_CRON
     )
+
+
+def months_of_run(tags: Mapping[str, str]) -> tuple[str, str] | None:
+    """The first and last month that a run is for, from its tags; none if it is for no month."""
+    if month := tags.get(PARTITION_NAME_TAG):
+        return month, month
+    if ASSET_PARTITION_RANGE_START_TAG in tags:
+        return tags[ASSET_PARTITION_RANGE_START_TAG], tags[ASSET_PARTITION_RANGE_END_TAG]
+    return None

@@ -6,7 +6,7 @@ import datetime as dt
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -148,6 +148,18 @@ class Checks(_Section):
     bootstraps: int = Field(8, ge=2, description="Refits for the stability check")
 
 
+class Postgres(_Section):
+    """How patient we are with a PostgreSQL database."""
+
+    connect_timeout_seconds: int = Field(10, ge=1, description="Longest wait for a connection")
+    statement_timeout_seconds: int = Field(
+        1_800, ge=1, description="Longest time a statement may take, extraction of a table included"
+    )
+    attempts: int = Field(
+        6, ge=1, description="Attempts at an extraction whose connection breaks, 1, 2, 4, … s apart"
+    )
+
+
 class Sample(_Section):
     """The generated source used when none is configured."""
 
@@ -168,6 +180,13 @@ def _location(value: object) -> object:
     return parse_location(value) if isinstance(value, str) else value
 
 
+def _database(value: object) -> object:
+    location = _location(value)
+    if location is not None and not isinstance(location, PostgresLocation):
+        raise ValueError("not written as postgresql://user:password@host:port/name")
+    return location
+
+
 class Settings(BaseSettings):
     """Every setting of the system: environment before `traveltide.toml` before defaults.
 
@@ -176,7 +195,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix=_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=_PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+        # A value may be a URL with a password.
+        hide_input_in_errors=True,
     )
 
     source: Annotated[
@@ -188,6 +212,14 @@ class Settings(BaseSettings):
     )
     lake: Annotated[Path | S3Location, BeforeValidator(_location), NoDecode] = Field(
         Path("lake"), description="Folder or `s3://bucket/prefix` of the lake"
+    )
+    publish: Annotated[PostgresLocation | None, BeforeValidator(_database), NoDecode] = Field(
+        None,
+        description="`postgresql://…` of a database that the perks are published to (from the "
+        "environment only); none: nowhere",
+    )
+    publish_table: str = Field(
+        "perk_assignments", min_length=1, max_length=63, description="The table published to"
     )
     home: Path = Field(
         Path(".traveltide"), description="Folder of run history, sample and staged files"
@@ -201,6 +233,7 @@ class Settings(BaseSettings):
     kmeans: KMeans = KMeans()
     evidence: Evidence = Evidence()
     checks: Checks = Checks()
+    postgres: Postgres = Postgres()
     sample: Sample = Sample()
 
     @property
@@ -233,7 +266,21 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
+        return init_settings, env_settings, _File(settings_cls, _file())
+
+
+class _File(TomlConfigSettingsSource):
+    """`traveltide.toml`; no database URL may stand there, because files get shared."""
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        for name in ("source", "publish"):
+            if str(values.get(name, "")).lower().startswith(("postgresql:", "postgres:")):
+                raise SettingsError(
+                    f"{name} in {_file()} is the URL of a database, which may hold a password: "
+                    f"take it out of the file and set {_PREFIX}{name.upper()} in the environment"
+                )
+        return values
 
 
 def _file() -> Path:

@@ -10,6 +10,7 @@ import pytest
 
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets_tests import scenario
+from traveltide_assets_tests.postgres_server import PostgresServer
 from traveltide_assets_tests.project import Project
 from traveltide_assets_tests.s3_server import S3Server, running_s3
 
@@ -79,3 +80,14 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 server; `monkeypatch.setenv` of its `environment` makes boto3 use it."""
     with running_s3(tmp_path_factory.mktemp("s3")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL. Who stops it starts it again; take a fresh database of it each."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()

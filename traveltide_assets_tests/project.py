@@ -24,9 +24,9 @@ _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 class Project:
     """Runs the real jobs on a source and reads what they left in the lake."""
 
-    def __init__(self, folder: Path, source: Path, **settings: Any) -> None:
+    def __init__(self, folder: Path, source: Any, **settings: Any) -> None:
         self.folder = folder
-        self.source = source
+        self.source = source  # a folder in most tests
         self.lake = folder / "lake"
         places = {"source": source, "lake": self.lake, "home": folder / "home"}
         self.settings = Settings(**(places | settings))

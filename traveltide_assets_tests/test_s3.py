@@ -12,7 +12,8 @@ from traveltide_assets.cli import main
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import Engine
 from traveltide_assets.locations import S3Location
-from traveltide_assets.sources import SourceError, open_source
+from traveltide_assets.settings import Settings
+from traveltide_assets.sources import Run, SourceError, open_source
 from traveltide_assets.sources.files import Files
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.project import Project
@@ -170,9 +171,14 @@ def test_a_refused_write_is_a_clear_error(project: Project, s3_server: S3Server)
 # The source
 
 
+def source_at(place: S3Location, folder: Path) -> Files:
+    settings = Settings(source=place, home=folder / "home")
+    return cast(Files, open_source(settings, Engine(folder / "scratch"), Run("a-run")))
+
+
 @pytest.fixture
 def source(landing: S3Location, tmp_path: Path) -> Files:
-    return cast(Files, open_source(landing, Engine(tmp_path / "scratch"), tmp_path / "home"))
+    return source_at(landing, tmp_path)
 
 
 def test_a_landed_file_is_fetched_once_and_again_when_it_changed(
@@ -182,7 +188,7 @@ def test_a_landed_file_is_fetched_once_and_again_when_it_changed(
     s3_server.upload(scenario.write_scenario(tmp_path / "files"), place)
     with proxy_of(s3_server) as proxy, pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        source = cast(Files, open_source(place, Engine(tmp_path / "scratch2"), tmp_path / "home2"))
+        source = source_at(place, tmp_path / "again")
 
         def downloads() -> int:
             return sum(r.startswith("GET") and "list-type" not in r for r in proxy.requests)
@@ -217,13 +223,13 @@ def test_an_error_in_a_landed_file_names_its_place_in_s3(
     (folder / "hotels.csv").write_text("trip_id,trip_id\n1,2\n", encoding="utf-8")
     place = S3Location(s3_server.bucket(), "landing")
     s3_server.upload(folder, place)
-    source = open_source(place, Engine(tmp_path / "scratch"), tmp_path / "home")
+    source = source_at(place, tmp_path)
     with pytest.raises(SourceError, match=f"^{place}/hotels.csv: several columns are called"):
         source.table("users")
 
 
 def test_nothing_landed_is_a_clear_error(s3_server: S3Server, tmp_path: Path) -> None:
     place = S3Location(s3_server.bucket(), "landing")
-    source = open_source(place, Engine(tmp_path / "scratch"), tmp_path / "home")
+    source = source_at(place, tmp_path)
     with pytest.raises(SourceError, match=r"/landing has no file for users.* TRAVELTIDE_SOURCE"):
         source.table("users")

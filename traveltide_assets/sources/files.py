@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import ibis
 
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import Engine, UnreadableFile
+from traveltide_assets.sources.columns import contract_columns
 from traveltide_assets.sources.source import SourceError
 from traveltide_assets.storage import Storage
 from traveltide_assets.storage.folder import replacing
@@ -24,7 +24,6 @@ from traveltide_assets.transforms.cleaning import month_of
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
 # What the generator of the sample leaves beside its tables.
 _ANSWERS = ("truth", "damage")
-_OURS = ("source_file", "source_row", "month", "reason")
 _log = logging.getLogger(__name__)
 
 
@@ -146,7 +145,7 @@ class Files:
                 rows = self._engine.read_csv(file)
         except UnreadableFile as error:
             raise SourceError(str(error).replace(str(file), uri)) from error
-        rows = rows.rename(_columns(table, uri, rows.columns)).mutate(
+        rows = rows.rename(contract_columns(table, uri, rows.columns)).mutate(
             source_file=ibis.literal(name), source_row=ibis.row_number() + 1
         )
         return rows.mutate(month=month_of(rows.session_start)) if table == "sessions" else rows
@@ -155,27 +154,6 @@ class Files:
 def _is_candidate(name: str) -> bool:
     # Names that begin with a dot are leftovers of other programs, such as `._users.csv` of macOS.
     return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
-
-
-def _columns(table: str, uri: str, header: Sequence[str]) -> dict[str, str]:
-    """The names of the contract for the header of a file: {name: name in the file}."""
-    named = {_plain(column): column for column in header}
-    if len(named) < len(header):
-        raise SourceError(f"{uri}: two columns have the same name: {', '.join(header)}")
-    for column in SOURCES[table]:
-        known = [alias for alias in (column.name, *column.aliases) if alias in named]
-        if not known:
-            raise SourceError(
-                f"{uri}: table {table} lacks the required column {column.name} "
-                f"(the file has: {', '.join(header)})"
-            )
-        named[column.name] = named.pop(known[0])
-    return named
-
-
-def _plain(header: str) -> str:
-    name = re.sub(r"\W+", "_", header.strip().lower())
-    return f"{name}_in_source" if name in _OURS else name
 
 
 def _digest(text: str) -> str:

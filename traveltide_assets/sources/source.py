@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import ibis
@@ -10,6 +11,14 @@ import ibis
 
 class SourceError(Exception):
     """The source cannot be ingested; the message says which file, table or column is wrong."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that reads the source: its id, and the first and last month it is for, if any."""
+
+    id: str
+    months: tuple[str, str] | None = None
 
 
 class Source(Protocol):

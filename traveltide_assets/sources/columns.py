@@ -1,0 +1,39 @@
+"""Whatever a source calls its columns, bronze calls them as the contract does."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from traveltide_assets.contracts import SOURCES
+from traveltide_assets.sources.source import SourceError
+
+_OURS = ("source_file", "source_row", "month", "reason")
+
+
+def contract_columns(name: str, where: object, header: Sequence[str]) -> dict[str, str]:
+    """The columns of a source's table by their name in the lake: {name: name in the source}.
+
+    An alias becomes the name in the contract; columns beyond the contract stay, in plain letters.
+    """
+    named = {_plain(column): column for column in header}
+    if len(named) < len(header):
+        raise SourceError(f"{where}: two columns have the same name: {', '.join(header)}")
+    missing = []
+    for column in SOURCES[name]:
+        known = [alias for alias in (column.name, *column.aliases) if alias in named]
+        if known:
+            named[column.name] = named.pop(known[0])
+        else:
+            missing.append(column.name)
+    if missing:
+        raise SourceError(
+            f"{where}: table {name} lacks the required column{'s' if len(missing) > 1 else ''} "
+            f"{', '.join(missing)} (it has: {', '.join(header)})"
+        )
+    return named
+
+
+def _plain(header: str) -> str:
+    name = re.sub(r"\W+", "_", header.strip().lower())
+    return f"{name}_in_source" if name in _OURS else name

@@ -1,0 +1,257 @@
+"""A PostgreSQL database as the source: one consistent snapshot per run.
+
+The first step of a run that asks copies what the run needs into staged Parquet, all tables in one
+transaction; every other step of the run, and its checks, read the copy. Everything becomes text on
+the server, as `column::text` writes it. Rows have no order in a database, so they are numbered in
+the order of their content: users, flights and hotels as a whole, sessions month by month.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import ibis
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from traveltide_assets.contracts import KEYS, SOURCES
+from traveltide_assets.engine import Engine
+from traveltide_assets.locations import PostgresLocation
+from traveltide_assets.months import next_month
+from traveltide_assets.postgres import ConnectionLost, PostgresError, Session, connect, setting
+from traveltide_assets.settings import Settings
+from traveltide_assets.sources.columns import contract_columns
+from traveltide_assets.sources.source import Run, SourceError
+from traveltide_assets.transforms.cleaning import month_of
+
+_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_COLUMNS = """
+    SELECT attname::text, typname::text
+    FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+    ORDER BY attnum
+"""
+_MONTH_FORMAT = exp.Literal.string("YYYY-MM")
+_UNDATED = "undated"
+_COUNTS = "counts.json"
+_UNUSED_SECONDS = 6 * 3600
+# A third less work than the densest encoding, of files that live for a run.
+_QUICK = {"compression": "lz4", "use_dictionary": False}
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+Columns = Mapping[str, Mapping[str, str]]
+
+
+class Postgres:
+    """The four raw tables of a database, found by its search path, as one run sees them."""
+
+    def __init__(
+        self,
+        location: PostgresLocation,
+        engine: Engine,
+        staging: Path,
+        run: Run,
+        settings: Settings,
+    ) -> None:
+        self._location = location
+        self._engine = engine
+        self._folder = staging / "postgres" / run.id
+        self._run = run
+        self._bounds = settings.partitions
+        self._settings = settings.postgres
+
+    def table(self, name: str) -> ibis.Table:
+        self._stage()
+        if name != "sessions":
+            return _numbered(self._read(name).mutate(source_file=ibis.literal(name)), name)
+        dated, undated = self._read(name), self._read(_UNDATED)
+        dated = dated.mutate(month=month_of(dated.session_start))
+        dated = dated.mutate(source_file=ibis.literal(f"{name}/") + dated.month)
+        undated = undated.mutate(
+            month=month_of(undated.session_start), source_file=ibis.literal(f"{name}/{_UNDATED}")
+        )
+        return _numbered(dated.union(undated), name)
+
+    def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
+        counted = self._counted[name]
+        if not months:
+            return {None: sum(counted.values())}
+        return {month: counted.get(month, 0) for month in months}
+
+    def origins(self, name: str) -> list[str]:
+        return [f"{name} of {self._location}"]
+
+    def _read(self, name: str) -> ibis.Table:
+        return self._engine.read_parquet([self._folder / f"{name}.parquet"])
+
+    @cached_property
+    def _counted(self) -> dict[str, dict[str, int]]:
+        """Rows of each table; of sessions by month. Counted now where nothing was extracted."""
+        if (self._folder / _COUNTS).exists():
+            return json.loads((self._folder / _COUNTS).read_text(encoding="utf-8"))
+        return self._patiently(_count)
+
+    def _stage(self) -> None:
+        """Extract unless a step of this run, perhaps in another process, has done it."""
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self._folder.with_suffix(".lock")):
+            if not self._folder.exists():
+                _remove_unused(self._folder.parent)
+                self._patiently(self._extract)
+            self._folder.touch()
+
+    def _patiently(self, action: Callable[[Session, Columns], _Result]) -> _Result:
+        """Do something with a snapshot; where the connection breaks, again with a new one."""
+        attempts = self._settings.attempts
+        for attempt in range(1, attempts + 1):
+            try:
+                with (
+                    connect(self._location, self._settings) as session,
+                    session.transaction(_SNAPSHOT),
+                ):
+                    return action(session, _described(session))
+            except ConnectionLost as error:
+                if attempt == attempts:
+                    raise SourceError(f"{error} ({attempts} attempts)") from None
+                wait = 2 ** (attempt - 1)
+                _log.warning("%s; attempt %d of %d failed", error, attempt, attempts)
+                time.sleep(wait)
+            except PostgresError as error:
+                raise SourceError(str(error)) from None
+        raise AssertionError("there is at least one attempt")
+
+    def _extract(self, session: Session, columns: Columns) -> None:
+        partial = self._folder.with_name(f".{self._folder.name}.{uuid.uuid4().hex}.tmp")
+        partial.mkdir()
+        try:
+            for part, query in self._queries(session, columns).items():
+                _log.info("reading %s of %s", part, self._location)
+                with session.stream(query) as (schema, batches):
+                    file = partial / f"{part}.parquet"
+                    with pq.ParquetWriter(file, schema, **_QUICK) as writer:
+                        for batch in batches:
+                            writer.write_batch(batch)
+            counts = json.dumps(_count(session, columns))
+            (partial / _COUNTS).write_text(counts, encoding="utf-8")
+            partial.rename(self._folder)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _queries(self, session: Session, columns: Columns) -> dict[str, exp.Select]:
+        """A query per staged file: three tables, the sessions of the run's months, and undated."""
+        bounds, months = self._bounds, self._run.months
+        session.set("traveltide.lower", f"{bounds.first}-01")
+        session.set("traveltide.upper", f"{next_month(bounds.last)}-01")
+        # A run for no month takes no dated session.
+        session.set("traveltide.first", f"{months[0] if months else bounds.first}-01")
+        session.set("traveltide.after", f"{next_month(months[1]) if months else bounds.first}-01")
+        start = exp.column(columns["sessions"]["session_start"], quoted=True)
+        of_run = exp.and_(start >= _time("first"), start < _time("after"))
+        outside = exp.or_(start < _time("lower"), start >= _time("upper"))
+        of_no_month = exp.or_(start.is_(exp.null()), outside)
+        queries = {name: _select(name, columns[name]) for name in SOURCES}
+        return {
+            **queries,
+            "sessions": queries["sessions"].where(of_run),
+            _UNDATED: queries["sessions"].where(of_no_month),
+        }
+
+
+def _described(session: Session) -> Columns:
+    """The columns of every table by their name in the lake; everything wrong is told at once."""
+    found, problems = {}, []
+    for name in SOURCES:
+        # `to_regclass` reads an identifier, so that one is quoted by whoever quotes the others.
+        identifier = exp.to_identifier(name, quoted=True).sql("postgres")
+        types = {str(column): str(kind) for column, kind in session.rows(_COLUMNS, identifier)}
+        if not types:
+            problems.append(f"{session.location}: there is no table {name} on the search path")
+            continue
+        try:
+            found[name] = contract_columns(name, session.location, list(types))
+        except SourceError as error:
+            problems.append(str(error))
+            continue
+        problems += [f"{session.location}: {p}" for p in _type_problems(name, found[name], types)]
+    if problems:
+        raise SourceError("\n".join(problems))
+    return found
+
+
+def _type_problems(name: str, columns: Mapping[str, str], types: Mapping[str, str]) -> list[str]:
+    """Times of which the months, or the zone, would have to be guessed."""
+    problems = [
+        f"{name}.{columns[c.name]} has a time zone, which the contract has not: offer a view with "
+        f"the local time"
+        for c in SOURCES[name]
+        if c.type in ("timestamp(6)", "date") and types[columns[c.name]] == "timestamptz"
+    ]
+    if name == "sessions" and types[columns["session_start"]] not in ("timestamp", "timestamptz"):
+        problems.append(
+            f"sessions.{columns['session_start']} is {types[columns['session_start']]}, and only "
+            "of a timestamp the months are known: offer a view that casts it"
+        )
+    return problems
+
+
+def _count(session: Session, columns: Columns) -> dict[str, dict[str, int]]:
+    """Rows by month of sessions, and of the other tables under no month."""
+    counted = {}
+    for name in SOURCES:
+        month: exp.Expression = exp.Literal.string("")
+        if name == "sessions":
+            start = exp.column(columns[name]["session_start"], quoted=True)
+            text = exp.Anonymous(this="to_char", expressions=[start, _MONTH_FORMAT])
+            month = exp.Coalesce(this=text, expressions=[month])
+        rows = exp.cast(exp.func("count", exp.Star()), "bigint")
+        query = exp.select(month.as_("month"), rows).from_(exp.table_(name, quoted=True))
+        counted[name] = {str(m): int(str(n)) for m, n in session.rows(query.group_by("month"))}
+    return counted
+
+
+def _select(name: str, columns: Mapping[str, str]) -> exp.Select:
+    """A table as text, under the names of the lake."""
+    texts = [
+        exp.cast(exp.column(theirs, quoted=True), "text").as_(ours, quoted=True)
+        for ours, theirs in columns.items()
+    ]
+    return exp.select(*texts).from_(exp.table_(name, quoted=True))
+
+
+def _time(name: str) -> exp.Expression:
+    return exp.cast(setting(f"traveltide.{name}"), "timestamp")
+
+
+def _numbered(table: ibis.Table, name: str) -> ibis.Table:
+    """With the number of each row among those of its `source_file`."""
+    order = [KEYS[name], *[column for column in table.columns if column != KEYS[name]]]
+    window = ibis.window(group_by="source_file", order_by=order)
+    return table.mutate(source_row=ibis.row_number().over(window) + 1)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Alone among all processes; the lock of a killed one is free."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove what earlier runs staged; a run that still goes on has used its own lately."""
+    for old in folder.iterdir():
+        if time.time() - old.stat().st_mtime > _UNUSED_SECONDS:
+            if old.is_dir():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.unlink(missing_ok=True)
