@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from traveltide_assets import automation, partitions
+from traveltide_assets import automation, landing, partitions
 from traveltide_assets.assets import (
     bronze,
     describe,
@@ -36,27 +36,40 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     lake = Lake(settings.lake, engine, tables)
     modules = [bronze, silver, gold, features, segments, evidence, perks, reports]
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
+    source = open_source(settings.source_location, engine, settings.home / "staging")
+    fresh = automation.freshness(settings)
+    completed = dg.map_asset_specs(lambda spec: _completed(spec, tables, months, fresh), assets)
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: _completed(spec, tables, months), assets),
+        assets=completed,
         asset_checks=[*ingestion.build(tables, months), *decisions.build(tables, months)],
         jobs=automation.build_jobs(),
+        schedules=automation.build_schedules(settings),
+        sensors=[
+            *automation.build_alerts(settings),
+            *landing.build_sensors(settings, source, completed),
+        ],
         resources={
             "io_manager": lake,
             "lake": lake,
-            "source": open_source(settings.source_location, engine, settings.home / "staging"),
+            "source": source,
             "settings": settings,
             "perk_catalogue": perk_catalogue,
         },
-        executor=dg.in_process_executor,
+        executor=automation.executor(settings),
     )
 
 
 def _completed(
-    spec: dg.AssetSpec, tables: Mapping[str, Table], months: dg.PartitionsDefinition
+    spec: dg.AssetSpec,
+    tables: Mapping[str, Table],
+    months: dg.PartitionsDefinition,
+    fresh: dg.FreshnessPolicy | None,
 ) -> dg.AssetSpec:
-    """A spec with what its contract says and with the bounds of the months."""
+    """A spec with what its contract says, with the bounds of the months and gold's freshness."""
     table = tables.get("/".join(spec.key.path))
     spec = describe.with_contract(spec, table) if table else describe.without_table(spec)
+    if spec.group_name == "gold" and fresh:
+        spec = spec.replace_attributes(freshness_policy=fresh)
     return spec.replace_attributes(partitions_def=months) if spec.partitions_def else spec
 
 

@@ -31,8 +31,11 @@ _PARTITION = "month"
 _ABANDONED_SECONDS = 3600
 
 
-class ContractError(Exception):
-    """A table does not have the columns its contract promises."""
+class ContractError(dg.Failure):
+    """A table does not have the columns its contract promises; trying again does not help."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem, allow_retries=False)
 
 
 class Lake(dg.IOManager):

@@ -16,6 +16,7 @@ from dagster._core.storage.tags import (
 )
 
 from traveltide_assets.automation import ASSIGN_PERKS, INGEST
+from traveltide_assets.partitions import bounded
 from traveltide_assets.settings import Settings
 
 _INSTANCE = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
@@ -45,6 +46,12 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         yield found
 
 
+def known_months(settings: Settings) -> list[str]:
+    """The months of the settings, in order; with an open end, up to today's."""
+    bounds = settings.partitions
+    return list(bounded(bounds.first, bounds.last).get_partition_keys())
+
+
 def run(
     definitions: dg.Definitions,
     settings: Settings,
@@ -53,10 +60,10 @@ def run(
     on_step: OnStep,
 ) -> Outcome:
     """Ingest every month up to the last one, then decide `month`."""
-    bounds = settings.partitions
+    months = known_months(settings)
     every_month = {
-        ASSET_PARTITION_RANGE_START_TAG: bounds.first,
-        ASSET_PARTITION_RANGE_END_TAG: bounds.last,
+        ASSET_PARTITION_RANGE_START_TAG: months[0],
+        ASSET_PARTITION_RANGE_END_TAG: months[-1],
     }
     outcome = Outcome()
     _execute(definitions, INGEST, dagster, on_step, outcome, tags=every_month)

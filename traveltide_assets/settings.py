@@ -6,13 +6,14 @@ import datetime as dt
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -56,22 +57,34 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _open_end(value: object) -> object:
+    return None if value in ("", "open") else value
+
+
 class Partitions(_Section):
     """Bounds of the monthly partitions, both included."""
 
     first: str = Field("2021-04", description="First month, `YYYY-MM`")
-    last: str = Field("2023-07", description="Last month, `YYYY-MM`; decided by default")
+    last: Annotated[str | None, BeforeValidator(_open_end)] = Field(
+        "2023-07",
+        description="Last month, `YYYY-MM`, decided by default; `open`: the current month, "
+        "whose partition holds what is known so far",
+    )
+
+    def include(self, month: str) -> bool:
+        """Whether a month that has begun lies within the bounds."""
+        return self.first <= month and (self.last is None or month <= self.last)
 
     @field_validator("first", "last")
     @classmethod
-    def _is_month(cls, value: str) -> str:
-        if not is_month(value):
+    def _is_month(cls, value: str | None) -> str | None:
+        if value is not None and not is_month(value):
             raise ValueError(f"{value!r} is not a month written as YYYY-MM")
         return value
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Partitions:
-        if self.first > self.last:
+        if self.last is not None and self.first > self.last:
             raise ValueError(f"first month {self.first} is after the last month {self.last}")
         return self
 
@@ -146,6 +159,39 @@ class Checks(_Section):
     bootstraps: int = Field(8, ge=2, description="Refits for the stability check")
 
 
+class Automation(_Section):
+    """What runs by itself in a deployment."""
+
+    running: bool = Field(
+        False,
+        description="Schedules and sensors run from the start; otherwise each is switched on "
+        "in the UI",
+    )
+    monthly: str = Field(
+        "0 4 1 * *", description="When the month just ended is refreshed, as cron, UTC"
+    )
+    daily: str = Field("0 5 * * *", description="When the current month is refreshed, as cron, UTC")
+    landing_seconds: int = Field(
+        60, ge=1, description="Seconds between two looks at the files of the source"
+    )
+    stale_hours: int = Field(
+        48, ge=1, description="Gold older than this is stale, where the last month is open"
+    )
+    slow_minutes: int = Field(120, ge=1, description="A run longer than this raises an alert")
+    webhook: SecretStr | None = Field(
+        None,
+        description="`https://…` that alerts are posted to (from the environment only); none: "
+        "they are logged",
+    )
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("a webhook begins with https:// or http://")
+        return value
+
+
 class Sample(_Section):
     """The generated source used when none is configured."""
 
@@ -194,11 +240,18 @@ class Settings(BaseSettings):
     strategy: StrategyName = Field(
         "kmeans", description="The strategy that decides the perks; the scorecard recommends one"
     )
+    executor: Literal["in_process", "forkserver"] = Field(
+        "in_process",
+        description="Steps of a run: one after the other in one process, or each in a process "
+        "of its own",
+    )
+    parallel_steps: int = Field(2, ge=1, description="Steps at a time, with `forkserver`")
     partitions: Partitions = Partitions()
     cohort: Cohort = Cohort()
     kmeans: KMeans = KMeans()
     evidence: Evidence = Evidence()
     checks: Checks = Checks()
+    automation: Automation = Automation()
     sample: Sample = Sample()
 
     @property
@@ -231,7 +284,20 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
+        return init_settings, env_settings, _File(settings_cls, _file())
+
+
+class _File(TomlConfigSettingsSource):
+    """`traveltide.toml`, which is no place for a secret."""
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        if "webhook" in found.get("automation", {}):
+            raise SettingsError(
+                f"{_file()}: automation.webhook is a secret: set it as "
+                "TRAVELTIDE_AUTOMATION__WEBHOOK in the environment"
+            )
+        return found
 
 
 def _file() -> Path:

@@ -68,6 +68,18 @@ class Files:
     def origins(self, name: str) -> list[str]:
         return [path.name for path in self.files[name]]
 
+    def versions(self) -> dict[str, str]:
+        """The version of each file by its name."""
+        return {path.name: _version(path) for paths in self.files.values() for path in paths}
+
+    def months(self, file_name: str) -> set[str]:
+        """The months of the sessions of a file; none for a file of another table."""
+        if file_name not in self.origins("sessions"):
+            return set()
+        sessions = self.table("sessions")
+        found = sessions.filter(sessions.source_file == file_name).select("month").distinct()
+        return {month for month in found.to_pyarrow()["month"].to_pylist() if month}
+
     def _staged(self) -> dict[str, list[Path]]:
         """The staged copies of each table's files.
 
@@ -91,9 +103,8 @@ class Files:
 
     def _copy(self, name: str, path: Path) -> Path:
         """Where the staged copy of a file lies: a changed file has another one."""
-        status = path.stat()
-        version = f"{status.st_size}-{status.st_mtime_ns}"
-        return self._staging / f"{name}-{_digest(str(path.resolve()))}" / f"{version}.parquet"
+        folder = self._staging / f"{name}-{_digest(str(path.resolve()))}"
+        return folder / f"{_version(path)}.parquet"
 
     def _stage(self, table: ibis.Table, path: Path, copy: Path) -> None:
         _log.info("reading %s", path)
@@ -116,6 +127,11 @@ class Files:
             source_file=ibis.literal(path.name), source_row=ibis.row_number() + 1
         )
         return table.mutate(month=month_of(table.session_start)) if name == "sessions" else table
+
+
+def _version(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"
 
 
 def _is_candidate(path: Path) -> bool:

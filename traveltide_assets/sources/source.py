@@ -5,11 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import dagster as dg
 import ibis
 
 
-class SourceError(Exception):
-    """The source cannot be ingested; the message says which file, table or column is wrong."""
+class SourceError(dg.Failure):
+    """The source cannot be ingested; the message says which file, table or column is wrong.
+
+    Trying again does not help.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem, allow_retries=False)
 
 
 class Source(Protocol):
