@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets_tests import scenario
+from traveltide_assets_tests.postgres_server import PostgresServer
 from traveltide_assets_tests.project import Project
 
 REAL = Path(
@@ -70,3 +72,14 @@ def scenario_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     assert project.ingest(**scenario.PARTITIONS).success
     assert project.assign(scenario.MONTH).success
     return project
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A running PostgreSQL. Who stops it starts it again; take a fresh database of it each."""
+    server = PostgresServer()
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
