@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from traveltide_assets import automation, landing, partitions
+from traveltide_assets import automation, landing, lineage, partitions
 from traveltide_assets.assets import (
     bronze,
     describe,
@@ -38,7 +38,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
     source = open_source(settings.source_location, engine, settings.home / "staging")
     fresh = automation.freshness(settings)
-    completed = dg.map_asset_specs(lambda spec: _completed(spec, tables, months, fresh), assets)
+    columns = lineage.build_lineage(tables, settings, perk_catalogue)
+    completed = dg.map_asset_specs(
+        lambda spec: _completed(spec, tables, columns, months, fresh), assets
+    )
     return dg.Definitions(
         assets=completed,
         asset_checks=[*ingestion.build(tables, months), *decisions.build(tables, months)],
@@ -62,12 +65,16 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 def _completed(
     spec: dg.AssetSpec,
     tables: Mapping[str, Table],
+    columns: Mapping[str, dg.TableColumnLineage],
     months: dg.PartitionsDefinition,
     fresh: dg.FreshnessPolicy | None,
 ) -> dg.AssetSpec:
     """A spec with what its contract says, with the bounds of the months and gold's freshness."""
-    table = tables.get("/".join(spec.key.path))
+    path = "/".join(spec.key.path)
+    table = tables.get(path)
     spec = describe.with_contract(spec, table) if table else describe.without_table(spec)
+    if path in columns:
+        spec = spec.merge_attributes(metadata={"dagster/column_lineage": columns[path]})
     if spec.group_name == "gold" and fresh:
         spec = spec.replace_attributes(freshness_policy=fresh)
     return spec.replace_attributes(partitions_def=months) if spec.partitions_def else spec
