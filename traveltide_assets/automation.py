@@ -27,7 +27,7 @@ READ_RETRIES = dg.RetryPolicy(
     max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 # A run that is due comes before the runs of a backfill, which have priority 0.
-_FIRST = {"dagster/priority": "1"}
+FIRST = {"dagster/priority": "1"}
 
 
 def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
@@ -83,7 +83,7 @@ def _schedule(name: str, cron: str, settings: Settings, months_ago: int) -> dg.S
                 f"{month} lies outside the partitions, {bounds.first} to {bounds.last or 'today'}; "
                 "a live deployment sets TRAVELTIDE_PARTITIONS__LAST=open"
             )
-        return dg.RunRequest(run_key=f"{month}@{at.isoformat()}", partition_key=month, tags=_FIRST)
+        return dg.RunRequest(run_key=f"{month}@{at.isoformat()}", partition_key=month, tags=FIRST)
 
     return due
 

@@ -24,10 +24,10 @@ Lineage = Mapping[str, Sources]
 
 
 def build_lineage(
-    tables: Mapping[str, Table], settings: Settings, perks: Iterable[Perk]
+    tables: Mapping[str, Table], settings: Settings, perks: tuple[Perk, ...]
 ) -> dict[str, dg.TableColumnLineage]:
     """The column lineage of every gold table it is known for, by path."""
-    known = {**_computed(), **_decided(tables, settings, perks)}
+    known = {**_computed(perks), **_decided(tables, settings, perks)}
     return {path: _for_dagster(lineage) for path, lineage in known.items()}
 
 
@@ -68,10 +68,10 @@ def _fields(value: ops.Value) -> list[ops.Field]:
 
 
 @cache
-def _computed() -> dict[str, Lineage]:
+def _computed(perks: tuple[Perk, ...]) -> dict[str, Lineage]:
     """The tables that are Ibis expressions of the tables before them."""
-    # Neither the perks nor the month nor the rule of the cohort decides which columns these read.
-    tables, month, rule = build_tables(()), "2023-01", Cohort()
+    # Neither the month nor the rule of the cohort decides which columns these read.
+    tables, month, rule = build_tables(perks), "2023-01", Cohort()
 
     def rows(path: str) -> ibis.Table:
         return ibis.table(tables[path].schema, name=path)

@@ -320,6 +320,7 @@ def test_only_what_reads_the_source_is_tried_again() -> None:
         assert isinstance(asset, dg.AssetsDefinition)
         reads = asset.keys <= {key for key in asset.keys if key.path[0] == "bronze"}
         policy = automation.READ_RETRIES if reads else None
+        assert isinstance(asset.node_def, dg.OpDefinition)
         assert asset.node_def.retry_policy == policy, asset.keys
 
 
