@@ -15,19 +15,20 @@ import ibis
 import ibis.expr.operations as ops
 
 from traveltide_assets.contracts import Table, build_tables
-from traveltide_assets.segmentation.perks import Perk
-from traveltide_assets.settings import Cohort, Settings
+from traveltide_assets.segmentation.perks import Perk, load_perks
+from traveltide_assets.settings import PACKAGE, Cohort, Settings
 from traveltide_assets.transforms import cohort, features, outcomes, trips
 
 Sources = frozenset[tuple[str, str]]
 Lineage = Mapping[str, Sources]
+_PERKS = PACKAGE / "catalogue" / "perks.toml"
 
 
 def build_lineage(
     tables: Mapping[str, Table], settings: Settings, perks: tuple[Perk, ...]
 ) -> dict[str, dg.TableColumnLineage]:
     """The column lineage of every gold table it is known for, by path."""
-    known = {**_computed(perks), **_decided(tables, settings, perks)}
+    known = {**_computed(), **_decided(tables, settings, perks)}
     return {path: _for_dagster(lineage) for path, lineage in known.items()}
 
 
@@ -68,10 +69,10 @@ def _fields(value: ops.Value) -> list[ops.Field]:
 
 
 @cache
-def _computed(perks: tuple[Perk, ...]) -> dict[str, Lineage]:
+def _computed() -> dict[str, Lineage]:
     """The tables that are Ibis expressions of the tables before them."""
-    # Neither the month nor the rule of the cohort decides which columns these read.
-    tables, month, rule = build_tables(perks), "2023-01", Cohort()
+    # Neither perks nor month nor the rule of the cohort decide which columns these read.
+    tables, month, rule = build_tables(load_perks(_PERKS)), "2023-01", Cohort()
 
     def rows(path: str) -> ibis.Table:
         return ibis.table(tables[path].schema, name=path)

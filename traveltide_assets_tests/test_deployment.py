@@ -60,7 +60,7 @@ class Deployment:
         """Runs with tags, oldest first; read from PostgreSQL, as every process does."""
         wanted = {f"dagster/{name}": value for name, value in tags.items()}
         with dg.DagsterInstance.from_config(self.processes.environment["DAGSTER_HOME"]) as found:
-            return found.get_runs(dg.RunsFilter(tags=wanted), ascending=True)
+            return list(found.get_runs(dg.RunsFilter(tags=wanted), ascending=True))
 
     def wait_for_run(self, position: int, **tags: str) -> dg.DagsterRun:
         """The run with these tags at a position, once it has succeeded."""
