@@ -26,6 +26,7 @@ import pyarrow.parquet as pq
 from traveltide_assets.contracts import Column, Table
 from traveltide_assets.engine import Engine
 from traveltide_assets.months import next_month
+from traveltide_assets.profile import profile
 
 _PARTITION = "month"
 _ABANDONED_SECONDS = 3600
@@ -65,6 +66,7 @@ class Lake(dg.IOManager):
                     "path": dg.MetadataValue.path(str(path)),
                     "size_bytes": path.stat().st_size,
                     "sha256": digest,
+                    "columns": profile(path),
                 },
                 asset_key=context.asset_key,
                 partition_key=month,

@@ -44,12 +44,12 @@ class Ui:
 
     def ask(self, query: str) -> Any:
         """An answer of the webserver's GraphQL."""
-        request = urllib.request.Request(
+        request = urllib.request.Request(  # noqa: S310
             f"{self.url}/graphql",
             json.dumps({"query": query}).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=60) as response:
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
             return json.load(response)["data"]
 
     def open(self, path: str) -> None:
