@@ -46,10 +46,10 @@ class Processes:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
 
-    def wait(self, happened: Callable[[], bool], what: str, seconds: float = 180) -> None:
+    def wait(self, happened: Callable[[], bool], what: str, seconds: float = 300) -> None:
         """Wait for something that the processes do; all logs are shown where it does not happen."""
         deadline = time.monotonic() + seconds
         while not happened():

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -26,8 +27,10 @@ from traveltide_assets import automation, landing, partitions
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.lake import ContractError
 from traveltide_assets.months import next_month, shift
+from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, SettingsError, load_settings
 from traveltide_assets.sources import SourceError
+from traveltide_assets_tests.processes import ROOT, Processes
 from traveltide_assets_tests.project import Project
 
 BOUNDS = {"first": "2022-10", "last": "2023-07"}
@@ -449,3 +452,39 @@ def test_forkserver_is_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert automation.executor(load_settings()) is dg.in_process_executor
     monkeypatch.setitem(os.environ, "TRAVELTIDE_EXECUTOR", "forkserver")
     assert automation.executor(load_settings()).name == "multiprocess"
+
+
+def test_forkserver_writes_the_same_bytes(tmp_path: Path) -> None:
+    """A run in processes of their own, as the daemon starts it, beside the same run in one."""
+    write_sample(tmp_path / "source", SampleSpec(users=200, seed=5, active_share=0.8))
+    bounds = {"first": "2023-07", "last": "2023-07"}
+    one = Project(tmp_path / "one", tmp_path / "source", partitions=bounds)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "dagster").mkdir()
+    assert one.ingest("2023-07", "2023-07").success
+    processes = Processes(
+        {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "DAGSTER_HOME": str(tmp_path / "dagster"),
+            "TRAVELTIDE_SOURCE": str(tmp_path / "source"),
+            "TRAVELTIDE_LAKE": str(tmp_path / "lake"),
+            "TRAVELTIDE_HOME": str(tmp_path / "home"),
+            "TRAVELTIDE_PARTITIONS__FIRST": "2023-07",
+            "TRAVELTIDE_EXECUTOR": "forkserver",
+        },
+        tmp_path,
+    )
+    done = processes.run(
+        "dagster job execute --python-module traveltide_assets.definitions --job ingest "
+        """--tags '{"dagster/partition": "2023-07"}'"""
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Launching subprocess" in done.stderr
+    written = {
+        lake: {p.relative_to(lake): p.read_bytes() for p in lake.rglob("*.parquet")}
+        for lake in (one.lake, tmp_path / "lake")
+    }
+    assert written[one.lake] == written[tmp_path / "lake"]
+    assert len(written[one.lake]) == 13
