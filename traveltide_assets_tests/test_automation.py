@@ -31,7 +31,7 @@ from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, SettingsError, load_settings
 from traveltide_assets.sources import SourceError
 from traveltide_assets_tests.processes import ROOT, Processes
-from traveltide_assets_tests.project import Project
+from traveltide_assets_tests.project import Project, failure
 
 BOUNDS = {"first": "2022-10", "last": "2023-07"}
 OPEN = {"first": "2022-10", "last": "open"}
@@ -461,7 +461,8 @@ def test_forkserver_writes_the_same_bytes(tmp_path: Path) -> None:
     one = Project(tmp_path / "one", tmp_path / "source", partitions=bounds)
     (tmp_path / "one").mkdir()
     (tmp_path / "dagster").mkdir()
-    assert one.ingest("2023-07", "2023-07").success
+    result = one.ingest("2023-07", "2023-07")
+    assert result.success, failure(result)
     processes = Processes(
         {
             **os.environ,
