@@ -165,6 +165,8 @@ def test_materialize_all_of_a_month_succeeds(ui: Ui) -> None:
     ui.processes.wait(lambda: ended(ui.statuses()), "the run of a month", SECONDS)
     assert set(ui.statuses()) == {"SUCCESS"}
     ui.open("/assets/gold/perk_assignments")
+    ui.page.get_by_text("the perk to invite them with").first.wait_for()
+    ui.page.get_by_text("affinity_free_checked_bag").first.wait_for()
     ui.keep("asset")
 
 
