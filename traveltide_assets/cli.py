@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from traveltide_assets.months import is_month
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, SettingsError, load_settings
 
@@ -150,11 +149,13 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
 
 
 def _known_month(settings: Settings, month: str | None) -> str:
-    bounds = settings.partitions
-    chosen = month or bounds.last
-    if not is_month(chosen) or not bounds.first <= chosen <= bounds.last:
+    from traveltide_assets.partitions import months_within
+
+    months = months_within(settings.partitions)
+    chosen = month or months[-1]
+    if chosen not in months:
         raise SettingsError(
-            f"--month {chosen}: choose a month from {bounds.first} to {bounds.last} "
+            f"--month {chosen}: choose a month from {months[0]} to {months[-1]} "
             "(partitions.first and partitions.last set the bounds)"
         )
     return chosen

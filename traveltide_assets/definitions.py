@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from traveltide_assets import automation, partitions
+from traveltide_assets import automation, landing, lineage, partitions
 from traveltide_assets.assets import (
     bronze,
     describe,
@@ -41,10 +41,22 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
     if settings.publish is not None:
         assets.append(published.build(settings.publish))
+    fresh = automation.freshness(settings)
+    columns = lineage.build_lineage(tables, settings, perk_catalogue)
+    completed = dg.map_asset_specs(
+        lambda spec: _completed(spec, tables, columns, months, fresh), assets
+    )
     return dg.Definitions(
-        assets=dg.map_asset_specs(lambda spec: _completed(spec, tables, months), assets),
+        assets=completed,
         asset_checks=[*ingestion.build(tables, months), *decisions.build(tables, months)],
         jobs=automation.build_jobs(),
+        schedules=automation.build_schedules(settings),
+        sensors=[
+            *automation.build_alerts(settings),
+            *landing.build_sensors(
+                settings, open_source(settings, engine, Run("landing")), completed
+            ),
+        ],
         resources={
             "io_manager": lake,
             "lake": lake,
@@ -55,7 +67,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "settings": settings,
             "perk_catalogue": perk_catalogue,
         },
-        executor=dg.in_process_executor,
+        executor=automation.executor(settings),
     )
 
 
@@ -66,11 +78,20 @@ def _run(context: dg.InitResourceContext) -> Run:
 
 
 def _completed(
-    spec: dg.AssetSpec, tables: Mapping[str, Table], months: dg.PartitionsDefinition
+    spec: dg.AssetSpec,
+    tables: Mapping[str, Table],
+    columns: Mapping[str, dg.TableColumnLineage],
+    months: dg.PartitionsDefinition,
+    fresh: dg.FreshnessPolicy | None,
 ) -> dg.AssetSpec:
-    """A spec with what its contract says and with the bounds of the months."""
-    table = tables.get("/".join(spec.key.path))
+    """A spec with what its contract says, with the bounds of the months and gold's freshness."""
+    path = "/".join(spec.key.path)
+    table = tables.get(path)
     spec = describe.with_contract(spec, table) if table else describe.without_table(spec)
+    if path in columns:
+        spec = spec.merge_attributes(metadata={"dagster/column_lineage": columns[path]})
+    if spec.group_name == "gold" and fresh:
+        spec = spec.replace_attributes(freshness_policy=fresh)
     return spec.replace_attributes(partitions_def=months) if spec.partitions_def else spec
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import os
 import zlib
 from collections.abc import Sequence
 from functools import cached_property
@@ -26,9 +27,11 @@ class Engine:
 
     @cached_property
     def backend(self) -> Backend:
-        self._scratch.mkdir(parents=True, exist_ok=True)
+        # Processes side by side would delete one another's spilled files.
+        scratch = self._scratch / str(os.getpid())
+        scratch.mkdir(parents=True, exist_ok=True)
         return ibis.duckdb.connect(
-            ":memory:", temp_directory=str(self._scratch), preserve_insertion_order=True
+            ":memory:", temp_directory=str(scratch), preserve_insertion_order=True
         )
 
     def read_parquet(self, paths: Sequence[Path], partition: str | None = None) -> ibis.Table:

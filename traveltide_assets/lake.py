@@ -25,24 +25,29 @@ import pyarrow.parquet as pq
 from traveltide_assets.contracts import Column, Table
 from traveltide_assets.engine import Engine
 from traveltide_assets.months import next_month
+from traveltide_assets.profile import profile
 from traveltide_assets.settings import Partitions
 from traveltide_assets.storage import Replaced, Storage
 
 _PARTITION = "month"
 
 
-class ContractError(Exception):
-    """A table does not have the columns its contract promises."""
+class ContractError(dg.Failure):
+    """A table does not have the columns its contract promises; trying again does not help."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem, allow_retries=False)
 
 
 @dataclass(frozen=True)
 class Written:
-    """A file that was stored: where, its bytes and SHA-256, and the rows of a table."""
+    """A file that was stored: where, its bytes and SHA-256; of a table, also rows and profile."""
 
     uri: str
     size_bytes: int
     sha256: str
     rows: int = 0
+    columns: dg.TableMetadataValue | None = None
 
     @property
     def metadata(self) -> dict[str, dg.MetadataValue]:
@@ -76,7 +81,7 @@ class Lake(dg.IOManager):
             written = {month: self.write(table, obj, month)}
         for month, file in written.items():
             context.step_context.add_asset_metadata(
-                {"dagster/row_count": file.rows, **file.metadata},
+                {"dagster/row_count": file.rows, "columns": file.columns, **file.metadata},
                 asset_key=context.asset_key,
                 partition_key=month,
             )
@@ -128,7 +133,7 @@ class Lake(dg.IOManager):
         """The number of rows of a table, over all its months within the bounds."""
         if not self._tables[path].partitioned:
             return self.rows(path)
-        months = [month for month in self.months(path) if bounds.first <= month <= bounds.last]
+        months = [month for month in self.months(path) if bounds.include(month)]
         files = self._files([_key(path, month) for month in months]) if months else []
         return sum(pq.read_metadata(file).num_rows for file in files)
 
@@ -201,11 +206,15 @@ class Lake(dg.IOManager):
                 pq.write_table(content, partial, compression="zstd")
             else:
                 self._engine.write_parquet(content.order_by(list(table.key)), partial)
+            footer = pq.read_metadata(partial)
+            with partial.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
             return Written(
                 self._storage.uri(key),
                 partial.stat().st_size,
-                hashlib.sha256(partial.read_bytes()).hexdigest(),
-                pq.read_metadata(partial).num_rows,
+                digest,
+                footer.num_rows,
+                profile(footer),
             )
 
     def _write_range(

@@ -1,7 +1,9 @@
 """Monthly partitions: of sessions and of everything decided from them.
 
-The bounds come from the settings because the data is historical: an open-ended definition would
-offer a new, empty month with every month of the calendar.
+The bounds come from the settings because the data may be historical: an open-ended definition would
+then offer a new, empty month with every month of the calendar. A live deployment leaves the end
+open. Its last partition is the current month, which holds what is known so far and is refreshed
+until the month is over.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from dagster._core.storage.tags import (
 )
 
 from traveltide_assets.months import FORMAT, next_month
+from traveltide_assets.settings import Partitions
 
 _CRON = "0 0 1 * *"
 
@@ -28,11 +31,20 @@ ALL_UP_TO = dg.TimeWindowPartitionMapping(start_offset=-360, end_offset=0)
 PREVIOUS = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
 
 
-def bounded(first: str, last: str) -> dg.TimeWindowPartitionsDefinition:
-    """Monthly partitions from `first` to `last`, both included."""
+def bounded(first: str, last: str | None) -> dg.TimeWindowPartitionsDefinition:
+    """Monthly partitions from `first` to `last`, both included; without `last`, to today's."""
     return dg.TimeWindowPartitionsDefinition(
-        start=first, end=next_month(last), fmt=FORMAT, cron_schedule=_CRON
+        start=first,
+        end=next_month(last) if last else None,
+        end_offset=0 if last else 1,
+        fmt=FORMAT,
+        cron_schedule=_CRON,
     )
+
+
+def months_within(bounds: Partitions) -> list[str]:
+    """The months of the bounds, in order; with an open end, up to today's."""
+    return list(bounded(bounds.first, bounds.last).get_partition_keys())
 
 
 def months_of_run(tags: Mapping[str, str]) -> tuple[str, str] | None:

@@ -16,6 +16,7 @@ from dagster._core.storage.tags import (
 )
 
 from traveltide_assets.automation import ASSIGN_PERKS, INGEST
+from traveltide_assets.partitions import months_within
 from traveltide_assets.settings import Settings
 
 _INSTANCE = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
@@ -53,10 +54,10 @@ def run(
     on_step: OnStep,
 ) -> Outcome:
     """Ingest every month up to the last one, then decide `month`."""
-    bounds = settings.partitions
+    months = months_within(settings.partitions)
     every_month = {
-        ASSET_PARTITION_RANGE_START_TAG: bounds.first,
-        ASSET_PARTITION_RANGE_END_TAG: bounds.last,
+        ASSET_PARTITION_RANGE_START_TAG: months[0],
+        ASSET_PARTITION_RANGE_END_TAG: months[-1],
     }
     outcome = Outcome()
     _execute(definitions, INGEST, dagster, on_step, outcome, tags=every_month)

@@ -13,6 +13,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -56,22 +57,34 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _open_end(value: object) -> object:
+    return None if value in ("", "open") else value
+
+
 class Partitions(_Section):
     """Bounds of the monthly partitions, both included."""
 
     first: str = Field("2021-04", description="First month, `YYYY-MM`")
-    last: str = Field("2023-07", description="Last month, `YYYY-MM`; decided by default")
+    last: Annotated[str | None, BeforeValidator(_open_end)] = Field(
+        "2023-07",
+        description="Last month, `YYYY-MM`, decided by default; `open`: the current month, "
+        "whose partition holds what is known so far",
+    )
+
+    def include(self, month: str) -> bool:
+        """Whether a month that has begun lies within the bounds."""
+        return self.first <= month and (self.last is None or month <= self.last)
 
     @field_validator("first", "last")
     @classmethod
-    def _is_month(cls, value: str) -> str:
-        if not is_month(value):
+    def _is_month(cls, value: str | None) -> str | None:
+        if value is not None and not is_month(value):
             raise ValueError(f"{value!r} is not a month written as YYYY-MM")
         return value
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Partitions:
-        if self.first > self.last:
+        if self.last is not None and self.first > self.last:
             raise ValueError(f"first month {self.first} is after the last month {self.last}")
         return self
 
@@ -160,6 +173,39 @@ class Postgres(_Section):
     )
 
 
+class Automation(_Section):
+    """What runs by itself in a deployment."""
+
+    running: bool = Field(
+        False,
+        description="Schedules and sensors run from the start; otherwise each is switched on "
+        "in the UI",
+    )
+    monthly: str = Field(
+        "0 4 1 * *", description="When the month just ended is refreshed, as cron, UTC"
+    )
+    daily: str = Field("0 5 * * *", description="When the current month is refreshed, as cron, UTC")
+    landing_seconds: int = Field(
+        60, ge=1, description="Seconds between two looks at the files of the source"
+    )
+    stale_hours: int = Field(
+        48, ge=1, description="Gold older than this is stale, where the last month is open"
+    )
+    slow_minutes: int = Field(120, ge=1, description="A run longer than this raises an alert")
+    webhook: SecretStr | None = Field(
+        None,
+        description="`https://…` that alerts are posted to (from the environment only); none: "
+        "they are logged",
+    )
+
+    @field_validator("webhook")
+    @classmethod
+    def _is_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and not value.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("a webhook begins with https:// or http://")
+        return value
+
+
 class Sample(_Section):
     """The generated source used when none is configured."""
 
@@ -228,12 +274,19 @@ class Settings(BaseSettings):
     strategy: StrategyName = Field(
         "kmeans", description="The strategy that decides the perks; the scorecard recommends one"
     )
+    executor: Literal["in_process", "forkserver"] = Field(
+        "in_process",
+        description="Steps of a run: one after the other in one process, or each in a process "
+        "of its own",
+    )
+    parallel_steps: int = Field(2, ge=1, description="Steps at a time, with `forkserver`")
     partitions: Partitions = Partitions()
     cohort: Cohort = Cohort()
     kmeans: KMeans = KMeans()
     evidence: Evidence = Evidence()
     checks: Checks = Checks()
     postgres: Postgres = Postgres()
+    automation: Automation = Automation()
     sample: Sample = Sample()
 
     @property
@@ -270,7 +323,7 @@ class Settings(BaseSettings):
 
 
 class _File(TomlConfigSettingsSource):
-    """`traveltide.toml`; no database URL may stand there, because files get shared."""
+    """`traveltide.toml`, which is no place for a secret, because files get shared."""
 
     def __call__(self) -> dict[str, Any]:
         values = super().__call__()
@@ -280,6 +333,11 @@ class _File(TomlConfigSettingsSource):
                     f"{name} in {_file()} is the URL of a database, which may hold a password: "
                     f"take it out of the file and set {_PREFIX}{name.upper()} in the environment"
                 )
+        if "webhook" in values.get("automation", {}):
+            raise SettingsError(
+                f"{_file()}: automation.webhook is a secret: set it as "
+                "TRAVELTIDE_AUTOMATION__WEBHOOK in the environment"
+            )
         return values
 
 

@@ -3,7 +3,8 @@
 import dagster as dg
 import ibis
 
-from traveltide_assets.partitions import MONTHLY
+from traveltide_assets.automation import READ_RETRIES
+from traveltide_assets.partitions import MONTHLY, months_within
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources import Source
 
@@ -13,7 +14,7 @@ def _origins(source: Source, name: str) -> dg.MetadataValue:
 
 
 def _snapshot(name: str) -> dg.AssetsDefinition:
-    @dg.asset(name=f"{name}_raw", key_prefix="bronze", kinds={"duckdb"})
+    @dg.asset(name=f"{name}_raw", key_prefix="bronze", kinds={"duckdb"}, retry_policy=READ_RETRIES)
     def raw(source: dg.ResourceParam[Source]) -> dg.MaterializeResult[ibis.Table]:
         return dg.MaterializeResult(
             value=source.table(name), metadata={"origins": _origins(source, name)}
@@ -32,6 +33,7 @@ hotels_raw = _snapshot("hotels")
     kinds={"duckdb"},
     partitions_def=MONTHLY,
     backfill_policy=dg.BackfillPolicy.single_run(),
+    retry_policy=READ_RETRIES,
 )
 def sessions_raw(
     context: dg.AssetExecutionContext, source: dg.ResourceParam[Source]
@@ -43,14 +45,14 @@ def sessions_raw(
     )
 
 
-@dg.asset(key_prefix="bronze", kinds={"duckdb"})
+@dg.asset(key_prefix="bronze", kinds={"duckdb"}, retry_policy=READ_RETRIES)
 def sessions_undated(
     source: dg.ResourceParam[Source], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[ibis.Table]:
-    sessions, bounds = source.table("sessions"), settings.partitions
+    sessions, months = source.table("sessions"), months_within(settings.partitions)
     reason = ibis.cases(
         (sessions.month.isnull(), "unreadable_session_start"),
-        (~sessions.month.between(bounds.first, bounds.last), "month_outside_partitions"),
+        (~sessions.month.between(months[0], months[-1]), "month_outside_partitions"),
         else_=ibis.null("string"),
     )
     undated = sessions.mutate(reason=reason).filter(reason.notnull()).drop("month")

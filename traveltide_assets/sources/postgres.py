@@ -28,6 +28,7 @@ from traveltide_assets.contracts import KEYS, SOURCES
 from traveltide_assets.engine import Engine
 from traveltide_assets.locations import PostgresLocation
 from traveltide_assets.months import next_month
+from traveltide_assets.partitions import months_within
 from traveltide_assets.postgres import ConnectionLost, PostgresError, Session, connect, setting
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.columns import contract_columns
@@ -151,7 +152,7 @@ class Postgres:
         """A query per staged file: three tables, the sessions of the run's months, and undated."""
         bounds, months = self._bounds, self._run.months
         session.set("traveltide.lower", f"{bounds.first}-01")
-        session.set("traveltide.upper", f"{next_month(bounds.last)}-01")
+        session.set("traveltide.upper", f"{next_month(months_within(bounds)[-1])}-01")
         # A run for no month takes no dated session.
         session.set("traveltide.first", f"{months[0] if months else bounds.first}-01")
         session.set("traveltide.after", f"{next_month(months[1]) if months else bounds.first}-01")

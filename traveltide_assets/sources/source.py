@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+import dagster as dg
 import ibis
 
 
-class SourceError(Exception):
-    """The source cannot be ingested; the message says which file, table or column is wrong."""
+class SourceError(dg.Failure):
+    """The source cannot be ingested; the message says which file, table or column is wrong.
+
+    Trying again does not help.
+    """
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem, allow_retries=False)
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Source(Protocol):
         """What a table is read from, for people: names of files, or the name of a table."""
 
 
+@runtime_checkable
 class FileSource(Source, Protocol):
     """A source whose tables land as files, in a folder or in S3."""
 

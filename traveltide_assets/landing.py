@@ -1,0 +1,154 @@
+"""The landing sensor: new or changed files of the source, and the months they touch.
+
+A file is known by its name and version. What it touches are the months of its sessions, now and in
+the version taken before; a file of another table touches none, for users, flights and hotels are
+snapshots, which every run of `ingest` reads whole. One run takes each unbroken block of months.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import dagster as dg
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+    WILL_RETRY_TAG,
+)
+from pydantic import BaseModel, ConfigDict
+
+from traveltide_assets.automation import FIRST, INGEST, sensor_status
+from traveltide_assets.months import next_month
+from traveltide_assets.settings import Settings
+from traveltide_assets.sources import FileSource, Source, SourceError
+
+_REQUEST_TAG = "traveltide/landing"
+# Contents that break a contract fail however often they are tried.
+_ATTEMPTS = 3
+
+
+class _Taken(BaseModel):
+    """A file that has been requested: its version, its months, and by which request."""
+
+    model_config = ConfigDict(frozen=True)
+    version: str
+    months: tuple[str, ...]
+    request: str
+    attempt: int = 1
+
+
+class _Cursor(BaseModel):
+    """What the sensor remembers: the files it has taken, by name."""
+
+    files: dict[str, _Taken] = {}
+
+
+def build_sensors(
+    settings: Settings, source: Source, assets: Iterable[dg.AssetsDefinition]
+) -> list[dg.SensorDefinition]:
+    """The sensor of a source of files; a database has none."""
+    if not isinstance(source, FileSource):
+        return []
+    snapshots = [
+        spec.key
+        for asset in assets
+        for spec in asset.specs
+        if spec.group_name in ("bronze", "silver") and spec.partitions_def is None
+    ]
+    return [_sensor(settings, source, snapshots)]
+
+
+def _sensor(
+    settings: Settings, source: FileSource, snapshots: list[dg.AssetKey]
+) -> dg.SensorDefinition:
+
+    @dg.sensor(
+        name="landing",
+        job_name=INGEST,
+        minimum_interval_seconds=settings.automation.landing_seconds,
+        default_status=sensor_status(settings.automation),
+        description="Ingests the months that new or changed files of the source touch.",
+    )
+    def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        before = _Cursor.model_validate_json(context.cursor or "{}").files
+        try:
+            due = _due(source, before, _failed(context.instance, before))
+        except SourceError as error:
+            # Most likely the files of a delivery are still arriving.
+            return dg.SkipReason(str(error))
+        if not due:
+            return dg.SkipReason("no new or changed file")
+        touched = {month for file in due.values() for month in file.months}
+        touched |= {month for name in due if name in before for month in before[name].months}
+        blocks = _blocks(filter(settings.partitions.include, touched))
+        request = next(iter(due.values())).request
+        tags = {**FIRST, _REQUEST_TAG: request}
+        return dg.SensorResult(
+            run_requests=[_run(request, block, tags) for block in blocks]
+            or [dg.RunRequest(run_key=request, asset_selection=snapshots, tags=tags)],
+            cursor=_Cursor(files={**before, **due}).model_dump_json(),
+        )
+
+    return landing
+
+
+def _due(source: FileSource, before: Mapping[str, _Taken], failed: set[str]) -> dict[str, _Taken]:
+    """The files to take now: new ones, changed ones, and those whose run has failed."""
+    attempts: dict[str, tuple[str, int]] = {}
+    for name, version in sorted(source.versions().items()):
+        taken = before.get(name)
+        if taken is None or taken.version != version:
+            attempts[name] = (version, 1)
+        elif taken.request in failed and taken.attempt < _ATTEMPTS:
+            attempts[name] = (version, taken.attempt + 1)
+    # The same files in the same state make the same request, whatever became of the cursor.
+    request = hashlib.sha256(repr(sorted(attempts.items())).encode()).hexdigest()[:16]
+    return {
+        name: _Taken(
+            version=version,
+            months=tuple(sorted(source.months_of(name))),
+            request=request,
+            attempt=attempt,
+        )
+        for name, (version, attempt) in attempts.items()
+    }
+
+
+def _failed(instance: dg.DagsterInstance, before: Mapping[str, _Taken]) -> set[str]:
+    """The requests of which a run has failed and nobody has run it again."""
+    failed = set()
+    for request in {file.request for file in before.values()}:
+        runs = instance.get_runs(dg.RunsFilter(tags={_REQUEST_TAG: request}))
+        repeated = {run.parent_run_id for run in runs}
+        if any(
+            run.is_failure_or_canceled
+            and run.run_id not in repeated
+            and run.tags.get(WILL_RETRY_TAG) != "true"
+            for run in runs
+        ):
+            failed.add(request)
+    return failed
+
+
+def _run(request: str, block: tuple[str, str], tags: Mapping[str, str]) -> dg.RunRequest:
+    first, last = block
+    return dg.RunRequest(
+        run_key=f"{request}:{first}..{last}",
+        tags={
+            **tags,
+            ASSET_PARTITION_RANGE_START_TAG: first,
+            ASSET_PARTITION_RANGE_END_TAG: last,
+        },
+    )
+
+
+def _blocks(months: Iterable[str]) -> list[tuple[str, str]]:
+    """First and last month of each unbroken block of months."""
+    blocks: list[tuple[str, str]] = []
+    for month in sorted(months):
+        if blocks and next_month(blocks[-1][1]) == month:
+            blocks[-1] = (blocks[-1][0], month)
+        else:
+            blocks.append((month, month))
+    return blocks

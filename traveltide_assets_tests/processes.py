@@ -1,0 +1,99 @@
+"""Long-running commands that a test starts, waits for and stops."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+class Processes:
+    """Shell commands in the background, in the root of the project, each with a log of its own."""
+
+    def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
+        self.environment = dict(environment)
+        self._logs = logs
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, command: str) -> None:
+        log = self._logs / f"{len(self._running)}.log"
+        with log.open("wb") as output:
+            self._running.append(
+                subprocess.Popen(
+                    ["bash", "-c", f"exec {command}"],
+                    cwd=ROOT,
+                    env=self.environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+            )
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end."""
+        return subprocess.run(
+            ["bash", "-c", command],
+            cwd=ROOT,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
+    def wait(self, happened: Callable[[], bool], what: str, seconds: float = 300) -> None:
+        """Wait for something that the processes do; all logs are shown where it does not happen."""
+        deadline = time.monotonic() + seconds
+        while not happened():
+            ended = [p for p in self._running if p.poll() is not None]
+            if ended or time.monotonic() > deadline:
+                logs = "\n".join(f.read_text()[-4000:] for f in sorted(self._logs.glob("*.log")))
+                raise AssertionError(f"{what} did not happen in {seconds} s\n{logs}")
+            time.sleep(0.5)
+
+    def stop(self) -> None:
+        """Stop every process, and whatever it has started."""
+        for process in reversed(self._running):
+            _signal(process, signal.SIGTERM)
+        for process in self._running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(15)
+            _signal(process, signal.SIGKILL)
+            process.wait()
+        self._running.clear()
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def answers(url: str) -> bool:
+    """Whether a web server is there."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310
+            return bool(response.status == 200)
+    except (urllib.error.URLError, TimeoutError, ConnectionError):
+        return False
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as found:
+        found.settimeout(1)
+        return found.connect_ex(("127.0.0.1", port)) == 0

@@ -1,0 +1,491 @@
+"""What runs by itself: schedules, the landing sensor, alerts, retries and open months."""
+
+import datetime as dt
+import json
+import logging
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+from dagster._core.definitions.partitions.context import partition_loading_context
+from dagster._core.storage.tags import (
+    ASSET_PARTITION_RANGE_END_TAG,
+    ASSET_PARTITION_RANGE_START_TAG,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from traveltide_assets import automation, landing, partitions
+from traveltide_assets.definitions import build_definitions
+from traveltide_assets.lake import ContractError
+from traveltide_assets.months import next_month, shift
+from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.settings import Settings, SettingsError, load_settings
+from traveltide_assets.sources import SourceError
+from traveltide_assets_tests.processes import ROOT, Processes
+from traveltide_assets_tests.project import Project, failure
+
+BOUNDS = {"first": "2022-10", "last": "2023-07"}
+OPEN = {"first": "2022-10", "last": "open"}
+
+
+def tick(settings: Settings, name: str, at: dt.datetime) -> dg.RunRequest | str:
+    """What a schedule does at a time: its run request, or the reason it gives for none."""
+    definitions = build_definitions(settings)
+    with dg.DagsterInstance.ephemeral() as instance:
+        context = dg.build_schedule_context(
+            instance=instance,
+            scheduled_execution_time=at,
+            repository_def=definitions.get_repository_def(),
+        )
+        result = definitions.resolve_schedule_def(name).evaluate_tick(context)
+    if result.skip_message:
+        return result.skip_message
+    (request,) = result.run_requests or ()
+    return request
+
+
+# Months and schedules
+
+
+@pytest.mark.parametrize("last", ["open", ""])
+def test_open_months_go_on_to_the_current_one(last: str) -> None:
+    settings = Settings(partitions={"first": "2023-05", "last": last})
+    months = partitions.bounded(settings.partitions.first, settings.partitions.last)
+    with partition_loading_context(effective_dt=dt.datetime(2023, 8, 1, tzinfo=dt.UTC)):
+        assert months.get_partition_keys() == ["2023-05", "2023-06", "2023-07", "2023-08"]
+    with partition_loading_context(effective_dt=dt.datetime(2023, 7, 31, tzinfo=dt.UTC)):
+        assert months.get_partition_keys() == ["2023-05", "2023-06", "2023-07"]
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "month"),
+    [
+        ("current_month", dt.datetime(2024, 2, 29, 5, tzinfo=dt.UTC), "2024-02"),
+        ("month_just_ended", dt.datetime(2024, 1, 1, 4, tzinfo=dt.UTC), "2023-12"),
+        ("month_just_ended", dt.datetime(2023, 3, 1, 4, tzinfo=dt.UTC), "2023-02"),
+    ],
+)
+def test_a_schedule_asks_for_the_month_of_the_time_it_was_scheduled_for(
+    name: str, at: dt.datetime, month: str
+) -> None:
+    request = tick(Settings(partitions=OPEN), name, at)
+    assert isinstance(request, dg.RunRequest)
+    assert request.partition_key == month
+    again = tick(Settings(partitions=OPEN), name, at)
+    assert isinstance(again, dg.RunRequest)
+    assert again.run_key == request.run_key, "a tick that is repeated asks for nothing new"
+
+
+@pytest.mark.parametrize("name", ["current_month", "month_just_ended"])
+@pytest.mark.parametrize("year", [2021, 2026])
+def test_a_schedule_skips_months_outside_the_bounds_and_says_what_to_set(
+    name: str, year: int
+) -> None:
+    reason = tick(Settings(partitions=BOUNDS), name, dt.datetime(year, 9, 1, tzinfo=dt.UTC))
+    assert isinstance(reason, str)
+    assert "2022-10 to 2023-07" in reason
+    assert "TRAVELTIDE_PARTITIONS__LAST=open" in reason
+
+
+def test_nothing_runs_by_itself_until_it_is_switched_on() -> None:
+    for running in (False, True):
+        settings = Settings(automation={"running": running})
+        definitions = build_definitions(settings)
+        found = [*(definitions.schedules or ()), *(definitions.sensors or ())]
+        assert len(found) == 5
+        for item in found:
+            assert isinstance(item, dg.ScheduleDefinition | dg.SensorDefinition)
+            assert (item.default_status.value == "RUNNING") == running, item.name
+
+
+def test_gold_grows_stale_only_where_the_months_are_open() -> None:
+    for bounds, stale in ((BOUNDS, False), (OPEN, True)):
+        for spec in build_definitions(Settings(partitions=bounds)).resolve_all_asset_specs():
+            expected = stale and spec.key.path[0] == "gold"
+            assert (spec.freshness_policy is not None) == expected, spec.key
+
+
+# Landing
+
+
+class Folder:
+    """A source of files in memory: versions and months by name."""
+
+    def __init__(self, **files: tuple[str, set[str]]) -> None:
+        self.files = files
+
+    def versions(self) -> dict[str, str]:
+        return {name: version for name, (version, _) in self.files.items()}
+
+    def months(self, file_name: str) -> set[str]:
+        return self.files[file_name][1]
+
+
+class Watch:
+    """The sensor on a source, with its cursor, on an instance of its own."""
+
+    def __init__(self, source: Any, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+        self.source = source
+        self.cursor: str | None = None
+
+    def tick(self) -> list[dg.RunRequest]:
+        snapshots = [dg.AssetKey(["bronze", "users_raw"])]
+        sensor = landing._sensor(Settings(partitions=BOUNDS), self.source, snapshots)
+        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
+            result = sensor.evaluate_tick(context)
+        self.cursor = result.cursor or self.cursor
+        return list(result.run_requests or ())
+
+    def end(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+        """Record a run of a request that ended like this."""
+        return self.instance.add_run(
+            dg.DagsterRun(job_name="ingest", status=status, tags={**request.tags})
+        )
+
+
+@pytest.fixture
+def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def blocks(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
+    return [
+        (r.tags[ASSET_PARTITION_RANGE_START_TAG], r.tags[ASSET_PARTITION_RANGE_END_TAG])
+        for r in requests
+    ]
+
+
+def test_new_files_ask_for_their_months_a_block_per_run_and_only_once(
+    instance: dg.DagsterInstance,
+) -> None:
+    watch = Watch(
+        Folder(
+            users=("1", set()),
+            sessions_a=("1", {"2023-01", "2023-02"}),
+            sessions_b=("1", {"2023-03", "2023-06"}),
+        ),
+        instance,
+    )
+    assert blocks(watch.tick()) == [("2023-01", "2023-03"), ("2023-06", "2023-06")]
+    assert watch.tick() == []
+
+
+def test_a_changed_file_asks_for_the_months_it_has_and_those_it_had(
+    instance: dg.DagsterInstance,
+) -> None:
+    watch = Watch(Folder(sessions=("1", {"2023-01"}), other=("1", {"2023-05"})), instance)
+    watch.tick()
+    watch.source.files["sessions"] = ("2", {"2023-03"})
+    assert blocks(watch.tick()) == [("2023-01", "2023-01"), ("2023-03", "2023-03")]
+
+
+def test_a_file_that_touches_no_month_asks_for_the_snapshots_alone(
+    instance: dg.DagsterInstance,
+) -> None:
+    watch = Watch(Folder(users=("1", set()), sessions=("1", {"1999-01"})), instance)
+    (request,) = watch.tick()
+    assert request.asset_selection == [dg.AssetKey(["bronze", "users_raw"])]
+    assert blocks_of(request) is None
+
+
+def blocks_of(request: dg.RunRequest) -> str | None:
+    return request.tags.get(ASSET_PARTITION_RANGE_START_TAG)
+
+
+def test_a_tick_whose_cursor_was_lost_asks_under_the_same_keys(
+    instance: dg.DagsterInstance,
+) -> None:
+    """Dagster starts no second run for a key that it knows."""
+    watch = Watch(Folder(sessions=("1", {"2023-01", "2023-04"})), instance)
+    first = watch.tick()
+    watch.cursor = None
+    assert [r.run_key for r in watch.tick()] == [r.run_key for r in first]
+    assert len({r.run_key for r in first}) == 2
+
+
+def test_a_file_whose_run_failed_is_asked_for_again_at_most_three_times(
+    instance: dg.DagsterInstance,
+) -> None:
+    watch = Watch(Folder(sessions=("1", {"2023-01"}), users=("1", set())), instance)
+    keys = []
+    for _ in range(landing._ATTEMPTS):
+        (request,) = watch.tick()
+        keys.append(request.run_key)
+        assert watch.tick() == [], "while it runs, nothing is asked for"
+        watch.end(request, dg.DagsterRunStatus.FAILURE)
+    assert watch.tick() == []
+    assert len(set(keys)) == landing._ATTEMPTS
+    watch.source.files["sessions"] = ("2", {"2023-01"})
+    assert len(watch.tick()) == 1, "a new version is a new chance"
+
+
+def test_a_run_that_dagster_or_a_person_runs_again_is_left_to_them(
+    instance: dg.DagsterInstance,
+) -> None:
+    watch = Watch(Folder(sessions=("1", {"2023-01"})), instance)
+    (request,) = watch.tick()
+    failed = watch.end(request, dg.DagsterRunStatus.FAILURE)
+    instance.add_run(
+        dg.DagsterRun(
+            job_name="ingest",
+            status=dg.DagsterRunStatus.SUCCESS,
+            tags=dict(request.tags),
+            parent_run_id=failed.run_id,
+            root_run_id=failed.run_id,
+        )
+    )
+    assert watch.tick() == []
+
+
+def test_an_incomplete_delivery_is_waited_for(
+    tmp_path: Path, instance: dg.DagsterInstance, sample_source: Path
+) -> None:
+    shutil.copy(sample_source / "users.csv", tmp_path)
+    project = Project(tmp_path / "project", tmp_path, partitions=BOUNDS)
+    (sensor,) = [s for s in project.definitions.sensors or () if s.name == "landing"]
+    assert isinstance(sensor, dg.SensorDefinition)
+    with dg.build_sensor_context(instance=instance) as context:
+        result = sensor.evaluate_tick(context)
+    assert not result.run_requests
+    assert "no file for sessions, flights, hotels" in (result.skip_message or "")
+
+
+def test_a_folder_knows_the_months_and_versions_of_its_files(
+    tmp_path: Path, sample_source: Path
+) -> None:
+    folder = tmp_path / "landing"
+    shutil.copytree(sample_source, folder)
+    sessions = pd.read_csv(folder / "sessions.csv", dtype=str, keep_default_na=False)
+    june = sessions[sessions["session_start"].str.startswith("2023-06")]
+    june.to_csv(folder / "sessions-june.csv", index=False)
+    source: Any = Project(tmp_path, folder, partitions=BOUNDS).definitions.resources["source"]  # type: ignore[index]
+    assert source.months("sessions-june.csv") == {"2023-06"}
+    assert source.months("sessions.csv") == set(sessions["session_start"].str.slice(0, 7))
+    assert source.months("users.csv") == set()
+    before = source.versions()
+    assert set(before) >= {"users.csv", "sessions.csv", "sessions-june.csv"}
+    june.head(10).to_csv(folder / "sessions-june.csv", index=False)
+    changed = {name for name, version in source.versions().items() if version != before[name]}
+    assert changed == {"sessions-june.csv"}
+
+
+MONTHS = st.integers(0, 40).map(lambda n: shift("2021-11", n))
+
+
+@given(st.sets(MONTHS))
+def test_blocks_hold_every_month_once_and_are_as_few_as_can_be(months: set[str]) -> None:
+    found = landing._blocks(months)
+    held = []
+    for first, last in found:
+        while first <= last:
+            held.append(first)
+            first = next_month(first)
+    assert held == sorted(months)
+    ends = [next_month(last) for _, last in found]
+    assert not set(ends) & {first for first, _ in found}
+
+
+# Retries
+
+
+@dg.op(retry_policy=dg.RetryPolicy(max_retries=2))
+def read(context: dg.OpExecutionContext) -> None:
+    raise {"away": OSError("away"), "source": SourceError("wrong"), "lake": ContractError("wrong")}[
+        context.run.tags["what"]
+    ]
+
+
+@pytest.mark.parametrize(("what", "attempts"), [("away", 3), ("source", 1), ("lake", 1)])
+def test_reads_are_tried_again_unless_the_data_is_wrong(what: str, attempts: int) -> None:
+    @dg.job
+    def reading() -> None:
+        read()
+
+    result = reading.execute_in_process(tags={"what": what}, raise_on_error=False)
+    starts = [e for e in result.all_events if e.is_step_start or e.is_step_restarted]
+    assert len(starts) == attempts
+
+
+def test_only_what_reads_the_source_is_tried_again() -> None:
+    definitions = build_definitions(Settings())
+    for asset in definitions.assets or ():
+        assert isinstance(asset, dg.AssetsDefinition)
+        reads = asset.keys <= {key for key in asset.keys if key.path[0] == "bronze"}
+        policy = automation.READ_RETRIES if reads else None
+        assert isinstance(asset.node_def, dg.OpDefinition)
+        assert asset.node_def.retry_policy == policy, asset.keys
+
+
+# Alerts
+
+
+class Inbox:
+    """A real HTTP server that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.received: list[Any] = []
+        self.status = 200
+        inbox = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                length = int(self.headers["Content-Length"])
+                inbox.received.append(json.loads(self.rfile.read(length)))
+                self.send_response(inbox.status)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}/hook/s3cret"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def inbox() -> Iterator[Inbox]:
+    inbox = Inbox()
+    yield inbox
+    inbox.server.shutdown()
+    inbox.server.server_close()
+
+
+@dg.op
+def broken() -> None:
+    raise ValueError("the cause")
+
+
+@dg.job
+def breaks() -> None:
+    broken()
+
+
+def alert_on_failure(settings: Settings, instance: dg.DagsterInstance) -> None:
+    result = breaks.execute_in_process(instance=instance, raise_on_error=False)
+    sensor, _ = automation.build_alerts(settings)
+    context = dg.build_run_status_sensor_context(
+        sensor_name="alert_on_failure",
+        dagster_instance=instance,
+        dagster_run=result.dagster_run,
+        dagster_event=result.get_run_failure_event(),
+    ).for_run_failure()
+    sensor(context)
+
+
+def test_a_failed_run_is_posted_to_the_webhook_with_its_cause(
+    inbox: Inbox, instance: dg.DagsterInstance
+) -> None:
+    alert_on_failure(Settings(automation={"webhook": inbox.url}), instance)
+    (message,) = inbox.received
+    assert "of breaks failed in broken: the cause" in message["text"].replace("ValueError: ", "")
+
+
+def test_without_a_webhook_alerts_are_logged(
+    instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR, "traveltide_assets.alerts"):
+        alert_on_failure(Settings(), instance)
+    assert "the cause" in caplog.text
+
+
+def test_a_webhook_that_refuses_is_an_error_that_does_not_name_it(
+    inbox: Inbox, instance: dg.DagsterInstance
+) -> None:
+    inbox.status = 500
+    with pytest.raises(Exception, match="the webhook answered 500") as raised:
+        alert_on_failure(Settings(automation={"webhook": inbox.url}), instance)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_the_webhook_is_a_secret_that_no_file_and_no_print_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = "https://example.com/hook/s3cret"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TRAVELTIDE_AUTOMATION__WEBHOOK", url)
+    assert "s3cret" not in repr(load_settings())
+    monkeypatch.delenv("TRAVELTIDE_AUTOMATION__WEBHOOK")
+    Path("traveltide.toml").write_text(f'[automation]\nwebhook = "{url}"\n')
+    with pytest.raises(SettingsError, match="TRAVELTIDE_AUTOMATION__WEBHOOK") as raised:
+        load_settings()
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_slow_run_is_told_once(inbox: Inbox, instance: dg.DagsterInstance) -> None:
+    settings = Settings(automation={"webhook": inbox.url, "slow_minutes": 10})
+    _, sensor = automation.build_alerts(settings)
+    assert isinstance(sensor, dg.SensorDefinition)
+    run = instance.create_run_for_job(breaks)
+    instance.report_engine_event("start", run)
+    cursor = None
+    for minutes, told in ((5, 0), (11, 1), (12, 1)):
+        started = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=minutes)
+        start_run(instance, run, started)
+        with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
+            cursor = sensor.evaluate_tick(context).cursor
+        assert len(inbox.received) == told
+    assert "has been running for more than 0:10:00" in inbox.received[0]["text"]
+
+
+def start_run(instance: dg.DagsterInstance, run: dg.DagsterRun, at: dt.datetime) -> None:
+    """Record that a run has started at a time."""
+    event = dg.DagsterEvent(event_type_value="PIPELINE_START", job_name=run.job_name)
+    instance.run_storage.handle_run_event(run.run_id, event, at)
+
+
+# Executor
+
+
+def test_forkserver_is_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert automation.executor(load_settings()) is dg.in_process_executor
+    monkeypatch.setitem(os.environ, "TRAVELTIDE_EXECUTOR", "forkserver")
+    assert automation.executor(load_settings()).name == "multiprocess"
+
+
+def test_forkserver_writes_the_same_bytes(tmp_path: Path) -> None:
+    """A run in processes of their own, as the daemon starts it, beside the same run in one."""
+    write_sample(tmp_path / "source", SampleSpec(users=200, seed=5, active_share=0.8))
+    bounds = {"first": "2023-07", "last": "2023-07"}
+    one = Project(tmp_path / "one", tmp_path / "source", partitions=bounds)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "dagster").mkdir()
+    result = one.ingest("2023-07", "2023-07")
+    assert result.success, failure(result)
+    processes = Processes(
+        {
+            **os.environ,
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "DAGSTER_HOME": str(tmp_path / "dagster"),
+            "TRAVELTIDE_SOURCE": str(tmp_path / "source"),
+            "TRAVELTIDE_LAKE": str(tmp_path / "lake"),
+            "TRAVELTIDE_HOME": str(tmp_path / "home"),
+            "TRAVELTIDE_PARTITIONS__FIRST": "2023-07",
+            "TRAVELTIDE_EXECUTOR": "forkserver",
+        },
+        tmp_path,
+    )
+    done = processes.run(
+        "dagster job execute --python-module traveltide_assets.definitions --job ingest "
+        """--tags '{"dagster/partition": "2023-07"}'"""
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "Launching subprocess" in done.stderr
+    written = {
+        lake: {p.relative_to(lake): p.read_bytes() for p in lake.rglob("*.parquet")}
+        for lake in (one.lake, tmp_path / "lake")
+    }
+    assert written[one.lake] == written[tmp_path / "lake"]
+    assert len(written[one.lake]) == 13

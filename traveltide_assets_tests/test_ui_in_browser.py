@@ -1,0 +1,207 @@
+"""The Dagster UI as people use it: the lineage, a month, a check, three months."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, ViewportSize, sync_playwright
+
+from traveltide_assets.definitions import build_definitions
+from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.settings import Settings
+from traveltide_assets_tests.processes import ROOT, Processes, answers, free_port
+
+ARTEFACTS = ROOT / "artifacts"
+BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium on the path; CHROMIUM may name one"
+)
+SCREEN: ViewportSize = {"width": 1800, "height": 1000}
+FIRST, LAST = "2023-05", "2023-07"
+INSTANCE = "telemetry: {enabled: false}\nnux: {enabled: false}\n"
+LOADED = "{workspaceOrError{... on Workspace{locationEntries{locationOrLoadError{__typename}}}}}"
+RUNS = "{runsOrError{... on Runs{results{status jobName}}}}"
+BACKFILLS = "{partitionBackfillsOrError{... on PartitionBackfills{results{status numPartitions}}}}"
+SECONDS = 400
+
+
+@dataclass
+class Ui:
+    """A page on a running webserver, and the processes behind it."""
+
+    page: Page
+    processes: Processes
+    url: str
+
+    def ask(self, query: str) -> Any:
+        """An answer of the webserver's GraphQL."""
+        request = urllib.request.Request(  # noqa: S310
+            f"{self.url}/graphql",
+            json.dumps({"query": query}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as response:  # noqa: S310
+            return json.load(response)["data"]
+
+    def open(self, path: str) -> None:
+        self.page.goto(self.url + path)
+
+    def keep(self, name: str) -> None:
+        """A picture of the page among the artefacts."""
+        ARTEFACTS.mkdir(exist_ok=True)
+        self.page.wait_for_timeout(1_500)
+        self.page.screenshot(path=ARTEFACTS / f"ui-{name}.png")
+
+    def materialize_all(self, months: str) -> None:
+        """*Materialize all*, for the months typed into its dialog."""
+        self.open("/asset-groups")
+        self.page.get_by_text("Materialize all").first.click()
+        typed = self.page.get_by_placeholder(re.compile("^ex: "))
+        typed.fill(months)
+        typed.press("Enter")
+        self.keep(f"materialize-{'range' if '...' in months else 'month'}")
+        self.page.get_by_role("button", name=re.compile("^Launch")).last.click()
+
+    def statuses(self) -> list[str]:
+        return [run["status"] for run in self.ask(RUNS)["runsOrError"]["results"]]
+
+
+@pytest.fixture(scope="module")
+def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
+    folder = tmp_path_factory.mktemp("ui")
+    write_sample(folder / "source", SampleSpec(users=300, seed=11, active_share=0.7))
+    for name in ("dagster", "logs"):
+        (folder / name).mkdir()
+    (folder / "dagster" / "dagster.yaml").write_text(INSTANCE)
+    port = free_port()
+    processes = Processes(
+        {
+            **{n: value for n, value in os.environ.items() if not n.startswith("TRAVELTIDE")},
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "DAGSTER_HOME": str(folder / "dagster"),
+            "TRAVELTIDE_SOURCE": str(folder / "source"),
+            "TRAVELTIDE_LAKE": str(folder / "lake"),
+            "TRAVELTIDE_HOME": str(folder / "home"),
+            "TRAVELTIDE_PARTITIONS__FIRST": FIRST,
+            "TRAVELTIDE_PARTITIONS__LAST": LAST,
+            "TRAVELTIDE_COHORT__ACTIVE_SINCE": f"{FIRST}-01",
+            "TRAVELTIDE_COHORT__MIN_SESSIONS": "2",
+            "TRAVELTIDE_KMEANS__MAX_K": "4",
+            "TRAVELTIDE_KMEANS__RESTARTS": "2",
+            "TRAVELTIDE_EVIDENCE__MONTHS": "1",
+            "TRAVELTIDE_EVIDENCE__FOLDS": "2",
+            "TRAVELTIDE_EVIDENCE__REFITS": "2",
+            "TRAVELTIDE_EVIDENCE__RESAMPLES": "100",
+            "TRAVELTIDE_CHECKS__BOOTSTRAPS": "2",
+        },
+        folder / "logs",
+    )
+    url = f"http://127.0.0.1:{port}"
+    try:
+        processes.start(f"dagster dev --workspace workspace.yaml --host 127.0.0.1 --port {port}")
+        processes.wait(lambda: answers(f"{url}/server_info"), "the UI's start")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+            page = browser.new_page(viewport=SCREEN)
+            page.set_default_timeout(60_000)
+            opened = Ui(page, processes, url)
+            processes.wait(
+                lambda: "RepositoryLocation" in json.dumps(opened.ask(LOADED)), "the code's loading"
+            )
+            yield opened
+            browser.close()
+    finally:
+        processes.stop()
+
+
+def test_the_layers_stand_from_left_to_right(ui: Ui) -> None:
+    ui.open("/asset-groups")
+    places = [
+        ui.page.get_by_text(f"{count} assets").first.bounding_box() for count in sizes().values()
+    ]
+    assert all(place is not None for place in places)
+    left = [place["x"] for place in places if place]
+    assert left == sorted(left)
+    ui.keep("layers")
+
+
+def sizes() -> dict[str, int]:
+    """The number of assets of each layer."""
+    specs = list(build_definitions(Settings()).resolve_all_asset_specs())
+    return {
+        layer: sum(spec.group_name == layer for spec in specs)
+        for layer in ("bronze", "silver", "gold")
+    }
+
+
+def test_the_whole_lineage_shows(ui: Ui) -> None:
+    groups = ",".join(f"global@global:{layer}" for layer in sizes())
+    ui.open(f"/asset-groups?{urllib.parse.urlencode({'expanded': groups})}")
+    names = {spec.key.path[-1] for spec in build_definitions(Settings()).resolve_all_asset_specs()}
+    # Long names are shortened in the middle.
+    expected = {name for name in names if len(name) <= 18}
+
+    def missing() -> set[str]:
+        ui.page.wait_for_timeout(1_000)
+        return expected - set(ui.page.locator("body").inner_text().split())
+
+    # What lies outside the window is not drawn, and what is too small has no name.
+    ui.page.set_viewport_size({"width": 3000, "height": 3000})
+    ui.page.get_by_text("users_final", exact=True).first.wait_for()
+    for _ in range(4):
+        if not (unseen := missing()):
+            break
+        ui.page.get_by_label("zoom_out").click()
+    ui.keep("lineage")
+    ui.page.set_viewport_size(SCREEN)
+    assert not unseen
+
+
+def test_materialize_all_of_a_month_succeeds(ui: Ui) -> None:
+    ui.materialize_all(FIRST)
+    ui.processes.wait(lambda: ended(ui.statuses()), "the run of a month", SECONDS)
+    assert set(ui.statuses()) == {"SUCCESS"}
+    ui.open("/assets/gold/perk_assignments")
+    ui.page.get_by_text("the perk to invite them with").first.wait_for()
+    ui.page.get_by_text("affinity_free_checked_bag").first.wait_for()
+    ui.keep("asset")
+
+
+def ended(statuses: list[str]) -> bool:
+    return bool(statuses) and set(statuses) <= {"SUCCESS", "FAILURE", "CANCELED"}
+
+
+def test_the_result_of_a_check_is_visible(ui: Ui) -> None:
+    ui.open("/assets/silver/users_processed?view=checks")
+    ui.page.get_by_text("reconciliation").first.wait_for()
+    ui.page.get_by_text("Passed").first.wait_for()
+    ui.keep("checks")
+
+
+def test_a_backfill_of_three_months_completes(ui: Ui) -> None:
+    ui.materialize_all(f"[{FIRST}...{LAST}]")
+
+    def done() -> bool:
+        found = ui.ask(BACKFILLS)["partitionBackfillsOrError"]["results"]
+        return bool(found) and found[0]["status"] not in ("REQUESTED", "CANCELING", "FAILING")
+
+    ui.processes.wait(done, "the backfill", SECONDS)
+    (backfill, *_) = ui.ask(BACKFILLS)["partitionBackfillsOrError"]["results"]
+    assert backfill["status"].startswith("COMPLETED_SUCCESS")
+    assert set(ui.statuses()) == {"SUCCESS"}
+    ui.open("/runs")
+    ui.keep("runs")
+    ui.open("/asset-groups")
+    ui.keep("layers-materialized")
