@@ -20,7 +20,7 @@ browser:
 
 dev: $(VENV)/installed
 	mkdir -p $(DAGSTER_HOME)
-	test -f $(DAGSTER_HOME)/dagster.yaml || printf 'telemetry:\n  enabled: false\nnux:\n  enabled: false\n' > $(DAGSTER_HOME)/dagster.yaml
+	test -f $(DAGSTER_HOME)/dagster.yaml || cp traveltide_assets/dagster.yaml $(DAGSTER_HOME)
 	$(BIN)/dagster dev
 
 lint: $(VENV)/installed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,9 +18,8 @@ from dagster._core.storage.tags import (
 
 from traveltide_assets.automation import ASSIGN_PERKS, INGEST
 from traveltide_assets.partitions import months_within
-from traveltide_assets.settings import Settings
+from traveltide_assets.settings import PACKAGE, Settings
 
-_INSTANCE = "telemetry:\n  enabled: false\nnux:\n  enabled: false\n"
 OnStep = Callable[[str, int, int], None]
 
 
@@ -41,7 +41,7 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home.resolve() / "dagster")))
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
-        (home / "dagster.yaml").write_text(_INSTANCE, encoding="utf-8")
+        shutil.copyfile(PACKAGE / "dagster.yaml", home / "dagster.yaml")
     with dg.DagsterInstance.get() as found:
         yield found
 

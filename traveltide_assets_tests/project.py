@@ -17,7 +17,6 @@ from traveltide_assets.automation import ASSIGN_PERKS, INGEST
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.settings import Settings
 
-_SILENT = {"telemetry": {"enabled": False}}
 _QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -60,10 +59,20 @@ class Project:
     def _execute(self, job: str, **options: Any) -> dg.ExecuteInProcessResult:
         home = self.folder / "dagster"
         home.mkdir(exist_ok=True)
-        with dg.DagsterInstance.local_temp(str(home), overrides=_SILENT) as instance:
+        with instance_in(home) as instance:
             return self.definitions.resolve_job_def(job).execute_in_process(
                 instance=instance, run_config=_QUIET, raise_on_error=False, **options
             )
+
+
+def instance_in(home: Path) -> dg.DagsterInstance:
+    """A Dagster instance as `traveltide run` has it."""
+    log = {"module": "traveltide_assets.event_log", "class": "EventLog"}
+    overrides = {
+        "telemetry": {"enabled": False},
+        "event_log_storage": {**log, "config": {"base_dir": str(home)}},
+    }
+    return dg.DagsterInstance.local_temp(str(home), overrides=overrides)
 
 
 def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:

@@ -15,7 +15,7 @@ from traveltide_assets.automation import ASSIGN_PERKS, INGEST
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import FIRST, LAST
-from traveltide_assets_tests.project import Project
+from traveltide_assets_tests.project import Project, instance_in
 
 PACKAGE = Path(traveltide_assets.__file__).parent
 PICTURES = (
@@ -180,7 +180,7 @@ def test_transforms_and_segmentation_do_without_dagster(path: Path) -> None:
 def test_the_pictures_are_in_the_metadata_as_png(
     sample_project: Project, asset: str, name: str
 ) -> None:
-    with dg.DagsterInstance.local_temp(str(sample_project.folder / "dagster")) as instance:
+    with instance_in(sample_project.folder / "dagster") as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey(asset.split("/")))
     assert event is not None
     assert event.asset_materialization is not None

@@ -18,7 +18,7 @@ import pytest
 from traveltide_assets.automation import INGEST
 from traveltide_assets.contracts import KEYS, SOURCES
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets_tests.project import Project, failed_checks
+from traveltide_assets_tests.project import Project, failed_checks, instance_in
 
 FIRST, LAST = "2023-06", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
@@ -300,7 +300,7 @@ def test_silver_tells_how_many_rows_each_rule_touched(
 ) -> None:
     project, _ = dirty
     refused = whole(project, f"silver/{name}_quarantine")
-    with dg.DagsterInstance.local_temp(str(project.folder / "dagster")) as instance:
+    with instance_in(project.folder / "dagster") as instance:
         event = instance.get_latest_materialization_event(
             dg.AssetKey(["silver", f"{name}_quarantine"])
         )
