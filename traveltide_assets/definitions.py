@@ -14,11 +14,13 @@ from traveltide_assets.assets import (
     features,
     gold,
     perks,
+    prediction,
     reports,
     segments,
     silver,
 )
 from traveltide_assets.checks import decisions, ingestion
+from traveltide_assets.checks import prediction as prediction_checks
 from traveltide_assets.contracts import Table, build_tables
 from traveltide_assets.engine import Engine
 from traveltide_assets.lake import Lake
@@ -34,11 +36,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = Engine(settings.home / "scratch")
     lake = Lake(settings.lake, engine, tables)
-    modules = [bronze, silver, gold, features, segments, evidence, perks, reports]
+    modules = [bronze, silver, gold, features, segments, evidence, perks, prediction, reports]
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
     return dg.Definitions(
         assets=dg.map_asset_specs(lambda spec: _completed(spec, tables, months), assets),
-        asset_checks=[*ingestion.build(tables, months), *decisions.build(tables, months)],
+        asset_checks=[
+            *ingestion.build(tables, months),
+            *decisions.build(tables, months),
+            *prediction_checks.build(tables, months),
+        ],
         jobs=automation.build_jobs(),
         resources={
             "io_manager": lake,

@@ -121,8 +121,8 @@ def cross_validate(
     """Every kind and baseline on customers it has not seen, and what the models go by.
 
     The second table has the permutation importance of each input by model and fold of the first
-    repeat, empty unless `inspect`. All rows of a customer are in the same fold. The vote is the mean of its members, which are
-    fitted once for both.
+    repeat, empty unless `inspect`. All rows of a customer are in the same fold. The vote is the
+    mean of its members, which are fitted once for both.
     """
     trials: list[Trial] = []
     importance: list[dict[str, object]] = []

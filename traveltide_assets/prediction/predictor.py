@@ -17,6 +17,19 @@ from traveltide_assets.prediction.models import Examples
 from traveltide_assets.segmentation.perks import DECIDING
 from traveltide_assets.settings import Prediction
 
+COLUMNS = (
+    "model_version",
+    "kind",
+    "trained_on",
+    "strategy",
+    "data_version",
+    "customers",
+    "perks",
+    "inputs",
+    "mean",
+    "spread",
+    "onnx",
+)
 _OPSET = 18
 
 
@@ -79,7 +92,7 @@ class Predictor:
                 {
                     "model_version": self.version,
                     "kind": self.kind,
-                    "month": self.month,
+                    "trained_on": self.month,
                     "strategy": self.strategy,
                     "data_version": self.data_version,
                     "customers": self.customers,
@@ -90,7 +103,7 @@ class Predictor:
                     "onnx": self.onnx,
                 }
             ]
-        ).rename(columns={"month": "trained_on"})
+        )[list(COLUMNS)]
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Predictor | None:
@@ -113,9 +126,7 @@ class Predictor:
         )
 
 
-def learn(
-    kind: str, examples: Examples, config: Prediction, seed: int, **facts: Any
-) -> Predictor:
+def learn(kind: str, examples: Examples, config: Prediction, seed: int, **facts: Any) -> Predictor:
     """The predictor of a kind, from all examples; `facts` are the rest of its fields."""
     mean, spread = usual(examples)
     return Predictor(

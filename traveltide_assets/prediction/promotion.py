@@ -14,6 +14,19 @@ import pandas as pd
 from traveltide_assets.prediction import models
 from traveltide_assets.prediction.predictor import Predictor
 
+COLUMNS = (
+    "candidate",
+    "in_service",
+    "customers",
+    "loss_candidate",
+    "loss_in_service",
+    "loss_majority",
+    "difference",
+    "difference_low",
+    "difference_high",
+    "promoted",
+    "because",
+)
 _SALT = "prediction holdout"
 
 

@@ -139,9 +139,7 @@ def next_month(
         (NEXT_MONTH, earlier.kind, int(n), name, value, 0.0, 1, int(at.sum()))
         for n in sorted(seen.unique())
         for at in [(seen == n).to_numpy()]
-        for name, value in models.metrics(
-            label[at], shares[at], shares[at].argmax(axis=1)
-        ).items()
+        for name, value in models.metrics(label[at], shares[at], shares[at].argmax(axis=1)).items()
     ]
     return pd.DataFrame(rows, columns=list(SCORES))
 
