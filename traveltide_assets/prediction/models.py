@@ -84,6 +84,26 @@ class Trial:
     answer: np.ndarray
 
 
+@dataclass(frozen=True)
+class Fold:
+    """The members fitted without some customers, and these customers."""
+
+    members: Mapping[str, ClassifierMixin]
+    unseen: Examples
+
+    def probabilities(self, kind: str, inputs: np.ndarray) -> np.ndarray:
+        """The probability of each perk (column) for each row of inputs."""
+        found = [self._of_member(name, inputs) for name in (MEMBERS if kind == VOTE else (kind,))]
+        return np.mean(found, axis=0)
+
+    def _of_member(self, name: str, inputs: np.ndarray) -> np.ndarray:
+        model = self.members[name]
+        result = np.zeros((len(inputs), len(self.unseen.perks)))
+        with threadpool_limits(limits=1):
+            result[:, model.classes_] = model.predict_proba(inputs)
+        return result
+
+
 def build(kind: str, config: Prediction, seed: int) -> ClassifierMixin:
     """An unfitted model of a kind. An undefined value is replaced by the mean."""
     mean = SimpleImputer(keep_empty_features=True)
@@ -116,29 +136,28 @@ def fit(kind: str, examples: Examples, config: Prediction, seed: int) -> Classif
 
 
 def cross_validate(
-    examples: Examples, config: Prediction, seed: int, inspect: bool = True
-) -> tuple[list[Trial], pd.DataFrame]:
-    """Every kind and baseline on customers it has not seen, and what the models go by.
+    examples: Examples, config: Prediction, seed: int
+) -> tuple[list[Trial], list[Fold]]:
+    """Every kind and baseline on customers it has not seen, and the folds of the first repeat.
 
-    The second table has the permutation importance of each input by model and fold of the first
-    repeat, empty unless `inspect`. All rows of a customer are in the same fold. The vote is the
-    mean of its members, which are fitted once for both.
+    All rows of a customer are in the same fold. The vote is the mean of its members, which are
+    fitted once for both.
     """
     trials: list[Trial] = []
-    importance: list[dict[str, object]] = []
-    for fold, (learnt, held) in enumerate(_folds(examples, config, seed)):
+    kept: list[Fold] = []
+    for number, (learnt, held) in enumerate(_folds(examples, config, seed)):
         known, unseen = examples.of(learnt), examples.of(held)
-        models = {kind: fit(kind, known, config, seed) for kind in MEMBERS}
-        found = {kind: probabilities(model, unseen) for kind, model in models.items()}
+        fold = Fold({kind: fit(kind, known, config, seed) for kind in MEMBERS}, unseen)
+        found = {kind: fold.probabilities(kind, unseen.inputs) for kind in MEMBERS}
         found[VOTE] = np.mean([found[kind] for kind in MEMBERS], axis=0)
         trials += [
-            Trial(kind, fold, np.flatnonzero(held), share, share.argmax(axis=1))
+            Trial(kind, number, np.flatnonzero(held), share, share.argmax(axis=1))
             for kind, share in found.items()
         ]
-        trials += _baselines(known, unseen, fold, np.flatnonzero(held))
-        if inspect and fold < config.folds:
-            importance += _permuted(models, unseen, fold, seed)
-    return trials, pd.DataFrame(importance, columns=["model", "fold", "input", "loss"])
+        trials += _baselines(known, unseen, number, np.flatnonzero(held))
+        if number < config.folds:
+            kept.append(fold)
+    return trials, kept
 
 
 def _folds(
@@ -151,14 +170,6 @@ def _folds(
     for _, held in split.split(users, examples.label[first]):
         inside = np.isin(examples.user_id, users[held])
         yield ~inside, inside
-
-
-def probabilities(model: ClassifierMixin, examples: Examples) -> np.ndarray:
-    """The probability of each perk (column) for each row."""
-    result = np.zeros((len(examples), len(examples.perks)))
-    with threadpool_limits(limits=1):
-        result[:, model.classes_] = model.predict_proba(examples.inputs)
-    return result
 
 
 def _baselines(known: Examples, unseen: Examples, fold: int, rows: np.ndarray) -> list[Trial]:
@@ -183,48 +194,28 @@ def _baselines(known: Examples, unseen: Examples, fold: int, rows: np.ndarray) -
     ]
 
 
-def _permuted(
-    models: Mapping[str, ClassifierMixin], unseen: Examples, fold: int, seed: int
-) -> list[dict[str, object]]:
-    """How much the log loss grows when an input is shuffled among rows of equal n."""
-    rng = np.random.default_rng([seed, fold])
-    chosen = np.zeros(len(unseen), dtype=bool)
-    chosen[rng.permutation(len(unseen))[:_IMPORTANCE_ROWS]] = True
-    part = unseen.of(chosen)
-    # Equal n stays together, so that a shuffled count remains possible for the sessions seen.
-    home = np.argsort(part.sessions_seen, kind="stable")
-    base = {kind: log_loss(part.label, _vote(models, kind, part)) for kind in KINDS}
-    rows: list[dict[str, object]] = []
-    for position, name in enumerate(part.names):
-        mixed = np.argsort(part.sessions_seen + rng.random(len(part)), kind="stable")
-        shuffled = part.inputs.copy()
-        shuffled[home, position] = part.inputs[mixed, position]
-        changed = Examples(
-            part.user_id,
-            part.sessions_seen,
-            shuffled,
-            part.label,
-            part.ruled,
-            part.names,
-            part.perks,
-        )
-        found = {kind: probabilities(model, changed) for kind, model in models.items()}
-        found[VOTE] = np.mean(list(found.values()), axis=0)
-        rows += [
-            {
-                "model": kind,
-                "fold": fold,
-                "input": name,
-                "loss": log_loss(part.label, found[kind]) - base[kind],
-            }
-            for kind in KINDS
-        ]
-    return rows
+def importance(kind: str, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
+    """One row per input: how much the log loss of unseen customers grows when it is shuffled.
 
-
-def _vote(models: Mapping[str, ClassifierMixin], kind: str, part: Examples) -> np.ndarray:
-    members = MEMBERS if kind == VOTE else (kind,)
-    return np.mean([probabilities(models[name], part) for name in members], axis=0)
+    It is shuffled among rows of equal n, so that a count remains possible for the sessions seen.
+    """
+    rows = []
+    for number, fold in enumerate(folds):
+        rng = np.random.default_rng([seed, number])
+        unseen = fold.unseen
+        some = np.zeros(len(unseen), dtype=bool)
+        some[rng.permutation(len(unseen))[:_IMPORTANCE_ROWS]] = True
+        part = unseen.of(some)
+        home = np.argsort(part.sessions_seen, kind="stable")
+        base = log_loss(part.label, fold.probabilities(kind, part.inputs))
+        for position, name in enumerate(part.names):
+            mixed = np.argsort(part.sessions_seen + rng.random(len(part)), kind="stable")
+            shuffled = part.inputs.copy()
+            shuffled[home, position] = part.inputs[mixed, position]
+            changed = log_loss(part.label, fold.probabilities(kind, shuffled))
+            rows.append((name, changed - base))
+    grouped = pd.DataFrame(rows, columns=["input", "loss"]).groupby("input", as_index=False)["loss"]
+    return grouped.agg(mean="mean", sd="std", trials="size").fillna({"sd": 0.0})
 
 
 def losses(label: np.ndarray, shares: np.ndarray) -> np.ndarray:
@@ -256,9 +247,15 @@ def reliability(label: np.ndarray, shares: np.ndarray) -> pd.DataFrame:
     """One row per bin of the score of the perk given: rows, mean score and share of hits."""
     score, hit = shares.max(axis=1), shares.argmax(axis=1) == label
     place = np.minimum((score * BINS).astype(np.int64), BINS - 1)
-    table = pd.DataFrame({"bin": place, "score": score, "hit": hit})
-    return table.groupby("bin", as_index=False).agg(
-        rows=("hit", "size"), mean_score=("score", "mean"), hit_share=("hit", "mean")
+    rows, scored, hits = (np.bincount(place, w, BINS) for w in (None, score, hit))
+    full = np.flatnonzero(rows)
+    return pd.DataFrame(
+        {
+            "bin": full,
+            "rows": rows[full],
+            "mean_score": scored[full] / rows[full],
+            "hit_share": hits[full] / rows[full],
+        }
     )
 
 

@@ -99,7 +99,7 @@ def train(
     learnt = known[~held_out(known["user_id"], config.holdout)]
     examples = examples_of(learnt, early.input_names(known), config)
     tried = _some(examples, config.sample_customers, seed)
-    trials, importance = models.cross_validate(tried, config, seed)
+    trials, folds = models.cross_validate(tried, config, seed)
     scores = models.scores(tried, trials)
     chosen = models.best(scores)
     leak = _leak(learnt, features, config, seed)
@@ -107,7 +107,7 @@ def train(
         chosen,
         pd.concat([_evaluated(scores, CROSS_VALIDATION, tried.customers), leak])[list(SCORES)],
         _confusion(tried, [t for t in trials if t.kind == chosen], config.repeats),
-        _importance(importance[importance["model"] == chosen]),
+        models.importance(chosen, folds, seed)[list(IMPORTANCE)],
         _reliability(tried, [t for t in trials if t.kind == chosen], config.repeats),
     )
     predictor = learn(
@@ -159,7 +159,7 @@ def _leak(
     examples = examples_of(full, early.input_names(full, CATALOGUE), config)
     tried = _some(examples, config.sample_customers, seed)
     once = config.model_copy(update={"repeats": 1})
-    scores = models.scores(tried, models.cross_validate(tried, once, seed, inspect=False)[0])
+    scores = models.scores(tried, models.cross_validate(tried, once, seed)[0])
     told = scores[scores["model"].isin(models.KINDS)]
     return _evaluated(told, LEAK, tried.customers)
 
@@ -191,11 +191,6 @@ def _confusion(examples: Examples, trials: list[Trial], repeats: int) -> pd.Data
     counts["customers"] /= repeats
     whole = counts.groupby(["sessions_seen", "perk"])["customers"].transform("sum")
     return counts.assign(share=counts["customers"] / whole)[list(CONFUSION)]
-
-
-def _importance(importance: pd.DataFrame) -> pd.DataFrame:
-    grouped = importance.groupby("input", as_index=False)["loss"]
-    return grouped.agg(mean="mean", sd="std", trials="size").fillna({"sd": 0.0})
 
 
 def _reliability(examples: Examples, trials: list[Trial], repeats: int) -> pd.DataFrame:
