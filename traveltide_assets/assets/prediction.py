@@ -53,7 +53,7 @@ def early_features(
 ) -> dg.MaterializeResult[ibis.Table]:
     month = context.partition_key
     tables = [
-        early.early_features(users, sessions, flights, hotels, month, n)
+        early.early_features(users, sessions, flights, hotels, month, n, at_least=n)
         for n in range(1, early.MOST_SESSIONS + 1)
     ]
     return dg.MaterializeResult(value=ibis.union(*tables))

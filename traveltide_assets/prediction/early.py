@@ -28,14 +28,14 @@ EARLY: tuple[Feature, ...] = tuple(
 )
 
 
-def first_sessions(sessions: ibis.Table, n: int) -> ibis.Table:
-    """The first n sessions of each customer who has so many."""
+def first_sessions(sessions: ibis.Table, n: int, at_least: int = 1) -> ibis.Table:
+    """The first n sessions of each customer who has `at_least` so many."""
     ordered = ibis.window(group_by="user_id", order_by=["session_start", "session_id"])
     whole = ibis.window(group_by="user_id")
     placed = sessions.mutate(
         place=ibis.row_number().over(ordered), of=sessions.session_id.count().over(whole)
     )
-    return placed.filter((placed.place < n) & (placed.of >= n)).drop("place", "of")
+    return placed.filter((placed.place < n) & (placed.of >= at_least)).drop("place", "of")
 
 
 def early_features(
@@ -44,13 +44,18 @@ def early_features(
     flights: ibis.Table,
     hotels: ibis.Table,
     month: str,
-    n: int,
+    n: int = MOST_SESSIONS,
+    at_least: int = 1,
 ) -> ibis.Table:
-    """One row per customer with n sessions: the catalogue from the first n of them, and n."""
-    seen = first_sessions(sessions, n)
+    """One row per customer with `at_least` so many sessions: the catalogue from the first n.
+
+    `sessions_seen` is how many of the n there are.
+    """
+    seen = first_sessions(sessions, n, at_least)
     known = users.semi_join(seen, "user_id")
     trips = build_trips(seen, known, flights, hotels, month)
-    return user_features(known, seen, trips, month).mutate(**{SEEN: ibis.literal(n, "int64")})
+    features = user_features(known, seen, trips, month)
+    return features.mutate(**{SEEN: features.total_sessions})
 
 
 def input_names(features: pd.DataFrame, catalogue: Iterable[Feature] = EARLY) -> tuple[str, ...]:
