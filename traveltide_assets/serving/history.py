@@ -70,10 +70,10 @@ class HistoryFeatures:
             table = pa.Table.from_pylist(rows[name], schema=self._schemas[name])
             self._engine.register(f"raw_{name}", table)
         for name in _ORDER:
-            found = self._engine.execute(self._judge[name]).to_arrow_table()
+            found = self._engine.sql(self._judge[name]).to_arrow_table()
             _refuse(name, found)
             self._engine.register(f"judged_{name}", found)
-        features = self._engine.execute(self._features).to_arrow_table().to_pandas()
+        features = self._engine.sql(self._features).to_arrow_table().to_pandas()
         return features.sort_values("user_id", ignore_index=True)
 
     def _row(self, name: str, customer: int, place: int, values: Mapping[str, Any]) -> dict:
