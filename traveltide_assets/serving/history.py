@@ -7,6 +7,7 @@ by DuckDB in memory. Compiling takes seconds, running some hundredths of one.
 from __future__ import annotations
 
 import datetime as dt
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,22 +38,16 @@ class HistoryFeatures:
     """Early features of raw rows as of a month. Not for several threads at once."""
 
     def __init__(self, month: str) -> None:
-        self._month = month
         self._schemas = {name: _schema(name) for name in _ORDER}
         raw = {name: _unbound(f"raw_{name}", schema) for name, schema in self._schemas.items()}
-        users = cleaning.processed("users", cleaning.judged("users", raw["users"]))
-        judged = {
-            name: cleaning.judged(name, raw[name])
-            if name != "sessions"
-            else cleaning.judged(name, raw[name], users, [month])
-            for name in _ORDER
-        }
+        judged = {name: cleaning.judged(name, table) for name, table in raw.items()}
         self._judge = {name: _sql(table) for name, table in judged.items()}
         known = {
             name: cleaning.processed(name, ibis.table(table.schema(), name=f"judged_{name}"))
             for name, table in judged.items()
         }
         self._features = _sql(early_features(*(known[name] for name in _ORDER), month))
+        # Several threads cost a single customer more than they give.
         self._engine = duckdb.connect(":memory:", config={"threads": 1})
 
     def of(self, customers: Sequence[History]) -> pd.DataFrame:
@@ -70,11 +65,17 @@ class HistoryFeatures:
             table = pa.Table.from_pylist(rows[name], schema=self._schemas[name])
             self._engine.register(f"raw_{name}", table)
         for name in _ORDER:
-            found = self._engine.sql(self._judge[name]).to_arrow_table()
+            found = self._run(self._judge[name])
             _refuse(name, found)
             self._engine.register(f"judged_{name}", found)
-        features = self._engine.sql(self._features).to_arrow_table().to_pandas()
+        features = self._run(self._features).to_pandas()
         return features.sort_values("user_id", ignore_index=True)
+
+    def _run(self, sql: str) -> pa.Table:
+        # `sql()`, which DuckDB recommends instead, plans the query three times.
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
+            return self._engine.execute(sql).to_arrow_table()
 
     def _row(self, name: str, customer: int, place: int, values: Mapping[str, Any]) -> dict:
         """A row as the source would have it: text, with ids that differ between customers."""
@@ -84,7 +85,6 @@ class HistoryFeatures:
             row["gender"] = row["home_city"] = _UNKNOWN
         if name == "sessions":
             row["session_id"] = f"{customer}/{row['session_id'] or f'{place:06d}'}"
-            row["month"] = self._month
         if row.get("trip_id"):
             row["trip_id"] = f"{customer}/{row['trip_id']}"
         return row | {"source_file": str(customer), "source_row": place}
@@ -93,8 +93,6 @@ class HistoryFeatures:
 def _schema(name: str) -> pa.Schema:
     columns = {column.name: pa.string() for column in SOURCES[name]}
     columns |= {column.name: ibis.dtype(column.type).to_pyarrow() for column in PLACE}
-    if name == "sessions":
-        columns["month"] = pa.string()
     return pa.schema(columns.items())
 
 

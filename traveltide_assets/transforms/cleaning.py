@@ -233,12 +233,14 @@ def clean_sessions(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) ->
     return _clean("sessions", raw, _session_facts(raw, users, months))
 
 
-def judged(
-    name: str, raw: ibis.Table, users: ibis.Table | None = None, months: Sequence[str] = ()
-) -> ibis.Table:
-    """The rows with the `reason` they are refused for, lazily; sessions need users and months."""
-    facts = raw if users is None else _session_facts(raw, users, months)
-    return _judged(name, raw, facts)
+def judged(name: str, raw: ibis.Table) -> ibis.Table:
+    """The rows with the `reason` they are refused for, lazily.
+
+    Sessions are taken to be of users that are known, with ids that no earlier month has used.
+    """
+    facts = {"user_is_known": True, "id_is_taken": False}
+    known = raw.mutate(**{_own(fact): ibis.literal(holds) for fact, holds in facts.items()})
+    return _judged(name, raw, known)
 
 
 def processed(name: str, judged: ibis.Table) -> ibis.Table:
