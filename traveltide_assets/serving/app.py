@@ -25,11 +25,12 @@ from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.serving import schema, scorer
 from traveltide_assets.serving.guard import HEADER, OPEN, Guard, Metrics
 from traveltide_assets.serving.history import HistoryFeatures, RefusedRow
-from traveltide_assets.serving.scorer import Scorer
+from traveltide_assets.serving.scorer import Scorer, Snapshot
 from traveltide_assets.settings import Settings
 
 _QUESTION: TypeAdapter[Any] = TypeAdapter(schema.Question)
 _SMALL = 65_536
+_RUN = "run `traveltide run` first"
 _FEATURES = [feature.name for feature in EARLY]
 _log = logging.getLogger("traveltide.serving")
 
@@ -44,7 +45,7 @@ class Refused(Exception):
 
 @dataclass
 class Service:
-    """What the endpoints share: the scorer in use, replaced in one step by the look-out.
+    """What the endpoints share: the snapshot in use, replaced in one step by the look-out.
 
     Raw rows are worked on by one thread, because DuckDB's connection serves one at a time; large
     bodies by another, so that small ones do not wait for them.
@@ -53,7 +54,7 @@ class Service:
     lake: Lake
     settings: Settings
     metrics: Metrics
-    scorer: Scorer | None = None
+    snapshot: Snapshot | None = None
     histories: HistoryFeatures | None = None
     histories_month: str | None = None
     failed: scorer.State | None = None
@@ -67,26 +68,26 @@ class Service:
         current = None
         try:
             current = scorer.look(self.lake)
-            known = self.scorer.state if self.scorer else ()
+            known = self.snapshot.state if self.snapshot else None
             if current in (known, self.failed):
                 return
             loaded = scorer.load(self.lake)
-            if loaded is not None and loaded.predictor is not None:
-                self._compile(loaded.predictor.month)
+            if loaded is not None and loaded.scorer is not None:
+                self._compile(loaded.scorer.predictor.month)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one serves on
             self.failed = current
             self.metrics.reloads.labels("failed").inc()
-            kept = "the model before stays in service" if self.scorer else "nothing is in service"
+            kept = "the model before stays in service" if self.snapshot else "nothing is in service"
             _log.error(
                 "cannot load from the lake (%s), %s", f"{type(error).__name__}: {error}", kept
             )
             return
         self.failed = None
-        self.scorer = loaded
+        self.snapshot = loaded
         self.metrics.reloads.labels("loaded").inc()
         self.metrics.model.clear()
-        if loaded is not None and loaded.predictor is not None:
-            model = loaded.predictor
+        if loaded is not None and loaded.scorer is not None:
+            model = loaded.scorer.predictor
             self.metrics.model.labels(model.version, model.month).set(1)
             _log.info("model %s of %s is in service", model.version, model.month)
 
@@ -101,10 +102,17 @@ class Service:
             await asyncio.to_thread(self.refresh)
 
     def ready(self) -> Scorer:
-        """The scorer of a promoted model; `Refused` where there is none."""
-        if self.scorer is None or self.scorer.predictor is None:
-            raise Refused(503, "no model has been promoted yet: run `traveltide run` first")
-        return self.scorer
+        """The scorer of the promoted model; `Refused` where there is none."""
+        found = self.decided("no model has been promoted yet").scorer
+        if found is None:
+            raise Refused(503, f"no model has been promoted yet: {_RUN}")
+        return found
+
+    def decided(self, otherwise: str) -> Snapshot:
+        """What the lake holds; `Refused` if that is nothing yet."""
+        if self.snapshot is None:
+            raise Refused(503, f"{otherwise}: {_RUN}")
+        return self.snapshot
 
     def read(self, body: bytes) -> Any:
         """The question of a body; `Refused` with every field that is wrong."""
@@ -138,7 +146,8 @@ class Service:
         return json.dumps({"answers": answers} if whole else answers[0]).encode()
 
     def _features(self, rows: list[Any], places: list[int], whole: bool) -> pd.DataFrame:
-        assert self.histories is not None
+        if self.histories is None:
+            raise Refused(503, f"no model has been promoted yet: {_RUN}")
         try:
             return self.worker.submit(self.histories.of, rows).result()
         except RefusedRow as row:
@@ -159,7 +168,7 @@ def _json(body: bytes, status: int = 200) -> Response:
 
 
 def _says(model: Any, *statuses: int) -> dict[int | str, dict[str, Any]]:
-    described = {
+    described: dict[int, tuple[Any, str]] = {
         401: (schema.Problem, f"{HEADER} is missing or wrong"),
         404: (schema.Problem, "This customer has no perk"),
         413: (schema.Problem, "The body is too large"),
@@ -167,8 +176,10 @@ def _says(model: Any, *statuses: int) -> dict[int | str, dict[str, Any]]:
         503: (schema.Problem, "Nothing has been promoted or decided yet"),
         504: (schema.Problem, "The answer took too long"),
     }
-    said = {s: {"model": described[s][0], "description": described[s][1]} for s in statuses}
-    return {200: {"model": model}, **said}
+    said: dict[int | str, dict[str, Any]] = {
+        s: {"model": described[s][0], "description": described[s][1]} for s in statuses
+    }
+    return {200: {"model": model}} | said
 
 
 def build_app(lake: Lake, settings: Settings) -> ASGIApp:
@@ -187,19 +198,17 @@ def build_app(lake: Lake, settings: Settings) -> ASGIApp:
 
     app = FastAPI(title="TravelTide perks", version="1", lifespan=lifespan, redoc_url=None)
     _add_endpoints(app, service)
-    app.add_exception_handler(Refused, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Refused, _refused)  # type: ignore[arg-type]
+    app.add_exception_handler(RequestValidationError, _invalid)  # type: ignore[arg-type]
     _document(app, settings)
     return Guard(app, settings.serving, settings.api_key, metrics)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)
+async def _refused(_: Request, error: Refused) -> Response:
     return _json(json.dumps({"detail": error.detail}).encode(), error.status)
 
 
-async def _invalid(_: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+async def _invalid(_: Request, error: RequestValidationError) -> Response:
     found = [{"loc": p["loc"], "msg": p["msg"], "type": p["type"]} for p in error.errors()]
     return _json(json.dumps({"detail": found}).encode(), 422)
 
@@ -208,9 +217,7 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     @app.get("/customers/{user_id}/perk", responses=_says(schema.Answer, 401, 404, 422, 503, 504))
     async def assigned_perk(user_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response:
         """The perk that an active customer has been given."""
-        if service.scorer is None:
-            raise Refused(503, "nobody has been given a perk yet: run `traveltide run` first")
-        found = service.scorer.assigned.find(user_id)
+        found = service.decided("nobody has been given a perk yet").assigned.find(user_id)
         if found is None:
             raise Refused(404, "this customer is not among the active ones of the month")
         return _json(json.dumps(found).encode())
@@ -234,9 +241,7 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     @app.get("/perks", responses=_says(schema.Catalogue, 401, 503, 504))
     async def perks() -> Response:
         """The catalogue that the latest month was decided with."""
-        if service.scorer is None:
-            raise Refused(503, "there is no catalogue in the lake yet: run `traveltide run` first")
-        return _json(service.scorer.catalogue_json)
+        return _json(service.decided("there is no catalogue in the lake yet").catalogue_json)
 
     @app.get("/health", responses={200: {"model": schema.Problem}})
     async def health() -> Response:

@@ -46,7 +46,11 @@ class HistoryFeatures:
             name: cleaning.processed(name, ibis.table(table.schema(), name=f"judged_{name}"))
             for name, table in judged.items()
         }
-        self._features = _sql(early_features(*(known[name] for name in _ORDER), month))
+        self._features = _sql(
+            early_features(
+                known["users"], known["sessions"], known["flights"], known["hotels"], month
+            )
+        )
         # Several threads cost a single customer more than they give.
         self._engine = duckdb.connect(":memory:", config={"threads": 1})
 
@@ -77,7 +81,9 @@ class HistoryFeatures:
             warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
             return self._engine.execute(sql).to_arrow_table()
 
-    def _row(self, name: str, customer: int, place: int, values: Mapping[str, Any]) -> dict:
+    def _row(
+        self, name: str, customer: int, place: int, values: Mapping[str, Any]
+    ) -> dict[str, Any]:
         """A row as the source would have it: text, with ids that differ between customers."""
         row = {column: _text(value) for column, value in values.items()}
         row["user_id"] = str(customer + 1)

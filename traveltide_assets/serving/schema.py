@@ -65,12 +65,9 @@ def _rows(name: str, columns: Iterable[Column]) -> type[BaseModel]:
     return create_model(name, __base__=_Strict, **fields)
 
 
-Features: Any = create_model(
-    "Features",
-    __base__=_Strict,
-    __doc__="Features of the catalogue, from the first sessions of a customer.",
-    **{feature.name: _feature(feature) for feature in EARLY},
-)
+_FIELDS: dict[str, Any] = {feature.name: _feature(feature) for feature in EARLY}
+Features: Any = create_model("Features", __base__=_Strict, **_FIELDS)
+Features.__doc__ = "Features of the catalogue, from the first sessions of a customer."
 Profile: Any = _rows("Profile", SOURCES["users"])
 Session: Any = _rows("Session", SOURCES["sessions"])
 Flight: Any = _rows("Flight", SOURCES["flights"])

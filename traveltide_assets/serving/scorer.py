@@ -43,27 +43,12 @@ class Assigned:
 
 
 class Scorer:
-    """Answers from one promoted model, one catalogue and one month's assignments."""
+    """Answers from one promoted model and the catalogue that goes with it."""
 
-    def __init__(
-        self,
-        predictor: Predictor | None,
-        catalogue: pd.DataFrame,
-        assigned: Assigned,
-        state: State,
-    ) -> None:
+    def __init__(self, predictor: Predictor, catalogue: pd.DataFrame) -> None:
         self.predictor = predictor
-        self.assigned = assigned
-        self.state = state
-        ordered = catalogue.sort_values("position")
-        self.titles = dict(zip(ordered["perk"], ordered["title"], strict=True))
-        shown = ["perk", "title", "audience", "headline"]
-        self.catalogue_json = json.dumps({"perks": ordered[shown].to_dict("records")}).encode()
-        if predictor is not None:
-            self._prepare(predictor, ordered)
-
-    def _prepare(self, predictor: Predictor, catalogue: pd.DataFrame) -> None:
-        if unknown := sorted(set(predictor.perks) - set(self.titles)):
+        self._titles = dict(zip(catalogue["perk"], catalogue["title"], strict=True))
+        if unknown := sorted(set(predictor.perks) - set(self._titles)):
             raise NotUsable(f"the model predicts perks that the catalogue lacks: {unknown}")
         shares = predictor.probabilities(np.zeros((1, len(predictor.inputs)), np.float32))
         if shares.shape != (1, len(predictor.perks)) or not np.isfinite(shares).all():
@@ -84,14 +69,12 @@ class Scorer:
 
     def score_one(self, features: Mapping[str, Any]) -> dict[str, Any]:
         """The answer for one customer, by name of feature; what is left out or none is unknown."""
-        assert self.predictor is not None
         values = [_number(features.get(name), text) for name, text in self._reads]
         shares = self.predictor.probabilities(np.array([values], dtype=np.float32))[0].tolist()
         return self._answer(features["total_sessions"], values, shares)
 
     def score_frame(self, features: pd.DataFrame) -> list[dict[str, Any]]:
         """The answers for many customers, in their order."""
-        assert self.predictor is not None
         inputs = inputs_of(features, self.predictor.inputs)
         shares = self.predictor.probabilities(inputs).tolist()
         seen = features[SEEN].tolist()
@@ -103,13 +86,12 @@ class Scorer:
     def _answer(
         self, seen: int, values: Sequence[float], shares: Sequence[float]
     ) -> dict[str, Any]:
-        assert self.predictor is not None
         order = sorted(range(len(shares)), key=shares.__getitem__, reverse=True)
         best, second = self.predictor.perks[order[0]], self.predictor.perks[order[1]]
         mean, spread = self._mean[seen - 1], self._spread[seen - 1]
         return {
             "perk": best,
-            "title": self.titles[best],
+            "title": self._titles[best],
             "runner_up": second,
             "score": min(max(shares[order[0]], 0.0), 1.0),
             "reason": reason(seen, values, self._weights[best], mean, spread),
@@ -117,6 +99,16 @@ class Scorer:
             "as_of_month": self.predictor.month,
             "source": "predicted",
         }
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the lake held: the perks given, the catalogue, and the scorer if one is promoted."""
+
+    assigned: Assigned
+    catalogue_json: bytes
+    scorer: Scorer | None
+    state: State
 
 
 def _number(value: Any, text: str) -> float:
@@ -131,8 +123,8 @@ def look(lake: Lake) -> State:
     return tuple((path, month, lake.digest(path, month)) for path, month in latest)
 
 
-def load(lake: Lake) -> Scorer | None:
-    """A scorer of what the lake holds; none where nothing has been decided yet.
+def load(lake: Lake) -> Snapshot | None:
+    """All that the service needs of the lake; none where nothing has been decided yet.
 
     `NotUsable` if what it holds does not go together.
     """
@@ -144,9 +136,14 @@ def load(lake: Lake) -> Scorer | None:
     predictor = Predictor.from_frame(stored)
     if predictor is not None and predictor.version != stored["model_version"].iloc[0]:
         raise NotUsable(f"{PREDICTOR} of {months[PREDICTOR]} is not the model its version names")
-    catalogue = lake.frame(CATALOGUE, months[CATALOGUE])
-    assigned = _assigned(lake, months[ASSIGNMENTS], catalogue)
-    return Scorer(predictor, catalogue, assigned, state)
+    catalogue = lake.frame(CATALOGUE, months[CATALOGUE]).sort_values("position")
+    shown = catalogue[["perk", "title", "audience", "headline"]].to_dict("records")
+    return Snapshot(
+        assigned=_assigned(lake, months[ASSIGNMENTS], catalogue),
+        catalogue_json=json.dumps({"perks": shown}).encode(),
+        scorer=None if predictor is None else Scorer(predictor, catalogue),
+        state=state,
+    )
 
 
 def _assigned(lake: Lake, month: str, catalogue: pd.DataFrame) -> Assigned:
