@@ -154,7 +154,7 @@ def usual(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
 
 def reason(
     seen: int,
-    inputs: Sequence[float],
+    inputs: Sequence[float | None],
     weights: Sequence[tuple[int, str, float]],
     mean: Sequence[float],
     spread: Sequence[float],
@@ -167,7 +167,7 @@ def reason(
     found = []
     for place, name, weight in weights:
         value, unit = inputs[place], spread[place]
-        if value == value and unit > 0:
+        if value is not None and value == value and unit > 0:
             deviation = (value - mean[place]) / unit
             if deviation * weight > 0:
                 found.append((-deviation * weight, f"{name} ({deviation:+.2f} SD)"))

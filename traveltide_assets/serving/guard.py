@@ -48,9 +48,20 @@ class Metrics:
         self.reloads = Counter(
             "traveltide_reloads", "Loads from the lake", ("outcome",), registry=self.registry
         )
+        self._routes: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.model = Gauge(
             "traveltide_model", "The model in service", ("version", "month"), registry=self.registry
         )
+
+    def note(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request. Finding a counter by its labels takes longer than counting."""
+        key = (method, route, status)
+        if key not in self._routes:
+            counter = self.requests.labels(method, route, status)
+            self._routes[key] = (counter, self.seconds.labels(route))
+        counter, histogram = self._routes[key]
+        counter.inc()
+        histogram.observe(seconds)
 
 
 class _TooLarge(Exception):
@@ -100,9 +111,8 @@ class Guard:
             _log.error("%s %s failed: %s", scope["method"], _route(scope), _told(error))
             await _refuse(answer, noting, 500, "the service failed")
         finally:
-            route = _route(scope)
-            self._metrics.requests.labels(scope["method"], route, answer.status).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - start)
+            took = time.perf_counter() - start
+            self._metrics.note(scope["method"], _route(scope), answer.status, took)
 
     async def _let_through(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._key is not None and scope["path"] not in OPEN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,16 @@ class Scorer:
         }
         # One row of plain floats per number of sessions: for a single customer numpy is slower.
         self._mean, self._spread = predictor.mean.tolist(), predictor.spread.tolist()
-        # How to read an input off a question: its name, and the text it is compared with.
-        self._reads = [name.partition("=")[::2] for name in predictor.inputs]
+        split = [name.partition("=") for name in predictor.inputs]
+        self._values = itemgetter(*(feature for feature, _, _ in split))
+        # Inputs that ask whether a feature is a certain text: their place, and the text.
+        self._texts = [(i, text) for i, (_, found, text) in enumerate(split) if found]
 
     def score_one(self, features: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer for one customer, by name of feature; what is left out or none is unknown."""
-        values = [_number(features.get(name), text) for name, text in self._reads]
+        """The answer for one customer, by name of feature; none is unknown."""
+        values = list(self._values(features))
+        for place, text in self._texts:
+            values[place] = values[place] == text
         shares = self.predictor.probabilities(np.array([values], dtype=np.float32))[0].tolist()
         return self._answer(features["total_sessions"], values, shares)
 
@@ -84,7 +89,7 @@ class Scorer:
         ]
 
     def _answer(
-        self, seen: int, values: Sequence[float], shares: Sequence[float]
+        self, seen: int, values: Sequence[float | None], shares: Sequence[float]
     ) -> dict[str, Any]:
         order = sorted(range(len(shares)), key=shares.__getitem__, reverse=True)
         best, second = self.predictor.perks[order[0]], self.predictor.perks[order[1]]
@@ -109,12 +114,6 @@ class Snapshot:
     catalogue_json: bytes
     scorer: Scorer | None
     state: State
-
-
-def _number(value: Any, text: str) -> float:
-    if value is None:
-        return float("nan") if not text else 0.0
-    return float(value == text) if text else float(value)
 
 
 def look(lake: Lake) -> State:
