@@ -126,7 +126,8 @@ def build(kind: str, config: Prediction, seed: int) -> ClassifierMixin:
         )
         return make_pipeline(mean, boosted)
     members = [(name.replace(" ", "_"), build(name, config, seed)) for name in MEMBERS]
-    return VotingClassifier(members, voting="soft")
+    # The converter to ONNX knows the vote only without its default.
+    return VotingClassifier(members, voting="soft", flatten_transform=False)
 
 
 def fit(kind: str, examples: Examples, config: Prediction, seed: int) -> ClassifierMixin:
