@@ -52,7 +52,7 @@ def compete(
     """One row: the log losses on held-out customers, their difference, and the decision.
 
     `examples` has the early features of the month's customers and their `perk`. The candidate is
-    promoted if it beats the commonest perk and is not worse than the model in service by more than
+    promoted if it beats the commonest perk, and is not worse than the model in service, both beyond
     the 95 % interval of a bootstrap over customers.
     """
     outside = held_out(examples["user_id"], share)
@@ -77,8 +77,10 @@ def compete(
     shares = np.tile([*common, 0.0], (len(held), 1))
     majority = models.losses(label, shares)
     row |= {"loss_candidate": own.mean(), "loss_majority": majority.mean()}
-    if not own.mean() < majority.mean():
-        return pd.DataFrame([row | _decided(False, "no better than the commonest perk")])
+    _, _, high = _paired(own - majority, users, resamples, seed)
+    if high >= 0:
+        said = "no better than the commonest perk beyond noise"
+        return pd.DataFrame([row | _decided(False, said)])
     if in_service is None:
         return pd.DataFrame([row | _decided(True, "better than the commonest perk; the first")])
     if not in_service.reads(held):
