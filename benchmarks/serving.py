@@ -121,6 +121,21 @@ def levels(port: int, message: bytes, seconds: float) -> list[dict[str, float]]:
     return found
 
 
+async def in_turns(ports: tuple[int, int], message: bytes, times: int) -> list[list[float]]:
+    """Latencies of one client that asks two servers in turns: what disturbs one disturbs both."""
+    found: list[list[float]] = [[], []]
+    streams = [await asyncio.open_connection("127.0.0.1", port) for port in ports]
+    for _ in range(times):
+        for (reader, writer), latencies in zip(streams, found, strict=True):
+            start = time.perf_counter()
+            writer.write(message)
+            await answer(reader)
+            latencies.append(time.perf_counter() - start)
+    for _, writer in streams:
+        writer.close()
+    return found
+
+
 def customers(lake: Path) -> list[dict[str, object]]:
     """Features of real rows of the lake's latest month."""
     file = sorted((lake / "gold" / "early_features").glob("month=*/*.parquet"))[-1]
@@ -172,7 +187,7 @@ def main() -> None:
     parser.add_argument("--lake", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=5.0, help="of each level of load")
     parser.add_argument("--soak", type=float, default=60.0, help="seconds of the soak")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--times", type=int, default=5_000, help="requests asked in turns")
     parser.add_argument("--port", type=int, default=8231)
     options = parser.parse_args()
     rows = customers(options.lake)
@@ -188,15 +203,14 @@ def main() -> None:
             server(port, _EMPTY, str(port)),
             server(port + 1, _SERVICE, "serve", "--port", str(port + 1), **setup) as pid,
         ):
-            ratios = []
-            for turn in range(options.rounds):
-                empty = levels(port, one, options.seconds)
-                scored = levels(port + 1, one, options.seconds)
-                ratios.append(scored[0]["p50_us"] / empty[0]["p50_us"])
-                print(f"round {turn + 1}, ratio of medians {ratios[-1]:.2f}")
-                print(pd.DataFrame(empty).assign(what="empty").to_string(index=False))
-                print(pd.DataFrame(scored).assign(what="POST /perk").to_string(index=False))
-            print(f"median ratio at one client: {statistics.median(ratios):.2f}")
+            empty, scored = asyncio.run(in_turns((port, port + 1), one, options.times))
+            ratio = statistics.median(scored) / statistics.median(empty)
+            print("empty, in turns:     ", summary(empty, sum(empty)))
+            print("POST /perk, in turns:", summary(scored, sum(scored)))
+            print(f"ratio of medians: {ratio:.2f}")
+            for what, at in (("empty", port), ("POST /perk", port + 1)):
+                table = pd.DataFrame(levels(at, one, options.seconds))
+                print(table.assign(what=what).to_string(index=False))
             print(f"memory: {memory_mb(pid)} MB")
             many = [{"features": rows[i % len(rows)]} for i in range(10_000)]
             batch = request("POST", "/perk", json.dumps({"customers": many}).encode())
