@@ -80,10 +80,8 @@ class Service:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one serves on
             self.failed = current
             self.metrics.reloads.labels("failed").inc()
-            kept = "the model before stays in service" if self.snapshot else "nothing is in service"
-            _log.error(
-                "cannot load from the lake (%s), %s", f"{type(error).__name__}: {error}", kept
-            )
+            kept = "what was in service stays" if self.snapshot else "nothing is in service"
+            _log.error("cannot load from the lake, %s: %s: %s", kept, type(error).__name__, error)
             return
         self.failed = None
         self.snapshot = loaded
