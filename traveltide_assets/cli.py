@@ -148,6 +148,18 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
     click.echo(where)
 
 
+@main.command()
+@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+def serve(port: int, host: str) -> None:
+    """Serve perks over HTTP: of assigned customers, and predicted for new ones."""
+    from traveltide_assets.serving import app
+    from traveltide_assets.summary import open_lake
+
+    settings = load_settings()
+    app.serve(open_lake(settings)[0], settings, host, port)
+
+
 def _known_month(settings: Settings, month: str | None) -> str:
     from traveltide_assets.partitions import months_within
 

@@ -492,6 +492,145 @@ _EXPLORATION = Table(
 )
 
 
+_EARLY_FEATURES = Table(
+    "gold",
+    "early_features",
+    "One row per cohort customer and n = 1 to 5: the feature catalogue from their first n sessions "
+    "alone, as if nothing had followed.",
+    (
+        Column("user_id", "int64", "The customer"),
+        Column("sessions_seen", "int64", "The n: sessions that the row knows of"),
+        *(replace(c, required=False) for c in _USER_FEATURES.columns[1:]),
+    ),
+    key=("user_id", "sessions_seen"),
+    partitioned=True,
+)
+
+
+def _predictor(name: str, description: str) -> Table:
+    return Table(
+        "gold",
+        name,
+        description,
+        (
+            Column("model_version", "string", "Hash of the model and its schema"),
+            Column("kind", "string", "Kind of the model"),
+            Column("trained_on", "string", "The month whose customers it learnt from"),
+            Column("strategy", "string", "The strategy whose perks it predicts"),
+            Column("data_version", "string", "Hash of the features and perks learnt from"),
+            Column("customers", "int64", "Customers it learnt from"),
+            Column("perks", "array<string>", "The perks it knows, in the order of its answers"),
+            Column("inputs", "array<string>", "Its inputs in their order; name=value for a text"),
+            Column("mean", "array<float64>", "Mean of each input, for 1 session seen, for 2 ..."),
+            Column("spread", "array<float64>", "Standard deviation of each input, likewise"),
+            Column("onnx", "binary", "The model: an ONNX graph"),
+        ),
+        key=("model_version",),
+        partitioned=True,
+    )
+
+
+_PREDICTOR_SCORES = Table(
+    "gold",
+    "predictor_scores",
+    "One row per evaluation, model, n and metric: how well perks of unseen customers are "
+    "predicted. The evaluation `leak: full history` predicts the perk from the very features that "
+    "define it, and is no prediction.",
+    (
+        Column("evaluation", "string", "cross-validation, next month or leak: full history"),
+        Column("model", "string", "Kind of model, or baseline"),
+        Column("sessions_seen", "int64", "The n; 0 for the full history"),
+        Column("metric", "string", "macro_f1, top2_accuracy, log_loss, brier, calibration_error"),
+        Column("mean", "float64", "Mean over the folds"),
+        Column("sd", "float64", "Standard deviation over the folds, 0 for one"),
+        Column("trials", "int64", "Folds"),
+        Column("customers", "int64", "Customers it was tried on"),
+    ),
+    key=("evaluation", "model", "sessions_seen", "metric"),
+    partitioned=True,
+)
+_PREDICTOR_CONFUSION = Table(
+    "gold",
+    "predictor_confusion",
+    "One row per n, perk and predicted perk: unseen customers of the chosen kind of model.",
+    (
+        Column("sessions_seen", "int64", "The n"),
+        Column("perk", "string", "The perk with the full history"),
+        Column("predicted", "string", "The perk predicted"),
+        Column("customers", "float64", "Customers, mean over the repeats"),
+        Column("share", "float64", "Their share of the perk's customers"),
+    ),
+    key=("sessions_seen", "perk", "predicted"),
+    partitioned=True,
+)
+_PREDICTOR_IMPORTANCE = Table(
+    "gold",
+    "predictor_importance",
+    "One row per input of the chosen kind of model: how much worse it gets on unseen customers "
+    "when the input is shuffled.",
+    (
+        Column("input", "string", "The input"),
+        Column("mean", "float64", "Growth of the log loss, mean over the folds"),
+        Column("sd", "float64", "Standard deviation over the folds"),
+        Column("trials", "int64", "Folds"),
+    ),
+    key=("input",),
+    partitioned=True,
+)
+_PREDICTOR_RELIABILITY = Table(
+    "gold",
+    "predictor_reliability",
+    "One row per n and tenth of the score: does a score of 0.7 come true in 70 %?",
+    (
+        Column("sessions_seen", "int64", "The n"),
+        Column("bin", "int64", "Tenth of the score, from 0"),
+        Column("customers", "float64", "Customers, mean over the repeats"),
+        Column("mean_score", "float64", "Mean score of the perk predicted"),
+        Column("hit_share", "float64", "Share whose perk it is"),
+    ),
+    key=("sessions_seen", "bin"),
+    partitioned=True,
+)
+_PREDICTOR_PROMOTION = Table(
+    "gold",
+    "predictor_promotion",
+    "One row: the month's candidate against the model in service, on customers neither has learnt "
+    "from. No row where there is no candidate.",
+    (
+        Column("candidate", "string", "Version of the candidate"),
+        Column("in_service", "string", "Version of the model in service, if any", required=False),
+        Column("customers", "int64", "Held-out customers"),
+        Column("loss_candidate", "float64", "Log loss of the candidate", required=False),
+        Column("loss_in_service", "float64", "Of the model in service", required=False),
+        Column("loss_majority", "float64", "Of the shares of the perks", required=False),
+        Column("difference", "float64", "Candidate less in service", required=False),
+        Column("difference_low", "float64", "Lower end of the 95 % interval", required=False),
+        Column("difference_high", "float64", "Upper end of the 95 % interval", required=False),
+        Column("promoted", "boolean", "The candidate takes over"),
+        Column("because", "string", "Why"),
+    ),
+    key=("candidate",),
+    partitioned=True,
+)
+_PERK_CATALOGUE = Table(
+    "gold",
+    "perk_catalogue",
+    "One row per perk: the catalogue that the month was decided with, for those who only read the "
+    "lake.",
+    (
+        Column("perk", "string", "The perk"),
+        Column("position", "int64", "Place in the catalogue, from 0"),
+        Column("title", "string", "What it is called"),
+        Column("audience", "string", "For who it is"),
+        Column("headline", "string", "What the customer reads"),
+        Column("features", "array<string>", "Features that speak for it"),
+        Column("weights", "array<float64>", "Their weights"),
+    ),
+    key=("perk",),
+    partitioned=True,
+)
+
+
 def _segments(strategy: str, extra: tuple[Column, ...] = ()) -> Table:
     return Table(
         "gold",
@@ -570,6 +709,23 @@ def build_tables(perks: tuple[Perk, ...]) -> dict[str, Table]:
         _SCORECARD,
         _AGREEMENT,
         _EXPLORATION,
+        _EARLY_FEATURES,
+        _predictor(
+            "perk_predictor_candidate",
+            "One row: the model of the month that predicts perks from first sessions, in service "
+            "or not. No row where customers are too few.",
+        ),
+        _PREDICTOR_SCORES,
+        _PREDICTOR_CONFUSION,
+        _PREDICTOR_IMPORTANCE,
+        _PREDICTOR_RELIABILITY,
+        _PREDICTOR_PROMOTION,
+        _predictor(
+            "perk_predictor",
+            "One row: the model in service as of the month, which may be an earlier month's. No "
+            "row as long as none was promoted.",
+        ),
+        _PERK_CATALOGUE,
         perk_assignments(perk.id for perk in perks),
     )
     return {table.path: table for table in tables}

@@ -14,12 +14,14 @@ from traveltide_assets.assets import (
     features,
     gold,
     perks,
+    prediction,
     published,
     reports,
     segments,
     silver,
 )
 from traveltide_assets.checks import decisions, ingestion
+from traveltide_assets.checks import prediction as prediction_checks
 from traveltide_assets.contracts import Table, build_tables
 from traveltide_assets.engine import Engine
 from traveltide_assets.lake import Lake
@@ -37,7 +39,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     engine = Engine(settings.home / "scratch")
     storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
     lake = Lake(storage, engine, tables)
-    modules = [bronze, silver, gold, features, segments, evidence, perks, reports]
+    modules = [bronze, silver, gold, features, segments, evidence, perks, prediction, reports]
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
     if settings.publish is not None:
         assets.append(published.build(settings.publish))
@@ -48,7 +50,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
     return dg.Definitions(
         assets=completed,
-        asset_checks=[*ingestion.build(tables, months), *decisions.build(tables, months)],
+        asset_checks=[
+            *ingestion.build(tables, months),
+            *decisions.build(tables, months),
+            *prediction_checks.build(tables, months),
+        ],
         jobs=automation.build_jobs(),
         schedules=automation.build_schedules(settings),
         sensors=[

@@ -220,6 +220,33 @@ class Sample(_Section):
     dirt: Share = Field(0.0, description="Share of rows damaged in known ways")
 
 
+class Prediction(_Section):
+    """Predicting the perk of new customers from their first sessions."""
+
+    folds: int = Field(3, ge=2, description="Folds of customers for cross-validation")
+    repeats: int = Field(2, ge=1, description="Repeats of the cross-validation")
+    sample_customers: int = Field(
+        3_000, ge=100, description="Customers that the cross-validation takes at most"
+    )
+    trees: int = Field(30, ge=1, description="Trees of the random forest")
+    iterations: int = Field(40, ge=1, description="Rounds of gradient boosting")
+    holdout: float = Field(
+        0.2, gt=0, lt=1, description="Customers never learnt from, on whom models compete"
+    )
+    resamples: int = Field(1_000, ge=100, description="Bootstrap draws of the competition")
+    min_customers: int = Field(100, ge=10, description="Fewer customers are too few to learn from")
+
+
+class Serving(_Section):
+    """The scoring service."""
+
+    max_body_bytes: int = Field(33_554_432, ge=1_024, description="Largest body of a request")
+    max_batch: int = Field(10_000, ge=1, description="Most customers in a request")
+    max_sessions: int = Field(1_000, ge=1, description="Most sessions of a customer in a request")
+    timeout_seconds: float = Field(30, gt=0, description="A request that takes longer gets 504")
+    poll_seconds: float = Field(5, gt=0, description="Pause between looks for a new model")
+
+
 def _location(value: object) -> object:
     if value == "":
         return None
@@ -288,6 +315,11 @@ class Settings(BaseSettings):
     postgres: Postgres = Postgres()
     automation: Automation = Automation()
     sample: Sample = Sample()
+    prediction: Prediction = Prediction()
+    serving: Serving = Serving()
+    api_key: Annotated[SecretStr | None, BeforeValidator(lambda key: key or None)] = Field(
+        None, description="Key that the scoring service asks for in `X-API-Key`; none: it asks not"
+    )
 
     @property
     def source_location(self) -> Location:

@@ -24,6 +24,7 @@ FIRST, LAST = "2022-10", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
 # Enough to be the real thing, and no more: tests of behaviour do not need narrow intervals.
 QUICK = {"resamples": 200, "folds": 2, "refits": 2}
+FEW_MODELS = {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resamples": 200}
 
 
 @pytest.fixture(scope="session")
@@ -38,7 +39,11 @@ def sample_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sample_project(tmp_path_factory: pytest.TempPathFactory, sample_source: Path) -> Project:
     """The sample, ingested in one run and decided for the last two months. Do not change it."""
     project = Project(
-        tmp_path_factory.mktemp("project"), sample_source, partitions=BOUNDS, evidence=QUICK
+        tmp_path_factory.mktemp("project"),
+        sample_source,
+        partitions=BOUNDS,
+        evidence=QUICK,
+        prediction=FEW_MODELS,
     )
     assert project.ingest(FIRST, LAST).success
     assert project.assign("2023-06").success

@@ -230,12 +230,34 @@ def clean_sessions(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) ->
 
     Earlier months serve only to see whether a sound session used the id before.
     """
+    return _clean("sessions", raw, _session_facts(raw, users, months))
+
+
+def judged(name: str, raw: ibis.Table) -> ibis.Table:
+    """The rows with the `reason` they are refused for, lazily.
+
+    Sessions are taken to be of users that are known, with ids that no earlier month has used.
+    """
+    facts = {"user_is_known": True, "id_is_taken": False}
+    known = raw.mutate(**{_own(fact): ibis.literal(holds) for fact, holds in facts.items()})
+    return _judged(name, raw, known)
+
+
+def processed(name: str, judged: ibis.Table) -> ibis.Table:
+    """The sound ones among judged rows, typed and repaired, lazily."""
+    sound = judged.filter(judged.reason.isnull())
+    month = {"month": sound.month} if "month" in sound.columns else {}
+    return sound.select(**_repaired(name, _sound_values(name, sound)), **month)
+
+
+def _session_facts(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) -> ibis.Table:
+    """The sessions of some months, whether their user is known and whether their id is taken."""
     wanted = _with_user(raw.filter(raw.month.isin(months)), users)
     wanted = wanted.mutate(**{_own("id"): _text(wanted.session_id)})
     first = _first_sound_month(raw, users)
     facts = wanted.left_join(first, wanted[_own("id")] == first[_own("used_id")])
     taken = (facts[_own("first_month")] < facts.month).fill_null(False)
-    return _clean("sessions", raw, facts.mutate(**{_own("id_is_taken"): taken}))
+    return facts.mutate(**{_own("id_is_taken"): taken})
 
 
 def _with_user(sessions: ibis.Table, users: ibis.Table) -> ibis.Table:
@@ -307,32 +329,36 @@ def _typed(name: str, facts: ibis.Table) -> Row:
 
 
 def _clean(name: str, raw: ibis.Table, facts: ibis.Table) -> Cleaned:
-    columns = SOURCES[name]
-    row = _typed(name, facts)
-    judged = facts.select(
-        *[facts[column] for column in raw.columns],
-        reason=_first_refusal(name, facts, row),
-        **{_own(column.name): row[column.name] for column in columns},
-    )
-    judged = _refuse_duplicates(judged, name).cache()
+    judged = _judged(name, raw, facts).cache()
     sound = judged.filter(judged.reason.isnull())
-    values: Row = {
-        **{column.name: sound[_own(column.name)] for column in columns},
-        "raw": sound,
-    }
+    values = _sound_values(name, sound)
     counts = sound.agg(
         **{rule.name: rule.applies(values).fill_null(False).sum() for rule in REPAIRS[name]}
     )
     refused = judged.filter(judged.reason.notnull())
     by_reason = refused.group_by("reason").agg(rows=refused.count()).order_by("reason")
-    month = {"month": sound.month} if "month" in sound.columns else {}
     return Cleaned(
-        processed=sound.select(**_repaired(name, values), **month),
+        processed=processed(name, judged),
         quarantine=refused.select(*raw.columns, "reason"),
         judged=judged,
         repairs={key: int(n or 0) for key, n in counts.to_pyarrow().to_pylist()[0].items()},
         refusals={line["reason"]: line["rows"] for line in by_reason.to_pyarrow().to_pylist()},
     )
+
+
+def _judged(name: str, raw: ibis.Table, facts: ibis.Table) -> ibis.Table:
+    row = _typed(name, facts)
+    judged = facts.select(
+        *[facts[column] for column in raw.columns],
+        reason=_first_refusal(name, facts, row),
+        **{_own(column.name): row[column.name] for column in SOURCES[name]},
+    )
+    return _refuse_duplicates(judged, name)
+
+
+def _sound_values(name: str, sound: ibis.Table) -> Row:
+    typed = {column.name: sound[_own(column.name)] for column in SOURCES[name]}
+    return {**typed, "raw": sound}
 
 
 def _first_refusal(name: str, facts: ibis.Table, row: Row) -> ir.StringValue:

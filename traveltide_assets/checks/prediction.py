@@ -1,0 +1,84 @@
+"""Checks of the predictor; the one of promotion decides which model is in service."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from traveltide_assets.checks import contracts
+from traveltide_assets.checks.results import declare, report
+from traveltide_assets.contracts import Table
+from traveltide_assets.lake import Lake
+
+
+def build(
+    tables: Mapping[str, Table], months: dg.PartitionsDefinition
+) -> list[dg.AssetChecksDefinition]:
+    trained = ["perk_predictor_candidate", "predictor_scores", "predictor_confusion"]
+    trained += ["predictor_importance", "predictor_reliability"]
+    return [
+        _contracts(["early_features"], tables, months),
+        _contracts(["perk_catalogue"], tables, months),
+        _contracts(trained, tables, months),
+        _promotion(tables, months),
+        _contracts(["perk_predictor"], tables, months),
+    ]
+
+
+def _contracts(
+    names: Sequence[str], tables: Mapping[str, Table], months: dg.PartitionsDefinition
+) -> dg.AssetChecksDefinition:
+    own = [tables[f"gold/{name}"] for name in names]
+
+    @dg.multi_asset_check(
+        name=f"{'_'.join(names)}_checks", specs=list(contracts.declarations(own, months))
+    )
+    def checks(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
+    ) -> Iterator[dg.AssetCheckResult]:
+        yield from contracts.evaluate(own, lake, [context.op_execution_context.partition_key])
+
+    return checks
+
+
+def _promotion(
+    tables: Mapping[str, Table], months: dg.PartitionsDefinition
+) -> dg.AssetChecksDefinition:
+    decision = tables["gold/predictor_promotion"]
+
+    @dg.multi_asset_check(
+        name="promotion_checks",
+        specs=[
+            *contracts.declarations([decision], months),
+            declare(
+                decision,
+                "promotion",
+                "The month's model may take over: it beats the commonest perk and is not worse "
+                "than the model in service beyond noise. If it may not, that one stays.",
+                months,
+                # The model in service waits for it; as a warning it does not fail the run.
+                blocking=True,
+            ),
+        ],
+    )
+    def checks(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
+    ) -> Iterator[dg.AssetCheckResult]:
+        month = context.op_execution_context.partition_key
+        yield from contracts.evaluate([decision], lake, [month])
+        rows = lake.frame(decision.path, month)
+        if rows.empty:
+            facts: dict[str, object] = {"because": "no candidate: customers are too few"}
+            yield report(decision, "promotion", True, facts)
+            return
+        row = rows.iloc[0]
+        measured = [name for name in rows if name.startswith(("loss_", "difference"))]
+        facts = {
+            "because": row["because"],
+            "candidate": row["candidate"],
+            "in_service": row["in_service"] or "none",
+            "customers": int(row["customers"]),
+            **{name: float(row[name]) for name in measured if row[name] == row[name]},
+        }
+        yield report(decision, "promotion", bool(row["promoted"]), facts, warn=True)
+
+    return checks

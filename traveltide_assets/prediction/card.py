@@ -1,0 +1,95 @@
+"""What the model card says, from the tables of the lake; the report renders it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from traveltide_assets.prediction.models import KINDS, MAJORITY, RULES
+from traveltide_assets.prediction.training import CROSS_VALIDATION, LEAK, NEXT_MONTH
+
+_INPUTS = 8
+INTENDED = (
+    "Invites customers with up to five sessions, for whom there is no segment yet. It says which "
+    "perk the deciding strategy would give them later, not which perk would change what they do."
+)
+LEFT_OUT = (
+    "Gender is not an input, nor is anything that tells how long ago the sessions were, or who "
+    "else is in the cohort."
+)
+
+
+@dataclass(frozen=True)
+class Card:
+    """A month's model; `scores` has a row per number of sessions seen, a column per metric.
+
+    `candidate` is none where customers were too few. `next_month` is empty without an earlier
+    month. `leak` is the macro F1 of predicting the label from what defines it: no prediction.
+    """
+
+    intended: str
+    left_out: str
+    version: str
+    kind: str
+    trained_on: str
+    strategy: str
+    data_version: str
+    customers: int
+    perks: tuple[str, ...]
+    in_service: str
+    promoted: bool
+    because: str
+    scores: pd.DataFrame
+    majority: pd.DataFrame
+    rules: pd.DataFrame
+    next_month: pd.DataFrame
+    leak: float
+    inputs: pd.DataFrame
+    confusion: pd.DataFrame
+    reliability: pd.DataFrame
+
+
+def build(
+    candidate: pd.DataFrame,
+    serving: pd.DataFrame,
+    decision: pd.DataFrame,
+    scores: pd.DataFrame,
+    importance: pd.DataFrame,
+    confusion: pd.DataFrame,
+    reliability: pd.DataFrame,
+) -> Card | None:
+    """The card of a month from its tables as stored; none if there is no candidate."""
+    if candidate.empty:
+        return None
+    model, decided = candidate.iloc[0], decision.iloc[0]
+    leaked = scores[(scores["evaluation"] == LEAK) & scores["model"].isin(KINDS)]
+    return Card(
+        intended=INTENDED,
+        left_out=LEFT_OUT,
+        version=model["model_version"],
+        kind=model["kind"],
+        trained_on=model["trained_on"],
+        strategy=model["strategy"],
+        data_version=model["data_version"],
+        customers=int(model["customers"]),
+        perks=tuple(model["perks"]),
+        in_service=serving["model_version"].iloc[0] if len(serving) else "none",
+        promoted=bool(decided["promoted"]),
+        because=decided["because"],
+        scores=_table(scores, CROSS_VALIDATION, model["kind"]),
+        majority=_table(scores, CROSS_VALIDATION, MAJORITY),
+        rules=_table(scores, CROSS_VALIDATION, RULES),
+        next_month=_table(scores, NEXT_MONTH, None),
+        leak=float(leaked.loc[leaked["metric"] == "macro_f1", "mean"].max()),
+        inputs=importance.nlargest(_INPUTS, "mean"),
+        confusion=confusion,
+        reliability=reliability,
+    )
+
+
+def _table(scores: pd.DataFrame, evaluation: str, model: str | None) -> pd.DataFrame:
+    rows = scores[scores["evaluation"] == evaluation]
+    if model is not None:
+        rows = rows[rows["model"] == model]
+    return rows.pivot_table(index="sessions_seen", columns="metric", values="mean")

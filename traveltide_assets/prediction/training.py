@@ -1,0 +1,204 @@
+"""One month's training: the candidate, and the tables that tell how good it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from traveltide_assets.prediction import early, models
+from traveltide_assets.prediction.models import Examples, Trial
+from traveltide_assets.prediction.predictor import Predictor, learn
+from traveltide_assets.prediction.promotion import held_out
+from traveltide_assets.segmentation.strategy import Fitted
+from traveltide_assets.settings import Prediction
+from traveltide_assets.transforms.features import CATALOGUE
+
+CROSS_VALIDATION = "cross-validation"
+NEXT_MONTH = "next month"
+LEAK = "leak: full history"
+FULL_HISTORY = 0
+_UNKNOWN = -1
+SCORES = ("evaluation", "model", "sessions_seen", "metric", "mean", "sd", "trials", "customers")
+CONFUSION = ("sessions_seen", "perk", "predicted", "customers", "share")
+IMPORTANCE = ("input", "mean", "sd", "trials")
+RELIABILITY = ("sessions_seen", "bin", "customers", "mean_score", "hit_share")
+
+
+class TooFewCustomers(ValueError):
+    """There is nothing to learn from; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """How the candidate and its rivals did; columns as named above."""
+
+    chosen: str
+    scores: pd.DataFrame
+    confusion: pd.DataFrame
+    importance: pd.DataFrame
+    reliability: pd.DataFrame
+
+
+def labelled(features: pd.DataFrame, assignments: pd.DataFrame) -> pd.DataFrame:
+    """The early features of assigned customers with the `perk` of their full history."""
+    perk = assignments[["user_id", "perk"]]
+    merged = features.merge(perk, on="user_id", validate="many_to_one")
+    return merged.sort_values(["user_id", early.SEEN], ignore_index=True)
+
+
+def ruled(rules: Fitted, features: pd.DataFrame) -> pd.Series:
+    """The perk that the fitted strategy gives from early features, by row."""
+    perk = pd.Series(index=features.index, dtype=object)
+    for _, rows in features.groupby(early.SEEN):
+        perk[rows.index] = rules.assign(rows.reset_index(drop=True))["perk"].to_numpy()
+    return perk
+
+
+def examples_of(known: pd.DataFrame, names: tuple[str, ...], config: Prediction) -> Examples:
+    """What models learn from: the rows of perks that enough customers have.
+
+    `known` has features, `perk`, and `ruled` where the rules are to be tried.
+    """
+    sizes = known.groupby("perk")["user_id"].nunique()
+    perks = tuple(sorted(sizes.index[sizes >= 2 * config.folds]))
+    kept = known[known["perk"].isin(perks)]
+    customers = kept["user_id"].nunique()
+    if customers < config.min_customers or len(perks) < 2:
+        raise TooFewCustomers(
+            f"{customers} customers with {len(perks)} perks to learn from; it takes "
+            f"{config.min_customers} customers and two perks (prediction.min_customers)"
+        )
+    place = pd.Index(perks)
+    return Examples(
+        user_id=kept["user_id"].to_numpy(),
+        sessions_seen=kept[early.SEEN].to_numpy(),
+        inputs=early.inputs(kept, names),
+        label=place.get_indexer(kept["perk"]),
+        ruled=place.get_indexer(kept["ruled"]) if "ruled" in kept else np.full(len(kept), _UNKNOWN),
+        names=names,
+        perks=perks,
+    )
+
+
+def train(
+    known: pd.DataFrame,
+    features: pd.DataFrame,
+    config: Prediction,
+    seed: int,
+    strategy: str,
+    month: str,
+    data_version: str,
+) -> tuple[Predictor, Report]:
+    """The month's candidate and how it did; `TooFewCustomers` if there is nothing to learn from.
+
+    `known` are labelled early features with `ruled`, `features` the full history of the same
+    customers. Held-out customers take no part.
+    """
+    learnt = known[~held_out(known["user_id"], config.holdout)]
+    examples = examples_of(learnt, early.input_names(known), config)
+    tried = _some(examples, config.sample_customers, seed)
+    trials, folds = models.cross_validate(tried, config, seed)
+    scores = models.scores(tried, trials)
+    chosen = models.best(scores)
+    leak = _leak(learnt, features, config, seed)
+    report = Report(
+        chosen,
+        pd.concat([_evaluated(scores, CROSS_VALIDATION, tried.customers), leak])[list(SCORES)],
+        _confusion(tried, [t for t in trials if t.kind == chosen], config.repeats),
+        models.importance(chosen, folds, seed)[list(IMPORTANCE)],
+        _reliability(tried, [t for t in trials if t.kind == chosen], config.repeats),
+    )
+    predictor = learn(
+        chosen,
+        examples,
+        config,
+        seed,
+        strategy=strategy,
+        month=month,
+        data_version=data_version,
+    )
+    return predictor, report
+
+
+def next_month(
+    earlier: Predictor, learnt_from: pd.Series, known: pd.DataFrame, config: Prediction
+) -> pd.DataFrame:
+    """Scores of an earlier month's candidate on customers of this month it did not learn from.
+
+    `learnt_from` are the customers of its own month.
+    """
+    unseen = ~known["user_id"].isin(learnt_from) | held_out(known["user_id"], config.holdout)
+    judged = known[unseen & known["perk"].isin(earlier.perks).to_numpy()]
+    if judged.empty or not earlier.reads(judged):
+        return pd.DataFrame(columns=list(SCORES))
+    seen, label = judged[early.SEEN], pd.Index(earlier.perks).get_indexer(judged["perk"])
+    shares = earlier.probabilities(early.inputs(judged, earlier.inputs))
+    rows = [
+        (NEXT_MONTH, earlier.kind, int(n), name, value, 0.0, 1, int(at.sum()))
+        for n in sorted(seen.unique())
+        for at in [(seen == n).to_numpy()]
+        for name, value in models.metrics(label[at], shares[at], shares[at].argmax(axis=1)).items()
+    ]
+    return pd.DataFrame(rows, columns=list(SCORES))
+
+
+def _some(examples: Examples, most: int, seed: int) -> Examples:
+    users = np.unique(examples.user_id)
+    chosen = np.random.default_rng(seed).permutation(users)[:most]
+    return examples.of(np.isin(examples.user_id, chosen))
+
+
+def _leak(
+    learnt: pd.DataFrame, features: pd.DataFrame, config: Prediction, seed: int
+) -> pd.DataFrame:
+    """What others publish as a prediction: the label from the very features that define it."""
+    label = learnt[["user_id", "perk"]].drop_duplicates()
+    full = features.merge(label, on="user_id").assign(**{early.SEEN: FULL_HISTORY})
+    examples = examples_of(full, early.input_names(full, CATALOGUE), config)
+    tried = _some(examples, config.sample_customers, seed)
+    once = config.model_copy(update={"repeats": 1})
+    scores = models.scores(tried, models.cross_validate(tried, once, seed)[0])
+    told = scores[scores["model"].isin(models.KINDS)]
+    return _evaluated(told, LEAK, tried.customers)
+
+
+def _evaluated(scores: pd.DataFrame, evaluation: str, customers: int) -> pd.DataFrame:
+    return scores.assign(evaluation=evaluation, customers=customers)
+
+
+def _pooled(trials: list[Trial]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows, probabilities and answers of all folds of all repeats."""
+    return (
+        np.concatenate([trial.rows for trial in trials]),
+        np.concatenate([trial.probabilities for trial in trials]),
+        np.concatenate([trial.answer for trial in trials]),
+    )
+
+
+def _confusion(examples: Examples, trials: list[Trial], repeats: int) -> pd.DataFrame:
+    rows, _, answer = _pooled(trials)
+    names = np.array(examples.perks, dtype=object)
+    table = pd.DataFrame(
+        {
+            "sessions_seen": examples.sessions_seen[rows],
+            "perk": names[examples.label[rows]],
+            "predicted": names[answer],
+        }
+    )
+    counts = table.value_counts().rename("customers").reset_index()
+    counts["customers"] /= repeats
+    whole = counts.groupby(["sessions_seen", "perk"])["customers"].transform("sum")
+    return counts.assign(share=counts["customers"] / whole)[list(CONFUSION)]
+
+
+def _reliability(examples: Examples, trials: list[Trial], repeats: int) -> pd.DataFrame:
+    rows, shares, _ = _pooled(trials)
+    seen, label = examples.sessions_seen[rows], examples.label[rows]
+    tables = [
+        models.reliability(label[seen == n], shares[seen == n]).assign(sessions_seen=int(n))
+        for n in np.unique(seen)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    return table.assign(customers=table["rows"] / repeats)[list(RELIABILITY)]

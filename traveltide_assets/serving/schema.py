@@ -1,0 +1,182 @@
+"""What the service is asked and what it answers.
+
+Features are those of the catalogue, rows those of the source's tables: both are declared once, and
+the models here are made from these declarations.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, NaiveDatetime, Tag, create_model
+
+from traveltide_assets.contracts import SOURCES, Column
+from traveltide_assets.prediction.early import EARLY, MOST_SESSIONS
+from traveltide_assets.transforms.features import Feature
+
+_LARGEST = 2**53
+_LONGEST = 200
+_TYPES: Mapping[str, Any] = {
+    "int64": Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)],
+    "float64": Annotated[float, Field(allow_inf_nan=False)],
+    "boolean": bool,
+    "string": Annotated[str, Field(max_length=_LONGEST)],
+    "date": dt.date,
+    "timestamp(6)": NaiveDatetime,
+}
+# Nothing is made of these, so a caller need not give them away.
+_NOT_NEEDED = ("gender", "home_city")
+_OF_THE_SERVICE = ("user_id",)
+_MEMBER = "<"
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _feature(feature: Feature) -> tuple[Any, Any]:
+    if feature.name == "total_sessions":
+        kind = Annotated[int, Field(ge=1, le=MOST_SESSIONS)]
+        text = f"Sessions seen: the model knows the first {MOST_SESSIONS} of a customer"
+        return kind, Field(description=text)
+    bounds: dict[str, Any] = {}
+    if feature.type in ("int64", "float64"):
+        low = -_LARGEST if feature.minimum is None else feature.minimum
+        high = _LARGEST if feature.maximum is None else feature.maximum
+        bounds = {"ge": low, "le": high}
+    description = f"{feature.description} [{feature.unit}]; null or left out if unknown"
+    return _TYPES[feature.type] | None, Field(None, description=description, **bounds)
+
+
+def _rows(name: str, columns: Iterable[Column]) -> type[BaseModel]:
+    fields: dict[str, Any] = {}
+    for column in columns:
+        if column.name in _OF_THE_SERVICE:
+            continue
+        given = column.required and column.name not in (*_NOT_NEEDED, "session_id")
+        kind = _TYPES[column.type]
+        fields[column.name] = (
+            (kind, Field(description=column.description))
+            if given
+            else (kind | None, Field(None, description=column.description))
+        )
+    return create_model(name, __base__=_Strict, **fields)
+
+
+_FIELDS: dict[str, Any] = {feature.name: _feature(feature) for feature in EARLY}
+Features: Any = create_model("Features", __base__=_Strict, **_FIELDS)
+Features.__doc__ = "Features of the catalogue, from the first sessions of a customer."
+Profile: Any = _rows("Profile", SOURCES["users"])
+Session: Any = _rows("Session", SOURCES["sessions"])
+Flight: Any = _rows("Flight", SOURCES["flights"])
+Hotel: Any = _rows("Hotel", SOURCES["hotels"])
+
+
+class History(_Strict):
+    """Raw rows of one customer, as in the source's tables; the first five sessions count."""
+
+    profile: Profile
+    sessions: Annotated[list[Session], Field(min_length=1, max_length=1_000)]
+    flights: Annotated[list[Flight], Field(max_length=1_000)] = []
+    hotels: Annotated[list[Hotel], Field(max_length=1_000)] = []
+
+
+class ByFeatures(_Strict):
+    """A customer by their features."""
+
+    features: Features
+
+
+class ByHistory(_Strict):
+    """A customer by their raw rows."""
+
+    history: History
+
+
+def _member(body: Any) -> str:
+    given = body if isinstance(body, dict) else {}
+    return next((f"{_MEMBER}{n}" for n in ("customers", "history") if n in given), "<features")
+
+
+Customer = Annotated[
+    Annotated[ByFeatures, Tag("<features")] | Annotated[ByHistory, Tag("<history")],
+    Discriminator(_member),
+]
+
+
+class Batch(_Strict):
+    """Several customers at once; the answers come in their order."""
+
+    customers: Annotated[list[Customer], Field(min_length=1)]
+
+
+Question = Annotated[
+    Annotated[ByFeatures, Tag("<features")]
+    | Annotated[ByHistory, Tag("<history")]
+    | Annotated[Batch, Tag("<customers")],
+    Discriminator(_member),
+]
+
+
+def place(location: Iterable[int | str]) -> list[int | str]:
+    """Where in the body something is wrong, without the names of union members."""
+    return ["body", *(p for p in location if not str(p).startswith(_MEMBER))]
+
+
+class Answer(BaseModel):
+    """A perk and why."""
+
+    perk: str = Field(description="The perk's id")
+    title: str = Field(description="What it is called")
+    runner_up: str = Field(description="The next best perk's id")
+    score: float = Field(
+        description="predicted: the perk's probability; assigned: how clearly the customer "
+        "belongs, as the deciding strategy measures it"
+    )
+    reason: str = Field(description="What speaks for it")
+    model_version: str = Field(description="Version of the model that answered")
+    as_of_month: str = Field(description="The month whose customers the model has learnt from")
+    source: Literal["assigned", "predicted"]
+
+
+class Answers(BaseModel):
+    """The answers to a batch, in its order."""
+
+    answers: list[Answer]
+
+
+class PerkEntry(BaseModel):
+    """A perk of the catalogue."""
+
+    perk: str
+    title: str
+    audience: str
+    headline: str
+
+
+class Catalogue(BaseModel):
+    """The perks that there are."""
+
+    perks: list[PerkEntry]
+
+
+class Problem(BaseModel):
+    """What is wrong with a request."""
+
+    detail: str
+
+
+class FieldProblem(BaseModel):
+    """What is wrong with one field: `loc` is the way to it."""
+
+    loc: list[int | str]
+    msg: str
+    type: str
+
+
+class FieldProblems(BaseModel):
+    """Everything wrong with the fields of a request."""
+
+    detail: list[FieldProblem]

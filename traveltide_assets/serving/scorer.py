@@ -1,0 +1,167 @@
+"""All that an answer is made of, as the lake held it at one moment; never changed afterwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from traveltide_assets.lake import Lake
+from traveltide_assets.prediction.early import SEEN
+from traveltide_assets.prediction.early import inputs as inputs_of
+from traveltide_assets.prediction.predictor import Predictor, reason
+
+PREDICTOR = "gold/perk_predictor"
+CATALOGUE = "gold/perk_catalogue"
+ASSIGNMENTS = "gold/perk_assignments"
+_WATCHED = (PREDICTOR, CATALOGUE, ASSIGNMENTS)
+State = tuple[tuple[str, str, str], ...]
+
+
+class NotUsable(Exception):
+    """The lake holds a model that cannot be served; the message says why."""
+
+
+@dataclass(frozen=True)
+class Assigned:
+    """The customers with a perk: their ids in order, and a row of the answers for each."""
+
+    user_id: np.ndarray
+    answers: pd.DataFrame
+
+    def find(self, user_id: int) -> dict[str, Any] | None:
+        """The answer for a customer; none if they have no perk."""
+        place = int(np.searchsorted(self.user_id, user_id))
+        if place == len(self.user_id) or self.user_id[place] != user_id:
+            return None
+        row = self.answers.iloc[place]
+        return {**row.to_dict(), "score": float(row["score"]), "source": "assigned"}
+
+
+class Scorer:
+    """Answers from one promoted model and the catalogue that goes with it."""
+
+    def __init__(self, predictor: Predictor, catalogue: pd.DataFrame) -> None:
+        self.predictor = predictor
+        self._titles = dict(zip(catalogue["perk"], catalogue["title"], strict=True))
+        if unknown := sorted(set(predictor.perks) - set(self._titles)):
+            raise NotUsable(f"the model predicts perks that the catalogue lacks: {unknown}")
+        shares = predictor.probabilities(np.zeros((1, len(predictor.inputs)), np.float32))
+        if shares.shape != (1, len(predictor.perks)) or not np.isfinite(shares).all():
+            raise NotUsable(f"the model answers {shares.shape} for {len(predictor.perks)} perks")
+        place = {name: position for position, name in enumerate(predictor.inputs)}
+        self._weights = {
+            row["perk"]: [
+                (place[name], name, float(weight))
+                for name, weight in zip(row["features"], row["weights"], strict=True)
+                if name in place
+            ]
+            for row in catalogue.to_dict("records")
+        }
+        # One row of plain floats per number of sessions: for a single customer numpy is slower.
+        self._mean, self._spread = predictor.mean.tolist(), predictor.spread.tolist()
+        split = [name.partition("=") for name in predictor.inputs]
+        self._values = itemgetter(*(feature for feature, _, _ in split))
+        # Inputs that ask whether a feature is a certain text: their place, and the text.
+        self._texts = [(i, text) for i, (_, found, text) in enumerate(split) if found]
+
+    def score_one(self, features: Mapping[str, Any]) -> dict[str, Any]:
+        """The answer for one customer, by name of feature; none is unknown."""
+        values = list(self._values(features))
+        for place, text in self._texts:
+            values[place] = values[place] == text
+        shares = self.predictor.probabilities(np.array([values], dtype=np.float32))[0].tolist()
+        return self._answer(features["total_sessions"], values, shares)
+
+    def score_frame(self, features: pd.DataFrame) -> list[dict[str, Any]]:
+        """The answers for many customers, in their order."""
+        inputs = inputs_of(features, self.predictor.inputs)
+        shares = self.predictor.probabilities(inputs).tolist()
+        seen = features[SEEN].tolist()
+        return [
+            self._answer(n, row, found)
+            for n, row, found in zip(seen, inputs.tolist(), shares, strict=True)
+        ]
+
+    def _answer(
+        self, seen: int, values: Sequence[float | None], shares: Sequence[float]
+    ) -> dict[str, Any]:
+        order = sorted(range(len(shares)), key=shares.__getitem__, reverse=True)
+        best, second = self.predictor.perks[order[0]], self.predictor.perks[order[1]]
+        mean, spread = self._mean[seen - 1], self._spread[seen - 1]
+        return {
+            "perk": best,
+            "title": self._titles[best],
+            "runner_up": second,
+            "score": min(max(shares[order[0]], 0.0), 1.0),
+            "reason": reason(seen, values, self._weights[best], mean, spread),
+            "model_version": self.predictor.version,
+            "as_of_month": self.predictor.month,
+            "source": "predicted",
+        }
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What the lake held: the perks given, the catalogue, and the scorer if one is promoted."""
+
+    assigned: Assigned
+    catalogue_json: bytes
+    scorer: Scorer | None
+    state: State
+
+
+def look(lake: Lake) -> State:
+    """What the lake holds for the service: path, latest month and digest of each table."""
+    latest = [(path, months[-1]) for path in _WATCHED if (months := lake.months(path))]
+    return tuple((path, month, lake.digest(path, month)) for path, month in latest)
+
+
+def load(lake: Lake) -> Snapshot | None:
+    """All that the service needs of the lake; none where nothing has been decided yet.
+
+    `NotUsable` if what it holds does not go together.
+    """
+    state = look(lake)
+    months = {path: month for path, month, _ in state}
+    if len(months) < len(_WATCHED):
+        return None
+    stored = lake.frame(PREDICTOR, months[PREDICTOR])
+    predictor = Predictor.from_frame(stored)
+    if predictor is not None and predictor.version != stored["model_version"].iloc[0]:
+        raise NotUsable(f"{PREDICTOR} of {months[PREDICTOR]} is not the model its version names")
+    catalogue = lake.frame(CATALOGUE, months[CATALOGUE]).sort_values("position")
+    shown = catalogue[["perk", "title", "audience", "headline"]].to_dict("records")
+    return Snapshot(
+        assigned=_assigned(lake, months[ASSIGNMENTS], catalogue),
+        catalogue_json=json.dumps({"perks": shown}).encode(),
+        scorer=None if predictor is None else Scorer(predictor, catalogue),
+        state=state,
+    )
+
+
+def _assigned(lake: Lake, month: str, catalogue: pd.DataFrame) -> Assigned:
+    given = lake.frame(ASSIGNMENTS, month)
+    strategy = given["strategy"].iloc[0]
+    scores = lake.frame(f"gold/segments/{strategy}", month)[["user_id", "score"]]
+    merged = given.merge(scores, on="user_id", validate="one_to_one").sort_values("user_id")
+    titles = catalogue.set_index("perk")["title"]
+    answers = pd.DataFrame(
+        {
+            "perk": merged["perk"],
+            "title": merged["perk"].map(titles).fillna(merged["perk"]),
+            "runner_up": merged["runner_up"],
+            "score": merged["score"],
+            "reason": merged["deciding_features"],
+            "model_version": merged["model_version"],
+            "as_of_month": merged["as_of_month"],
+        }
+    )
+    texts = answers.columns.drop("score")
+    answers[texts] = answers[texts].astype("category")
+    return Assigned(merged["user_id"].to_numpy(), answers)

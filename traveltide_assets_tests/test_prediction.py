@@ -1,0 +1,255 @@
+"""Predicting perks from first sessions: nothing of what follows, and no worse model takes over."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import ibis
+import numpy as np
+import pandas as pd
+import pytest
+
+from traveltide_assets.assets.prediction import CANDIDATE, IN_SERVICE
+from traveltide_assets.prediction import early, models, promotion, training
+from traveltide_assets.prediction.models import KINDS, MAJORITY, METRICS, RULES, Examples
+from traveltide_assets.prediction.predictor import Predictor, learn
+from traveltide_assets.settings import Prediction
+from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
+from traveltide_assets_tests.project import Project, failed_checks
+
+BEFORE = "2023-06"
+CONFIG = Prediction(**{**FEW_MODELS, "resamples": 200})
+FACTS = {"strategy": "kmeans", "month": LAST, "data_version": "x"}
+
+
+def gold(project: Project) -> dict[str, pd.DataFrame]:
+    names = ("users", "sessions", "flights", "hotels")
+    return {name: project.frame(f"gold/{name}_final", LAST) for name in names}
+
+
+def computed(tables: dict[str, pd.DataFrame], n: int) -> pd.DataFrame:
+    memory = {name: ibis.memtable(frame) for name, frame in tables.items()}
+    found = early.early_features(**memory, month=LAST, n=n, at_least=n)
+    return found.order_by("user_id").to_pyarrow().to_pandas()
+
+
+def made_up(customers: int = 400, seed: int = 3, noise: float = 0.5) -> pd.DataFrame:
+    """Early features in which age and nights tell the perk, up to noise."""
+    rng = np.random.default_rng(seed)
+    age = rng.integers(18, 80, customers)
+    nights = rng.poisson(4, customers)
+    signal = (age > 45).astype(int) + (nights + rng.normal(0, noise, customers) > 4)
+    perk = np.array(["bag", "meal", "lounge"], dtype=object)[signal]
+    one = pd.DataFrame({"user_id": np.arange(customers) + 1, "perk": perk})
+    for feature in early.EARLY:
+        one[feature.name] = "usa" if feature.type == "string" else np.nan
+    one["age"], one["total_nights"], one["married"] = age, nights, rng.random(customers) < 0.5
+    rows = [one.assign(**{early.SEEN: n, "total_sessions": n}) for n in (1, 2)]
+    return pd.concat(rows).sort_values(["user_id", early.SEEN], ignore_index=True)
+
+
+def examples(known: pd.DataFrame) -> Examples:
+    return training.examples_of(known, early.input_names(known), CONFIG)
+
+
+def test_what_follows_the_nth_session_changes_no_early_feature(sample_project: Project) -> None:
+    tables = gold(sample_project)
+    ordered = tables["sessions"].sort_values(["user_id", "session_start", "session_id"])
+    first = ordered[ordered.groupby("user_id").cumcount() < 3]
+    named = set(first["trip_id"].dropna())
+    cut = tables | {
+        "sessions": first,
+        **{n: tables[n][tables[n]["trip_id"].isin(named)] for n in ("flights", "hotels")},
+    }
+    stored = sample_project.frame("gold/early_features", LAST)
+    stored = stored[stored[early.SEEN] == 3].reset_index(drop=True)
+    again = computed(cut, 3)[list(stored.columns)]
+    pd.testing.assert_frame_equal(again, stored, check_dtype=False)
+    assert (stored["total_sessions"] == 3).all()
+
+
+def test_the_later_cancellation_of_an_early_trip_is_not_known(sample_project: Project) -> None:
+    stored = sample_project.frame("gold/early_features", LAST)
+    final = sample_project.frame("gold/user_features", LAST).set_index("user_id")
+    once = stored[stored[early.SEEN] == 1].set_index("user_id")
+    assert once["cancelled_trips"].sum() == 0
+    assert final["cancelled_trips"].sum() > 0
+
+
+def test_no_input_tells_how_long_ago_the_sessions_were_or_who_else_there_is() -> None:
+    names = {feature.name for feature in early.EARLY}
+    assert not names & {"days_since_last_session", "tenure_months", "completed_trips"}
+    assert not names & {"recency_score", "frequency_score", "monetary_score"}
+    assert {"age", "married", "has_children", "home_country"} <= names
+    assert "gender" not in names
+
+
+def test_all_rows_of_a_customer_are_in_the_same_fold() -> None:
+    made = examples(made_up())
+    trials, _ = models.cross_validate(made, CONFIG, seed=1)
+    for trial in trials:
+        inside = set(made.user_id[trial.rows])
+        others = np.setdiff1d(np.arange(len(made)), trial.rows)
+        assert not inside & set(made.user_id[others])
+    rows = np.concatenate([t.rows for t in trials if t.kind == MAJORITY])
+    assert sorted(rows) == sorted(range(len(made)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_stored_model_answers_as_the_fitted_one(kind: str) -> None:
+    known = made_up()
+    made = examples(known)
+    fitted = models.fit(kind, made, CONFIG, 1).predict_proba(made.inputs)
+    stored = Predictor.from_frame(learn(kind, made, CONFIG, 1, **FACTS).to_frame())
+    assert stored is not None
+    np.testing.assert_allclose(stored.probabilities(made.inputs), fitted, atol=2e-3)
+
+
+def test_models_find_what_tells_the_perk_and_importance_names_it() -> None:
+    made = examples(made_up())
+    trials, folds = models.cross_validate(made, CONFIG, seed=1)
+    scores = models.scores(made, trials)
+    loss = scores[scores["metric"] == "log_loss"].groupby("model")["mean"].mean()
+    assert loss[models.best(scores)] < 0.8 * loss[MAJORITY]
+    importance = models.importance(models.best(scores), folds, seed=1)
+    assert set(importance.nlargest(2, "mean")["input"]) == {"age", "total_nights"}
+
+
+def test_the_baseline_of_rules_is_the_strategys_own_answer() -> None:
+    known = made_up().assign(ruled=lambda rows: rows["perk"])
+    made = examples(known)
+    trials, _ = models.cross_validate(made, CONFIG, seed=1)
+    right = models.scores(made, trials).set_index(["model", "sessions_seen", "metric"])["mean"]
+    assert right[RULES, 1, "macro_f1"] == 1
+    assert right[RULES, 1, "log_loss"] < 0.1
+
+
+def test_a_calibrated_score_has_no_calibration_error_and_a_vain_one_has() -> None:
+    label = np.array([0] * 7 + [1] * 3)
+    shares = np.tile([0.7, 0.3], (10, 1))
+    assert models.calibration_error(models.reliability(label, shares)) == pytest.approx(0)
+    vain = np.tile([1.0, 0.0], (10, 1))
+    assert models.calibration_error(models.reliability(label, vain)) == pytest.approx(0.3)
+
+
+def test_the_tables_hold_every_model_baseline_n_and_metric(sample_project: Project) -> None:
+    scores = sample_project.frame("gold/predictor_scores", LAST)
+    tried = scores[scores["evaluation"] == training.CROSS_VALIDATION]
+    assert set(tried["model"]) == {*KINDS, MAJORITY, RULES}
+    assert len(tried) == len({*KINDS, MAJORITY, RULES}) * early.MOST_SESSIONS * len(METRICS)
+    leak = scores[scores["evaluation"] == training.LEAK]
+    assert set(leak["sessions_seen"]) == {training.FULL_HISTORY}
+    confusion = sample_project.frame("gold/predictor_confusion", LAST)
+    whole = confusion.groupby(["sessions_seen", "perk"])["share"].sum()
+    np.testing.assert_allclose(whole, 1)
+
+
+def test_the_label_is_told_from_the_features_that_define_it_and_that_is_called_a_leak(
+    sample_project: Project,
+) -> None:
+    scores = sample_project.frame("gold/predictor_scores", LAST)
+    f1 = scores[scores["metric"] == "macro_f1"].groupby("evaluation")["mean"].max()
+    assert f1[training.LEAK] > f1[training.CROSS_VALIDATION] + 0.1
+
+
+def test_last_months_model_is_judged_on_this_month_where_there_is_one(
+    sample_project: Project,
+) -> None:
+    def evaluations(month: str) -> set[str]:
+        return set(sample_project.frame("gold/predictor_scores", month)["evaluation"])
+
+    assert training.NEXT_MONTH in evaluations(LAST)
+    assert training.NEXT_MONTH not in evaluations(BEFORE)
+
+
+def test_held_out_customers_are_the_same_every_month_and_never_learnt_from() -> None:
+    users = pd.Series(range(1, 5_001))
+    out = promotion.held_out(users, 0.2)
+    assert 0.17 < out.mean() < 0.23
+    shuffled = users.sample(frac=0.5, random_state=1)
+    assert (promotion.held_out(shuffled, 0.2) == out[shuffled.index]).all()
+
+
+def trained(known: pd.DataFrame) -> Predictor:
+    inside = known[~promotion.held_out(known["user_id"], 0.2)]
+    return learn(models.LOGISTIC, examples(inside), CONFIG, 1, **FACTS)
+
+
+def decide(candidate: Predictor, in_service: Predictor | None, known: pd.DataFrame) -> pd.Series:
+    return promotion.compete(candidate, in_service, known, 0.2, 200, seed=1).iloc[0]
+
+
+def spoilt(known: pd.DataFrame, seed: int = 5) -> pd.DataFrame:
+    perk = known.groupby("user_id")["perk"].first().sample(frac=1, random_state=seed)
+    mixed = dict(zip(sorted(known["user_id"].unique()), perk, strict=True))
+    return known.assign(perk=known["user_id"].map(mixed))
+
+
+def test_a_model_no_better_than_the_commonest_perk_is_not_promoted() -> None:
+    known = made_up()
+    assert not decide(trained(spoilt(known)), None, known)["promoted"]
+
+
+def test_the_first_model_that_beats_the_commonest_perk_is_promoted() -> None:
+    known = made_up()
+    decision = decide(trained(known), None, known)
+    assert decision["promoted"]
+    assert decision["loss_candidate"] < decision["loss_majority"]
+
+
+def test_a_model_worse_beyond_noise_is_kept_and_one_as_good_takes_over() -> None:
+    known = made_up(1_000)
+    good = trained(known)
+    half_right = known.where(known["user_id"] % 2 == 0, spoilt(known))
+    worse = decide(trained(half_right), good, known)
+    assert worse["loss_candidate"] < worse["loss_majority"]
+    assert worse["difference_low"] > 0
+    assert not worse["promoted"]
+    assert decide(trained(made_up(1_000, seed=4)), good, known)["promoted"]
+
+
+def test_too_few_customers_give_no_candidate_and_no_failure(scenario_project: Project) -> None:
+    month = "2023-05"
+    for path in (CANDIDATE, IN_SERVICE, "gold/predictor_scores", "gold/predictor_promotion"):
+        assert scenario_project.frame(path, month).empty
+
+
+def test_in_the_lake_a_worse_candidate_leaves_the_model_in_service(
+    sample_project: Project, sample_source: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(sample_project.lake, tmp_path / "lake")
+    project = Project(
+        tmp_path, sample_source, partitions=BOUNDS, evidence=QUICK, prediction=FEW_MODELS
+    )
+    known = training.labelled(
+        project.frame("gold/early_features", BEFORE), project.frame("gold/perk_assignments", BEFORE)
+    )
+    perks = sorted(known["perk"].unique())
+    turned = dict(zip(perks, [*perks[1:], perks[0]], strict=True))
+    bad = trained(known.assign(perk=known["perk"].map(turned)))
+    bad.to_frame().to_parquet(project.file(CANDIDATE, LAST))
+    # The decision without its check, which only then is asked.
+    result = project.materialize("gold/predictor_promotion", LAST)
+    assert result.success
+    assert failed_checks(result) == {"gold/predictor_promotion:promotion"}
+    assert project.materialize(IN_SERVICE, LAST).success
+    serving = project.frame(IN_SERVICE, LAST)["model_version"].iloc[0]
+    assert serving == project.frame(IN_SERVICE, BEFORE)["model_version"].iloc[0]
+    assert serving != bad.version
+
+
+def test_the_same_input_gives_the_same_model(sample_project: Project) -> None:
+    before = sample_project.file(CANDIDATE, LAST).read_bytes()
+    stored = Predictor.from_frame(sample_project.frame(CANDIDATE, LAST))
+    assert stored is not None
+    known = training.labelled(
+        sample_project.frame("gold/early_features", LAST),
+        sample_project.frame("gold/perk_assignments", LAST),
+    )
+    config = sample_project.settings.prediction
+    inside = known[~promotion.held_out(known["user_id"], config.holdout)]
+    made = training.examples_of(inside, early.input_names(known), config)
+    again = learn(stored.kind, made, config, sample_project.settings.kmeans.seed, **FACTS)
+    assert again.version == stored.version
+    assert sample_project.file(CANDIDATE, LAST).read_bytes() == before

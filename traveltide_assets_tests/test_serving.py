@@ -1,0 +1,302 @@
+"""The scoring service: right answers, clear refusals, and never a request lost to a new model."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from starlette.testclient import TestClient
+
+from traveltide_assets.prediction.early import EARLY, SEEN
+from traveltide_assets.prediction.predictor import Predictor
+from traveltide_assets.serving.app import build_app
+from traveltide_assets.serving.history import HistoryFeatures
+from traveltide_assets.serving.schema import History
+from traveltide_assets.settings import Settings
+from traveltide_assets.summary import open_lake
+from traveltide_assets_tests.conftest import LAST
+from traveltide_assets_tests.project import Project
+
+NAMES = [feature.name for feature in EARLY]
+TABLES = ("users", "sessions", "flights", "hotels")
+
+
+def app(lake: Path, home: Path, **changes: Any) -> Any:
+    configured = Settings(lake=lake, home=home, **changes)
+    return build_app(open_lake(configured)[0], configured)
+
+
+@pytest.fixture(scope="module")
+def service(
+    sample_project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[TestClient]:
+    with TestClient(app(sample_project.lake, tmp_path_factory.mktemp("home"))) as client:
+        yield client
+
+
+def raw_tables(source: Path) -> dict[str, pd.DataFrame]:
+    return {
+        name: pd.read_csv(next(source.glob(f"*{name}*.csv")), dtype=str, keep_default_na=False)
+        for name in TABLES
+    }
+
+
+def histories(raw: dict[str, pd.DataFrame], users: list[int], n: int) -> list[dict[str, Any]]:
+    """The first n sessions of customers and what they book, as in the source's rows."""
+
+    def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+        given = frame.drop(columns="user_id", errors="ignore").to_dict("records")
+        return [{key: value or None for key, value in row.items()} for row in given]
+
+    sessions = raw["sessions"][raw["sessions"]["session_start"] >= "2023-01-04"]
+    found = []
+    for user in map(str, users):
+        mine = sessions[sessions["user_id"] == user]
+        mine = mine.sort_values(["session_start", "session_id"]).head(n)
+        named = set(mine["trip_id"]) - {""}
+        bookings = {
+            name: rows(raw[name][raw[name]["trip_id"].isin(named)])
+            for name in ("flights", "hotels")
+        }
+        profile = rows(raw["users"][raw["users"]["user_id"] == user])[0]
+        found.append({"profile": profile, "sessions": rows(mine), **bookings})
+    return found
+
+
+def stored_features(project: Project, n: int) -> pd.DataFrame:
+    stored = project.frame("gold/early_features", LAST)
+    return stored[stored[SEEN] == n].sample(40, random_state=n).reset_index(drop=True)
+
+
+def as_features(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = rows[NAMES].astype(object)
+    return plain.where(plain.notna(), None).to_dict("records")
+
+
+def check_history_features(project: Project) -> None:
+    raw = raw_tables(project.source)
+    of_month = HistoryFeatures(LAST)
+    for n in (1, 3, 5):
+        expected = stored_features(project, n)
+        asked = histories(raw, list(expected["user_id"]), n)
+        found = of_month.of([History.model_validate(history) for history in asked])
+        pd.testing.assert_frame_equal(found[NAMES], expected[NAMES], check_dtype=False)
+
+
+def test_features_of_raw_rows_are_the_pipelines_on_the_sample(sample_project: Project) -> None:
+    check_history_features(sample_project)
+
+
+def test_features_of_raw_rows_are_the_pipelines_on_the_real_cohort(real_project: Project) -> None:
+    check_history_features(real_project)
+
+
+def test_features_and_raw_rows_one_and_a_batch_get_the_same_answers(
+    service: TestClient, sample_project: Project
+) -> None:
+    rows = stored_features(sample_project, 3).head(6)
+    by_features = [{"features": row} for row in as_features(rows)]
+    raw = raw_tables(sample_project.source)
+    by_rows = [{"history": h} for h in histories(raw, list(rows["user_id"]), 3)]
+    one_by_one = [service.post("/perk", json=question).json() for question in by_features]
+    mixed = by_features[:3] + by_rows[3:]
+    batch = service.post("/perk", json={"customers": mixed}).json()["answers"]
+    for one, other in zip(one_by_one, batch, strict=True):
+        assert one.pop("score") == pytest.approx(other.pop("score"), abs=1e-5)
+        assert one == other
+    alone = service.post("/perk", json=by_rows[0]).json()
+    assert alone["perk"] == one_by_one[0]["perk"]
+
+
+def test_the_answer_is_the_promoted_models(service: TestClient, sample_project: Project) -> None:
+    stored = Predictor.from_frame(sample_project.frame("gold/perk_predictor", LAST))
+    assert stored is not None
+    row = as_features(stored_features(sample_project, 2).head(1))[0]
+    answer = service.post("/perk", json={"features": row}).json()
+    assert set(answer) == {
+        *("perk", "title", "runner_up", "score", "reason"),
+        *("model_version", "as_of_month", "source"),
+    }
+    assert answer["model_version"] == stored.version
+    assert answer["as_of_month"] == stored.month
+    assert answer["perk"] in stored.perks
+    assert answer["runner_up"] != answer["perk"]
+    assert 1 / len(stored.perks) <= answer["score"] <= 1
+    assert answer["reason"].startswith("first 2 sessions: ")
+
+
+def test_an_assigned_customer_gets_the_perk_of_the_month(
+    service: TestClient, sample_project: Project
+) -> None:
+    row = sample_project.frame("gold/perk_assignments", LAST).iloc[7]
+    answer = service.get(f"/customers/{row['user_id']}/perk").json()
+    assert answer["perk"] == row["perk"]
+    assert answer["runner_up"] == row["runner_up"]
+    assert answer["reason"] == row["deciding_features"]
+    assert answer["as_of_month"] == LAST
+
+
+def test_an_unknown_customer_is_404_and_a_word_is_422(service: TestClient) -> None:
+    assert service.get("/customers/999999999/perk").status_code == 404
+    refused = service.get("/customers/somebody/perk")
+    assert refused.status_code == 422
+    assert refused.json()["detail"][0]["loc"] == ["path", "user_id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "place"),
+    [
+        ({"features": {"total_sessions": 2, "age": -4}}, ["body", "features", "age"]),
+        ({"features": {"total_sessions": 6}}, ["body", "features", "total_sessions"]),
+        ({"features": {"total_sessions": 1, "agee": 4}}, ["body", "features", "agee"]),
+        ({"customers": [{"features": {}}]}, ["body", "customers", 0, "features", "total_sessions"]),
+        ({"history": {"sessions": []}}, ["body", "history", "profile"]),
+        ([], ["body"]),
+    ],
+    ids=["range", "too many sessions", "misspelt", "in a batch", "missing", "no object"],
+)
+def test_bad_input_is_422_and_names_the_field(
+    service: TestClient, body: Any, place: list[Any]
+) -> None:
+    refused = service.post("/perk", json=body)
+    assert refused.status_code == 422
+    assert place in [problem["loc"] for problem in refused.json()["detail"]]
+    assert "input" not in refused.json()["detail"][0]
+
+
+def test_a_row_that_cleaning_refuses_is_422_and_named(
+    service: TestClient, sample_project: Project
+) -> None:
+    user = int(stored_features(sample_project, 2)["user_id"].iloc[0])
+    history = histories(raw_tables(sample_project.source), [user], 2)[0]
+    history["sessions"][1]["session_end"] = "2001-01-01 00:00:00"
+    refused = service.post("/perk", json={"customers": [{"history": history}]})
+    assert refused.status_code == 422
+    problem = refused.json()["detail"][0]
+    assert problem["loc"] == ["body", "customers", 0, "history", "sessions", 1]
+    assert "ends_before_start" in problem["msg"]
+
+
+def test_bodies_batches_and_keys_are_limited(sample_project: Project, tmp_path: Path) -> None:
+    limits = {"max_body_bytes": 1_024, "max_batch": 2}
+    guarded = app(sample_project.lake, tmp_path, serving=limits, api_key="sesame")
+    one = {"features": {"total_sessions": 1}}
+    with TestClient(guarded) as client:
+        assert client.post("/perk", json=one).status_code == 401
+        assert client.get("/metrics", headers={"X-API-Key": "open"}).status_code == 401
+        assert client.get("/health").status_code == client.get("/ready").status_code == 200
+        key = {"X-API-Key": "sesame"}
+        assert client.post("/perk", json=one, headers=key).status_code == 200
+        batch = {"customers": [one] * 3}
+        assert client.post("/perk", json=batch, headers=key).status_code == 422
+        assert client.post("/perk", content=b" " * 1_025, headers=key).status_code == 413
+    assert "sesame" not in repr(Settings(api_key="sesame"))
+
+
+def test_an_empty_lake_is_503_until_a_model_is_promoted(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    quick = {"poll_seconds": 0.1}
+    with TestClient(app(lake, tmp_path, serving=quick)) as client:
+        for method, path in (("GET", "/ready"), ("GET", "/perks"), ("GET", "/customers/1/perk")):
+            assert client.request(method, path).status_code == 503
+        assert client.post("/perk", json={"features": {"total_sessions": 1}}).status_code == 503
+        assert client.get("/health").status_code == 200
+        shutil.copytree(sample_project.lake / "gold", lake / "gold")
+        wait_for(lambda: client.get("/ready").status_code == 200)
+        assert client.post("/perk", json={"features": {"total_sessions": 1}}).status_code == 200
+
+
+def wait_for(reached: Any, seconds: float = 90) -> None:
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def test_a_broken_model_leaves_the_old_one_in_service_and_a_sound_one_takes_over(
+    sample_project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.copytree(sample_project.lake / "gold", tmp_path / "lake" / "gold")
+    file = (
+        tmp_path
+        / "lake"
+        / sample_project.file("gold/perk_predictor", LAST).relative_to(sample_project.lake)
+    )
+    one = {"features": {"total_sessions": 1}}
+    frame = sample_project.frame("gold/perk_predictor", LAST)
+    other = sample_project.frame("gold/perk_predictor", "2023-06").assign(trained_on=LAST)
+    with TestClient(app(tmp_path / "lake", tmp_path, serving={"poll_seconds": 0.1})) as client:
+        before = client.post("/perk", json=one).json()["model_version"]
+        with caplog.at_level(logging.ERROR, "traveltide.serving"):
+            frame.assign(onnx=[b"broken"]).to_parquet(file)
+            wait_for(lambda: "what was in service stays" in caplog.text)
+        assert client.post("/perk", json=one).json()["model_version"] == before
+        other.to_parquet(file)
+        expected = other["model_version"].iloc[0]
+        assert expected != before
+        wait_for(lambda: client.post("/perk", json=one).json()["model_version"] == expected)
+
+
+def test_logs_and_metrics_name_no_customer(
+    service: TestClient, sample_project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    user = int(sample_project.frame("gold/perk_assignments", LAST)["user_id"].iloc[0])
+    caplog.set_level(logging.INFO, "traveltide")
+    service.get(f"/customers/{user}/perk")
+    service.get(f"/nowhere/{user}")
+    text = service.get("/metrics").text
+    assert 'route="/customers/{user_id}/perk",status="200"' in text
+    assert f"/{user}" not in text
+    assert not [r for r in caplog.records if r.name.startswith("traveltide") and str(user) in r.msg]
+
+
+def test_the_catalogue_is_the_months(service: TestClient, sample_project: Project) -> None:
+    stored = sample_project.frame("gold/perk_catalogue", LAST).sort_values("position")
+    assert [perk["perk"] for perk in service.get("/perks").json()["perks"]] == list(stored["perk"])
+
+
+def test_nothing_that_its_own_document_allows_makes_it_fail(service: TestClient) -> None:
+    document = json.loads(service.get("/openapi.json").content)
+    assert set(document["paths"]) >= {"/perk", "/perks", "/customers/{user_id}/perk", "/metrics"}
+    schema: Any = schemathesis.openapi.from_dict(document)
+    for operation in schema.get_all_operations():
+        fuzz(operation.ok(), service)
+
+
+def fuzz(operation: Any, service: TestClient) -> None:
+    from hypothesis import given
+
+    @given(case=operation.as_strategy())
+    @settings(
+        max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None
+    )
+    def no_failure(case: Any) -> None:
+        arguments = case.as_transport_kwargs(base_url="http://testserver")
+        answer = service.request(**arguments)
+        assert answer.status_code < 500, (case.body, answer.text)
+        assert str(answer.status_code) in operation.definition.raw["responses"]
+
+    no_failure()
+
+
+def test_a_batch_of_many_comes_back_in_its_order(
+    service: TestClient, sample_project: Project
+) -> None:
+    rows = as_features(stored_features(sample_project, 4))
+    many = [{"features": rows[i % len(rows)]} for i in range(500)]
+    answers = service.post("/perk", json={"customers": many}).json()["answers"]
+    assert len(answers) == 500
+    perks = np.array([answer["perk"] for answer in answers])
+    assert (perks[: len(rows)] == perks[len(rows) : 2 * len(rows)]).all()
