@@ -1,0 +1,40 @@
+"""When an experiment runs.
+
+The decision at the end of a month is mailed in the month after it. The first campaign of an
+experiment is therefore the one decided in the month before its start date's; the customers and
+segments of that month are the experiment's for good.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from traveltide_assets.months import FORMAT, end_of, previous_month
+from traveltide_assets.settings import Experiment
+
+
+def starts_at(start: dt.date) -> dt.datetime:
+    """The first instant of the experiment."""
+    return dt.datetime.combine(start, dt.time())
+
+
+def planned_end(start: dt.date, config: Experiment) -> dt.datetime:
+    """The first instant after the planned length."""
+    return starts_at(start) + dt.timedelta(weeks=config.weeks)
+
+
+def month_of_assignment(start: dt.date) -> str:
+    """The month whose decision the experiment starts from."""
+    return previous_month(start.strftime(FORMAT))
+
+
+def runs_in_campaign(config: Experiment, month: str) -> bool:
+    """Whether the campaign decided in a month, mailed in the next, carries the control offer."""
+    if config.start is None or month < month_of_assignment(config.start):
+        return False
+    return end_of(month) < planned_end(config.start, config)
+
+
+def read_until(start: dt.date, config: Experiment, month: str) -> dt.datetime:
+    """The first instant no longer read as of a month: its end, or the experiment's."""
+    return min(end_of(month), planned_end(start, config))

@@ -1,0 +1,167 @@
+"""What the experiment can find out: power, detectable effect, customers and weeks needed.
+
+The baseline of what sessions tell is what the customers taking part did in the latest weeks, as
+many as the experiment is to last; shares that no session tells are assumed. Goals are planned at
+the strictest level of Holm's correction over goals and segments, so that the correction costs no
+more than the plan says; a guardrail alarms uncorrected.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.power import NormalIndPower, TTestIndPower
+from statsmodels.stats.proportion import proportion_effectsize
+
+from traveltide_assets.experiment.assignment import CONTROL, PERSONALISED
+from traveltide_assets.experiment.metrics import METRICS, Metric
+from traveltide_assets.settings import Experiment
+
+EVERYBODY = "all customers"
+ENOUGH, TOO_FEW, UNKNOWN = "enough", "too few customers", "no baseline"
+_DAYS_OF_A_WEEK = 7
+_FEWEST = 2
+
+
+def weeks_of_history(first: pd.Timestamp, end: pd.Timestamp, config: Experiment) -> int:
+    """Whole weeks of sessions before `end` that a baseline may rest on."""
+    if pd.isna(first):
+        return 0
+    return int(min((end - first).days // _DAYS_OF_A_WEEK, config.history_weeks))
+
+
+def plan(
+    assignment: pd.DataFrame, weekly: pd.DataFrame, weeks: int, config: Experiment
+) -> pd.DataFrame:
+    """One row per metric and segment, and over all.
+
+    `weekly` has a row per user and week with a session, `week` 0 the latest of the `weeks` there
+    are, and the counts of `transforms.traffic`.
+    """
+    groups = dict(_groups(assignment))
+    goals = sum(metric.role == "goal" for metric in METRICS) * max(len(groups), 1)
+    rows = []
+    for metric in METRICS:
+        table = _cumulative(weekly, assignment["user_id"], metric, weeks)
+        alpha = config.alpha / goals if metric.role == "goal" else config.alpha
+        for segment, members in groups.items():
+            n = [int((assignment.loc[members, "arm"] == a).sum()) for a in (PERSONALISED, CONTROL)]
+            baseline = _baselines(metric, table, members.to_numpy(), config)
+            named = {"metric": metric.name, "segment": segment, "kind": metric.kind}
+            rows.append(
+                named | {"role": metric.role} | _planned(metric, baseline, n, alpha, config)
+            )
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+_COLUMNS = (
+    "metric", "segment", "kind", "role", "baseline_from", "customers_personalised",
+    "customers_control", "baseline_weeks", "baseline_mean", "baseline_sd", "alpha", "effect",
+    "power", "detectable_effect", "detectable_relative", "customers_needed", "weeks_needed",
+    "verdict",
+)  # fmt: skip
+
+
+def _groups(assignment: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    yield EVERYBODY, pd.Series(True, index=assignment.index)
+    for segment in sorted(assignment["segment"].unique()):
+        yield segment, assignment["segment"] == segment
+
+
+def _cumulative(
+    weekly: pd.DataFrame, users: pd.Series, metric: Metric, weeks: int
+) -> np.ndarray | None:
+    """Customers by weeks: the metric over the latest 1, 2, … weeks; none if no session tells it."""
+    if not metric.measured or weeks == 0:
+        return None
+    wide = weekly.pivot_table(
+        index="user_id", columns="week", values=metric.name, aggfunc="sum", fill_value=0
+    ).reindex(index=users, columns=range(weeks), fill_value=0)
+    sums = wide.to_numpy(dtype="float64").cumsum(axis=1)
+    return sums if metric.kind == "mean" else (sums > 0).astype("float64")
+
+
+def _baselines(
+    metric: Metric, table: np.ndarray | None, members: np.ndarray, config: Experiment
+) -> pd.DataFrame:
+    """Mean and standard deviation of the metric by weeks (index, from 1); empty if unknown."""
+    if not metric.measured:
+        share = float(getattr(config, f"assumed_{metric.name}"))
+        spread = float(np.sqrt(share * (1 - share)))
+        return pd.DataFrame({"mean": [share], "sd": [spread]}, index=[config.weeks])
+    if table is None or members.sum() < _FEWEST:
+        return pd.DataFrame({"mean": [], "sd": []}, dtype="float64")
+    rows = table[members]
+    weeks = range(1, rows.shape[1] + 1)
+    return pd.DataFrame({"mean": rows.mean(axis=0), "sd": rows.std(axis=0, ddof=1)}, index=weeks)
+
+
+def _planned(
+    metric: Metric, baselines: pd.DataFrame, n: list[int], alpha: float, config: Experiment
+) -> dict[str, object]:
+    row: dict[str, object] = {
+        "baseline_from": "sessions" if metric.measured else "assumed",
+        "customers_personalised": n[0],
+        "customers_control": n[1],
+        "alpha": alpha,
+        "verdict": UNKNOWN,
+    }
+    if baselines.empty or min(n) < _FEWEST:
+        return row
+    weeks = int(min(config.weeks, baselines.index.max()))
+    mean, sd = baselines.loc[weeks]
+    row |= {"baseline_weeks": weeks, "baseline_mean": mean, "baseline_sd": sd}
+    size = effect_size(metric, mean, sd, config.relative_effect)
+    if not np.isfinite(size):
+        return row
+    ratio = n[1] / n[0]
+    needed = _solve(metric, alpha=alpha, power=config.power, ratio=ratio, nobs1=n[0])
+    detectable = _natural(metric, mean, sd, needed)
+    reached = [
+        week
+        for week, (m, s) in baselines.iterrows()
+        if effect_size(metric, m, s, config.relative_effect) >= needed
+    ]
+    one = _solve(metric, alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
+    power = float(_power(metric).power(size, n[0], alpha, ratio=ratio))
+    return row | {
+        "effect": config.relative_effect * mean,
+        "power": power,
+        "detectable_effect": detectable,
+        "detectable_relative": detectable / mean,
+        "customers_needed": float(np.ceil(one * (1 + ratio))),
+        "weeks_needed": float(min(reached)) if reached else np.nan,
+        "verdict": ENOUGH if power >= config.power else TOO_FEW,
+    }
+
+
+def effect_size(metric: Metric, mean: float, sd: float, relative: float) -> float:
+    """Cohen's d of a mean, h of a rate, for a relative change; null where there is none."""
+    if metric.kind == "mean":
+        return relative * mean / sd if sd > 0 and mean > 0 else float("nan")
+    changed = mean * (1 + relative)
+    return float(proportion_effectsize(changed, mean)) if 0 < mean < changed < 1 else float("nan")
+
+
+def _natural(metric: Metric, mean: float, sd: float, size: float) -> float:
+    """An effect size in the metric's own unit: what is added to the mean."""
+    if metric.kind == "mean":
+        return size * sd
+    angle = np.arcsin(np.sqrt(mean)) + size / 2
+    return float(np.sin(angle) ** 2 - mean) if angle < np.pi / 2 else float("nan")
+
+
+def _power(metric: Metric) -> TTestIndPower | NormalIndPower:
+    return TTestIndPower() if metric.kind == "mean" else NormalIndPower()
+
+
+def _solve(metric: Metric, **known: float) -> float:
+    with warnings.catch_warnings():
+        # Where the root search does not converge, the answer is null and says so.
+        warnings.simplefilter("ignore")
+        found = _power(metric).solve_power(**known)
+    value = float(np.atleast_1d(found)[0])
+    return value if value > 0 else float("nan")
