@@ -146,11 +146,29 @@ class Lake(dg.IOManager):
 
     def write_text(self, path: str, month: str, name: str, text: str) -> tuple[Path, str]:
         """Replace a file of text in one step; returns its path and SHA-256."""
+        return self.write_bytes(path, month, name, text.encode())
+
+    def write_bytes(self, path: str, month: str, name: str, content: bytes) -> tuple[Path, str]:
+        """Replace a file in one step; returns its path and SHA-256."""
         target = self.text_path(path, month, name)
-        content = text.encode()
         with replacing(target) as partial:
             partial.write_bytes(content)
         return target, hashlib.sha256(content).hexdigest()
+
+    def read_bytes(self, path: str, month: str, name: str) -> bytes:
+        """The content of a file that `write_text` or `write_bytes` wrote."""
+        file = self.text_path(path, month, name)
+        self._must_exist([file])
+        return file.read_bytes()
+
+    def file_names(self, path: str, month: str) -> list[str]:
+        """The names of the files that lie there, in order."""
+        folder = self.path(path, month).parent
+        return sorted(f.name for f in folder.glob("[!.]*")) if folder.is_dir() else []
+
+    def remove_file(self, path: str, month: str, name: str) -> None:
+        """Remove a file, if it is there."""
+        self.text_path(path, month, name).unlink(missing_ok=True)
 
     def _replace(
         self, table: Table, content: ibis.Table | pa.Table, month: str | None

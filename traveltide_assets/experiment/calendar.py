@@ -38,3 +38,8 @@ def runs_in_campaign(config: Experiment, month: str) -> bool:
 def read_until(start: dt.date, config: Experiment, month: str) -> dt.datetime:
     """The first instant no longer read as of a month: its end, or the experiment's."""
     return min(end_of(month), planned_end(start, config))
+
+
+def has_begun(config: Experiment, month: str) -> bool:
+    """Whether the start lies before the end of a month."""
+    return config.start is not None and starts_at(config.start) < end_of(month)

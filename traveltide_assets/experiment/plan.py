@@ -8,6 +8,7 @@ more than the plan says; a guardrail alarms uncorrected.
 
 from __future__ import annotations
 
+import datetime as dt
 import warnings
 from collections.abc import Iterator
 
@@ -26,9 +27,9 @@ _DAYS_OF_A_WEEK = 7
 _FEWEST = 2
 
 
-def weeks_of_history(first: pd.Timestamp, end: pd.Timestamp, config: Experiment) -> int:
+def weeks_of_history(first: dt.datetime | None, end: dt.datetime, config: Experiment) -> int:
     """Whole weeks of sessions before `end` that a baseline may rest on."""
-    if pd.isna(first):
+    if first is None:
         return 0
     return int(min((end - first).days // _DAYS_OF_A_WEEK, config.history_weeks))
 

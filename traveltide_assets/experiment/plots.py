@@ -13,7 +13,7 @@ from traveltide_assets.segmentation.plots import COLOURS
 _DPI = 90
 
 
-def forest(readout: pd.DataFrame) -> Figure:
+def forest(readout: pd.DataFrame) -> bytes:
     """Difference of each segment with its interval, a panel per metric; adjusted where possible."""
     metrics = list(dict.fromkeys(readout["metric"]))
     segments = list(dict.fromkeys(readout["segment"]))
@@ -39,10 +39,10 @@ def forest(readout: pd.DataFrame) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(segments)), segments, fontsize=8)
     panels[0].invert_yaxis()
-    return figure
+    return _png(figure)
 
 
-def power(plan: pd.DataFrame) -> Figure:
+def power(plan: pd.DataFrame) -> bytes:
     """Power of each segment to find the effect that is worth finding, a panel per metric."""
     metrics = list(dict.fromkeys(plan["metric"]))
     segments = list(dict.fromkeys(plan["segment"]))
@@ -58,10 +58,10 @@ def power(plan: pd.DataFrame) -> Figure:
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(segments)), segments, fontsize=8)
     panels[0].invert_yaxis()
-    return figure
+    return _png(figure)
 
 
-def png(figure: Figure) -> bytes:
+def _png(figure: Figure) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()

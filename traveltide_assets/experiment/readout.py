@@ -10,6 +10,7 @@ over goals and segments (Holm); a guardrail alarms uncorrected, since missing ha
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from traveltide_assets.experiment import calendar
-from traveltide_assets.experiment.assignment import CONTROL, PERSONALISED, mismatch
+from traveltide_assets.experiment.assignment import PERSONALISED, mismatch
 from traveltide_assets.experiment.metrics import METRICS, Metric
 from traveltide_assets.experiment.plan import EVERYBODY
 from traveltide_assets.settings import Experiment
@@ -35,55 +36,67 @@ _LEVEL = 0.05  # Intervals are of 95 %, whatever the level of the tests.
 
 
 @dataclass(frozen=True)
-class Status:
-    """Whether there is something to read as of a month, and if not, why."""
+class Run:
+    """The part of an experiment that can be read: from `start` up to `until`, which is excluded.
 
-    words: str
-    start: dt.datetime | None = None
-    until: dt.datetime | None = None
-    planned_end: dt.datetime | None = None
-    assigned_in: str | None = None
+    `assigned_in` is the month whose assignment holds for good.
+    """
+
+    start: dt.datetime
+    until: dt.datetime
+    planned_end: dt.datetime
+    assigned_in: str
 
     @property
-    def readable(self) -> bool:
-        return self.until is not None
+    def length(self) -> dt.timedelta:
+        return self.planned_end - self.start
 
     @property
     def peeking(self) -> bool:
         """Whether the planned end is still to come."""
-        return self.readable and self.until != self.planned_end
+        return self.until < self.planned_end
 
 
-def status(config: Experiment, month: str, has_assignment: bool) -> Status:
-    """What can be read as of the end of a month.
+@dataclass(frozen=True)
+class Status:
+    """What can be read as of a month, if anything, in words."""
 
-    `has_assignment`: whether the lake holds the assignment of the month before the start.
-    """
+    words: str
+    run: Run | None = None
+
+
+def status(config: Experiment, month: str, assigned: Sequence[str]) -> Status:
+    """What can be read as of the end of a month; `assigned` are the months with an assignment."""
     if config.start is None:
         return Status(
             "No experiment has been started: set experiment.start to the day of the first mailing."
         )
-    start, end = calendar.starts_at(config.start), calendar.planned_end(config.start, config)
-    assigned_in = calendar.month_of_assignment(config.start)
-    until = calendar.read_until(config.start, config, month)
-    if until <= start:
+    run = Run(
+        start=calendar.starts_at(config.start),
+        until=calendar.read_until(config.start, config, month),
+        planned_end=calendar.planned_end(config.start, config),
+        assigned_in=calendar.month_of_assignment(config.start),
+    )
+    if run.until <= run.start:
         return Status(f"The experiment starts on {config.start}, after the end of {month}.")
-    if not has_assignment:
+    if run.assigned_in not in assigned:
         return Status(
-            f"The experiment started on {config.start}, but {assigned_in}, whose campaign it "
-            f"starts with, has not been decided: `traveltide run --month {assigned_in}`, then "
+            f"The experiment started on {config.start}, but {run.assigned_in}, whose campaign it "
+            f"starts with, has not been decided: `traveltide run --month {run.assigned_in}`, then "
             f"{month} again."
         )
-    read = f"Read from {config.start} to {until - dt.timedelta(days=1):%Y-%m-%d}"
-    if until < end:
-        words = (
-            f"{read}, before the planned end on {end - dt.timedelta(days=1):%Y-%m-%d}. Whoever "
-            "looks early and stops at the first good news finds effects that do not exist: "
-            "decide nothing yet."
-        )
-    else:
-        words = f"{read}, the planned end."
-    return Status(words, start, until, end, assigned_in)
+    read = f"Read from {config.start} to {_day_before(run.until)}"
+    if not run.peeking:
+        return Status(f"{read}, the planned end.", run)
+    return Status(
+        f"{read}, before the planned end on {_day_before(run.planned_end)}. Whoever looks early "
+        "and stops at the first good news finds effects that do not exist: decide nothing yet.",
+        run,
+    )
+
+
+def _day_before(instant: dt.datetime) -> str:
+    return f"{instant - dt.timedelta(days=1):%Y-%m-%d}"
 
 
 COLUMNS = (
@@ -104,7 +117,7 @@ def read(
     outcomes: pd.DataFrame,
     before: pd.DataFrame,
     config: Experiment,
-    current: Status,
+    run: Run,
 ) -> pd.DataFrame:
     """One row per metric and segment, and over all.
 
@@ -112,8 +125,8 @@ def read(
     metric; a missing value was not measured.
     """
     table = compare(assignment, outcomes, before, config)
-    table["in_words"] = [_in_words(row, current.peeking) for _, row in table.iterrows()]
-    return table.assign(read_until=current.until, peek=current.peeking)[list(COLUMNS)]
+    table["in_words"] = [_in_words(row, run.peeking) for _, row in table.iterrows()]
+    return table.assign(read_until=run.until, peek=run.peeking)[list(COLUMNS)]
 
 
 def compare(
@@ -223,8 +236,7 @@ def _judged(table: pd.DataFrame, config: Experiment) -> pd.DataFrame:
         if rows.any():
             table.loc[rows, "p_holm"] = multipletests(deciding[rows], method="holm")[1]
     table["verdict"] = [
-        _verdict(row, p, config)
-        for (_, row), p in zip(table.iterrows(), deciding, strict=True)
+        _verdict(row, p, config) for (_, row), p in zip(table.iterrows(), deciding, strict=True)
     ]
     counts = ["customers_personalised", "customers_control"]
     return table.astype(dict.fromkeys(counts, "int64"))
