@@ -552,6 +552,13 @@ _EXPERIMENT_PLAN = Table(
         Column("effect", "float64", "The effect worth finding, as a difference", required=False),
         Column("power", "float64", "Chance to find it", required=False),
         Column(
+            "mean_after",
+            "float64",
+            "Mean that customers of an earlier cohort had in as many weeks after it",
+            required=False,
+        ),
+        Column("power_after", "float64", "Chance to find it with that mean", required=False),
+        Column(
             "detectable_effect",
             "float64",
             "Smallest difference found with the power asked for",

@@ -1,5 +1,6 @@
 """The experiment: who is in which half, what it can find out, and what it says."""
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,12 +11,12 @@ import pandas as pd
 from traveltide_assets.assets.describe import picture, preview
 from traveltide_assets.campaign import invitations
 from traveltide_assets.campaign.suppression import read_suppressed
-from traveltide_assets.experiment import assignment, outcomes, plan, plots, readout
+from traveltide_assets.experiment import assignment, calendar, outcomes, plan, plots, readout
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import end_of
 from traveltide_assets.partitions import ALL_UP_TO, MONTHLY
 from traveltide_assets.settings import Settings
-from traveltide_assets.transforms import traffic
+from traveltide_assets.transforms import cohort, traffic
 
 _ASSIGNMENT = "gold/experiment_assignment"
 
@@ -61,7 +62,13 @@ def experiment_plan_and_readout(
     sessions = sessions.filter(sessions.session_start < end)
     weeks = plan.weeks_of_history(traffic.first_session(sessions), end, config)
     weekly = traffic.by_week(sessions, lake.table(_ASSIGNMENT, [month]), end, weeks)
-    planned = plan.plan(arms, weekly.to_pyarrow().to_pandas(), weeks, config)
+    planned = plan.plan(
+        arms,
+        weekly.to_pyarrow().to_pandas(),
+        weeks,
+        _followed(sessions, settings, month),
+        config,
+    )
     yield dg.Output(
         planned,
         output_name="experiment_plan",
@@ -82,9 +89,18 @@ def experiment_plan_and_readout(
     yield dg.Output(read, output_name="experiment_readout", metadata=metadata)
 
 
-def _read(
-    lake: Lake, sessions: ibis.Table, settings: Settings, run: readout.Run
-) -> pd.DataFrame:
+def _followed(sessions: ibis.Table, settings: Settings, month: str) -> pd.DataFrame:
+    """What the customers of an earlier cohort did in the weeks after it."""
+    earlier = calendar.latest_followed_up(settings.experiment, month)
+    chosen = cohort.active(sessions, settings.cohort, earlier)
+    since = end_of(earlier)
+    until = since + dt.timedelta(weeks=settings.experiment.weeks)
+    counts = traffic.between(sessions, chosen, since, until)
+    users = chosen.to_pyarrow().to_pandas()["user_id"]
+    return outcomes.from_sessions(counts.to_pyarrow().to_pandas(), users)
+
+
+def _read(lake: Lake, sessions: ibis.Table, settings: Settings, run: readout.Run) -> pd.DataFrame:
     """The readout; arms and segments are those of the month the experiment started from."""
     config = settings.experiment
     customers = lake.table(_ASSIGNMENT, [run.assigned_in])

@@ -59,7 +59,7 @@ def _assignment(
         month, config = context.op_execution_context.partition_key, settings.experiment
         yield from contracts.evaluate([arms], lake, [month])
         assigned = lake.frame(arms.path, month)
-        p_values = assignment.mismatch(assigned, config.ratio)
+        p_values = assignment.mismatches(assigned, config.ratio)
         yield report(
             arms,
             "sample_ratio",

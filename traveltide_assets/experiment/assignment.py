@@ -27,6 +27,7 @@ from traveltide_assets.settings import Experiment
 PERSONALISED, CONTROL = "personalised", "control"
 ARMS = (PERSONALISED, CONTROL)
 CONTROL_OFFER = "control_offer"
+EVERYBODY = "all customers"
 # Features that repeat one another have no covariance matrix to invert.
 _KEPT_VARIANCE = 0.99
 
@@ -68,25 +69,23 @@ def assign(customers: pd.DataFrame, config: Experiment) -> pd.DataFrame:
     return rows
 
 
-def mismatch(assignment: pd.DataFrame, ratio: float) -> dict[str, float]:
-    """P-values that chance makes the arms as unequal as they are: over all, and by segment.
+def mismatch(arm: pd.Series, ratio: float) -> float:
+    """P-value that chance makes the arms as unequal in size as they are; 1 without customers."""
+    if arm.empty:
+        return 1.0
+    sizes = np.array([(arm == name).sum() for name in ARMS], dtype="float64")
+    return float(chisquare(sizes, len(arm) * np.array([ratio, 1 - ratio])).pvalue)
 
-    Those of the segments are corrected for being several (Holm). Without customers: 1.
-    """
-    if assignment.empty:
-        return {"all customers": 1.0}
-    sizes = pd.crosstab(assignment["segment"], assignment["arm"]).reindex(
-        columns=list(ARMS), fill_value=0
-    )
-    expected = np.array([ratio, 1 - ratio])
-    by_segment = [
-        float(chisquare(row, row.sum() * expected).pvalue) for row in sizes.to_numpy(dtype=float)
-    ]
-    overall = sizes.sum().to_numpy(dtype=float)
-    corrected = multipletests(by_segment, method="holm")[1]
+
+def mismatches(assignment: pd.DataFrame, ratio: float) -> dict[str, float]:
+    """The same over all and by segment; those of the segments are corrected (Holm)."""
+    by_segment = {
+        str(name): mismatch(rows["arm"], ratio) for name, rows in assignment.groupby("segment")
+    }
+    corrected = multipletests(list(by_segment.values()), method="holm")[1] if by_segment else []
     return {
-        "all customers": float(chisquare(overall, overall.sum() * expected).pvalue),
-        **{str(name): float(p) for name, p in zip(sizes.index, corrected, strict=True)},
+        EVERYBODY: mismatch(assignment["arm"], ratio),
+        **{name: float(p) for name, p in zip(by_segment, corrected, strict=True)},
     }
 
 

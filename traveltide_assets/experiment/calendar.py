@@ -43,3 +43,11 @@ def read_until(start: dt.date, config: Experiment, month: str) -> dt.datetime:
 def has_begun(config: Experiment, month: str) -> bool:
     """Whether the start lies before the end of a month."""
     return config.start is not None and starts_at(config.start) < end_of(month)
+
+
+def latest_followed_up(config: Experiment, month: str) -> str:
+    """The latest month after whose end a whole experiment would have fitted by now."""
+    earlier = month
+    while end_of(earlier) + dt.timedelta(weeks=config.weeks) > end_of(month):
+        earlier = previous_month(earlier)
+    return earlier

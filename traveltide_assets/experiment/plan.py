@@ -1,7 +1,10 @@
 """What the experiment can find out: power, detectable effect, customers and weeks needed.
 
 The baseline of what sessions tell is what the customers taking part did in the latest weeks, as
-many as the experiment is to last; shares that no session tells are assumed. Goals are planned at
+many as the experiment is to last: today's traffic. Yet they are in the cohort for having been
+active, and are quieter once chosen. So the plan also asks what those of them who were in the cohort
+of an earlier month did in as many weeks after it, and is enough only if it is so with that, too.
+Shares that no session tells are assumed. Goals are planned at
 the strictest level of Holm's correction over goals and segments, so that the correction costs no
 more than the plan says; a guardrail alarms uncorrected.
 """
@@ -17,14 +20,15 @@ import pandas as pd
 from statsmodels.stats.power import NormalIndPower, TTestIndPower
 from statsmodels.stats.proportion import proportion_effectsize
 
-from traveltide_assets.experiment.assignment import CONTROL, PERSONALISED
+from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED
 from traveltide_assets.experiment.metrics import METRICS, Metric
 from traveltide_assets.settings import Experiment
 
-EVERYBODY = "all customers"
 ENOUGH, TOO_FEW, UNKNOWN = "enough", "too few customers", "no baseline"
 _DAYS_OF_A_WEEK = 7
 _FEWEST = 2
+_MANY = 500
+FEWEST_FOLLOWED = 100
 
 
 def weeks_of_history(first: dt.datetime | None, end: dt.datetime, config: Experiment) -> int:
@@ -35,12 +39,17 @@ def weeks_of_history(first: dt.datetime | None, end: dt.datetime, config: Experi
 
 
 def plan(
-    assignment: pd.DataFrame, weekly: pd.DataFrame, weeks: int, config: Experiment
+    assignment: pd.DataFrame,
+    weekly: pd.DataFrame,
+    weeks: int,
+    followed: pd.DataFrame,
+    config: Experiment,
 ) -> pd.DataFrame:
     """One row per metric and segment, and over all.
 
     `weekly` has a row per user and week with a session, `week` 0 the latest of the `weeks` there
-    are, and the counts of `transforms.traffic`.
+    are, and the counts of `transforms.traffic`. `followed` has a row per customer (index) of the
+    earlier cohort and a column per metric: what they did after it.
     """
     groups = dict(_groups(assignment))
     goals = sum(metric.role == "goal" for metric in METRICS) * max(len(groups), 1)
@@ -51,9 +60,10 @@ def plan(
         for segment, members in groups.items():
             n = [int((assignment.loc[members, "arm"] == a).sum()) for a in (PERSONALISED, CONTROL)]
             baseline = _baselines(metric, table, members.to_numpy(), config)
+            after = followed[followed.index.isin(assignment.loc[members, "user_id"])]
             named = {"metric": metric.name, "segment": segment, "kind": metric.kind}
             rows.append(
-                named | {"role": metric.role} | _planned(metric, baseline, n, alpha, config)
+                named | {"role": metric.role} | _planned(metric, baseline, after, n, alpha, config)
             )
     return pd.DataFrame(rows, columns=list(_COLUMNS))
 
@@ -61,8 +71,8 @@ def plan(
 _COLUMNS = (
     "metric", "segment", "kind", "role", "baseline_from", "customers_personalised",
     "customers_control", "baseline_weeks", "baseline_mean", "baseline_sd", "alpha", "effect",
-    "power", "detectable_effect", "detectable_relative", "customers_needed", "weeks_needed",
-    "verdict",
+    "power", "mean_after", "power_after", "detectable_effect", "detectable_relative",
+    "customers_needed", "weeks_needed", "verdict",
 )  # fmt: skip
 
 
@@ -101,7 +111,12 @@ def _baselines(
 
 
 def _planned(
-    metric: Metric, baselines: pd.DataFrame, n: list[int], alpha: float, config: Experiment
+    metric: Metric,
+    baselines: pd.DataFrame,
+    after: pd.DataFrame,
+    n: list[int],
+    alpha: float,
+    config: Experiment,
 ) -> dict[str, object]:
     row: dict[str, object] = {
         "baseline_from": "sessions" if metric.measured else "assumed",
@@ -119,23 +134,31 @@ def _planned(
     if not np.isfinite(size):
         return row
     ratio = n[1] / n[0]
-    needed = _solve(metric, alpha=alpha, power=config.power, ratio=ratio, nobs1=n[0])
+    needed = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, nobs1=n[0])
     detectable = _natural(metric, mean, sd, needed)
     reached = [
         week
         for week, (m, s) in baselines.iterrows()
         if effect_size(metric, m, s, config.relative_effect) >= needed
     ]
-    one = _solve(metric, alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
-    power = float(_power(metric).power(size, n[0], alpha, ratio=ratio))
+    one = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
+    power = float(_power(metric, n[0]).power(size, n[0], alpha, ratio=ratio))
+    mean_after, power_after = np.nan, power
+    if metric.measured and len(after) >= FEWEST_FOLLOWED:
+        mean_after = float(after[metric.name].mean())
+        spread = float(after[metric.name].std(ddof=1))
+        size_after = effect_size(metric, mean_after, spread, config.relative_effect)
+        power_after = float(_power(metric, n[0]).power(size_after, n[0], alpha, ratio=ratio))
     return row | {
+        "mean_after": mean_after,
+        "power_after": power_after if metric.measured and np.isfinite(mean_after) else np.nan,
         "effect": config.relative_effect * mean,
         "power": power,
         "detectable_effect": detectable,
         "detectable_relative": detectable / mean,
         "customers_needed": float(np.ceil(one * (1 + ratio))),
         "weeks_needed": float(min(reached)) if reached else np.nan,
-        "verdict": ENOUGH if power >= config.power else TOO_FEW,
+        "verdict": ENOUGH if min(power, power_after) >= config.power else TOO_FEW,
     }
 
 
@@ -155,14 +178,16 @@ def _natural(metric: Metric, mean: float, sd: float, size: float) -> float:
     return float(np.sin(angle) ** 2 - mean) if angle < np.pi / 2 else float("nan")
 
 
-def _power(metric: Metric) -> TTestIndPower | NormalIndPower:
-    return TTestIndPower() if metric.kind == "mean" else NormalIndPower()
+def _power(metric: Metric, customers: float) -> TTestIndPower | NormalIndPower:
+    # With many customers both agree, and the noncentral t distribution loses its tails to rounding.
+    small = metric.kind == "mean" and customers < _MANY
+    return TTestIndPower() if small else NormalIndPower()
 
 
-def _solve(metric: Metric, **known: float) -> float:
+def _solve(metric: Metric, n: int, **known: float) -> float:
     with warnings.catch_warnings():
         # Where the root search does not converge, the answer is null and says so.
         warnings.simplefilter("ignore")
-        found = _power(metric).solve_power(**known)
+        found = _power(metric, n).solve_power(**known)
     value = float(np.atleast_1d(found)[0])
     return value if value > 0 else float("nan")

@@ -22,9 +22,8 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from traveltide_assets.experiment import calendar
-from traveltide_assets.experiment.assignment import PERSONALISED, mismatch
+from traveltide_assets.experiment.assignment import EVERYBODY, PERSONALISED, mismatch
 from traveltide_assets.experiment.metrics import METRICS, Metric
-from traveltide_assets.experiment.plan import EVERYBODY
 from traveltide_assets.settings import Experiment
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
@@ -141,7 +140,7 @@ def compare(
     for metric in (metric for metric in METRICS if metric.name in outcomes):
         values = outcomes[metric.name].to_numpy(dtype="float64")
         known = ~np.isnan(values)
-        lost = mismatch(assignment[known], config.ratio)["all customers"]
+        lost = mismatch(assignment["arm"][known], config.ratio)
         earlier = before[metric.name].to_numpy("float64") if metric.name in before else None
         for group in (EVERYBODY, *sorted(set(segment))):
             rows.append(
