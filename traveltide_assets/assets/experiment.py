@@ -73,7 +73,7 @@ def experiment_plan_and_readout(
         planned,
         output_name="experiment_plan",
         metadata={
-            "power": picture(plots.power(planned), "power by metric and segment"),
+            "power": picture(plots.png(plots.power(planned)), "power by metric and segment"),
             "plan": preview(planned, rows=len(planned)),
         },
     )
@@ -83,7 +83,9 @@ def experiment_plan_and_readout(
     if len(read):
         shown = read[["metric", "segment", "verdict", "in_words"]]
         metadata |= {
-            "differences": picture(plots.forest(read), "difference by metric and segment"),
+            "differences": picture(
+                plots.png(plots.forest(read)), "difference by metric and segment"
+            ),
             "verdicts": preview(shown, rows=len(shown)),
         }
     yield dg.Output(read, output_name="experiment_readout", metadata=metadata)

@@ -1,11 +1,15 @@
 """What people read: the cohort in figures, and the month's report."""
 
+import json
+
 import dagster as dg
 import ibis
 import pandas as pd
 
 from traveltide_assets.assets.describe import preview
+from traveltide_assets.campaign import mailing
 from traveltide_assets.contracts import SESSIONS_UNDATED, SOURCES
+from traveltide_assets.experiment.readout import status
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import previous_month
 from traveltide_assets.partitions import ALL_UP_TO, MONTHLY
@@ -14,6 +18,7 @@ from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.settings import STRATEGIES, Settings
 from traveltide_assets.transforms.exploration import explore
 
+_ASSIGNMENT = "gold/experiment_assignment"
 _HALVES = ("processed", "quarantine")
 
 
@@ -52,9 +57,13 @@ def exploration(
         "signals": dg.AssetIn(["gold", "perk_signals"]),
         "dbscan": dg.AssetIn(["gold", "dbscan_trial"]),
         "explored": dg.AssetIn(["gold", "exploration"]),
+        "plan": dg.AssetIn(["gold", "experiment_plan"]),
+        "read": dg.AssetIn(["gold", "experiment_readout"]),
     },
-    # Of the segments, the deciding strategy's of last month are read; of silver, the row counts.
+    # Of the segments, the deciding strategy's of last month are read; of silver, the row counts;
+    # of the campaign, its manifest.
     deps=[
+        dg.AssetKey(["gold", "campaign"]),
         *(dg.AssetKey(["gold", "segments", name]) for name in STRATEGIES if name != "kmeans"),
         *(
             dg.AssetDep(
@@ -81,6 +90,8 @@ def report(
     signals: pd.DataFrame,
     dbscan: pd.DataFrame,
     explored: pd.DataFrame,
+    plan: pd.DataFrame,
+    read: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """The month's report for people: one HTML page with perks, segments, evidence and limits."""
     month = context.partition_key
@@ -101,6 +112,10 @@ def report(
         dbscan=dbscan,
         exploration=explored,
         quality=_row_counts(lake),
+        campaign=json.loads(lake.read_bytes(mailing.PATH, month, mailing.MANIFEST)),
+        plan=plan,
+        readout=read,
+        status=status(settings.experiment, month, lake.months(_ASSIGNMENT)).words,
     )
     path, digest = lake.write_text(PATH, month, FILE, build.render(material))
     counts = assignments.groupby(["segment", "perk"]).size().rename("customers").reset_index()

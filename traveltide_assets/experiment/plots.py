@@ -1,4 +1,4 @@
-"""The pictures of an experiment, as PNG bytes."""
+"""The pictures of an experiment; `png` makes bytes of a figure for the UI."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from traveltide_assets.segmentation.plots import COLOURS
 _DPI = 90
 
 
-def forest(readout: pd.DataFrame) -> bytes:
+def forest(readout: pd.DataFrame) -> Figure:
     """Difference of each segment with its interval, a panel per metric; adjusted where possible."""
     metrics = list(dict.fromkeys(readout["metric"]))
     segments = list(dict.fromkeys(readout["segment"]))
@@ -39,10 +39,10 @@ def forest(readout: pd.DataFrame) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(segments)), segments, fontsize=8)
     panels[0].invert_yaxis()
-    return _png(figure)
+    return figure
 
 
-def power(plan: pd.DataFrame) -> bytes:
+def power(plan: pd.DataFrame) -> Figure:
     """Power of each segment to find the effect that is worth finding, a panel per metric."""
     metrics = list(dict.fromkeys(plan["metric"]))
     segments = list(dict.fromkeys(plan["segment"]))
@@ -58,10 +58,10 @@ def power(plan: pd.DataFrame) -> bytes:
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_yticks(range(len(segments)), segments, fontsize=8)
     panels[0].invert_yaxis()
-    return _png(figure)
+    return figure
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
