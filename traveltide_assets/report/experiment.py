@@ -15,7 +15,6 @@ from traveltide_assets.settings import Experiment
 
 _SYMBOLS = {
     readout.BETTER: ("✓", "supported"),
-    readout.NO_HARM: ("✓", "supported"),
     readout.WORSE: ("✗", "not-supported"),
     readout.HARM: ("✗", "not-supported"),
 }
@@ -39,7 +38,10 @@ def context(
         "metrics": [BY_NAME[name].title for name in dict.fromkeys(plan["metric"])],
         "status": status,
         "peek": bool(read["peek"].any()),
-        "read": [_read(row) for _, row in read.iterrows()],
+        "read": [
+            (BY_NAME[metric].title, [_read(row) for _, row in rows.iterrows()])
+            for metric, rows in read.groupby("metric", sort=False)
+        ],
         "picture": pictures.differences(read) if len(read) else None,
     }
 
@@ -96,7 +98,6 @@ def _read(row: pd.Series) -> dict[str, Any]:
     rate = row["kind"] == "rate"
     symbol, css = _SYMBOLS.get(row["verdict"], ("?", "not-tried"))
     return {
-        "metric": BY_NAME[row["metric"]].title,
         "segment": row["segment"],
         "customers": f"{row['customers_personalised'] + row['customers_control']:,}",
         "personalised": _value(row["personalised"], rate),
