@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from traveltide_assets import report
+from traveltide_assets.campaign import mailing
 from traveltide_assets.contracts import SESSIONS_UNDATED, SOURCES, build_tables
 from traveltide_assets.engine import Engine
 from traveltide_assets.lake import Lake
@@ -48,6 +49,7 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
     where = lake.path(ASSIGNMENTS, month)
     console.print(f"source: {settings.source_location}\nlake:   {settings.lake}", highlight=False)
     console.print(f"perks:  {where}", highlight=False)
+    console.print(f"mails:  {lake.path(mailing.PATH, month).parent}", highlight=False)
     console.print(f"report: {find_report(settings, month)}\nUI:     make dev", highlight=False)
 
 

@@ -22,7 +22,7 @@ from statsmodels.stats.weightstats import ttest_ind
 from traveltide_assets import lottery
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.scaling import numeric, standardised
-from traveltide_assets.settings import Experiment
+from traveltide_assets.settings import Experiment, SettingsError
 
 PERSONALISED, CONTROL = "personalised", "control"
 ARMS = (PERSONALISED, CONTROL)
@@ -32,7 +32,7 @@ EVERYBODY = "all customers"
 _KEPT_VARIANCE = 0.99
 
 
-class ExperimentError(ValueError):
+class ExperimentError(SettingsError):
     """The experiment cannot be run as configured; the message says what to change."""
 
 
