@@ -28,7 +28,7 @@ ENOUGH, TOO_FEW, UNKNOWN = "enough", "too few customers", "no baseline"
 _DAYS_OF_A_WEEK = 7
 _FEWEST = 2
 _MANY = 500
-FEWEST_FOLLOWED = 100
+_FEWEST_FOLLOWED = 100
 
 
 def weeks_of_history(first: dt.datetime | None, end: dt.datetime, config: Experiment) -> int:
@@ -143,22 +143,20 @@ def _planned(
     ]
     one = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
     power = float(_power(metric, n[0]).power(size, n[0], alpha, ratio=ratio))
-    mean_after, power_after = np.nan, power
-    if metric.measured and len(after) >= FEWEST_FOLLOWED:
-        mean_after = float(after[metric.name].mean())
-        spread = float(after[metric.name].std(ddof=1))
-        size_after = effect_size(metric, mean_after, spread, config.relative_effect)
-        power_after = float(_power(metric, n[0]).power(size_after, n[0], alpha, ratio=ratio))
+    chances = [power]
+    if metric.measured and len(after) >= _FEWEST_FOLLOWED:
+        quiet, spread = after[metric.name].mean(), after[metric.name].std(ddof=1)
+        size = effect_size(metric, quiet, spread, config.relative_effect)
+        chances.append(float(_power(metric, n[0]).power(size, n[0], alpha, ratio=ratio)))
+        row |= {"mean_after": quiet, "power_after": chances[-1]}
     return row | {
-        "mean_after": mean_after,
-        "power_after": power_after if metric.measured and np.isfinite(mean_after) else np.nan,
         "effect": config.relative_effect * mean,
         "power": power,
         "detectable_effect": detectable,
         "detectable_relative": detectable / mean,
         "customers_needed": float(np.ceil(one * (1 + ratio))),
         "weeks_needed": float(min(reached)) if reached else np.nan,
-        "verdict": ENOUGH if min(power, power_after) >= config.power else TOO_FEW,
+        "verdict": ENOUGH if all(c >= config.power for c in chances) else TOO_FEW,
     }
 
 

@@ -121,7 +121,7 @@ def read(
     """One row per metric and segment, and over all.
 
     `outcomes` and `before` (from before the start) have a row per user, as index, and a column per
-    metric; a missing value was not measured.
+    metric; a missing outcome was not measured.
     """
     table = compare(assignment, outcomes, before, config)
     table["in_words"] = [_in_words(row, run.peeking) for _, row in table.iterrows()]
@@ -141,7 +141,9 @@ def compare(
         values = outcomes[metric.name].to_numpy(dtype="float64")
         known = ~np.isnan(values)
         lost = mismatch(assignment["arm"][known], config.ratio)
-        earlier = before[metric.name].to_numpy("float64") if metric.name in before else None
+        earlier = None
+        if metric.name in before and before[metric.name].notna().all():
+            earlier = before[metric.name].to_numpy(dtype="float64")
         for group in (EVERYBODY, *sorted(set(segment))):
             rows.append(
                 {"metric": metric.name, "segment": group, "kind": metric.kind, "role": metric.role}
