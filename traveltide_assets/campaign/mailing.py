@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BytesIO
@@ -27,7 +28,8 @@ _SCHEMA = pa.schema(
     [("user_id", pa.int64()), *((name, pa.string()) for name in COLUMNS if name != "user_id")]
 )
 # A spreadsheet takes a cell that starts so for a formula; a quote in front makes it text.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True)
@@ -54,14 +56,15 @@ def files(campaign: pd.DataFrame) -> dict[str, bytes]:
 
 
 def to_csv(rows: pd.DataFrame) -> bytes:
-    """Rows as CSV that no spreadsheet takes for formulas."""
+    """Rows as CSV, a line each, that no spreadsheet takes for formulas."""
     texts = rows.select_dtypes(exclude="number").columns
     safe = rows.assign(**{name: rows[name].map(_as_text) for name in texts})
     return safe.to_csv(index=False, lineterminator="\n").encode()
 
 
 def _as_text(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
+    line = _CONTROL.sub(" ", cell).strip()
+    return f"'{line}" if line.startswith(_FORMULA) else line
 
 
 def _to_parquet(rows: pd.DataFrame) -> bytes:
