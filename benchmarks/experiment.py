@@ -120,7 +120,7 @@ def print_a_a(results: pd.DataFrame, config: Experiment) -> None:
     family = (goals["p_holm"] <= config.alpha).groupby(goals["salt"]).any()
     print(f"any goal in any segment, after Holm: {_share(family)}")
     reduction = results[overall].groupby("metric", sort=False)["variance_reduction"].mean()
-    print("variance CUPED explains:", reduction.dropna().map("{:.1%}".format).to_dict())
+    print("variance CUPED explains:", reduction.dropna().map("{:.1%}".format).to_dict(), flush=True)
 
 
 def _share(alarms: pd.Series) -> str:
@@ -149,15 +149,14 @@ def print_power(found: Customers, config: Experiment, salts: int) -> None:
     """Planned and realised power over all customers, by metric and planted effect."""
     print(f"\nplanted effects, {salts} salts each, all customers")
     print("metric          effect    level  planned        realised [95 %]     CUPED  after Holm")
+    splits = [split(found, config, number) for number in range(salts)]
     for metric, effects in PLANTED.items():
         for effect in effects:
             asked = config.model_copy(update={"relative_effect": effect})
-            arms = split(found, asked, 0)
-            planned = plan.plan(arms, found.weekly, WEEKS, found.after.iloc[:0], asked)
+            planned = plan.plan(splits[0], found.weekly, WEEKS, found.after.iloc[:0], asked)
             row = _overall(planned, metric)
             rows = []
-            for number in range(salts):
-                arms = split(found, asked, number)
+            for number, arms in enumerate(splits):
                 what = planted(found, arms, metric, effect, number)[[metric]]
                 rows.append(_overall(readout.compare(arms, what, found.before, asked), metric))
             table = pd.DataFrame(rows)

@@ -69,22 +69,27 @@ def assign(customers: pd.DataFrame, config: Experiment) -> pd.DataFrame:
     return rows
 
 
-def mismatch(arm: pd.Series, ratio: float) -> float:
-    """P-value that chance makes the arms as unequal in size as they are; 1 without customers."""
-    if arm.empty:
+def mismatch(personalised: np.ndarray, ratio: float) -> float:
+    """P-value that chance makes the arms as unequal in size as they are; 1 without customers.
+
+    `personalised` says of each customer whether they are in that arm.
+    """
+    if not len(personalised):
         return 1.0
-    sizes = np.array([(arm == name).sum() for name in ARMS], dtype="float64")
-    return float(chisquare(sizes, len(arm) * np.array([ratio, 1 - ratio])).pvalue)
+    sizes = [personalised.sum(), (~personalised).sum()]
+    return float(chisquare(sizes, len(personalised) * np.array([ratio, 1 - ratio])).pvalue)
 
 
 def mismatches(assignment: pd.DataFrame, ratio: float) -> dict[str, float]:
     """The same over all and by segment; those of the segments are corrected (Holm)."""
+    personalised = (assignment["arm"] == PERSONALISED).to_numpy()
     by_segment = {
-        str(name): mismatch(rows["arm"], ratio) for name, rows in assignment.groupby("segment")
+        str(name): mismatch(personalised[rows], ratio)
+        for name, rows in assignment.groupby("segment").indices.items()
     }
     corrected = multipletests(list(by_segment.values()), method="holm")[1] if by_segment else []
     return {
-        EVERYBODY: mismatch(assignment["arm"], ratio),
+        EVERYBODY: mismatch(personalised, ratio),
         **{name: float(p) for name, p in zip(by_segment, corrected, strict=True)},
     }
 

@@ -140,7 +140,7 @@ def compare(
     for metric in (metric for metric in METRICS if metric.name in outcomes):
         values = outcomes[metric.name].to_numpy(dtype="float64")
         known = ~np.isnan(values)
-        lost = mismatch(assignment["arm"][known], config.ratio)
+        lost = mismatch(personalised[known], config.ratio)
         earlier = None
         if metric.name in before and before[metric.name].notna().all():
             earlier = before[metric.name].to_numpy(dtype="float64")
