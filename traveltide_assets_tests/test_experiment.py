@@ -148,13 +148,14 @@ def test_the_plan_has_the_power_that_the_formula_of_the_textbook_gives() -> None
     assert found["baseline_mean"] == pytest.approx(0.4, rel=0.05)
     assert found["baseline_weeks"] == 4
     assert found["alpha"] == pytest.approx(0.05 / 9)
-    spread = found["baseline_sd"] * np.sqrt(
-        1 / found["customers_personalised"] + 1 / found["customers_control"]
-    )
-    beyond = 0.2 * found["baseline_mean"] / spread - norm.isf(found["alpha"] / 2)
-    assert found["power"] == pytest.approx(norm.cdf(beyond), abs=0.005)
-    detectable = (norm.isf(found["alpha"] / 2) + norm.isf(0.2)) * spread
-    assert found["detectable_effect"] == pytest.approx(detectable, rel=0.01)
+    # The effect multiplies the spread of its arm as well.
+    for relative, power in ((0.2, found["power"]), (found["detectable_relative"], 0.8)):
+        variance = found["baseline_sd"] ** 2 * (1 + (1 + relative) ** 2) / 2
+        error = np.sqrt(
+            variance / found["customers_personalised"] + variance / found["customers_control"]
+        )
+        beyond = relative * found["baseline_mean"] / error - norm.isf(found["alpha"] / 2)
+        assert norm.cdf(beyond) == pytest.approx(power, abs=0.005)
 
 
 def test_more_weeks_or_customers_are_asked_for_where_the_power_is_too_low() -> None:

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import brentq
 from statsmodels.stats.power import NormalIndPower, TTestIndPower
 from statsmodels.stats.proportion import proportion_effectsize
 
@@ -28,6 +29,7 @@ ENOUGH, TOO_FEW, UNKNOWN = "enough", "too few customers", "no baseline"
 _DAYS_OF_A_WEEK = 7
 _FEWEST = 2
 _MANY = 500
+_LEAST, _MOST = 1e-6, 1e3
 _FEWEST_FOLLOWED = 100
 
 
@@ -135,7 +137,7 @@ def _planned(
         return row
     ratio = n[1] / n[0]
     needed = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, nobs1=n[0])
-    detectable = _natural(metric, mean, sd, needed)
+    detectable = _relative(metric, mean, sd, needed)
     reached = [
         week
         for week, (m, s) in baselines.iterrows()
@@ -152,8 +154,8 @@ def _planned(
     return row | {
         "effect": config.relative_effect * mean,
         "power": power,
-        "detectable_effect": detectable,
-        "detectable_relative": detectable / mean,
+        "detectable_effect": detectable * mean,
+        "detectable_relative": detectable,
         "customers_needed": float(np.ceil(one * (1 + ratio))),
         "weeks_needed": float(min(reached)) if reached else np.nan,
         "verdict": ENOUGH if all(c >= config.power for c in chances) else TOO_FEW,
@@ -161,19 +163,23 @@ def _planned(
 
 
 def effect_size(metric: Metric, mean: float, sd: float, relative: float) -> float:
-    """Cohen's d of a mean, h of a rate, for a relative change; null where there is none."""
+    """Cohen's d of a mean, h of a rate, for a relative change; null where there is none.
+
+    What multiplies a count multiplies its spread, too, in the arm that it happens in.
+    """
     if metric.kind == "mean":
-        return relative * mean / sd if sd > 0 and mean > 0 else float("nan")
+        pooled = sd * np.sqrt((1 + (1 + relative) ** 2) / 2)
+        return float(relative * mean / pooled) if pooled > 0 and mean > 0 else float("nan")
     changed = mean * (1 + relative)
     return float(proportion_effectsize(changed, mean)) if 0 < mean < changed < 1 else float("nan")
 
 
-def _natural(metric: Metric, mean: float, sd: float, size: float) -> float:
-    """An effect size in the metric's own unit: what is added to the mean."""
-    if metric.kind == "mean":
-        return size * sd
-    angle = np.arcsin(np.sqrt(mean)) + size / 2
-    return float(np.sin(angle) ** 2 - mean) if angle < np.pi / 2 else float("nan")
+def _relative(metric: Metric, mean: float, sd: float, size: float) -> float:
+    """The relative change of an effect size; null where no change is as large."""
+    most = _MOST if metric.kind == "mean" else min(_MOST, (1 - _LEAST) / mean - 1)
+    if not effect_size(metric, mean, sd, most) > size:
+        return float("nan")
+    return float(brentq(lambda r: effect_size(metric, mean, sd, r) - size, _LEAST, most))
 
 
 def _power(metric: Metric, customers: float) -> TTestIndPower | NormalIndPower:
