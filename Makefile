@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run test browser dev lint docs lock calibration clean
+.PHONY: run test browser dev lint docs lock calibration experiment clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -40,6 +40,9 @@ lock: $(VENV)/installed
 
 calibration: $(VENV)/installed
 	$(BIN)/python benchmarks/calibration.py
+
+experiment: $(VENV)/installed
+	$(BIN)/python benchmarks/experiment.py
 
 clean:
 	rm -rf $(VENV) .traveltide lake

@@ -9,8 +9,10 @@ import dagster as dg
 from traveltide_assets import automation, landing, lineage, partitions
 from traveltide_assets.assets import (
     bronze,
+    campaign,
     describe,
     evidence,
+    experiment,
     features,
     gold,
     perks,
@@ -20,10 +22,13 @@ from traveltide_assets.assets import (
     segments,
     silver,
 )
+from traveltide_assets.checks import campaign as campaign_checks
 from traveltide_assets.checks import decisions, ingestion
+from traveltide_assets.checks import experiment as experiment_checks
 from traveltide_assets.checks import prediction as prediction_checks
 from traveltide_assets.contracts import Table, build_tables
 from traveltide_assets.engine import Engine
+from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake import Lake
 from traveltide_assets.segmentation.perks import load_perks
 from traveltide_assets.settings import Settings, load_settings
@@ -34,12 +39,14 @@ from traveltide_assets.storage import open_storage
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for the given settings."""
     perk_catalogue = load_perks(settings.perks_file)
+    headlines(perk_catalogue, settings.experiment)  # Says now what would otherwise fail the run.
     tables = build_tables(perk_catalogue)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = Engine(settings.home / "scratch")
     storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
     lake = Lake(storage, engine, tables)
     modules = [bronze, silver, gold, features, segments, evidence, perks, prediction, reports]
+    modules += [experiment, campaign]
     assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
     if settings.publish is not None:
         assets.append(published.build(settings.publish))
@@ -54,6 +61,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             *ingestion.build(tables, months),
             *decisions.build(tables, months),
             *prediction_checks.build(tables, months),
+            *experiment_checks.build(tables, months),
+            *campaign_checks.build(tables, months),
         ],
         jobs=automation.build_jobs(),
         schedules=automation.build_schedules(settings),

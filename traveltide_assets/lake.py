@@ -170,7 +170,11 @@ class Lake(dg.IOManager):
 
     def write_text(self, path: str, month: str, name: str, text: str) -> Written:
         """Replace a file of text, such as a report, in one step."""
-        key, content = _key(path, month, name), text.encode()
+        return self.write_bytes(path, month, name, text.encode())
+
+    def write_bytes(self, path: str, month: str, name: str, content: bytes) -> Written:
+        """Replace a file that is no table in one step."""
+        key = _key(path, month, name)
         known = self._storage.versions(posixpath.dirname(key)).get(key)
         with self._storage.replacing(key, known) as partial:
             partial.write_bytes(content)
@@ -192,6 +196,19 @@ class Lake(dg.IOManager):
             if attempts == 1:
                 raise
         return self._files(keys, attempts - 1)
+
+    def read_bytes(self, path: str, month: str, name: str) -> bytes:
+        """The content of a file that `write_text` or `write_bytes` wrote."""
+        return self.path(path, month, name).read_bytes()
+
+    def file_names(self, path: str, month: str) -> list[str]:
+        """The names of the files that lie there, in order."""
+        folder = posixpath.dirname(_key(path, month))
+        return [posixpath.basename(key) for key in self._storage.versions(folder, deep=False)]
+
+    def remove_file(self, path: str, month: str, name: str) -> None:
+        """Remove a file, if it is there."""
+        self._storage.remove(_key(path, month, name))
 
     def _replace(
         self,

@@ -47,6 +47,8 @@ CLASSIC_FEATURES = (
 _PREFIX = "TRAVELTIDE_"
 _CONFIG = "TRAVELTIDE_CONFIG"
 Share = Annotated[float, Field(ge=0, le=1)]
+# A line of a mail that also survives a spreadsheet, where some first characters make a formula.
+Headline = Annotated[str, Field(max_length=150, pattern=r"^[^\s\x00-\x1f=+\-@][^\x00-\x1f\x7f]*$")]
 
 
 class SettingsError(ValueError):
@@ -140,6 +142,59 @@ class Evidence(_Section):
     min_opportunities: int = Field(100, ge=1, description="Fewer opportunities are, too")
     sample_rows: int = Field(20_000, ge=100, description="Customers the trial takes at most")
     refits: int = Field(3, ge=2, description="Bootstrap refits for a strategy's stability")
+
+
+class Campaign(_Section):
+    """Who is written to."""
+
+    holdout_share: Share = Field(
+        0.1, description="Customers who get no invitation, so that its worth can be measured"
+    )
+    salt: str = Field("holdout", description="Another salt holds out other customers")
+    suppression_file: Path | None = Field(
+        None, description="CSV of the `user_id`s that must not be written to; none: nobody"
+    )
+
+
+class Experiment(_Section):
+    """Personalised perk against a control offer, among the customers who are written to."""
+
+    start: dt.date | None = Field(
+        None, description="First day; none: everybody written to gets their perk"
+    )
+    weeks: int = Field(8, ge=1, description="Planned length; results before its end are a peek")
+    ratio: float = Field(0.5, gt=0, lt=1, description="Share given their personalised perk")
+    salt: str = Field("experiment", description="Another salt, another split")
+    control_offer: str = Field(
+        "control_offer",
+        description="What the others are offered: a perk's id, or `control_offer`, no perk",
+    )
+    control_headline: Headline = Field(
+        "Your next trip is waiting for you.", description="Headline of `control_offer`"
+    )
+    relative_effect: float = Field(
+        0.1, gt=0, description="Smallest change worth finding, relative to the control offer"
+    )
+    power: float = Field(0.8, gt=0, lt=1, description="Chance to find it that is asked for")
+    alpha: float = Field(0.05, gt=0, lt=1, description="Level of significance, over all tests")
+    assumed_click_through: float = Field(
+        0.03, gt=0, lt=1, description="Share who click the invitation, until it is measured"
+    )
+    assumed_sign_ups: float = Field(
+        0.2, gt=0, lt=1, description="Share who sign up, until it is measured"
+    )
+    history_weeks: int = Field(
+        26, ge=1, description="Weeks of sessions, at most, that the plan rests on"
+    )
+    outcomes_file: Path | None = Field(
+        None, description="CSV of measured outcomes: `user_id` and metrics; none: sessions only"
+    )
+    max_imbalance: float = Field(
+        0.1, ge=0, description="Difference of a feature between the halves, in SD, that warns"
+    )
+    mismatch_alpha: float = Field(
+        0.001, gt=0, lt=1, description="P-value below which the sizes of the halves are a fault"
+    )
 
 
 class Checks(_Section):
@@ -311,6 +366,8 @@ class Settings(BaseSettings):
     cohort: Cohort = Cohort()
     kmeans: KMeans = KMeans()
     evidence: Evidence = Evidence()
+    campaign: Campaign = Campaign()
+    experiment: Experiment = Experiment()
     checks: Checks = Checks()
     postgres: Postgres = Postgres()
     automation: Automation = Automation()

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 
 from traveltide_assets import report
+from traveltide_assets.campaign import mailing
 from traveltide_assets.contracts import SESSIONS_UNDATED, SOURCES, build_tables
 from traveltide_assets.engine import Engine
 from traveltide_assets.lake import Lake
@@ -52,6 +53,7 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
         "source": settings.source_location,
         "lake": settings.lake,
         "perks": lake.uri(ASSIGNMENTS, month),
+        "mails": lake.uri(mailing.PATH, month, mailing.MANIFEST),
         "report": lake.uri(report.PATH, month, report.FILE),
         "UI": "make dev",
     }

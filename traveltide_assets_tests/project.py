@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,8 +53,14 @@ class Project:
 
     def materialize(self, path: str, month: str) -> dg.ExecuteInProcessResult:
         """One asset of a month alone, as *Materialize* in the UI does."""
+        return self.materialize_all([path], month)
+
+    def materialize_all(self, paths: Sequence[str], month: str) -> dg.ExecuteInProcessResult:
+        """Some assets of a month, and their checks."""
         return self._execute(
-            ASSIGN_PERKS, partition_key=month, asset_selection=[dg.AssetKey(path.split("/"))]
+            ASSIGN_PERKS,
+            partition_key=month,
+            asset_selection=[dg.AssetKey(path.split("/")) for path in paths],
         )
 
     def _execute(self, job: str, **options: Any) -> dg.ExecuteInProcessResult:

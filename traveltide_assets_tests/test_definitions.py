@@ -163,10 +163,14 @@ def reachable(path: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "path",
-    [*PACKAGE.glob("transforms/*.py"), *PACKAGE.glob("segmentation/*.py")],
+    [
+        path
+        for folder in ("transforms", "segmentation", "campaign", "experiment")
+        for path in PACKAGE.glob(f"{folder}/*.py")
+    ],
     ids=lambda path: f"{path.parent.name}/{path.name}",
 )
-def test_transforms_and_segmentation_do_without_dagster(path: Path) -> None:
+def test_what_is_computed_does_without_dagster(path: Path) -> None:
     modules = reachable(path)
     assert not [name for name in modules if name.split(".")[0] == "dagster"]
     assert not [

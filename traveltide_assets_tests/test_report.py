@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from traveltide_assets import report
+from traveltide_assets.campaign import mailing
 from traveltide_assets.cli import main
 from traveltide_assets.report import words
 from traveltide_assets.report.build import Material, render
@@ -41,14 +43,24 @@ def material(project: Project, **changes: Any) -> Material:
         "signals": "perk_signals",
         "dbscan": "dbscan_trial",
         "exploration": "exploration",
+        "plan": "experiment_plan",
+        "readout": "experiment_readout",
     }
     frames = {key: project.frame(f"gold/{name}", LAST) for key, name in names.items()}
     quality = pd.DataFrame(
         {"table": ["users"], "read": [9], "processed": [8], "quarantined": [1], "undated": [0]}
     )
     perks = load_perks(project.settings.perks_file)
+    manifest = project.lake / mailing.PATH / f"month={LAST}" / mailing.MANIFEST
     made = Material(
-        LAST, project.settings, perks, assignments=assignments, quality=quality, **frames
+        LAST,
+        project.settings,
+        perks,
+        assignments=assignments,
+        quality=quality,
+        campaign=json.loads(manifest.read_text("utf-8")),
+        status="No experiment has been started.",
+        **frames,
     )
     return replace(made, **changes)
 

@@ -1,11 +1,15 @@
 """What people read: the cohort in figures, and the month's report."""
 
+import json
+
 import dagster as dg
 import ibis
 import pandas as pd
 
 from traveltide_assets.assets.describe import preview
+from traveltide_assets.campaign import mailing
 from traveltide_assets.contracts import SESSIONS_UNDATED, SOURCES
+from traveltide_assets.experiment.readout import status
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import previous_month
 from traveltide_assets.partitions import ALL_UP_TO, MONTHLY
@@ -14,6 +18,7 @@ from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.settings import STRATEGIES, Partitions, Settings
 from traveltide_assets.transforms.exploration import explore
 
+_ASSIGNMENT = "gold/experiment_assignment"
 _HALVES = ("processed", "quarantine")
 
 
@@ -52,11 +57,14 @@ def exploration(
         "signals": dg.AssetIn(["gold", "perk_signals"]),
         "dbscan": dg.AssetIn(["gold", "dbscan_trial"]),
         "explored": dg.AssetIn(["gold", "exploration"]),
+        "plan": dg.AssetIn(["gold", "experiment_plan"]),
+        "read": dg.AssetIn(["gold", "experiment_readout"]),
     },
-    # Of the segments, the deciding strategy's of last month are read; of silver, the row counts.
-    # Quarantine is written by the step that writes the processed half; naming it as well would
-    # draw it at the far end of the lineage.
+    # Of the segments, the deciding strategy's of last month are read; of silver, the row counts; of
+    # the campaign, its manifest. Quarantine is written by the step that writes the processed half;
+    # naming it as well would draw it at the far end of the lineage.
     deps=[
+        dg.AssetKey(["gold", "campaign"]),
         *(dg.AssetKey(["gold", "segments", name]) for name in STRATEGIES if name != "kmeans"),
         *(
             dg.AssetDep(
@@ -82,6 +90,8 @@ def report(
     signals: pd.DataFrame,
     dbscan: pd.DataFrame,
     explored: pd.DataFrame,
+    plan: pd.DataFrame,
+    read: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """The month's report for people: one HTML page with perks, segments, evidence and limits."""
     month = context.partition_key
@@ -102,6 +112,10 @@ def report(
         dbscan=dbscan,
         exploration=explored,
         quality=_row_counts(lake, settings.partitions),
+        campaign=json.loads(lake.read_bytes(mailing.PATH, month, mailing.MANIFEST)),
+        plan=plan,
+        readout=read,
+        status=status(settings.experiment, month, lake.months(_ASSIGNMENT)).words,
     )
     written = lake.write_text(PATH, month, FILE, build.render(material))
     counts = assignments.groupby(["segment", "perk"]).size().rename("customers").reset_index()

@@ -12,7 +12,15 @@ import jinja2
 import pandas as pd
 
 from traveltide_assets.months import shift
-from traveltide_assets.report import cards, charts, pictures, verdicts, words
+from traveltide_assets.report import (
+    campaign,
+    cards,
+    charts,
+    experiment,
+    pictures,
+    verdicts,
+    words,
+)
 from traveltide_assets.report.verdicts import Verdict
 from traveltide_assets.segmentation.perks import Perk, profiles
 from traveltide_assets.segmentation.scaling import numeric, standardised
@@ -22,9 +30,6 @@ from traveltide_assets.transforms.cohort import describe
 _TEMPLATES = Path(__file__).parent
 _PROFILE_FEATURES = 9
 _STABLE = 0.6
-# Sizing of the experiment: 80 % power at 5 % two-sided, for a sign-up rate nobody knows yet.
-_POWER_FACTOR = 2.8
-_ASSUMED_SIGN_UP = 0.2
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,8 @@ class Material:
 
     `before` holds last month's segments of the deciding strategy, none if there are none. `places`
     are the k-means segments, for the picture. `quality` has a row per source table: `table`,
-    `read`, `processed`, `quarantined` and `undated` rows.
+    `read`, `processed`, `quarantined` and `undated` rows. `campaign` is the campaign's manifest,
+    `status` says what can be read of the experiment.
     """
 
     month: str
@@ -51,6 +57,10 @@ class Material:
     dbscan: pd.DataFrame
     exploration: pd.DataFrame
     quality: pd.DataFrame
+    campaign: Mapping[str, Any]
+    plan: pd.DataFrame
+    readout: pd.DataFrame
+    status: str
 
     @property
     def strategy(self) -> str:
@@ -130,7 +140,8 @@ def context(material: Material) -> dict[str, Any]:
         "charts": charts.build(m.exploration),
         "quality": _quality(m),
         "limits": _limits(m.settings.checks),
-        "experiment": _experiment(m),
+        "campaign": campaign.context(m.campaign, m.titles),
+        "experiment": experiment.context(m.plan, m.readout, m.status, m.settings.experiment),
     }
 
 
@@ -385,19 +396,3 @@ def _limits(checks: Checks) -> list[tuple[str, str]]:
         (field.description or name, f"{getattr(checks, name):g}")
         for name, field in type(checks).model_fields.items()
     ]
-
-
-def _experiment(m: Material) -> dict[str, str]:
-    """What an experiment with these customers could tell apart, in percentage points."""
-    smallest = int(m.assignments["perk"].value_counts().min())
-    variance = 2 * _ASSUMED_SIGN_UP * (1 - _ASSUMED_SIGN_UP)
-
-    def detectable(customers: int) -> str:
-        return words.decimal(100 * _POWER_FACTOR * math.sqrt(variance / max(customers // 2, 1)), 1)
-
-    return {
-        "assumed": words.percent(_ASSUMED_SIGN_UP),
-        "all": detectable(len(m.assignments)),
-        "smallest": detectable(smallest),
-        "smallest_customers": f"{smallest:,}",
-    }

@@ -16,6 +16,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from traveltide_assets.experiment.plots import forest
+from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
 from traveltide_assets.report import words
 from traveltide_assets.segmentation.evidence import SUPPORTED
 from traveltide_assets.segmentation.plots import COLOURS
@@ -213,6 +215,21 @@ def seasons(by_month: pd.DataFrame) -> Picture:
     ]
     alt = f"Three bar charts by month: {'; '.join(facts)}."
     return Picture(_svg(figure), alt)
+
+
+@mpl.rc_context(_STYLE)
+def differences(readout: pd.DataFrame) -> Picture:
+    """The experiment's differences with their intervals, by metric and segment."""
+    clear = readout[readout["verdict"].isin([BETTER, WORSE, HARM])]
+    told = [
+        f"{row['metric'].replace('_', ' ')}, {row['segment']}: {row['verdict']}"
+        for _, row in clear.iterrows()
+    ]
+    alt = (
+        "Difference between the personalised perk and the control offer by metric and segment, "
+        f"with 95 % intervals. Beyond chance: {words.listed(told) if told else 'none'}."
+    )
+    return Picture(_svg(forest(readout)), alt)
 
 
 def _svg(figure: Figure) -> str:

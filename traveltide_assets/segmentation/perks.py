@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import linear_sum_assignment
 
 from traveltide_assets.segmentation.scaling import numeric, standardised
+from traveltide_assets.settings import Headline
 from traveltide_assets.transforms.features import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
@@ -36,7 +37,7 @@ class Perk(BaseModel):
     id: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str
     audience: str
-    headline: str
+    headline: Headline
     outcome: str
     programs: tuple[Program, ...] = Field(("classic",), min_length=1)
     features: dict[str, float] = Field(min_length=1)

@@ -48,6 +48,9 @@ class Folder:
                 )
             os.replace(path, target)
 
+    def remove(self, key: str) -> None:
+        (self._root / key).unlink(missing_ok=True)
+
     def uri(self, key: str = "") -> str:
         return str(self._root / key)
 

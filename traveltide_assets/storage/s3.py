@@ -104,6 +104,10 @@ class S3:
             os.replace(path, self._place(key, etag))
         self._forget(key, etag)
 
+    def remove(self, key: str) -> None:
+        with self._explained("remove", key):
+            self.client.delete_object(**self._object(key))
+
     def uri(self, key: str = "") -> str:
         return f"s3://{self._location.bucket}/{self._folder}{key}".rstrip("/")
 

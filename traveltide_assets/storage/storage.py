@@ -43,5 +43,8 @@ class Storage(Protocol):
         that is not the same content either. On any failure, what is stored stays.
         """
 
+    def remove(self, key: str) -> None:
+        """Remove a file, if it is there."""
+
     def uri(self, key: str = "") -> str:
         """Where a key lies, for people."""

@@ -48,11 +48,15 @@ def in_window(sessions: ibis.Table, rule: Cohort, month: str) -> ibis.Table:
     return counted if start is None else counted.filter(counted.session_start >= start)
 
 
+def active(sessions: ibis.Table, rule: Cohort, month: str) -> ibis.Table:
+    """One row per user with enough sessions for the rule."""
+    counted = in_window(sessions, rule, month)
+    return counted.group_by("user_id").having(counted.count() >= rule.min_sessions).agg()
+
+
 def cohort_users(users: ibis.Table, sessions: ibis.Table, rule: Cohort, month: str) -> ibis.Table:
     """One row per customer of the cohort."""
-    counted = in_window(sessions, rule, month)
-    active = counted.group_by("user_id").having(counted.count() >= rule.min_sessions).agg()
-    cohort = users.semi_join(active, "user_id")
+    cohort = users.semi_join(active(sessions, rule, month), "user_id")
     if rule.minimum_age is not None:
         last_day = ibis.date((end_of(month) - dt.timedelta(days=1)).date().isoformat())
         cohort = cohort.filter(completed_years(cohort.birthdate, last_day) >= rule.minimum_age)

@@ -1,0 +1,206 @@
+"""Is the experiment's readout calibrated, and is its power as planned? Real outcomes, many splits.
+
+A/A: customers who were all treated alike are split with salt after salt. Whatever the readout finds
+is a false alarm: about 5 % of single tests may, and of families after Holm's correction at most
+5 %. Then an effect is planted in the personalised half: each booking happens once more with the
+probability of the effect, and as many customers more cancel; the readout should find it as often
+as the plan says.
+
+    python benchmarks/experiment.py --source path/to/cohort --salts 1000
+
+Without `--source`, customers are generated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import gc
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from traveltide_assets.engine import Engine
+from traveltide_assets.experiment import assignment, outcomes, plan, readout
+from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.segmentation.perks import load_perks
+from traveltide_assets.segmentation.strategies import build_strategies
+from traveltide_assets.segmentation.strategy import History
+from traveltide_assets.settings import Experiment, Settings
+from traveltide_assets.sources.files import Files
+from traveltide_assets.transforms import cleaning, cohort, features, traffic, trips
+
+MONTH = "2023-07"
+START = dt.date(2023, 6, 1)
+WEEKS = 8
+PLANTED = {"bookings": (0.05, 0.1, 0.15, 0.2), "cancellations": (0.2, 0.4, 0.6)}
+
+
+@dataclass(frozen=True)
+class Customers:
+    """Customers with segment and perk, what they did since the start and before it."""
+
+    frame: pd.DataFrame
+    after: pd.DataFrame
+    before: pd.DataFrame
+    weekly: pd.DataFrame
+
+
+def customers(source: Path, folder: Path, settings: Settings) -> Customers:
+    """The cohort of the month, segmented by k-means."""
+    engine = Engine(folder / "scratch")
+    tables = Files(source, engine, folder / "staging")
+    start = dt.datetime.combine(START, dt.time())
+    length = dt.timedelta(weeks=WEEKS)
+    months = [f"{month:%Y-%m}" for month in pd.period_range("2023-01", MONTH, freq="M")]
+    with (
+        cleaning.clean_users(tables.table("users")) as users,
+        cleaning.clean_sessions(tables.table("sessions"), users.processed, months) as sessions,
+        cleaning.clean_flights(tables.table("flights")) as flights,
+        cleaning.clean_hotels(tables.table("hotels")) as hotels,
+    ):
+        rule = settings.cohort
+        members = cohort.cohort_users(users.processed, sessions.processed, rule, MONTH).cache()
+        own = cohort.cohort_sessions(sessions.processed, members, rule, MONTH).cache()
+        with members, own:
+            flown = cohort.named_by(flights.processed, own)
+            stayed = cohort.named_by(hotels.processed, own)
+            booked = trips.build_trips(own, members, flown, stayed, MONTH)
+            known = features.user_features(members, own, booked, MONTH).to_pandas()
+            known = known.sort_values("user_id", ignore_index=True)
+            after, before = (
+                outcomes.from_sessions(
+                    traffic.between(own, members, *period).to_pandas(), known["user_id"]
+                )
+                for period in ((start, start + length), (start - length, start))
+            )
+            weekly = traffic.by_week(own, members, start + length, WEEKS).to_pandas()
+    perks = load_perks(settings.perks_file)
+    strategy = build_strategies(settings, perks)["kmeans"]
+    return Customers(strategy.fit(History(known)).assign(known), after, before, weekly)
+
+
+def split(found: Customers, config: Experiment, number: int) -> pd.DataFrame:
+    """The customers in two halves, by the salt of that number."""
+    return assignment.assign(found.frame, config.model_copy(update={"salt": f"salt {number}"}))
+
+
+def a_a(found: Customers, config: Experiment, salts: int) -> pd.DataFrame:
+    """One row per salt, metric and segment: the readout of nothing."""
+    tables = []
+    for number in range(salts):
+        arms = split(found, config, number)
+        table = readout.compare(arms, found.after, found.before, config)
+        tables.append(table.assign(salt=number))
+    return pd.concat(tables, ignore_index=True)
+
+
+def print_a_a(results: pd.DataFrame, config: Experiment) -> None:
+    """False alarms of each test, and of the readout as a whole."""
+    salts = results["salt"].nunique()
+    print(f"\nA/A, {salts} salts: share of tests with p <= {config.alpha:g}")
+    print(f"{'metric':15}{'test':22}{'all customers':>30}{'each segment':>16}")
+    overall = results["segment"] == assignment.EVERYBODY
+    for metric, rows in results.groupby("metric", sort=False):
+        for test, column in (("", "p_value"), ("CUPED", "cuped_p_value")):
+            if rows[column].isna().all():
+                continue
+            told = test or " / ".join(sorted(set(rows["test"].dropna())))
+            alarms = rows.loc[overall, column] <= config.alpha
+            segments = rows.loc[~overall & rows[column].notna(), column] <= config.alpha
+            print(f"{metric:15}{told:36}{_share(alarms):>16}{segments.mean():16.1%}")
+    low, high = proportion_confint(0.05 * salts, salts, method="beta")
+    print(f"{'':15}5 % of {salts} salts would vary from {low:.1%} to {high:.1%}")
+    goals = results[results["role"] == "goal"]
+    family = (goals["p_holm"] <= config.alpha).groupby(goals["salt"]).any()
+    print(f"any goal in any segment, after Holm: {_share(family)}")
+    reduction = results[overall].groupby("metric", sort=False)["variance_reduction"].mean()
+    print("variance CUPED explains:", reduction.dropna().map("{:.1%}".format).to_dict(), flush=True)
+
+
+def _share(alarms: pd.Series) -> str:
+    low, high = proportion_confint(alarms.sum(), len(alarms), method="beta")
+    return f"{alarms.mean():.1%} [{low:.1%}, {high:.1%}]"
+
+
+def planted(
+    found: Customers, arms: pd.DataFrame, metric: str, effect: float, seed: int
+) -> pd.DataFrame:
+    """Outcomes in which the personalised half does so much more of the metric, on average."""
+    rng = np.random.default_rng(seed)
+    after = found.after.copy()
+    treated = after.index.isin(arms.loc[arms["arm"] == assignment.PERSONALISED, "user_id"])
+    values = after[metric].to_numpy(copy=True)
+    if metric == "cancellations":
+        share = values.mean()
+        joining = rng.random(len(values)) < effect * share / (1 - share)
+        values[treated] = np.maximum(values, joining)[treated]
+    else:
+        values[treated] += rng.binomial(values.astype(int), effect)[treated]
+    return after.assign(**{metric: values})
+
+
+def print_power(found: Customers, config: Experiment, salts: int) -> None:
+    """Planned and realised power over all customers, by metric and planted effect."""
+    print(f"\nplanted effects, {salts} salts each, all customers")
+    print("metric          effect    level  planned        realised [95 %]     CUPED  after Holm")
+    splits = [split(found, config, number) for number in range(salts)]
+    for metric, effects in PLANTED.items():
+        for effect in effects:
+            asked = config.model_copy(update={"relative_effect": effect})
+            planned = plan.plan(splits[0], found.weekly, WEEKS, found.after.iloc[:0], asked)
+            row = _overall(planned, metric)
+            rows = []
+            for number, arms in enumerate(splits):
+                what = planted(found, arms, metric, effect, number)[[metric]]
+                rows.append(_overall(readout.compare(arms, what, found.before, asked), metric))
+            table = pd.DataFrame(rows)
+            level = row["alpha"]
+            cuped = table["cuped_p_value"]
+            adjusted = f"{(cuped <= level).mean():.1%}" if cuped.notna().any() else "-"
+            verdict = table["verdict"].isin([readout.BETTER, readout.HARM]).mean()
+            print(
+                f"{metric:15}{effect:7.0%}{level:9.4f}{row['power']:9.1%}"
+                f"{_share(table['p_value'] <= level):>24}{adjusted:>10}{verdict:12.1%}",
+                flush=True,
+            )
+
+
+def _overall(table: pd.DataFrame, metric: str) -> pd.Series:
+    return table[(table["metric"] == metric) & (table["segment"] == assignment.EVERYBODY)].iloc[0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--source", type=Path, help="Folder of raw tables; none: a sample.")
+    parser.add_argument("--salts", type=int, default=1_000)
+    parser.add_argument("--planted-salts", type=int, default=500)
+    chosen = parser.parse_args()
+    # The defaults, whatever the environment and traveltide.toml of whoever runs this say.
+    settings = Settings.model_construct()
+    config = Experiment(start=START, weeks=WEEKS)
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if chosen.source is None:
+            write_sample(folder / "sample", SampleSpec(users=20_000, active_share=0.3))
+        found = customers(chosen.source or folder / "sample", folder, settings)
+    means = found.after.mean().map("{:.3f}".format).to_dict()
+    print(f"{len(found.frame):,} customers as of {MONTH}, {WEEKS} weeks from {START}: {means}")
+    gc.freeze()  # statsmodels collects garbage in every correction: nothing of ours is any.
+    loaded = time.perf_counter()
+    results = a_a(found, config, chosen.salts)
+    print_a_a(results, config)
+    per_salt = (time.perf_counter() - loaded) / chosen.salts
+    print_power(found, config, chosen.planted_salts)
+    total = time.perf_counter() - began
+    print(f"\n{total:.0f} s; {1000 * per_salt:.0f} ms per split and readout")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Who is invited with what, who is held out, and what changed since last month.
+
+A customer on the suppression list is nowhere. Of the others, a share is held out: they get no
+invitation at all, which shows what inviting is worth. Whoever is left is written to, with their
+perk or, in the control half of a running experiment, with the control offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from traveltide_assets import lottery
+from traveltide_assets.campaign.suppression import Suppressed
+from traveltide_assets.settings import Campaign
+
+NEW, MOVED, DROPPED = "new", "moved", "dropped"
+CHANGES = (NEW, MOVED, DROPPED)
+
+
+def allowed(users: pd.Series, suppressed: Suppressed) -> pd.Series:
+    """Whether each customer may be written to."""
+    return ~users.isin(suppressed.users)
+
+
+def held_out(users: pd.Series, config: Campaign) -> np.ndarray:
+    """Whether each customer is held out: sticky, and whatever the others are."""
+    return lottery.draws(users, config.salt) < config.holdout_share
+
+
+def invite(
+    assignments: pd.DataFrame,
+    suppressed: Suppressed,
+    config: Campaign,
+    headlines: Mapping[str, str],
+    offers: pd.Series | None,
+) -> pd.DataFrame:
+    """One row per customer not suppressed: `user_id`, `perk`, `headline`, `segment`, `holdout`.
+
+    `offers` are what a running experiment offers, by `user_id`; it says nothing of those held out.
+    """
+    rows = assignments.loc[
+        allowed(assignments["user_id"], suppressed), ["user_id", "perk", "segment"]
+    ].sort_values("user_id", ignore_index=True)
+    rows["holdout"] = held_out(rows["user_id"], config)
+    if offers is not None:
+        offered = rows["user_id"].map(offers)
+        rows["perk"] = offered.where(offered.notna() & ~rows["holdout"], rows["perk"])
+    return rows.assign(headline=rows["perk"].map(headlines))
+
+
+def changed(
+    campaign: pd.DataFrame, before: pd.DataFrame | None, suppressed: Suppressed
+) -> pd.DataFrame:
+    """One row per customer written to now or last month, but not alike; `before` is last month's.
+
+    Without a month before there is nothing to compare with, and no row. Nor is there one for a
+    customer suppressed since.
+    """
+    columns = ["user_id", "change", "perk_before", "perk"]
+    if before is None:
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in columns}).astype(
+            {"user_id": "int64"}
+        )
+    earlier = written_to(before).rename(columns={"perk": "perk_before"})
+    earlier = earlier.loc[allowed(earlier["user_id"], suppressed), ["user_id", "perk_before"]]
+    both = earlier.merge(
+        written_to(campaign)[["user_id", "perk"]],
+        on="user_id",
+        how="outer",
+        validate="one_to_one",
+    )
+    was, now = both["perk_before"].notna(), both["perk"].notna()
+    moved = both["perk_before"] != both["perk"]
+    both["change"] = np.select([~was, ~now, moved], [NEW, DROPPED, MOVED], "")
+    return both.loc[both["change"] != "", columns].reset_index(drop=True)
+
+
+def written_to(campaign: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a campaign that the mailing tool gets."""
+    return campaign[~campaign["holdout"]]

@@ -1,0 +1,49 @@
+"""The list of customers who must not be written to."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_USER_ID = re.compile(r"[0-9]{1,18}")
+
+
+class SuppressionError(ValueError):
+    """The suppression list cannot be relied on; the message names the file and the line."""
+
+
+@dataclass(frozen=True)
+class Suppressed:
+    """The customers of a list, and the SHA-256 of the file; without a list, nobody and none."""
+
+    users: frozenset[int]
+    digest: str | None
+
+
+def read_suppressed(file: Path | None) -> Suppressed:
+    """The customers of a CSV file with the one column `user_id`; its header may be left out.
+
+    Anything else in the file is an error: a list that is half understood is no protection.
+    """
+    if file is None:
+        return Suppressed(frozenset(), None)
+    try:
+        content = file.read_bytes()
+        lines = content.decode("utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SuppressionError(
+            f"suppression list {file} cannot be read: {error}; "
+            "campaign.suppression_file names a CSV file of user_ids"
+        ) from error
+    cells = [line.strip().strip('"') for line in lines]
+    first = 1 if cells and cells[0].lower() == "user_id" else 0
+    for number, cell in enumerate(cells[first:], first + 1):
+        if cell and not _USER_ID.fullmatch(cell):
+            raise SuppressionError(
+                f"suppression list {file}, line {number}: not a user_id; "
+                "the file has one column, user_id, and a whole number in every line"
+            )
+    users = frozenset(int(cell) for cell in cells[first:] if cell)
+    return Suppressed(users, hashlib.sha256(content).hexdigest())

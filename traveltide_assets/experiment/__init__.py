@@ -1,0 +1,1 @@
+"""Does the personalised perk pay? An experiment planned, assigned and read."""

@@ -1,0 +1,143 @@
+"""Who gets the personalised perk and who the control offer, and whether the draw was fair.
+
+The arm is a draw of the customer and the salt alone, so it is the same in every month, in every
+order and whatever segment the customer is in; within each segment the halves are as large as the
+ratio says, up to chance. A customer whose perk is the control offer takes no part: both arms would
+be the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chisquare
+from sklearn.decomposition import PCA
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.multivariate import test_mvmean_2indep as hotelling
+from statsmodels.stats.weightstats import ttest_ind
+
+from traveltide_assets import lottery
+from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.segmentation.scaling import numeric, standardised
+from traveltide_assets.settings import Experiment, SettingsError
+
+PERSONALISED, CONTROL = "personalised", "control"
+ARMS = (PERSONALISED, CONTROL)
+CONTROL_OFFER = "control_offer"
+EVERYBODY = "all customers"
+# Features that repeat one another have no covariance matrix to invert.
+_KEPT_VARIANCE = 0.99
+
+
+class ExperimentError(SettingsError):
+    """The experiment cannot be run as configured; the message says what to change."""
+
+
+def headlines(perks: tuple[Perk, ...], config: Experiment) -> dict[str, str]:
+    """The headline of every perk and of the control offer; `ExperimentError` if that is none."""
+    known = {perk.id: perk.headline for perk in perks}
+    if config.control_offer == CONTROL_OFFER:
+        return {CONTROL_OFFER: config.control_headline} | known
+    if config.control_offer not in known:
+        raise ExperimentError(
+            f"experiment.control_offer: {config.control_offer} is no perk of the catalogue; "
+            f"choose {CONTROL_OFFER} or one of {', '.join(known)}"
+        )
+    return known
+
+
+def arms(users: pd.Series, config: Experiment) -> np.ndarray:
+    """The arm of each customer."""
+    drawn = lottery.draws(users, config.salt) < config.ratio
+    return np.where(drawn, PERSONALISED, CONTROL)
+
+
+def assign(customers: pd.DataFrame, config: Experiment) -> pd.DataFrame:
+    """One row per customer who takes part: `user_id`, `segment`, `perk`, `arm`, `offer`.
+
+    `customers` are those that may be written to and are not held out, with `user_id`, `segment`
+    and `perk`.
+    """
+    taking_part = customers["perk"] != config.control_offer
+    rows = customers.loc[taking_part, ["user_id", "segment", "perk"]]
+    rows = rows.sort_values("user_id", ignore_index=True)
+    rows["arm"] = arms(rows["user_id"], config)
+    rows["offer"] = rows["perk"].where(rows["arm"] == PERSONALISED, config.control_offer)
+    return rows
+
+
+def mismatch(personalised: np.ndarray, ratio: float) -> float:
+    """P-value that chance makes the arms as unequal in size as they are; 1 without customers.
+
+    `personalised` says of each customer whether they are in that arm.
+    """
+    if not len(personalised):
+        return 1.0
+    sizes = [personalised.sum(), (~personalised).sum()]
+    return float(chisquare(sizes, len(personalised) * np.array([ratio, 1 - ratio])).pvalue)
+
+
+def mismatches(assignment: pd.DataFrame, ratio: float) -> dict[str, float]:
+    """The same over all and by segment; those of the segments are corrected (Holm)."""
+    personalised = (assignment["arm"] == PERSONALISED).to_numpy()
+    by_segment = {
+        str(name): mismatch(personalised[rows], ratio)
+        for name, rows in assignment.groupby("segment").indices.items()
+    }
+    corrected = multipletests(list(by_segment.values()), method="holm")[1] if by_segment else []
+    return {
+        EVERYBODY: mismatch(personalised, ratio),
+        **{name: float(p) for name, p in zip(by_segment, corrected, strict=True)},
+    }
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Differences of the arms in each feature, in SD, and how likely chance makes them.
+
+    `features` has a row per feature, largest difference first: `difference`, `p_holm`. `p_value`
+    is Hotelling's, of all features at once; null where there are too few customers.
+    """
+
+    features: pd.DataFrame
+    p_value: float
+
+    @property
+    def largest(self) -> float:
+        return float(self.features["difference"].abs().max()) if len(self.features) else 0.0
+
+    def beyond(self, limit: float) -> Mapping[str, float]:
+        """The features that differ by more than so many SD."""
+        found = self.features.loc[self.features["difference"].abs() > limit, "difference"]
+        return {str(name): float(value) for name, value in found.items()}
+
+
+def balance(assignment: pd.DataFrame, features: pd.DataFrame) -> Balance:
+    """How far the arms lie apart in what was known of the customers before."""
+    rows = features[features["user_id"].isin(assignment["user_id"])]
+    values = standardised(numeric(rows))
+    values = values.loc[:, values.std(ddof=0) > 0]
+    arm = assignment.set_index("user_id")["arm"][values.index]
+    one, other = values[arm == PERSONALISED], values[arm == CONTROL]
+    if min(len(one), len(other)) < 2 or values.empty:
+        return Balance(pd.DataFrame({"difference": [], "p_holm": []}, dtype="float64"), np.nan)
+    p_values = np.atleast_1d(ttest_ind(one, other, usevar="unequal")[1])
+    table = pd.DataFrame(
+        {
+            "difference": one.mean() - other.mean(),
+            "p_holm": multipletests(np.nan_to_num(p_values, nan=1.0), method="holm")[1],
+        },
+        index=values.columns,
+    )
+    order = table["difference"].abs().sort_values(ascending=False, kind="stable").index
+    return Balance(table.loc[order], _at_once(values, arm == PERSONALISED))
+
+
+def _at_once(values: pd.DataFrame, personalised: pd.Series) -> float:
+    scores = PCA(_KEPT_VARIANCE, svd_solver="full").fit_transform(values)
+    if len(scores) < 3 * scores.shape[1]:
+        return float("nan")
+    return float(hotelling(scores[personalised], scores[~personalised]).pvalue)

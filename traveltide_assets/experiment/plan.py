@@ -1,0 +1,197 @@
+"""What the experiment can find out: power, detectable effect, customers and weeks needed.
+
+The baseline of what sessions tell is what the customers taking part did in the latest weeks, as
+many as the experiment is to last: today's traffic. Yet they are in the cohort for having been
+active, and are quieter once chosen. So the plan also asks what those of them who were in the cohort
+of an earlier month did in as many weeks after it, and is enough only if it is so with that, too.
+Shares that no session tells are assumed. Goals are planned at
+the strictest level of Holm's correction over goals and segments, so that the correction costs no
+more than the plan says; a guardrail alarms uncorrected.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+from statsmodels.stats.power import NormalIndPower, TTestIndPower
+from statsmodels.stats.proportion import proportion_effectsize
+
+from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED
+from traveltide_assets.experiment.metrics import METRICS, Metric
+from traveltide_assets.settings import Experiment
+
+ENOUGH, TOO_FEW, UNKNOWN = "enough", "too few customers", "no baseline"
+_DAYS_OF_A_WEEK = 7
+_FEWEST = 2
+_MANY = 500
+_LEAST, _MOST = 1e-6, 1e3
+_FEWEST_FOLLOWED = 100
+
+
+def weeks_of_history(first: dt.datetime | None, end: dt.datetime, config: Experiment) -> int:
+    """Whole weeks of sessions before `end` that a baseline may rest on."""
+    if first is None:
+        return 0
+    return int(min((end - first).days // _DAYS_OF_A_WEEK, config.history_weeks))
+
+
+def plan(
+    assignment: pd.DataFrame,
+    weekly: pd.DataFrame,
+    weeks: int,
+    followed: pd.DataFrame,
+    config: Experiment,
+) -> pd.DataFrame:
+    """One row per metric and segment, and over all.
+
+    `weekly` has a row per user and week with a session, `week` 0 the latest of the `weeks` there
+    are, and the counts of `transforms.traffic`. `followed` has a row per customer (index) of the
+    earlier cohort and a column per metric: what they did after it.
+    """
+    groups = dict(_groups(assignment))
+    goals = sum(metric.role == "goal" for metric in METRICS) * max(len(groups), 1)
+    rows = []
+    for metric in METRICS:
+        table = _cumulative(weekly, assignment["user_id"], metric, weeks)
+        alpha = config.alpha / goals if metric.role == "goal" else config.alpha
+        for segment, members in groups.items():
+            n = [int((assignment.loc[members, "arm"] == a).sum()) for a in (PERSONALISED, CONTROL)]
+            baseline = _baselines(metric, table, members.to_numpy(), config)
+            after = followed[followed.index.isin(assignment.loc[members, "user_id"])]
+            named = {"metric": metric.name, "segment": segment, "kind": metric.kind}
+            rows.append(
+                named | {"role": metric.role} | _planned(metric, baseline, after, n, alpha, config)
+            )
+    return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+
+_COLUMNS = (
+    "metric", "segment", "kind", "role", "baseline_from", "customers_personalised",
+    "customers_control", "baseline_weeks", "baseline_mean", "baseline_sd", "alpha", "effect",
+    "power", "mean_after", "power_after", "detectable_effect", "detectable_relative",
+    "customers_needed", "weeks_needed", "verdict",
+)  # fmt: skip
+
+
+def _groups(assignment: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    yield EVERYBODY, pd.Series(True, index=assignment.index)
+    for segment in sorted(assignment["segment"].unique()):
+        yield segment, assignment["segment"] == segment
+
+
+def _cumulative(
+    weekly: pd.DataFrame, users: pd.Series, metric: Metric, weeks: int
+) -> np.ndarray | None:
+    """Customers by weeks: the metric over the latest 1, 2, … weeks; none if no session tells it."""
+    if not metric.measured or weeks == 0:
+        return None
+    wide = weekly.pivot_table(
+        index="user_id", columns="week", values=metric.name, aggfunc="sum", fill_value=0
+    ).reindex(index=users, columns=range(weeks), fill_value=0)
+    sums = wide.to_numpy(dtype="float64").cumsum(axis=1)
+    return sums if metric.kind == "mean" else (sums > 0).astype("float64")
+
+
+def _baselines(
+    metric: Metric, table: np.ndarray | None, members: np.ndarray, config: Experiment
+) -> pd.DataFrame:
+    """Mean and standard deviation of the metric by weeks (index, from 1); empty if unknown."""
+    if not metric.measured:
+        share = float(getattr(config, f"assumed_{metric.name}"))
+        spread = float(np.sqrt(share * (1 - share)))
+        return pd.DataFrame({"mean": [share], "sd": [spread]}, index=[config.weeks])
+    if table is None or members.sum() < _FEWEST:
+        return pd.DataFrame({"mean": [], "sd": []}, dtype="float64")
+    rows = table[members]
+    weeks = range(1, rows.shape[1] + 1)
+    return pd.DataFrame({"mean": rows.mean(axis=0), "sd": rows.std(axis=0, ddof=1)}, index=weeks)
+
+
+def _planned(
+    metric: Metric,
+    baselines: pd.DataFrame,
+    after: pd.DataFrame,
+    n: list[int],
+    alpha: float,
+    config: Experiment,
+) -> dict[str, object]:
+    row: dict[str, object] = {
+        "baseline_from": "sessions" if metric.measured else "assumed",
+        "customers_personalised": n[0],
+        "customers_control": n[1],
+        "alpha": alpha,
+        "verdict": UNKNOWN,
+    }
+    if baselines.empty or min(n) < _FEWEST:
+        return row
+    weeks = int(min(config.weeks, baselines.index.max()))
+    mean, sd = baselines.loc[weeks]
+    row |= {"baseline_weeks": weeks, "baseline_mean": mean, "baseline_sd": sd}
+    size = effect_size(metric, mean, sd, config.relative_effect)
+    if not np.isfinite(size):
+        return row
+    ratio = n[1] / n[0]
+    needed = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, nobs1=n[0])
+    detectable = _relative(metric, mean, sd, needed)
+    reached = [
+        week
+        for week, (m, s) in baselines.iterrows()
+        if effect_size(metric, m, s, config.relative_effect) >= needed
+    ]
+    one = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
+    power = float(_power(metric, n[0]).power(size, n[0], alpha, ratio=ratio))
+    chances = [power]
+    if metric.measured and len(after) >= _FEWEST_FOLLOWED:
+        quiet, spread = after[metric.name].mean(), after[metric.name].std(ddof=1)
+        size = effect_size(metric, quiet, spread, config.relative_effect)
+        chances.append(float(_power(metric, n[0]).power(size, n[0], alpha, ratio=ratio)))
+        row |= {"mean_after": quiet, "power_after": chances[-1]}
+    return row | {
+        "effect": config.relative_effect * mean,
+        "power": power,
+        "detectable_effect": detectable * mean,
+        "detectable_relative": detectable,
+        "customers_needed": float(np.ceil(one * (1 + ratio))),
+        "weeks_needed": float(min(reached)) if reached else np.nan,
+        "verdict": ENOUGH if all(c >= config.power for c in chances) else TOO_FEW,
+    }
+
+
+def effect_size(metric: Metric, mean: float, sd: float, relative: float) -> float:
+    """Cohen's d of a mean, h of a rate, for a relative change; null where there is none.
+
+    What multiplies a count multiplies its spread, too, in the arm that it happens in.
+    """
+    if metric.kind == "mean":
+        pooled = sd * np.sqrt((1 + (1 + relative) ** 2) / 2)
+        return float(relative * mean / pooled) if pooled > 0 and mean > 0 else float("nan")
+    changed = mean * (1 + relative)
+    return float(proportion_effectsize(changed, mean)) if 0 < mean < changed < 1 else float("nan")
+
+
+def _relative(metric: Metric, mean: float, sd: float, size: float) -> float:
+    """The relative change of an effect size; null where no change is as large."""
+    most = _MOST if metric.kind == "mean" else min(_MOST, (1 - _LEAST) / mean - 1)
+    if not effect_size(metric, mean, sd, most) > size:
+        return float("nan")
+    return float(brentq(lambda r: effect_size(metric, mean, sd, r) - size, _LEAST, most))
+
+
+def _power(metric: Metric, customers: float) -> TTestIndPower | NormalIndPower:
+    # With many customers both agree, and the noncentral t distribution loses its tails to rounding.
+    small = metric.kind == "mean" and customers < _MANY
+    return TTestIndPower() if small else NormalIndPower()
+
+
+def _solve(metric: Metric, n: int, **known: float) -> float:
+    with warnings.catch_warnings():
+        # Where the root search does not converge, the answer is null and says so.
+        warnings.simplefilter("ignore")
+        found = _power(metric, n).solve_power(**known)
+    value = float(np.atleast_1d(found)[0])
+    return value if value > 0 else float("nan")

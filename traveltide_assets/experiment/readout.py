@@ -1,0 +1,285 @@
+"""What the experiment says: differences with intervals, tests, corrections and plain words.
+
+Every customer counts in the arm and the segment of the month of assignment, whatever became of
+them (intention to treat). Means are compared by Welch's t-test, adjusted for what the customer did
+before the start where sessions tell it (CUPED), which narrows the interval without moving it on
+average; rates by chi-squared, or Fisher's exact test where few are expected. Goals are corrected
+over goals and segments (Holm); a guardrail alarms uncorrected, since missing harm is worse.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import chi2_contingency, fisher_exact
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+from traveltide_assets.experiment import calendar
+from traveltide_assets.experiment.assignment import EVERYBODY, PERSONALISED, mismatch
+from traveltide_assets.experiment.metrics import METRICS, Metric
+from traveltide_assets.settings import Experiment
+
+BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
+HARM, NO_HARM = "harm", "no harm shown"
+TOO_LITTLE, LOST = "too little data", "outcomes missing unevenly"
+FEWEST = 30  # Customers per arm from which on means are near enough to normal.
+_FEWEST_EXPECTED = 5
+_LEVEL = 0.05  # Intervals are of 95 %, whatever the level of the tests.
+
+
+@dataclass(frozen=True)
+class Run:
+    """The part of an experiment that can be read: from `start` up to `until`, which is excluded.
+
+    `assigned_in` is the month whose assignment holds for good.
+    """
+
+    start: dt.datetime
+    until: dt.datetime
+    planned_end: dt.datetime
+    assigned_in: str
+
+    @property
+    def length(self) -> dt.timedelta:
+        return self.planned_end - self.start
+
+    @property
+    def peeking(self) -> bool:
+        """Whether the planned end is still to come."""
+        return self.until < self.planned_end
+
+
+@dataclass(frozen=True)
+class Status:
+    """What can be read as of a month, if anything, in words."""
+
+    words: str
+    run: Run | None = None
+
+
+def status(config: Experiment, month: str, assigned: Sequence[str]) -> Status:
+    """What can be read as of the end of a month; `assigned` are the months with an assignment."""
+    if config.start is None:
+        return Status(
+            "No experiment has been started: set experiment.start to the day of the first mailing."
+        )
+    run = Run(
+        start=calendar.starts_at(config.start),
+        until=calendar.read_until(config.start, config, month),
+        planned_end=calendar.planned_end(config.start, config),
+        assigned_in=calendar.month_of_assignment(config.start),
+    )
+    if run.until <= run.start:
+        return Status(f"The experiment starts on {config.start}, after the end of {month}.")
+    if run.assigned_in not in assigned:
+        return Status(
+            f"The experiment started on {config.start}, but {run.assigned_in}, whose campaign it "
+            f"starts with, has not been decided: `traveltide run --month {run.assigned_in}`, then "
+            f"{month} again."
+        )
+    read = f"Read from {config.start} to {_day_before(run.until)}"
+    if not run.peeking:
+        return Status(f"{read}, the planned end.", run)
+    return Status(
+        f"{read}, before the planned end on {_day_before(run.planned_end)}. Whoever looks early "
+        "and stops at the first good news finds effects that do not exist: decide nothing yet.",
+        run,
+    )
+
+
+def _day_before(instant: dt.datetime) -> str:
+    return f"{instant - dt.timedelta(days=1):%Y-%m-%d}"
+
+
+COLUMNS = (
+    "metric", "segment", "kind", "role", "test", "customers_personalised", "customers_control",
+    "personalised", "control", "difference", "low", "high", "p_value", "cuped_difference",
+    "cuped_low", "cuped_high", "cuped_p_value", "variance_reduction", "p_holm", "mismatch_p_value",
+    "verdict", "in_words", "read_until", "peek",
+)  # fmt: skip
+
+
+def nothing() -> pd.DataFrame:
+    """The readout of an experiment that was not started."""
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
+
+
+def read(
+    assignment: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    before: pd.DataFrame,
+    config: Experiment,
+    run: Run,
+) -> pd.DataFrame:
+    """One row per metric and segment, and over all.
+
+    `outcomes` and `before` (from before the start) have a row per user, as index, and a column per
+    metric; a missing outcome was not measured.
+    """
+    table = compare(assignment, outcomes, before, config)
+    table["in_words"] = [_in_words(row, run.peeking) for _, row in table.iterrows()]
+    return table.assign(read_until=run.until, peek=run.peeking)[list(COLUMNS)]
+
+
+def compare(
+    assignment: pd.DataFrame, outcomes: pd.DataFrame, before: pd.DataFrame, config: Experiment
+) -> pd.DataFrame:
+    """The figures and verdicts of every metric that `outcomes` has."""
+    users = assignment["user_id"]
+    outcomes, before = outcomes.reindex(users), before.reindex(users)
+    personalised = (assignment["arm"] == PERSONALISED).to_numpy()
+    segment = assignment["segment"].to_numpy()
+    rows = []
+    for metric in (metric for metric in METRICS if metric.name in outcomes):
+        values = outcomes[metric.name].to_numpy(dtype="float64")
+        known = ~np.isnan(values)
+        lost = mismatch(personalised[known], config.ratio)
+        earlier = None
+        if metric.name in before and before[metric.name].notna().all():
+            earlier = before[metric.name].to_numpy(dtype="float64")
+        for group in (EVERYBODY, *sorted(set(segment))):
+            rows.append(
+                {"metric": metric.name, "segment": group, "kind": metric.kind, "role": metric.role}
+                | _compared(
+                    metric,
+                    values,
+                    earlier,
+                    personalised,
+                    known & ((segment == group) | (group == EVERYBODY)),
+                )
+                | {"mismatch_p_value": lost}
+            )
+    return _judged(pd.DataFrame(rows, columns=list(COLUMNS[:-3])), config)
+
+
+def _compared(
+    metric: Metric,
+    values: np.ndarray,
+    earlier: np.ndarray | None,
+    personalised: np.ndarray,
+    rows: np.ndarray,
+) -> dict[str, Any]:
+    one, other = values[rows & personalised], values[rows & ~personalised]
+    found: dict[str, Any] = {"customers_personalised": len(one), "customers_control": len(other)}
+    if min(len(one), len(other)) < 2:
+        return found
+    found |= {"personalised": one.mean(), "control": other.mean()}
+    found["difference"] = found["personalised"] - found["control"]
+    if metric.kind == "rate":
+        return found | rates(one, other)
+    found |= {"test": "Welch t-test"} | _named(means(one, other))
+    if earlier is None or min(len(one), len(other)) < FEWEST:
+        return found
+    adjusted = cuped(values[rows], earlier[rows])
+    arm = personalised[rows]
+    spread = values[rows].var()
+    return found | {
+        **_named(means(adjusted[arm], adjusted[~arm]), "cuped_"),
+        "cuped_difference": adjusted[arm].mean() - adjusted[~arm].mean(),
+        "variance_reduction": 1 - adjusted.var() / spread if spread > 0 else np.nan,
+    }
+
+
+def _named(test: tuple[float, float, float], prefix: str = "") -> dict[str, float]:
+    return dict(zip((f"{prefix}{n}" for n in ("low", "high", "p_value")), test, strict=True))
+
+
+def means(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
+    """95 % interval of the difference of means and Welch's p-value; null without any spread."""
+    if not (one.std() > 0 or other.std() > 0):
+        return (np.nan,) * 3
+    both = CompareMeans(DescrStatsW(one), DescrStatsW(other))
+    low, high = both.tconfint_diff(alpha=_LEVEL, usevar="unequal")
+    return float(low), float(high), float(both.ttest_ind(usevar="unequal")[1])
+
+
+def cuped(values: np.ndarray, earlier: np.ndarray) -> np.ndarray:
+    """Values less what the same customers' earlier ones predict; the mean stays."""
+    spread = earlier.var()
+    if not spread > 0:
+        return values
+    slope = np.cov(values, earlier, ddof=0)[0, 1] / spread
+    return values - slope * (earlier - earlier.mean())
+
+
+def rates(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
+    """Test, 95 % interval of the difference of rates (Newcombe) and p-value, of zeros and ones."""
+    yes = np.array([one.sum(), other.sum()])
+    sizes = np.array([len(one), len(other)])
+    table = np.array([yes, sizes - yes])
+    low, high = confint_proportions_2indep(
+        yes[0], sizes[0], yes[1], sizes[1], method="newcomb", alpha=_LEVEL
+    )
+    expected = np.outer(table.sum(axis=1), sizes) / sizes.sum()
+    if not table.sum(axis=1).all():
+        test, p_value = "Fisher exact", 1.0
+    elif expected.min() < _FEWEST_EXPECTED:
+        test, p_value = "Fisher exact", float(fisher_exact(table.astype(int)).pvalue)
+    else:
+        test = "chi-squared"
+        p_value = float(chi2_contingency(table, correction=False).pvalue)
+    return {"test": test, "low": float(low), "high": float(high), "p_value": p_value}
+
+
+def _judged(table: pd.DataFrame, config: Experiment) -> pd.DataFrame:
+    table = table.astype(dict.fromkeys(COLUMNS[5:-4], "float64"))
+    table["p_holm"] = np.nan
+    deciding = table["cuped_p_value"].fillna(table["p_value"])
+    for role in ("goal", "guardrail"):
+        rows = (table["role"] == role) & deciding.notna()
+        if rows.any():
+            table.loc[rows, "p_holm"] = multipletests(deciding[rows], method="holm")[1]
+    table["verdict"] = [
+        _verdict(row, p, config) for (_, row), p in zip(table.iterrows(), deciding, strict=True)
+    ]
+    counts = ["customers_personalised", "customers_control"]
+    return table.astype(dict.fromkeys(counts, "int64"))
+
+
+def _verdict(row: pd.Series, p_value: float, config: Experiment) -> str:
+    metric = next(metric for metric in METRICS if metric.name == row["metric"])
+    if row["mismatch_p_value"] < config.mismatch_alpha:
+        return LOST
+    fewest = min(row["customers_personalised"], row["customers_control"])
+    if np.isnan(p_value) or (metric.kind == "mean" and fewest < FEWEST):
+        return TOO_LITTLE
+    gained = (_decided(row, "difference") > 0) == metric.more_is_better
+    if metric.role == "guardrail":
+        return NO_HARM if gained or p_value > config.alpha else HARM
+    if row["p_holm"] > config.alpha:
+        return NO_DIFFERENCE
+    return BETTER if gained else WORSE
+
+
+def _decided(row: pd.Series, name: str) -> float:
+    """A figure of the comparison that decides: the adjusted one where there is one."""
+    adjusted = float(row[f"cuped_{name}"])
+    return float(row[name]) if np.isnan(adjusted) else adjusted
+
+
+_SENTENCES = {
+    BETTER: "The personalised perk does better than the control offer: {change}.",
+    WORSE: "The personalised perk does worse than the control offer: {change}.",
+    NO_DIFFERENCE: "No difference is shown: {change}. Anything in this interval may be true.",
+    HARM: "The personalised perk does harm here: {change}.",
+    NO_HARM: "No harm is shown: {change}.",
+    TOO_LITTLE: "Too little data to say anything.",
+    LOST: "Outcomes are missing more often in one arm than in the other, so nothing can be "
+    "concluded: find out why first.",
+}
+
+
+def _in_words(row: pd.Series, peeking: bool) -> str:
+    unit, digits = (" points", 1) if row["kind"] == "rate" else ("", 3)
+    factor = 100 if row["kind"] == "rate" else 1
+    numbers = [factor * _decided(row, name) for name in ("difference", "low", "high")]
+    change = "{:+.{d}f} ({:+.{d}f} to {:+.{d}f}){u}".format(*numbers, d=digits, u=unit)
+    sentence = _SENTENCES[row["verdict"]].format(change=change)
+    return f"Too early to decide. So far: {sentence}" if peeking else sentence

@@ -1,0 +1,52 @@
+"""What customers do in a period: bookings, cancellations and browsing sessions, counted."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import ibis
+import ibis.expr.types as ir
+
+from traveltide_assets.transforms import features as f
+
+_WEEK_SECONDS = 7 * 86_400
+
+
+def _counts(sessions: ibis.Table) -> dict[str, ir.IntegerValue]:
+    return {
+        "bookings": f.count(f.booking(sessions) & f.browsing(sessions)),
+        "cancellations": f.count(sessions.cancellation),
+        "sessions": f.count(f.browsing(sessions)),
+    }
+
+
+def between(
+    sessions: ibis.Table, customers: ibis.Table, start: dt.datetime, end: dt.datetime
+) -> ibis.Table:
+    """One row per customer with a session in the period, its end excluded."""
+    rows = _of(sessions, customers, start, end)
+    return rows.group_by("user_id").agg(**_counts(rows))
+
+
+def by_week(
+    sessions: ibis.Table, customers: ibis.Table, end: dt.datetime, weeks: int
+) -> ibis.Table:
+    """One row per customer and week with a session; `week` 0 are the seven days before `end`."""
+    rows = _of(sessions, customers, end - dt.timedelta(weeks=weeks), end)
+    seconds = ibis.timestamp(end.isoformat()).delta(rows.session_start, unit="second")
+    # A session on the very second of `end - 7 days` still belongs to the latest week.
+    rows = rows.mutate(week=((seconds - 1) // _WEEK_SECONDS).cast("int64"))
+    return rows.group_by("user_id", "week").agg(**_counts(rows))
+
+
+def first_session(sessions: ibis.Table) -> dt.datetime | None:
+    """The start of the first session of all; none without any."""
+    first = sessions.agg(first=sessions.session_start.min()).to_pyarrow()["first"][0].as_py()
+    return first if isinstance(first, dt.datetime) else None
+
+
+def _of(
+    sessions: ibis.Table, customers: ibis.Table, start: dt.datetime, end: dt.datetime
+) -> ibis.Table:
+    inside = sessions.filter(sessions.session_start >= start, sessions.session_start < end)
+    return inside.semi_join(customers, "user_id")
