@@ -29,7 +29,6 @@ from traveltide_assets.transforms.cohort import describe
 
 _TEMPLATES = Path(__file__).parent
 _PROFILE_FEATURES = 9
-_STABLE = 0.6
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,7 @@ def _best(m: Material, strategy: str) -> dict[str, Any]:
         "of": len(judged),
         "share": words.percent(row["supported_share"]),
         "stability": words.decimal(row["stability_bootstrap"]),
-        "shaky": row["stability_bootstrap"] < _STABLE,
+        "shaky": row["stability_bootstrap"] < m.settings.checks.min_stability,
     }
 
 

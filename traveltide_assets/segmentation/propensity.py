@@ -60,18 +60,25 @@ class PropensityStrategy:
         known = history.earlier.merge(history.outcomes, on="user_id", validate="one_to_one")
         bins = Bins.of(known[history.earlier.columns])
         inputs = bins.place(known)
+        folds = self._folds(inputs)
         experts = {}
         for perk in self.perks:
             amount = known[f"{perk.outcome}_amount"].to_numpy(dtype=np.float64)
             chances = known[f"{perk.outcome}_opportunities"].to_numpy(dtype=np.float64)
             rows = chances > 0
-            fold = np.random.default_rng(self.seed).permutation(int(rows.sum())) % _FOLDS
+            fold = folds[rows]
             if all(amount[rows][fold != number].sum() > 0 for number in range(_FOLDS)):
                 rate = amount[rows] / chances[rows]
                 experts[perk.id] = self._expert(inputs[rows], rate, chances[rows], fold)
         if not any(expert.trust > 0 for expert in experts.values()):
             raise TooLittleHistory("too few did after the cut what any perk speaks to")
         return FittedPropensity(self.perks, bins, experts)
+
+    def _folds(self, inputs: np.ndarray) -> np.ndarray:
+        """The fold of each row; copies of a customer, as a bootstrap draws them, share one."""
+        _, customer = np.unique(np.nan_to_num(inputs, nan=-1), axis=0, return_inverse=True)
+        drawn = np.random.default_rng(self.seed).permutation(int(customer.max()) + 1)
+        return (drawn % _FOLDS)[customer]
 
     def _expert(
         self, inputs: np.ndarray, rate: np.ndarray, chances: np.ndarray, fold: np.ndarray
@@ -101,8 +108,8 @@ class PropensityStrategy:
     def _model(self) -> HistGradientBoostingRegressor:
         return HistGradientBoostingRegressor(
             loss="poisson",
-            max_iter=40,
-            learning_rate=0.1,
+            max_iter=15,
+            learning_rate=0.2,
             max_leaf_nodes=8,
             min_samples_leaf=100,
             max_bins=_BINS,
