@@ -121,7 +121,8 @@ def balance(assignment: pd.DataFrame, features: pd.DataFrame) -> Balance:
     values = standardised(numeric(rows))
     values = values.loc[:, values.std(ddof=0) > 0]
     arm = assignment.set_index("user_id")["arm"][values.index]
-    one, other = values[arm == PERSONALISED], values[arm == CONTROL]
+    personalised = (arm == PERSONALISED).to_numpy()
+    one, other = values[personalised], values[~personalised]
     if min(len(one), len(other)) < 2 or values.empty:
         return Balance(pd.DataFrame({"difference": [], "p_holm": []}, dtype="float64"), np.nan)
     p_values = np.atleast_1d(ttest_ind(one, other, usevar="unequal")[1])
@@ -133,10 +134,10 @@ def balance(assignment: pd.DataFrame, features: pd.DataFrame) -> Balance:
         index=values.columns,
     )
     order = table["difference"].abs().sort_values(ascending=False, kind="stable").index
-    return Balance(table.loc[order], _at_once(values, arm == PERSONALISED))
+    return Balance(table.loc[order], _at_once(values, personalised))
 
 
-def _at_once(values: pd.DataFrame, personalised: pd.Series) -> float:
+def _at_once(values: pd.DataFrame, personalised: np.ndarray) -> float:
     scores = PCA(_KEPT_VARIANCE, svd_solver="full").fit_transform(values)
     if len(scores) < 3 * scores.shape[1]:
         return float("nan")
