@@ -197,8 +197,9 @@ def test_the_schedule_refreshes_the_current_month(deployment: Deployment) -> Non
     # A tick a minute would put runs before those of the next test.
     stop = next(command for command in commands() if "schedule stop" in command)
     assert deployment.processes.run(stop.replace("stop", "start")).returncode == 0
-    ticked = lambda: bool(deployment.runs(schedule_name="current_month"))  # noqa: E731
-    deployment.processes.wait(ticked, "a tick of the schedule")
+    deployment.processes.wait(
+        lambda: bool(deployment.runs(schedule_name="current_month")), "a tick of the schedule"
+    )
     assert deployment.processes.run(stop).returncode == 0
     run = deployment.wait_for_run(0, schedule_name="current_month")
     assert run.job_name == "full_refresh"
