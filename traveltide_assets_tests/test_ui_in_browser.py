@@ -80,7 +80,7 @@ class Ui:
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     folder = tmp_path_factory.mktemp("ui")
-    write_sample(folder / "source", SampleSpec(users=300, seed=11, active_share=0.7))
+    write_sample(folder / "source", SampleSpec(users=700, seed=11, active_share=0.7))
     for name in ("dagster", "logs"):
         (folder / name).mkdir()
     (folder / "dagster" / "dagster.yaml").write_text(INSTANCE)
