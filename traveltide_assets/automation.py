@@ -26,8 +26,8 @@ warnings.filterwarnings("ignore", message=f"Asset job {FULL_REFRESH} materialize
 READ_RETRIES = dg.RetryPolicy(
     max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
-# A run that is due comes before the runs of a backfill, which have priority 0.
-FIRST = {"dagster/priority": "1"}
+# What has landed comes before the refreshes that are due, these before backfills, which have 0.
+LANDED, DUE = ({"dagster/priority": priority} for priority in ("2", "1"))
 
 
 def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
@@ -83,7 +83,7 @@ def _schedule(name: str, cron: str, settings: Settings, months_ago: int) -> dg.S
                 f"{month} lies outside the partitions, {bounds.first} to {bounds.last or 'today'}; "
                 "a live deployment sets TRAVELTIDE_PARTITIONS__LAST=open"
             )
-        return dg.RunRequest(run_key=f"{month}@{at.isoformat()}", partition_key=month, tags=FIRST)
+        return dg.RunRequest(run_key=f"{month}@{at.isoformat()}", partition_key=month, tags=DUE)
 
     return due
 

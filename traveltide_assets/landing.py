@@ -18,7 +18,7 @@ from dagster._core.storage.tags import (
 )
 from pydantic import BaseModel, ConfigDict
 
-from traveltide_assets.automation import FIRST, INGEST, sensor_status
+from traveltide_assets.automation import INGEST, LANDED, sensor_status
 from traveltide_assets.months import next_month
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources import FileSource, Source, SourceError
@@ -83,7 +83,7 @@ def _sensor(
         touched |= {month for name in due if name in before for month in before[name].months}
         blocks = _blocks(filter(settings.partitions.include, touched))
         request = next(iter(due.values())).request
-        tags = {**FIRST, _REQUEST_TAG: request}
+        tags = {**LANDED, _REQUEST_TAG: request}
         return dg.SensorResult(
             run_requests=[_run(request, block, tags) for block in blocks]
             or [dg.RunRequest(run_key=request, asset_selection=snapshots, tags=tags)],

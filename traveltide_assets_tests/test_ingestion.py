@@ -198,6 +198,14 @@ def test_flights_whose_session_is_not_ingested_stay_and_are_counted(copy: Projec
     assert counted == count // 2 + 1
 
 
+def test_flights_may_be_ingested_before_the_first_month_of_sessions(copy: Project) -> None:
+    shutil.rmtree(copy.lake / "silver" / "sessions_processed")
+    keys = ("bronze/flights_raw", "silver/flights_processed", "silver/flights_quarantine")
+    result = materialize(copy, *keys)
+    assert result.success
+    assert failed_checks(result) == {"silver/flights_processed:foreign_key"}
+
+
 # Damage
 
 
