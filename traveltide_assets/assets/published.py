@@ -25,7 +25,7 @@ def build(location: PostgresLocation) -> dg.AssetsDefinition:
         settings: dg.ResourceParam[Settings],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
         assignments: pd.DataFrame,
-    ) -> dg.MaterializeResult:
+    ) -> dg.MaterializeResult[None]:
         """The month's perks as rows of a PostgreSQL table, replaced in one transaction."""
         contract = build_tables(perk_catalogue)["gold/perk_assignments"]
         month, table = context.partition_key, settings.publish_table
