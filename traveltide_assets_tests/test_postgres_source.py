@@ -259,7 +259,7 @@ def test_a_server_that_goes_down_in_mid_extraction_and_comes_back_loses_and_repe
     interrupted = []
 
     def interrupt() -> None:
-        while not (partial := [*staging.glob(".*/sessions.parquet")]):
+        while not (partial := [*staging.glob(".*/raw/sessions.parquet")]):
             time.sleep(0.005)
         fail(postgres_server)
         interrupted.extend(partial)
