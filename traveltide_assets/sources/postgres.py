@@ -153,6 +153,7 @@ class Postgres:
             table = _numbered(table.mutate(source_file=place), name)
             self._engine.write_parquet(table, folder / raw.name)
             raw.unlink()
+        (folder / _RAW).rmdir()
 
     def _queries(self, session: Session, columns: Columns) -> dict[str, exp.Select]:
         """A query per staged file: three tables, the sessions of the run's months, and undated."""
