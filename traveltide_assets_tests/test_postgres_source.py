@@ -46,6 +46,14 @@ def loaded(postgres_server: PostgresServer, folder: Path) -> str:
     return url
 
 
+@pytest.fixture(scope="module")
+def ingested(tmp_path_factory: pytest.TempPathFactory, loaded: str) -> Project:
+    """The database, ingested in one run. Do not change it."""
+    made = project(tmp_path_factory.mktemp("ingested"), loaded)
+    assert made.ingest(FIRST, LAST).success
+    return made
+
+
 @pytest.fixture
 def empty(postgres_server: PostgresServer) -> str:
     """A database with empty tables."""
@@ -80,12 +88,11 @@ def files(lake: Path, layer: str) -> dict[str, bytes]:
 
 
 def test_silver_is_that_of_the_csv_source_byte_for_byte(
-    tmp_path: Path, loaded: str, folder: Path
+    tmp_path: Path, ingested: Project, folder: Path
 ) -> None:
-    database, csv = project(tmp_path / "database", loaded), project(tmp_path / "csv", folder)
-    assert database.ingest(FIRST, LAST).success
+    csv = project(tmp_path, folder)
     assert csv.ingest(FIRST, LAST).success
-    assert files(database.lake, "silver") == files(csv.lake, "silver")
+    assert files(ingested.lake, "silver") == files(csv.lake, "silver")
     assert len(files(csv.lake, "silver")) == 3 * 2 + 3 * 2
 
 
@@ -100,13 +107,19 @@ def test_silver_of_the_real_cohort_is_that_of_its_csv_files_byte_for_byte(
     assert files(database.lake, "silver") == files(csv.lake, "silver")
 
 
-def test_month_by_month_gives_the_files_of_one_range(tmp_path: Path, loaded: str) -> None:
-    whole, monthly = project(tmp_path / "range", loaded), project(tmp_path / "months", loaded)
-    assert whole.ingest("2023-06", LAST).success
-    assert monthly.ingest("2023-06", "2023-06").success
-    assert monthly.ingest(LAST, LAST).success
-    assert files(whole.lake, "bronze") == files(monthly.lake, "bronze")
-    assert files(whole.lake, "silver") == files(monthly.lake, "silver")
+def test_a_month_alone_extracts_its_sessions_only_and_gives_the_file_of_the_range(
+    tmp_path: Path, loaded: str, ingested: Project
+) -> None:
+    alone = project(tmp_path, loaded)
+    result = alone.definitions.resolve_job_def(INGEST).execute_in_process(
+        partition_key=LAST, asset_selection=[dg.AssetKey(["bronze", "sessions_raw"])]
+    )
+    assert failed_checks(result) == set()
+    path = ("bronze/sessions_raw", LAST)
+    assert alone.file(*path).read_bytes() == ingested.file(*path).read_bytes()
+    (staged,) = (tmp_path / "home/staging/postgres").glob("*/sessions.parquet")
+    starts = pq.read_table(staged)["session_start"].to_pylist()
+    assert {start[:7] for start in starts} == {LAST}
 
 
 def test_what_an_application_writes_is_read_as_it_stands(tmp_path: Path, empty: str) -> None:
@@ -154,19 +167,11 @@ def test_sessions_without_a_month_are_those_outside_the_bounds(tmp_path: Path, e
     assert read.counts("sessions", [FIRST, "2023-06", LAST]) == {FIRST: 1, "2023-06": 0, LAST: 1}
 
 
-def test_only_the_months_asked_for_are_extracted(tmp_path: Path, loaded: str) -> None:
-    database = project(tmp_path, loaded)
-    assert database.ingest("2023-05", "2023-06").success
-    (staged,) = (tmp_path / "home/staging/postgres").glob("*/sessions.parquet")
-    months = {str(start)[:7] for start in pq.read_table(staged)["session_start"].to_pylist()}
-    assert months == {"2023-05", "2023-06"}
-
-
 # One snapshot
 
 
 def test_all_steps_of_a_run_see_the_database_as_of_one_moment(
-    tmp_path: Path, postgres_server: PostgresServer, folder: Path
+    tmp_path: Path, postgres_server: PostgresServer, folder: Path, ingested: Project
 ) -> None:
     url = postgres_server.create_database()
     load(url, folder)
@@ -187,9 +192,9 @@ def test_all_steps_of_a_run_see_the_database_as_of_one_moment(
     assert not [check for check in failed_checks(result) if "reconciliation" in check]
     for name in ("users", "flights", "hotels"):
         assert len(database.frame(f"bronze/{name}_raw")) == before[name]
-    csv = project(tmp_path / "csv", folder)
-    assert csv.ingest(LAST, LAST).success
-    assert files(csv.lake, "silver") == files(database.lake, "silver")
+    silver = files(database.lake, "silver")
+    assert len(silver) == 3 * 2 + 2
+    assert silver.items() <= files(ingested.lake, "silver").items()
 
 
 def test_the_next_run_sees_what_has_changed(tmp_path: Path, empty: str) -> None:
@@ -259,7 +264,7 @@ def test_a_server_that_goes_down_in_mid_extraction_and_comes_back_loses_and_repe
     interrupted = []
 
     def interrupt() -> None:
-        while not (partial := [*staging.glob(".*/sessions.parquet")]):
+        while not (partial := [*staging.glob(".*/raw/sessions.parquet")]):
             time.sleep(0.005)
         fail(postgres_server)
         interrupted.extend(partial)
@@ -376,18 +381,17 @@ def test_a_table_that_may_not_be_read_is_an_error(
 
 
 def test_the_password_is_in_no_log_event_metadata_or_file(
-    tmp_path: Path, loaded: str, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, loaded: str, ingested: Project, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    database = project(tmp_path, loaded)
-    assert database.ingest(LAST, LAST).success
-    broken = project(tmp_path / "broken", f"{loaded}_absent")
+    broken = project(tmp_path, f"{loaded}_absent")
     result = broken.ingest(LAST, LAST)
     assert not result.success
     assert "does not exist" in failure(result)
-    text = repr([*result.all_events, database.settings, broken.definitions])
+    text = repr([*result.all_events, broken.settings, broken.definitions])
     text += "".join(capfd.readouterr())
     assert PASSWORD not in text
-    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    folders = (tmp_path, ingested.folder)
+    written = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     assert any(path.suffix == ".db" for path in written), "the event log is among them"
     assert [path for path in written if PASSWORD.encode() in path.read_bytes()] == []
 
