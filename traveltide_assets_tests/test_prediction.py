@@ -69,6 +69,15 @@ def test_what_follows_the_nth_session_changes_no_early_feature(sample_project: P
     assert (stored["total_sessions"] == 3).all()
 
 
+def test_one_plan_for_all_n_gives_what_one_for_each_gives(sample_project: Project) -> None:
+    tables, stored = gold(sample_project), sample_project.frame("gold/early_features", LAST)
+    for n, rows in stored.groupby(early.SEEN):
+        again = computed(tables, n)[list(stored.columns)]
+        ordered = rows.sort_values("user_id", ignore_index=True)
+        pd.testing.assert_frame_equal(again, ordered, check_dtype=False)
+    assert set(stored[early.SEEN]) == set(range(1, early.MOST_SESSIONS + 1))
+
+
 def test_the_later_cancellation_of_an_early_trip_is_not_known(sample_project: Project) -> None:
     stored = sample_project.frame("gold/early_features", LAST)
     final = sample_project.frame("gold/user_features", LAST).set_index("user_id")
