@@ -15,11 +15,10 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import f1_score
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from traveltide_assets.settings import Prediction
 
@@ -35,6 +34,8 @@ METRICS = ("macro_f1", "top2_accuracy", "log_loss", "brier", "calibration_error"
 BINS = 10
 _FLOOR = 1e-3
 _IMPORTANCE_ROWS = 1_000
+# Looking for the pools takes longer than many a prediction, so they are looked for once.
+_POOLS = ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class Fold:
     def _of_member(self, name: str, inputs: np.ndarray) -> np.ndarray:
         model = self.members[name]
         result = np.zeros((len(inputs), len(self.unseen.perks)))
-        with threadpool_limits(limits=1):
+        with _POOLS.limit(limits=1):
             result[:, model.classes_] = model.predict_proba(inputs)
         return result
 
@@ -132,25 +133,26 @@ def build(kind: str, config: Prediction, seed: int) -> ClassifierMixin:
 
 def fit(kind: str, examples: Examples, config: Prediction, seed: int) -> ClassifierMixin:
     """A model of a kind, on one thread: several add up in an order of their own."""
-    with threadpool_limits(limits=1):
+    with _POOLS.limit(limits=1):
         return build(kind, config, seed).fit(examples.inputs, examples.label)
 
 
 def cross_validate(
-    examples: Examples, config: Prediction, seed: int
+    examples: Examples, config: Prediction, seed: int, members: Sequence[str] = MEMBERS
 ) -> tuple[list[Trial], list[Fold]]:
     """Every kind and baseline on customers it has not seen, and the folds of the first repeat.
 
     All rows of a customer are in the same fold. The vote is the mean of its members, which are
-    fitted once for both.
+    fitted once for both; there is none without them all.
     """
     trials: list[Trial] = []
     kept: list[Fold] = []
     for number, (learnt, held) in enumerate(_folds(examples, config, seed)):
         known, unseen = examples.of(learnt), examples.of(held)
-        fold = Fold({kind: fit(kind, known, config, seed) for kind in MEMBERS}, unseen)
-        found = {kind: fold.probabilities(kind, unseen.inputs) for kind in MEMBERS}
-        found[VOTE] = np.mean([found[kind] for kind in MEMBERS], axis=0)
+        fold = Fold({kind: fit(kind, known, config, seed) for kind in members}, unseen)
+        found = {kind: fold.probabilities(kind, unseen.inputs) for kind in members}
+        if found.keys() >= set(MEMBERS):
+            found[VOTE] = np.mean([found[kind] for kind in MEMBERS], axis=0)
         trials += [
             Trial(kind, number, np.flatnonzero(held), share, share.argmax(axis=1))
             for kind, share in found.items()
@@ -209,12 +211,14 @@ def importance(kind: str, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
         part = unseen.of(some)
         home = np.argsort(part.sessions_seen, kind="stable")
         base = log_loss(part.label, fold.probabilities(kind, part.inputs))
-        for position, name in enumerate(part.names):
+        # All at once: asking a model costs more than a row does.
+        shuffled = np.tile(part.inputs, (len(part.names), 1, 1))
+        for position in range(len(part.names)):
             mixed = np.argsort(part.sessions_seen + rng.random(len(part)), kind="stable")
-            shuffled = part.inputs.copy()
-            shuffled[home, position] = part.inputs[mixed, position]
-            changed = log_loss(part.label, fold.probabilities(kind, shuffled))
-            rows.append((name, changed - base))
+            shuffled[position, home, position] = part.inputs[mixed, position]
+        shares = fold.probabilities(kind, shuffled.reshape(-1, len(part.names)))
+        for name, changed in zip(part.names, np.split(shares, len(part.names)), strict=True):
+            rows.append((name, log_loss(part.label, changed) - base))
     grouped = pd.DataFrame(rows, columns=["input", "loss"]).groupby("input", as_index=False)["loss"]
     return grouped.agg(mean="mean", sd="std", trials="size").fillna({"sd": 0.0})
 
@@ -234,14 +238,20 @@ def metrics(label: np.ndarray, shares: np.ndarray, answer: np.ndarray) -> dict[s
     top = np.argsort(-shares, axis=1, kind="stable")[:, :2]
     truth = np.eye(size)[label]
     return {
-        "macro_f1": float(
-            f1_score(label, answer, labels=range(size), average="macro", zero_division=0)
-        ),
+        "macro_f1": macro_f1(label, answer, size),
         "top2_accuracy": float((top == label[:, None]).any(axis=1).mean()),
         "log_loss": log_loss(label, shares),
         "brier": float(((shares - truth) ** 2).sum(axis=1).mean()),
         "calibration_error": calibration_error(reliability(label, shares)),
     }
+
+
+def macro_f1(label: np.ndarray, answer: np.ndarray, size: int) -> float:
+    """The mean F1 of the perks 0 to `size`; 0 for one that neither is nor is given."""
+    hits = np.bincount(label[answer == label], minlength=size)
+    given = np.bincount(answer[answer >= 0], minlength=size)
+    both = np.bincount(label, minlength=size) + given
+    return float(np.mean(2 * hits / np.maximum(both, 1)))
 
 
 def reliability(label: np.ndarray, shares: np.ndarray) -> pd.DataFrame:
