@@ -202,7 +202,7 @@ def importance(kind: str, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
 
     It is shuffled among rows of equal n, so that a count remains possible for the sessions seen.
     """
-    rows = []
+    rows: list[tuple[str, float]] = []
     for number, fold in enumerate(folds):
         rng = np.random.default_rng([seed, number])
         unseen = fold.unseen
@@ -210,15 +210,21 @@ def importance(kind: str, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
         some[rng.permutation(len(unseen))[:_IMPORTANCE_ROWS]] = True
         part = unseen.of(some)
         home = np.argsort(part.sessions_seen, kind="stable")
-        base = log_loss(part.label, fold.probabilities(kind, part.inputs))
-        # All at once: asking a model costs more than a row does.
+        base = fold.probabilities(kind, part.inputs)
         shuffled = np.tile(part.inputs, (len(part.names), 1, 1))
         for position in range(len(part.names)):
             mixed = np.argsort(part.sessions_seen + rng.random(len(part)), kind="stable")
             shuffled[position, home, position] = part.inputs[mixed, position]
-        shares = fold.probabilities(kind, shuffled.reshape(-1, len(part.names)))
-        for name, changed in zip(part.names, np.split(shares, len(part.names)), strict=True):
-            rows.append((name, log_loss(part.label, changed) - base))
+        # Most rows get the value that they had, and most of what asking a model costs is the call.
+        other = ~np.isclose(shuffled, part.inputs, rtol=0, atol=0, equal_nan=True).all(axis=2)
+        shares = np.tile(base, (len(part.names), 1, 1))
+        if other.any():
+            shares[other] = fold.probabilities(kind, shuffled[other])
+        loss = log_loss(part.label, base)
+        rows += [
+            (name, log_loss(part.label, changed) - loss)
+            for name, changed in zip(part.names, shares, strict=True)
+        ]
     grouped = pd.DataFrame(rows, columns=["input", "loss"]).groupby("input", as_index=False)["loss"]
     return grouped.agg(mean="mean", sd="std", trials="size").fillna({"sd": 0.0})
 
