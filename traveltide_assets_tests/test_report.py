@@ -31,10 +31,13 @@ def report_file(project: Project, month: str = LAST) -> Path:
 
 
 def model_card(project: Project) -> Card | None:
-    names = ("perk_predictor_candidate", "perk_predictor", "predictor_promotion")
-    tables = (*names, *(f"predictor_{n}" for n in ("scores", "importance", "confusion")))
-    frames = [project.frame(f"gold/{table}", LAST) for table in tables]
-    return card.build(*frames, project.frame("gold/predictor_reliability", LAST))
+    names = ("scores", "importance", "confusion", "reliability")
+    return card.build(
+        project.frame("gold/perk_predictor_candidate", LAST),
+        project.frame("gold/perk_predictor", LAST),
+        project.frame("gold/predictor_promotion", LAST),
+        **{name: project.frame(f"gold/predictor_{name}", LAST) for name in names},
+    )
 
 
 def material(project: Project, **changes: Any) -> Material:
@@ -172,13 +175,13 @@ def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> No
     assert made is not None
     page = render(material(sample_project))
     assert f"Model {made.version}, data {made.data_version}" in page
-    assert f"{made.kind} that learnt from {made.customers:,} customers of July 2023" in page
+    assert f"that learnt from {made.customers:,} customers of July 2023" in page
     assert all(made.scores["log_loss"].map(words.decimal).map(lambda v: f"<td>{v}</td>" in page))
     assert "<strong>Not a prediction:</strong>" in page
     refused = replace(made, promoted=False, because="no better", in_service="none")
     worse = replace(refused, scores=made.scores.assign(log_loss=9.0))
     page = render(material(sample_project, card=worse))
-    assert "<strong>It is not in service</strong>" in page
+    assert "<strong>It is not in service.</strong>" in page
     assert "better than both simple answers after no number of sessions tried" in page
 
 

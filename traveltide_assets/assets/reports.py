@@ -134,9 +134,7 @@ def report(
         plan=plan,
         readout=read,
         status=status(settings.experiment, month, lake.months(_ASSIGNMENT)).words,
-        card=card.build(
-            candidate, serving, decision, scores, importance, confusion, reliability
-        ),
+        card=card.build(candidate, serving, decision, scores, importance, confusion, reliability),
     )
     written = lake.write_text(PATH, month, FILE, build.render(material))
     counts = assignments.groupby(["segment", "perk"]).size().rename("customers").reset_index()

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from traveltide_assets.prediction.card import Card
+from traveltide_assets.prediction.models import MEMBERS, VOTE
 from traveltide_assets.report import pictures, words
 
 _ROWS = (
@@ -27,7 +28,7 @@ def context(card: Card | None, titles: Mapping[str, str]) -> dict[str, Any] | No
     loss = {name: getattr(card, table).get("log_loss") for name, table in _ROWS[:3]}
     return {
         "version": card.version,
-        "kind": card.kind,
+        "kind": f"{VOTE} ({words.listed(MEMBERS)} together)" if card.kind == VOTE else card.kind,
         "month": words.month_name(card.trained_on),
         "customers": f"{card.customers:,}",
         "strategy": words.strategy(card.strategy),
