@@ -33,7 +33,7 @@ RULES = "rules of the strategy"
 METRICS = ("macro_f1", "top2_accuracy", "log_loss", "brier", "calibration_error")
 BINS = 10
 _FLOOR = 1e-3
-_IMPORTANCE_ROWS = 1_000
+_IMPORTANCE_ROWS = 500
 # Looking for the pools takes longer than many a prediction, so they are looked for once.
 _POOLS = ThreadpoolController()
 
@@ -118,7 +118,7 @@ def build(kind: str, config: Prediction, seed: int) -> ClassifierMixin:
     if kind == BOOSTING:
         boosted = HistGradientBoostingClassifier(
             max_iter=config.iterations,
-            learning_rate=0.1,
+            learning_rate=0.15,
             max_leaf_nodes=8,
             min_samples_leaf=40,
             max_bins=32,
