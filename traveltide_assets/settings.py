@@ -284,7 +284,7 @@ class Prediction(_Section):
         3_000, ge=100, description="Customers that the cross-validation takes at most"
     )
     trees: int = Field(30, ge=1, description="Trees of the random forest")
-    iterations: int = Field(40, ge=1, description="Rounds of gradient boosting")
+    iterations: int = Field(25, ge=1, description="Rounds of gradient boosting")
     holdout: float = Field(
         0.2, gt=0, lt=1, description="Customers never learnt from, on whom models compete"
     )

@@ -165,7 +165,7 @@ def reachable(path: Path) -> set[str]:
     "path",
     [
         path
-        for folder in ("transforms", "segmentation", "campaign", "experiment")
+        for folder in ("transforms", "segmentation", "campaign", "experiment", "prediction")
         for path in PACKAGE.glob(f"{folder}/*.py")
     ],
     ids=lambda path: f"{path.parent.name}/{path.name}",

@@ -15,6 +15,8 @@ from click.testing import CliRunner
 from traveltide_assets import report
 from traveltide_assets.campaign import mailing
 from traveltide_assets.cli import main
+from traveltide_assets.prediction import card
+from traveltide_assets.prediction.card import Card
 from traveltide_assets.report import words
 from traveltide_assets.report.build import Material, render
 from traveltide_assets.segmentation.evidence import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
@@ -26,6 +28,16 @@ from traveltide_assets_tests.project import Project
 
 def report_file(project: Project, month: str = LAST) -> Path:
     return project.lake / report.PATH / f"month={month}" / report.FILE
+
+
+def model_card(project: Project) -> Card | None:
+    names = ("scores", "importance", "confusion", "reliability")
+    return card.build(
+        project.frame("gold/perk_predictor_candidate", LAST),
+        project.frame("gold/perk_predictor", LAST),
+        project.frame("gold/predictor_promotion", LAST),
+        **{name: project.frame(f"gold/predictor_{name}", LAST) for name in names},
+    )
 
 
 def material(project: Project, **changes: Any) -> Material:
@@ -60,6 +72,7 @@ def material(project: Project, **changes: Any) -> Material:
         quality=quality,
         campaign=json.loads(manifest.read_text("utf-8")),
         status="No experiment has been started.",
+        card=model_card(project),
         **frames,
     )
     return replace(made, **changes)
@@ -155,6 +168,26 @@ def test_every_strategy_may_decide(sample_project: Project) -> None:
         tried = evidence[evidence["strategy"] == strategy]
         assert f"decided by {words.strategy(strategy)}" in page
         assert (tried["verdict"] == SUPPORTED).any() == ("none of the" not in page)
+
+
+def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> None:
+    made = model_card(sample_project)
+    assert made is not None
+    page = render(material(sample_project))
+    assert f"Model {made.version}, data {made.data_version}" in page
+    assert f"that learnt from {made.customers:,} customers of July 2023" in page
+    assert all(made.scores["log_loss"].map(words.decimal).map(lambda v: f"<td>{v}</td>" in page))
+    assert "<strong>Not a prediction:</strong>" in page
+    refused = replace(made, promoted=False, because="no better", in_service="none")
+    worse = replace(refused, scores=made.scores.assign(log_loss=9.0))
+    page = render(material(sample_project, card=worse))
+    assert "<strong>It is not in service.</strong>" in page
+    assert "better than both simple answers after no number of sessions tried" in page
+
+
+def test_a_month_without_a_model_says_so(sample_project: Project) -> None:
+    page = render(material(sample_project, card=None))
+    assert "No model was trained this month: too few customers" in page
 
 
 def test_a_handful_of_travellers_has_a_report_too(scenario_project: Project) -> None:

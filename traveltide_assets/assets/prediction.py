@@ -51,12 +51,9 @@ def early_features(
     flights: ibis.Table,
     hotels: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
-    month = context.partition_key
-    tables = [
-        early.early_features(users, sessions, flights, hotels, month, n, at_least=n)
-        for n in range(1, early.MOST_SESSIONS + 1)
-    ]
-    return dg.MaterializeResult(value=ibis.union(*tables))
+    return dg.MaterializeResult(
+        value=early.early_features_by_n(users, sessions, flights, hotels, context.partition_key)
+    )
 
 
 @dg.multi_asset(

@@ -13,12 +13,22 @@ from traveltide_assets.experiment.readout import status
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import previous_month
 from traveltide_assets.partitions import ALL_UP_TO, MONTHLY
+from traveltide_assets.prediction import card
 from traveltide_assets.report import FILE, PATH, build
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.settings import STRATEGIES, Partitions, Settings
 from traveltide_assets.transforms.exploration import explore
 
 _ASSIGNMENT = "gold/experiment_assignment"
+_MODEL = {
+    "candidate": "perk_predictor_candidate",
+    "serving": "perk_predictor",
+    "decision": "predictor_promotion",
+    "scores": "predictor_scores",
+    "importance": "predictor_importance",
+    "confusion": "predictor_confusion",
+    "reliability": "predictor_reliability",
+}
 _HALVES = ("processed", "quarantine")
 
 
@@ -59,6 +69,7 @@ def exploration(
         "explored": dg.AssetIn(["gold", "exploration"]),
         "plan": dg.AssetIn(["gold", "experiment_plan"]),
         "read": dg.AssetIn(["gold", "experiment_readout"]),
+        **{name: dg.AssetIn(["gold", table]) for name, table in _MODEL.items()},
     },
     # Of the segments, the deciding strategy's of last month are read; of silver, the row counts; of
     # the campaign, its manifest. Quarantine is written by the step that writes the processed half;
@@ -92,6 +103,13 @@ def report(
     explored: pd.DataFrame,
     plan: pd.DataFrame,
     read: pd.DataFrame,
+    candidate: pd.DataFrame,
+    serving: pd.DataFrame,
+    decision: pd.DataFrame,
+    scores: pd.DataFrame,
+    importance: pd.DataFrame,
+    confusion: pd.DataFrame,
+    reliability: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """The month's report for people: one HTML page with perks, segments, evidence and limits."""
     month = context.partition_key
@@ -116,6 +134,7 @@ def report(
         plan=plan,
         readout=read,
         status=status(settings.experiment, month, lake.months(_ASSIGNMENT)).words,
+        card=card.build(candidate, serving, decision, scores, importance, confusion, reliability),
     )
     written = lake.write_text(PATH, month, FILE, build.render(material))
     counts = assignments.groupby(["segment", "perk"]).size().rename("customers").reset_index()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
+import pandas as pd
 
 from traveltide_assets.checks import contracts
 from traveltide_assets.checks.results import declare, report
@@ -75,7 +76,7 @@ def _promotion(
         facts = {
             "because": row["because"],
             "candidate": row["candidate"],
-            "in_service": row["in_service"] or "none",
+            "in_service": row["in_service"] if pd.notna(row["in_service"]) else "none",
             "customers": int(row["customers"]),
             **{name: float(row[name]) for name in measured if row[name] == row[name]},
         }

@@ -16,6 +16,7 @@ from traveltide_assets.transforms.features import CATALOGUE, Feature, user_featu
 from traveltide_assets.transforms.trips import build_trips
 
 MOST_SESSIONS = 5
+_BITS_OF_N = 3
 SEEN = "sessions_seen"
 # These measure the time from the sessions to the end of the month. The cohort's first sessions lie
 # months back, a new customer's do not, so a model must not learn from it.
@@ -30,12 +31,17 @@ EARLY: tuple[Feature, ...] = tuple(
 
 def first_sessions(sessions: ibis.Table, n: int, at_least: int = 1) -> ibis.Table:
     """The first n sessions of each customer who has `at_least` so many."""
+    placed = _placed(sessions)
+    return placed.filter((placed.place < n) & (placed.of >= at_least)).drop("place", "of")
+
+
+def _placed(sessions: ibis.Table) -> ibis.Table:
+    """Each session with its place among the customer's, from 0, and how many these are."""
     ordered = ibis.window(group_by="user_id", order_by=["session_start", "session_id"])
     whole = ibis.window(group_by="user_id")
-    placed = sessions.mutate(
+    return sessions.mutate(
         place=ibis.row_number().over(ordered), of=sessions.session_id.count().over(whole)
     )
-    return placed.filter((placed.place < n) & (placed.of >= at_least)).drop("place", "of")
 
 
 def early_features(
@@ -56,6 +62,43 @@ def early_features(
     trips = build_trips(seen, known, flights, hotels, month)
     features = user_features(known, seen, trips, month)
     return features.mutate(**{SEEN: features.total_sessions})
+
+
+def early_features_by_n(
+    users: ibis.Table,
+    sessions: ibis.Table,
+    flights: ibis.Table,
+    hotels: ibis.Table,
+    month: str,
+) -> ibis.Table:
+    """`early_features` with n = 1 to 5 of those who have n sessions, one below the other.
+
+    Planning the catalogue costs seconds, whatever the number of rows. So it is planned once, over
+    customers and trips multiplied: each n has its own, told apart by their ids.
+    """
+    placed = _placed(sessions)
+    known_to = ibis.range(placed.place + 1, ibis.least(placed.of, MOST_SESSIONS) + 1)
+    copies = placed.filter(placed.place < MOST_SESSIONS).mutate(n=known_to.unnest())
+    seen = _customers_of_n(_trips_of_n(copies)).drop("place", "of", "n")
+    known = _customers_of_n(_every_n(users)).drop("n").semi_join(seen, "user_id")
+    flown, stayed = (_trips_of_n(_every_n(table)).drop("n") for table in (flights, hotels))
+    trips = build_trips(seen, known, flown, stayed, month)
+    features = user_features(known, seen, trips, month, within="total_sessions")
+    return features.mutate(
+        user_id=features.user_id >> _BITS_OF_N, **{SEEN: features.total_sessions}
+    )
+
+
+def _every_n(table: ibis.Table) -> ibis.Table:
+    return table.mutate(n=ibis.range(1, MOST_SESSIONS + 1).unnest())
+
+
+def _customers_of_n(table: ibis.Table) -> ibis.Table:
+    return table.mutate(user_id=table.user_id * 2**_BITS_OF_N + table.n)
+
+
+def _trips_of_n(table: ibis.Table) -> ibis.Table:
+    return table.mutate(trip_id=table.trip_id + "/" + table.n.cast("string"))
 
 
 def input_names(features: pd.DataFrame, catalogue: Iterable[Feature] = EARLY) -> tuple[str, ...]:

@@ -12,12 +12,14 @@ import jinja2
 import pandas as pd
 
 from traveltide_assets.months import shift
+from traveltide_assets.prediction.card import Card
 from traveltide_assets.report import (
     campaign,
     cards,
     charts,
     experiment,
     pictures,
+    prediction,
     verdicts,
     words,
 )
@@ -38,7 +40,7 @@ class Material:
     `before` holds last month's segments of the deciding strategy, none if there are none. `places`
     are the k-means segments, for the picture. `quality` has a row per source table: `table`,
     `read`, `processed`, `quarantined` and `undated` rows. `campaign` is the campaign's manifest,
-    `status` says what can be read of the experiment.
+    `status` says what can be read of the experiment. `card` is none in a month without a model.
     """
 
     month: str
@@ -60,6 +62,7 @@ class Material:
     plan: pd.DataFrame
     readout: pd.DataFrame
     status: str
+    card: Card | None
 
     @property
     def strategy(self) -> str:
@@ -141,6 +144,7 @@ def context(material: Material) -> dict[str, Any]:
         "limits": _limits(m.settings.checks),
         "campaign": campaign.context(m.campaign, m.titles),
         "experiment": experiment.context(m.plan, m.readout, m.status, m.settings.experiment),
+        "prediction": prediction.context(m.card, m.titles),
     }
 
 

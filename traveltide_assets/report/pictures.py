@@ -232,6 +232,25 @@ def differences(readout: pd.DataFrame) -> Picture:
     return Picture(_svg(forest(readout)), alt)
 
 
+@mpl.rc_context(_STYLE)
+def learning(loss: Mapping[str, pd.Series]) -> Picture:
+    """Log loss by number of sessions seen (index), a line for each name."""
+    figure = Figure(figsize=(6.4, 2.7))
+    axes = figure.subplots()
+    for name, colour, marker in zip(loss, COLOURS, _MARKERS, strict=False):
+        axes.plot(loss[name], color=colour, marker=marker, ms=5, label=name)
+    seen = sorted({n for values in loss.values() for n in values.index})
+    axes.set(xlabel="sessions seen", ylabel="log loss", xticks=seen)
+    figure.legend(loc="outside lower center", frameon=False, ncols=len(loss))
+    told = [
+        f"{name}: {words.decimal(values.iloc[0])} after {values.index[0]}, "
+        f"{words.decimal(values.iloc[-1])} after {values.index[-1]}"
+        for name, values in loss.items()
+    ]
+    alt = f"Line chart of the log loss by number of sessions seen. {'; '.join(told)}."
+    return Picture(_svg(figure), alt)
+
+
 def _svg(figure: Figure) -> str:
     buffer = BytesIO()
     figure.savefig(buffer, format="svg", dpi=_POINT_DPI, metadata={"Date": None, "Creator": None})

@@ -25,6 +25,7 @@ SHORT_TRIP_NIGHTS = 3
 _SATURDAY = 5
 _FRIDAY = 4
 _SCORES = 5
+_COHORT = "cohort"
 
 
 @dataclass(frozen=True)
@@ -130,8 +131,14 @@ def _savings_per_km(t: ibis.Table) -> ir.FloatingValue:
     return saved / exact_sum(t.distance_km, 3, measured).nullif(0)
 
 
-def _scaled(value: ir.NumericValue) -> ir.FloatingValue:
-    low, high = value.min().over(), value.max().over()
+def _cohort(f: ibis.Table) -> dict[str, ir.Value]:
+    """The window of those whom a customer is compared with: all, or those of the same cohort."""
+    return {"group_by": f[_COHORT]} if _COHORT in f.columns else {}
+
+
+def _scaled(f: ibis.Table, value: ir.NumericValue) -> ir.FloatingValue:
+    everybody = ibis.window(**_cohort(f))
+    low, high = value.min().over(everybody), value.max().over(everybody)
     return ((value - low) / (high - low).nullif(0)).fill_null(0)
 
 
@@ -139,13 +146,13 @@ def _bargain_hunter(f: ibis.Table) -> ir.FloatingValue:
     return (
         f.discounted_flight_rate.fill_null(0)
         * f.mean_flight_discount.fill_null(0)
-        * _scaled(f.savings_per_km)
+        * _scaled(f, f.savings_per_km)
     )
 
 
-def _quintile(value: ir.NumericValue) -> ir.IntegerValue:
+def _quintile(f: ibis.Table, value: ir.NumericValue) -> ir.IntegerValue:
     """1 to 5 by rank within the cohort; equal values score equally."""
-    rank = ibis.percent_rank().over(ibis.window(order_by=value))
+    rank = ibis.percent_rank().over(ibis.window(order_by=value, **_cohort(f)))
     return ibis.least((rank * _SCORES).floor().cast("int64") + 1, _SCORES)
 
 
@@ -597,7 +604,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "quintile",
         "features",
         "RFM recency: 5 for the fifth of the cohort seen last",
-        lambda f: _quintile(-f.days_since_last_session),
+        lambda f: _quintile(f, -f.days_since_last_session),
         "int64",
         minimum=1,
         maximum=_SCORES,
@@ -608,7 +615,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "quintile",
         "features",
         "RFM frequency: 5 for the fifth with most trips",
-        lambda f: _quintile(f.completed_trips + f.upcoming_trips),
+        lambda f: _quintile(f, f.completed_trips + f.upcoming_trips),
         "int64",
         minimum=1,
         maximum=_SCORES,
@@ -619,7 +626,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "quintile",
         "features",
         "RFM monetary: 5 for the fifth that spends most",
-        lambda f: _quintile(f.total_spend),
+        lambda f: _quintile(f, f.total_spend),
         "int64",
         minimum=1,
         maximum=_SCORES,
@@ -628,10 +635,15 @@ CATALOGUE: tuple[Feature, ...] = (
 
 
 def user_features(
-    users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, month: str
+    users: ibis.Table,
+    sessions: ibis.Table,
+    trips: ibis.Table,
+    month: str,
+    within: str | None = None,
 ) -> ibis.Table:
     """One row per customer of the cohort: every feature of the catalogue, in its order.
 
+    Scores compare a customer with the cohort, or with those of it who are equal in `within`.
     Trips whose booking lies before the data belong to no opportunity seen and are left out.
     """
     as_of = end_of(month)
@@ -645,6 +657,8 @@ def user_features(
     table = table.mutate(
         {f.name: table[f.name].fill_null(0) for f in CATALOGUE if _fills_with_zero(f)}
     )
+    if within is not None:
+        table = table.mutate({_COHORT: table[within]})
     for feature in CATALOGUE:
         if feature.source == "features":
             table = table.mutate({feature.name: feature.expression(table)})

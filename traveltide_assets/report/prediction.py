@@ -1,0 +1,115 @@
+"""The report's section on the predictor: the model card of the month, in plain words."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from traveltide_assets.prediction.card import Card
+from traveltide_assets.prediction.models import MEMBERS, VOTE
+from traveltide_assets.report import pictures, words
+
+_ROWS = (
+    ("The model", "scores"),
+    ("Rules of the strategy", "rules"),
+    ("Commonest perk for everybody", "majority"),
+    ("Last month's model, on this month's customers", "next_month"),
+)
+
+
+def context(card: Card | None, titles: Mapping[str, str]) -> dict[str, Any] | None:
+    """What the template shows of a model; none where there was nothing to learn from."""
+    if card is None:
+        return None
+    seen = list(card.scores.index)
+    loss = {name: getattr(card, table).get("log_loss") for name, table in _ROWS[:3]}
+    return {
+        "version": card.version,
+        "kind": f"{VOTE} ({words.listed(MEMBERS)} together)" if card.kind == VOTE else card.kind,
+        "month": words.month_name(card.trained_on),
+        "customers": f"{card.customers:,}",
+        "strategy": words.strategy(card.strategy),
+        "data_version": card.data_version,
+        "intended": card.intended,
+        "left_out": card.left_out,
+        "in_service": card.in_service,
+        "promoted": card.promoted,
+        "because": card.because,
+        "seen": seen,
+        "rows": [
+            (name, [_quality(table, n) for n in seen])
+            for name, attribute in _ROWS
+            if len(table := getattr(card, attribute))
+        ],
+        "beats": _beats(loss["The model"], loss),
+        "leak": words.decimal(card.leak),
+        "best": words.decimal(float(card.scores["macro_f1"].max())),
+        "inputs": _inputs(card.inputs),
+        "most": max(seen),
+        **_confusion(card, titles, max(seen)),
+        "picture": pictures.learning(loss),
+    }
+
+
+def _quality(table: pd.DataFrame, n: int) -> dict[str, str]:
+    """How good after n sessions; dashes where it was not tried."""
+    row = table.loc[n] if n in table.index else {}
+    return {
+        "top2": words.percent(row.get("top2_accuracy", math.nan)),
+        "f1": words.decimal(row.get("macro_f1", math.nan)),
+        "loss": words.decimal(row.get("log_loss", math.nan)),
+    }
+
+
+def _beats(own: pd.Series, loss: Mapping[str, pd.Series]) -> str:
+    """After how many sessions the model has a lower log loss than both baselines."""
+    others = pd.concat([table for table in loss.values() if table is not own], axis=1)
+    ahead = own < others.min(axis=1)
+    if ahead.all():
+        return "after any number of sessions tried"
+    if not ahead.any():
+        return "after no number of sessions tried"
+    return f"after {words.listed([str(n) for n in own.index[ahead]])} sessions only"
+
+
+def _inputs(importance: pd.DataFrame) -> list[dict[str, Any]]:
+    """The inputs whose shuffling costs most; the longest bar fills the width."""
+    top = max(float(importance["mean"].max()), 1e-9)
+    return [
+        {
+            "name": _input(row["input"]),
+            "loss": f"{row['mean']:+.3f}",
+            "width": max(0.0, 100 * row["mean"] / top),
+        }
+        for _, row in importance.iterrows()
+    ]
+
+
+def _input(name: str) -> str:
+    feature, text, value = name.partition("=")
+    label = words.FEATURES[feature].label
+    return f"{label}: {value}" if text else label
+
+
+def _confusion(card: Card, titles: Mapping[str, str], n: int) -> dict[str, Any]:
+    """The share of each perk's customers (row) predicted to get each perk, after n sessions."""
+    at = card.confusion[card.confusion["sessions_seen"] == n]
+    shares = at.pivot_table(index="perk", columns="predicted", values="share", fill_value=0.0)
+    shares = shares.reindex(index=card.perks, columns=card.perks, fill_value=0.0)
+    right = pd.Series({perk: shares.loc[perk, perk] for perk in card.perks})
+    worst = shares.loc[right.idxmin()].drop(right.idxmin())
+    return {
+        "perks": [titles.get(perk, perk) for perk in card.perks],
+        "confusion": [
+            (titles.get(perk, perk), [(words.percent(v), float(v)) for v in shares.loc[perk]])
+            for perk in card.perks
+        ],
+        "weakest": {
+            "perk": titles.get(str(right.idxmin()), str(right.idxmin())),
+            "found": words.percent(float(right.min())),
+            "instead": titles.get(str(worst.idxmax()), str(worst.idxmax())),
+        },
+    }
