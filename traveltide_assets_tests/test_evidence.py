@@ -243,6 +243,17 @@ def test_propensity_trusts_a_behaviour_that_can_be_foreseen_and_no_other(
     assert (assigned.loc[~children, "perk"] == meal.id).mean() > 0.9
 
 
+def test_propensity_learns_where_a_feature_is_undefined_for_everybody(
+    sample_project: Project,
+) -> None:
+    earlier = sample_project.frame("gold/earlier_features", LAST).assign(mean_distance_km=np.nan)
+    rng = np.random.default_rng(10)
+    packs = earlier[["user_id"]].assign(bags_per_flight_opportunities=1)
+    packs["bags_per_flight_amount"] = rng.poisson(np.where(earlier["has_children"], 3.0, 0.5))
+    fitted = PropensityStrategy((BAG,)).fit(History(earlier, earlier, packs))
+    assert fitted.experts[BAG.id].trust > 0.8
+
+
 def test_on_the_real_cohort_clusters_and_discounts_are_not_supported(
     real_project: Project,
 ) -> None:

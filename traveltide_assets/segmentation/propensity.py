@@ -98,6 +98,8 @@ class PropensityStrategy:
     def _trained(
         self, inputs: np.ndarray, rate: np.ndarray, chances: np.ndarray
     ) -> HistGradientBoostingRegressor:
+        # A feature without any value cannot be binned; without any difference it is not used.
+        inputs = np.where(np.isnan(inputs).all(axis=0), 0.0, inputs)
         # One thread, because several add up in an order of their own.
         with threadpool_limits(limits=1):
             return self._model().fit(inputs, rate, sample_weight=chances)
