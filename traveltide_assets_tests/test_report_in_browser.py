@@ -149,7 +149,7 @@ def test_it_is_built_of_headings_and_tables_that_a_screen_reader_understands(vis
     page = visit.page
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.locator("h1").count() == 1
-    assert page.locator("h2").count() == 8
+    assert page.locator("h2").count() == 11
     assert page.locator("th:not([scope])").count() == 0
     assert page.locator("script, link[href^='http'], iframe").count() == 0
     identifiers = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
