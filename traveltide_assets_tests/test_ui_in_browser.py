@@ -19,7 +19,7 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Settings
+from traveltide_assets.settings import PACKAGE, Settings
 from traveltide_assets_tests.processes import ROOT, Processes, answers, free_port
 
 ARTEFACTS = ROOT / "artifacts"
@@ -29,7 +29,6 @@ pytestmark = pytest.mark.skipif(
 )
 SCREEN: ViewportSize = {"width": 1800, "height": 1000}
 FIRST, LAST = "2023-05", "2023-07"
-INSTANCE = "telemetry: {enabled: false}\nnux: {enabled: false}\n"
 LOADED = "{workspaceOrError{... on Workspace{locationEntries{locationOrLoadError{__typename}}}}}"
 RUNS = "{runsOrError{... on Runs{results{status jobName}}}}"
 BACKFILLS = "{partitionBackfillsOrError{... on PartitionBackfills{results{status numPartitions}}}}"
@@ -83,7 +82,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     write_sample(folder / "source", SampleSpec(users=700, seed=11, active_share=0.7))
     for name in ("dagster", "logs"):
         (folder / name).mkdir()
-    (folder / "dagster" / "dagster.yaml").write_text(INSTANCE)
+    shutil.copy(PACKAGE / "dagster.yaml", folder / "dagster")
     port = free_port()
     processes = Processes(
         {
@@ -105,6 +104,9 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
             "TRAVELTIDE_EVIDENCE__REFITS": "2",
             "TRAVELTIDE_EVIDENCE__RESAMPLES": "100",
             "TRAVELTIDE_CHECKS__BOOTSTRAPS": "2",
+            "TRAVELTIDE_PREDICTION__REPEATS": "1",
+            "TRAVELTIDE_PREDICTION__TREES": "10",
+            "TRAVELTIDE_PREDICTION__ITERATIONS": "10",
         },
         folder / "logs",
     )
