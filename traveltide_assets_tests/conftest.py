@@ -27,6 +27,25 @@ QUICK = {"resamples": 200, "folds": 2, "refits": 2}
 FEW_MODELS = {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resamples": 200}
 
 
+# Files that take minutes begin first, so that no core is idle at the end.
+LONG = ("test_ui_in_browser.py", "test_deployment.py", "test_postgres_source.py", "test_s3.py")
+RUNS = ("real_project", "sample_project", "scenario_project")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of one finished run go to one worker, which makes it once; other files stay whole."""
+
+    def group(item: pytest.Item) -> str:
+        used = [run for run in RUNS if run in getattr(item, "fixturenames", ())]
+        return item.path.name if item.path.name in LONG or not used else used[0]
+
+    order = {name: place for place, name in enumerate((*LONG, *RUNS))}
+    items.sort(key=lambda item: order.get(group(item), len(order)))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
 @pytest.fixture(scope="session")
 def sample_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated source of 1,200 users, half of them active customers."""
