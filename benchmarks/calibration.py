@@ -32,6 +32,7 @@ from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.segmentation.strategy import History, Strategy
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.files import Files
+from traveltide_assets.storage.folder import Folder
 from traveltide_assets.transforms import cleaning, cohort, features, outcomes, trips
 
 MONTH = "2023-07"
@@ -41,7 +42,7 @@ def frames(spec: SampleSpec, settings: Settings, folder: Path) -> dict[str, pd.D
     """Features as of the month and as of the cut, outcomes after it, and the planted truth."""
     write_sample(folder / "source", spec, "parquet")
     engine = Engine(folder / "scratch")
-    source = Files(folder / "source", engine, folder / "staging")
+    source = Files(Folder(folder / "source"), engine, folder / "staging")
     cut = shift(MONTH, -settings.evidence.months)
     sessions_raw = source.table("sessions")
     months = [f"2023-{number:02d}" for number in range(1, 8)]
