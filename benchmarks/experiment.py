@@ -33,6 +33,7 @@ from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Experiment, Settings
 from traveltide_assets.sources.files import Files
+from traveltide_assets.storage.folder import Folder
 from traveltide_assets.transforms import cleaning, cohort, features, traffic, trips
 
 MONTH = "2023-07"
@@ -54,7 +55,7 @@ class Customers:
 def customers(source: Path, folder: Path, settings: Settings) -> Customers:
     """The cohort of the month, segmented by k-means."""
     engine = Engine(folder / "scratch")
-    tables = Files(source, engine, folder / "staging")
+    tables = Files(Folder(source), engine, folder / "staging")
     start = dt.datetime.combine(START, dt.time())
     length = dt.timedelta(weeks=WEEKS)
     months = [f"{month:%Y-%m}" for month in pd.period_range("2023-01", MONTH, freq="M")]

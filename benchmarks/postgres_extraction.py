@@ -20,6 +20,7 @@ from pathlib import Path
 import psycopg2
 
 from traveltide_assets.engine import Engine
+from traveltide_assets.locations import PostgresLocation
 from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources import Run, open_source
 from traveltide_assets_tests.database import create_tables, execute, generate_sessions
@@ -36,7 +37,9 @@ def with_source(settings: Settings) -> None:
 
 def with_copy(settings: Settings) -> None:
     """All sessions as CSV."""
-    connection = psycopg2.connect(settings.source.url)
+    location = settings.source_location
+    assert isinstance(location, PostgresLocation)
+    connection = psycopg2.connect(location.url)
     settings.home.mkdir(parents=True)
     with connection.cursor() as cursor, (settings.home / "sessions.csv").open("wb") as file:
         cursor.copy_expert("COPY sessions TO STDOUT (FORMAT csv)", file)
