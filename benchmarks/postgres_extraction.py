@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import cast
 
 import psycopg2
 
@@ -37,9 +38,7 @@ def with_source(settings: Settings) -> None:
 
 def with_copy(settings: Settings) -> None:
     """All sessions as CSV."""
-    location = settings.source_location
-    assert isinstance(location, PostgresLocation)
-    connection = psycopg2.connect(location.url)
+    connection = psycopg2.connect(cast(PostgresLocation, settings.source).url)
     settings.home.mkdir(parents=True)
     with connection.cursor() as cursor, (settings.home / "sessions.csv").open("wb") as file:
         cursor.copy_expert("COPY sessions TO STDOUT (FORMAT csv)", file)
