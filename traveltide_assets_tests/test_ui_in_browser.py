@@ -32,7 +32,7 @@ FIRST, LAST = "2023-05", "2023-07"
 LOADED = "{workspaceOrError{... on Workspace{locationEntries{locationOrLoadError{__typename}}}}}"
 RUNS = "{runsOrError{... on Runs{results{status jobName}}}}"
 BACKFILLS = "{partitionBackfillsOrError{... on PartitionBackfills{results{status numPartitions}}}}"
-SECONDS = 400
+SECONDS = 900
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Ui:
 @pytest.fixture(scope="module")
 def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     folder = tmp_path_factory.mktemp("ui")
-    write_sample(folder / "source", SampleSpec(users=700, seed=11, active_share=0.7))
+    write_sample(folder / "source", SampleSpec(users=400, seed=11, active_share=0.7))
     for name in ("dagster", "logs"):
         (folder / name).mkdir()
     shutil.copy(PACKAGE / "dagster.yaml", folder / "dagster")
@@ -117,7 +117,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
             page = browser.new_page(viewport=SCREEN)
-            page.set_default_timeout(60_000)
+            page.set_default_timeout(240_000)
             opened = Ui(page, processes, url)
             processes.wait(
                 lambda: "RepositoryLocation" in json.dumps(opened.ask(LOADED)), "the code's loading"
