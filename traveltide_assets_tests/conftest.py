@@ -27,8 +27,8 @@ QUICK = {"resamples": 200, "folds": 2, "refits": 2}
 FEW_MODELS = {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resamples": 200}
 
 
-# Files that take minutes begin first, so that no core is idle at the end. Those that start Dagster's
-# servers do so one after the other: two webservers and a browser starve each other.
+# Files that take minutes begin first, so that no core is idle at the end. Those that start
+# Dagster's servers do so one after the other: two webservers and a browser starve each other.
 SERVERS = ("test_ui_in_browser.py", "test_deployment.py")
 LONG = ("test_postgres_source.py", "test_s3.py")
 RUNS = ("real_project", "sample_project", "scenario_project")
