@@ -27,27 +27,21 @@ QUICK = {"resamples": 200, "folds": 2, "refits": 2}
 FEW_MODELS = {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resamples": 200}
 
 
-# Files that take minutes begin first, so that no core is idle at the end. Those that start
-# Dagster's servers do so one after the other: two webservers and a browser starve each other.
-SERVERS = ("test_ui_in_browser.py", "test_deployment.py")
-LONG = ("test_postgres_source.py", "test_s3.py")
-RUNS = ("real_project", "sample_project", "scenario_project")
+# Files that take minutes begin first, so that no core is idle at the end; the two that start
+# Dagster's servers not at once, for they would starve each other.
+LONG = (
+    "test_ui_in_browser.py",
+    "test_postgres_source.py",
+    "test_s3.py",
+    "test_real_cohort.py",
+    "test_serving.py",
+    "test_deployment.py",
+)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of one finished run go to one worker, which makes it once; other files stay whole."""
-
-    def group(item: pytest.Item) -> str:
-        used = [run for run in RUNS if run in getattr(item, "fixturenames", ())]
-        if item.path.name in SERVERS:
-            return "servers"
-        return item.path.name if item.path.name in LONG or not used else used[0]
-
-    order = {name: place for place, name in enumerate(("servers", *LONG, *RUNS))}
-    items.sort(key=lambda item: order.get(group(item), len(order)))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")
