@@ -4,13 +4,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run test browser dev lint docs lock calibration experiment clean
+.PHONY: run test test-servers browser dev lint docs lock calibration experiment clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
 
 test: $(VENV)/installed browser
-	$(BIN)/pytest
+	$(BIN)/pytest -m "not servers"
+
+# Dagster's servers with a browser, a database that is killed and started again, S3: some minutes.
+test-servers: $(VENV)/installed browser
+	$(BIN)/pytest -n 0 -m servers
 
 # The report is opened in a real browser; without one that test is skipped, and says so.
 browser:

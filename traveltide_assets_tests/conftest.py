@@ -27,21 +27,15 @@ QUICK = {"resamples": 200, "folds": 2, "refits": 2}
 FEW_MODELS = {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resamples": 200}
 
 
-# Files that take minutes begin first, so that no core is idle at the end; the two that start
-# Dagster's servers not at once, for they would starve each other.
-LONG = (
-    "test_ui_in_browser.py",
-    "test_postgres_source.py",
-    "test_s3.py",
-    "test_real_cohort.py",
-    "test_serving.py",
-    "test_deployment.py",
-)
+# Tests that start Dagster's servers, or kill and start a database, take minutes and a machine of
+# their own: `make test-servers` runs them, one after the other.
+SERVERS = ("test_ui_in_browser.py", "test_deployment.py", "test_postgres_source.py", "test_s3.py")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+    for item in items:
+        if item.path.name in SERVERS:
+            item.add_marker(pytest.mark.servers)
 
 
 @pytest.fixture(scope="session")
