@@ -25,11 +25,12 @@ from hypothesis import strategies as st
 
 from traveltide_assets import automation, landing, partitions
 from traveltide_assets.definitions import build_definitions
+from traveltide_assets.engine import Engine
 from traveltide_assets.lake import ContractError
 from traveltide_assets.months import next_month, shift
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, SettingsError, load_settings
-from traveltide_assets.sources import SourceError
+from traveltide_assets.sources import FileSource, Run, SourceError, open_source
 from traveltide_assets_tests.processes import ROOT, Processes
 from traveltide_assets_tests.project import Project, failure
 
@@ -126,7 +127,7 @@ class Folder:
     def versions(self) -> dict[str, str]:
         return {name: version for name, (version, _) in self.files.items()}
 
-    def months(self, file_name: str) -> set[str]:
+    def months_of(self, file_name: str) -> set[str]:
         return self.files[file_name][1]
 
 
@@ -269,10 +270,12 @@ def test_a_folder_knows_the_months_and_versions_of_its_files(
     sessions = pd.read_csv(folder / "sessions.csv", dtype=str, keep_default_na=False)
     june = sessions[sessions["session_start"].str.startswith("2023-06")]
     june.to_csv(folder / "sessions-june.csv", index=False)
-    source: Any = Project(tmp_path, folder, partitions=BOUNDS).definitions.resources["source"]  # type: ignore[index]
-    assert source.months("sessions-june.csv") == {"2023-06"}
-    assert source.months("sessions.csv") == set(sessions["session_start"].str.slice(0, 7))
-    assert source.months("users.csv") == set()
+    settings = Project(tmp_path, folder, partitions=BOUNDS).settings
+    source = open_source(settings, Engine(tmp_path / "scratch"), Run("a-run"))
+    assert isinstance(source, FileSource)
+    assert source.months_of("sessions-june.csv") == {"2023-06"}
+    assert source.months_of("sessions.csv") == set(sessions["session_start"].str.slice(0, 7))
+    assert source.months_of("users.csv") == set()
     before = source.versions()
     assert set(before) >= {"users.csv", "sessions.csv", "sessions-june.csv"}
     june.head(10).to_csv(folder / "sessions-june.csv", index=False)
@@ -454,6 +457,7 @@ def test_forkserver_is_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert automation.executor(load_settings()).name == "multiprocess"
 
 
+@pytest.mark.servers
 def test_forkserver_writes_the_same_bytes(tmp_path: Path) -> None:
     """A run in processes of their own, as the daemon starts it, beside the same run in one."""
     write_sample(tmp_path / "source", SampleSpec(users=200, seed=5, active_share=0.8))

@@ -236,7 +236,7 @@ def test_a_broken_model_leaves_the_old_one_in_service_and_a_sound_one_takes_over
     )
     one = {"features": {"total_sessions": 1}}
     frame = sample_project.frame("gold/perk_predictor", LAST)
-    other = sample_project.frame("gold/perk_predictor", "2023-06").assign(trained_on=LAST)
+    other = sample_project.frame("gold/perk_predictor_candidate", "2023-06")
     with TestClient(app(tmp_path / "lake", tmp_path, serving={"poll_seconds": 0.1})) as client:
         before = client.post("/perk", json=one).json()["model_version"]
         with caplog.at_level(logging.ERROR, "traveltide.serving"):
