@@ -98,7 +98,7 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
     def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
         steps = [event.step_key for event in context.get_step_failure_events()]
         where = f" in {', '.join(str(step) for step in steps)}" if steps else ""
-        causes = [_root_cause(event) for event in context.get_step_failure_events()]
+        causes = [root_cause(event) for event in context.get_step_failure_events()]
         why = "; ".join(causes) or context.failure_event.message
         target.send(f"{_name(context.dagster_run)} failed{where}: {why}")
 
@@ -132,7 +132,8 @@ def _name(run: dg.DagsterRun) -> str:
     return f"run {run.run_id[:8]} of {run.job_name}{f' ({months})' if months else ''}"
 
 
-def _root_cause(event: dg.DagsterEvent) -> str:
+def root_cause(event: dg.DagsterEvent) -> str:
+    """The message of the error that a failed step began with."""
     error = event.step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause

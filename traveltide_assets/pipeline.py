@@ -16,7 +16,7 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from traveltide_assets.automation import ASSIGN_PERKS, INGEST
+from traveltide_assets.automation import ASSIGN_PERKS, INGEST, root_cause
 from traveltide_assets.partitions import months_within
 from traveltide_assets.settings import PACKAGE, Settings
 
@@ -108,10 +108,6 @@ def _execute(
 def _reason(result: dg.ExecuteInProcessResult, outcome: Outcome) -> str:
     for event in result.all_events:
         if event.is_step_failure:
-            error = event.step_failure_data.error
-            while error is not None and error.cause is not None:
-                error = error.cause
-            message = error.message.strip() if error else "unknown error"
-            lines = [f"step {event.step_key} failed: {message}"]
+            lines = [f"step {event.step_key} failed: {root_cause(event)}"]
             return "\n".join([*lines, *outcome.warnings])
     return f"run {result.run_id} failed before its first step"

@@ -15,6 +15,7 @@ from traveltide_assets.experiment import assignment, calendar, outcomes, plan, p
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import end_of
 from traveltide_assets.partitions import ALL_UP_TO, MONTHLY
+from traveltide_assets.segmentation.plots import png
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms import cohort, traffic
 
@@ -73,7 +74,7 @@ def experiment_plan_and_readout(
         planned,
         output_name="experiment_plan",
         metadata={
-            "power": picture(plots.png(plots.power(planned)), "power by metric and segment"),
+            "power": picture(png(plots.power(planned)), "power by metric and segment"),
             "plan": preview(planned, rows=len(planned)),
         },
     )
@@ -83,9 +84,7 @@ def experiment_plan_and_readout(
     if len(read):
         shown = read[["metric", "segment", "verdict", "in_words"]]
         metadata |= {
-            "differences": picture(
-                plots.png(plots.forest(read)), "difference by metric and segment"
-            ),
+            "differences": picture(png(plots.forest(read)), "difference by metric and segment"),
             "verdicts": preview(shown, rows=len(shown)),
         }
     yield dg.Output(read, output_name="experiment_readout", metadata=metadata)
@@ -98,7 +97,8 @@ def _followed(sessions: ibis.Table, settings: Settings, month: str) -> pd.DataFr
     since = end_of(earlier)
     until = since + dt.timedelta(weeks=settings.experiment.weeks)
     counts = traffic.between(sessions, chosen, since, until)
-    users = chosen.to_pyarrow().to_pandas()["user_id"]
+    # In order, since the last digit of a mean depends on it.
+    users = chosen.order_by("user_id").to_pyarrow().to_pandas()["user_id"]
     return outcomes.from_sessions(counts.to_pyarrow().to_pandas(), users)
 
 

@@ -1,6 +1,6 @@
 """Does a stored table have the columns, types, required values and unique key of its contract?"""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 import ibis
@@ -41,6 +41,21 @@ def evaluate(
         keys = stored.group_by(*table.key).agg(rows=stored.count())
         extra = int(keys.agg(extra=(keys.rows - 1).sum()).to_pyarrow()["extra"][0].as_py() or 0)
         yield report(table, "primary_key", extra == 0, {"rows_with_a_key_of_another": extra})
+
+
+def build(
+    names: Sequence[str], tables: Mapping[str, Table], months: dg.PartitionsDefinition
+) -> dg.AssetChecksDefinition:
+    """One step of checks for tables of gold that have no others."""
+    own = [tables[f"gold/{name}"] for name in names]
+
+    @dg.multi_asset_check(name=f"{'_'.join(names)}_checks", specs=list(declarations(own, months)))
+    def checks(
+        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
+    ) -> Iterator[dg.AssetCheckResult]:
+        yield from evaluate(own, lake, [context.op_execution_context.partition_key])
+
+    return checks
 
 
 def _schema_problems(table: Table, lake: Lake, months: Sequence[str] | None) -> list[str]:

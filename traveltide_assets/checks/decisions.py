@@ -27,17 +27,17 @@ def build(
     """One step of checks per stage of the decision."""
     return [
         _cohort(tables, months),
-        _rows(["sessions_final"], tables, months),
-        _rows(["flights_final", "hotels_final"], tables, months),
-        _rows(["trips_final"], tables, months),
+        contracts.build(["sessions_final"], tables, months),
+        contracts.build(["flights_final", "hotels_final"], tables, months),
+        contracts.build(["trips_final"], tables, months),
         _features(tables, months),
         _model(tables, months),
         _segments(tables, months),
-        _rows(["earlier_features", "perk_outcomes"], tables, months),
+        contracts.build(["earlier_features", "perk_outcomes"], tables, months),
         _strategies(tables, months),
-        _rows(["perk_evidence", "perk_signals", "dbscan_trial"], tables, months),
-        _rows(["segmentation_scorecard", "strategy_agreement"], tables, months),
-        _rows(["exploration"], tables, months),
+        contracts.build(["perk_evidence", "perk_signals", "dbscan_trial"], tables, months),
+        contracts.build(["segmentation_scorecard", "strategy_agreement"], tables, months),
+        contracts.build(["exploration"], tables, months),
         _perks(tables, months),
     ]
 
@@ -93,22 +93,6 @@ def _size_change(
         {"customers": size, "customers_before": earlier, "change": change, "limit": limit},
         warn=True,
     )
-
-
-def _rows(
-    names: Sequence[str], tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    finals = [tables[f"gold/{name}"] for name in names]
-
-    @dg.multi_asset_check(
-        name=f"{'_'.join(names)}_checks", specs=list(contracts.declarations(finals, months))
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
-    ) -> Iterator[dg.AssetCheckResult]:
-        yield from contracts.evaluate(finals, lake, [context.op_execution_context.partition_key])
-
-    return checks
 
 
 def _features(

@@ -1,6 +1,6 @@
 """Checks of the predictor; the one of promotion decides which model is in service."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import dagster as dg
 import pandas as pd
@@ -17,28 +17,12 @@ def build(
     trained = ["perk_predictor_candidate", "predictor_scores", "predictor_confusion"]
     trained += ["predictor_importance", "predictor_reliability"]
     return [
-        _contracts(["early_features"], tables, months),
-        _contracts(["perk_catalogue"], tables, months),
-        _contracts(trained, tables, months),
+        contracts.build(["early_features"], tables, months),
+        contracts.build(["perk_catalogue"], tables, months),
+        contracts.build(trained, tables, months),
         _promotion(tables, months),
-        _contracts(["perk_predictor"], tables, months),
+        contracts.build(["perk_predictor"], tables, months),
     ]
-
-
-def _contracts(
-    names: Sequence[str], tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    own = [tables[f"gold/{name}"] for name in names]
-
-    @dg.multi_asset_check(
-        name=f"{'_'.join(names)}_checks", specs=list(contracts.declarations(own, months))
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
-    ) -> Iterator[dg.AssetCheckResult]:
-        yield from contracts.evaluate(own, lake, [context.op_execution_context.partition_key])
-
-    return checks
 
 
 def _promotion(

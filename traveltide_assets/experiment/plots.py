@@ -1,27 +1,19 @@
-"""The pictures of an experiment; `png` makes bytes of a figure for the UI."""
+"""The pictures of an experiment, as figures: the report draws them, too."""
 
 from __future__ import annotations
 
-from io import BytesIO
-
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from traveltide_assets.experiment.metrics import BY_NAME
 from traveltide_assets.segmentation.plots import COLOURS
 
-_DPI = 90
-
 
 def forest(readout: pd.DataFrame) -> Figure:
     """Difference of each segment with its interval, a panel per metric; adjusted where possible."""
-    metrics = list(dict.fromkeys(readout["metric"]))
-    segments = list(dict.fromkeys(readout["segment"]))
-    width = 2.2 + 3.0 * max(len(metrics), 1)
-    figure = Figure(figsize=(width, 1.4 + 0.32 * len(segments)), layout="constrained")
-    panels = figure.subplots(1, max(len(metrics), 1), squeeze=False, sharey=True)[0]
-    for axes, metric in zip(panels, metrics, strict=False):
-        rows = readout[readout["metric"] == metric].reset_index(drop=True)
+    figure, panels = _panels(readout, width=3.0, height=0.32)
+    for metric, (axes, rows) in panels.items():
         scale = 100 if BY_NAME[metric].kind == "rate" else 1
         for place, row in rows.iterrows():
             adjusted = "cuped_" if pd.notna(row["cuped_difference"]) else ""
@@ -36,32 +28,33 @@ def forest(readout: pd.DataFrame) -> Figure:
         axes.set_title(BY_NAME[metric].title, fontsize=9)
         unit = "percentage points" if scale == 100 else "per customer"
         axes.set_xlabel(f"personalised - control, {unit}", fontsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(segments)), segments, fontsize=8)
-    panels[0].invert_yaxis()
     return figure
 
 
 def power(plan: pd.DataFrame) -> Figure:
     """Power of each segment to find the effect that is worth finding, a panel per metric."""
-    metrics = list(dict.fromkeys(plan["metric"]))
-    segments = list(dict.fromkeys(plan["segment"]))
-    width = 2.2 + 1.9 * max(len(metrics), 1)
-    figure = Figure(figsize=(width, 1.4 + 0.3 * len(segments)), layout="constrained")
-    panels = figure.subplots(1, max(len(metrics), 1), squeeze=False, sharey=True)[0]
-    for axes, metric in zip(panels, metrics, strict=False):
-        rows = plan[plan["metric"] == metric].reset_index(drop=True)
+    figure, panels = _panels(plan, width=1.9, height=0.3)
+    for metric, (axes, rows) in panels.items():
         axes.barh(range(len(rows)), rows["power"].fillna(0.0), color=COLOURS[0], height=0.6)
         axes.set_xlim(0, 1)
         axes.set_title(metric.replace("_", " "), fontsize=9)
         axes.set_xlabel("power", fontsize=8)
-        axes.spines[["top", "right"]].set_visible(False)
-    panels[0].set_yticks(range(len(segments)), segments, fontsize=8)
-    panels[0].invert_yaxis()
     return figure
 
 
-def png(figure: Figure) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
-    return buffer.getvalue()
+def _panels(
+    table: pd.DataFrame, width: float, height: float
+) -> tuple[Figure, dict[str, tuple[Axes, pd.DataFrame]]]:
+    """A figure with a panel per metric and its rows of the table, a line per segment."""
+    metrics = list(dict.fromkeys(table["metric"]))
+    segments = list(dict.fromkeys(table["segment"]))
+    count = max(len(metrics), 1)
+    size = (2.2 + width * count, 1.4 + height * len(segments))
+    figure = Figure(figsize=size, layout="constrained")
+    panels = figure.subplots(1, count, squeeze=False, sharey=True)[0]
+    panels[0].set_yticks(range(len(segments)), segments, fontsize=8)
+    panels[0].invert_yaxis()
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+    rows = [table[table["metric"] == metric].reset_index(drop=True) for metric in metrics]
+    return figure, dict(zip(metrics, zip(panels, rows, strict=False), strict=True))

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.multitest import multipletests
 
 from traveltide_assets.segmentation.kmeans import ClusteringError
 from traveltide_assets.segmentation.perks import Perk
@@ -129,10 +130,9 @@ def judge(assigned: Mapping[str, pd.Series], trial: Trial, perks: Sequence[Perk]
 def holm(p_values: np.ndarray) -> np.ndarray:
     """P-values corrected for being several (Holm); undefined ones stay undefined and count not."""
     corrected = np.full(len(p_values), np.nan)
-    known = np.flatnonzero(~np.isnan(p_values))
-    order = known[np.argsort(p_values[known], kind="stable")]
-    factors = np.arange(len(order), 0, -1)
-    corrected[order] = np.minimum(np.maximum.accumulate(p_values[order] * factors), 1.0)
+    known = ~np.isnan(p_values)
+    if known.any():
+        corrected[known] = multipletests(p_values[known], method="holm")[1]
     return corrected
 
 

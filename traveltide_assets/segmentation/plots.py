@@ -28,7 +28,7 @@ def correlations(features: pd.DataFrame) -> bytes:
         axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
     figure.colorbar(image, ax=axes, shrink=0.8)
     axes.set_title("Correlation of the model's features")
-    return _png(figure)
+    return png(figure)
 
 
 def elbow(diagnostics: pd.DataFrame) -> bytes:
@@ -46,7 +46,7 @@ def elbow(diagnostics: pd.DataFrame) -> bytes:
         axes.axvline(value, color="grey", linestyle=":", label=f"chosen: {value}")
     lines = [*axes.get_lines(), *right.get_lines()]
     axes.legend(handles=lines, loc="upper center", frameon=False, ncol=3)
-    return _png(figure)
+    return png(figure)
 
 
 def scatter(customers: pd.DataFrame, seed: int) -> bytes:
@@ -72,7 +72,7 @@ def scatter(customers: pd.DataFrame, seed: int) -> bytes:
         title=f"{len(shown):,} of {len(customers):,} customers by segment",
     )
     axes.legend(frameon=False, markerscale=2, loc="upper center", bbox_to_anchor=(0.5, -0.14))
-    return _png(figure)
+    return png(figure)
 
 
 def profile_bars(profile: pd.DataFrame) -> bytes:
@@ -87,7 +87,7 @@ def profile_bars(profile: pd.DataFrame) -> bytes:
     axes.invert_yaxis()
     axes.set(xlabel="deviation from the cohort (SD)", title="What sets the segments apart")
     axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.4, -0.1))
-    return _png(figure)
+    return png(figure)
 
 
 def perk_counts(assignments: pd.DataFrame) -> bytes:
@@ -99,7 +99,7 @@ def perk_counts(assignments: pd.DataFrame) -> bytes:
     axes.bar_label(bars, shares, padding=4)
     axes.set_xlim(0, counts.max() * 1.2)
     axes.set(xlabel="customers", title="Customers per perk")
-    return _png(figure)
+    return png(figure)
 
 
 def lifts(evidence: pd.DataFrame) -> bytes:
@@ -120,7 +120,7 @@ def lifts(evidence: pd.DataFrame) -> bytes:
         axes.set(title=_plain(strategy), xlabel="lift")
         axes.invert_yaxis()
         axes.spines[["top", "right"]].set_visible(False)
-    return _png(figure)
+    return png(figure)
 
 
 def agreement(pairs: pd.DataFrame) -> bytes:
@@ -138,7 +138,7 @@ def agreement(pairs: pd.DataFrame) -> bytes:
         colour = "white" if value > 0.6 else "black"
         axes.text(column, row, f"{value:.0%}", ha="center", va="center", color=colour)
     axes.set_title("Customers given the same perk")
-    return _png(figure)
+    return png(figure)
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
@@ -152,7 +152,8 @@ def _plain(name: object) -> str:
     return str(name).replace("_", " ")
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """A figure as the UI shows it."""
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
