@@ -18,8 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from threadpoolctl import ThreadpoolController
 
+from traveltide_assets.segmentation.threads import one_thread
 from traveltide_assets.settings import Prediction
 
 LOGISTIC = "logistic regression"
@@ -34,8 +34,6 @@ METRICS = ("macro_f1", "top2_accuracy", "log_loss", "brier", "calibration_error"
 BINS = 10
 _FLOOR = 1e-3
 _IMPORTANCE_ROWS = 500
-# Looking for the pools takes longer than many a prediction, so they are looked for once.
-_POOLS = ThreadpoolController()
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class Fold:
     def _of_member(self, name: str, inputs: np.ndarray) -> np.ndarray:
         model = self.members[name]
         result = np.zeros((len(inputs), len(self.unseen.perks)))
-        with _POOLS.limit(limits=1):
+        with one_thread():
             result[:, model.classes_] = model.predict_proba(inputs)
         return result
 
@@ -133,7 +131,7 @@ def build(kind: str, config: Prediction, seed: int) -> ClassifierMixin:
 
 def fit(kind: str, examples: Examples, config: Prediction, seed: int) -> ClassifierMixin:
     """A model of a kind, on one thread: several add up in an order of their own."""
-    with _POOLS.limit(limits=1):
+    with one_thread():
         return build(kind, config, seed).fit(examples.inputs, examples.label)
 
 

@@ -22,13 +22,13 @@ from sklearn.metrics import (
     pairwise_distances,
     silhouette_score,
 )
-from threadpoolctl import threadpool_limits
 
 from traveltide_assets.segmentation import naming
 from traveltide_assets.segmentation import perks as perk_rules
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.scaling import NUMERIC, fills, min_max, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
+from traveltide_assets.segmentation.threads import one_thread
 from traveltide_assets.settings import KMeans as Config
 
 _DECIMALS = 10
@@ -218,7 +218,7 @@ def try_all(scaled: np.ndarray, config: Config) -> tuple[pd.DataFrame, dict[int,
     distinct = _must_differ(scaled, fixed)
     sample = np.random.default_rng(config.seed).permutation(len(scaled))[: config.sample_rows]
     sample.sort()
-    with threadpool_limits(limits=1):
+    with one_thread():
         distances = pairwise_distances(scaled[sample])
     rows, labels = [], {}
     for k in range(1, min(max(config.max_k, fixed), distinct) + 1):
@@ -263,7 +263,7 @@ def _unfitted(features: pd.DataFrame, config: Config) -> Model:
 
 def _cluster(scaled: np.ndarray, k: int, seed: int, restarts: int) -> KMeans:
     # Threads add up distances in an order of their own; one thread makes a fit repeatable.
-    with threadpool_limits(limits=1):
+    with one_thread():
         return KMeans(k, n_init=restarts, random_state=seed).fit(scaled)
 
 
@@ -319,7 +319,7 @@ def _inherited(model: Model, names: list[str], previous: Model | None) -> list[s
 def _components(scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The first two principal components; zeros where the data has fewer dimensions."""
     size = min(2, *scaled.shape)
-    with threadpool_limits(limits=1):
+    with one_thread():
         points = PCA(size, svd_solver="full").fit_transform(scaled)
     points = np.pad(points, ((0, 0), (0, 2 - size))).round(_DECIMALS)
     return points[:, 0], points[:, 1]

@@ -15,13 +15,13 @@ from pydantic import Field, field_validator
 from sklearn.cluster import DBSCAN
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
-from threadpoolctl import threadpool_limits
 
 from traveltide_assets.segmentation import kmeans, naming
 from traveltide_assets.segmentation import perks as perk_rules
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
+from traveltide_assets.segmentation.threads import one_thread
 from traveltide_assets.settings import KMeans
 
 WIDE_FEATURES = (
@@ -101,7 +101,7 @@ class Space:
         """Coordinates (columns) of each customer (row), in standard deviations of features."""
         values = numeric(features)[list(self.features)].to_numpy()
         standardised = (np.clip(values, self.low, self.high) - self.mean) / self.deviation
-        with threadpool_limits(limits=1):
+        with one_thread():
             return (np.nan_to_num(standardised) @ self.axes).round(_DECIMALS)
 
 
@@ -200,7 +200,7 @@ def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.
 
 def _principal_axes(standardised: np.ndarray, variance: float) -> np.ndarray:
     """The fewest principal axes (columns) that keep the share of variance, largest first."""
-    with threadpool_limits(limits=1):
+    with one_thread():
         covariance = standardised.T @ standardised / len(standardised)
         values, vectors = np.linalg.eigh(covariance)
     values, vectors = values[::-1], vectors[:, ::-1]

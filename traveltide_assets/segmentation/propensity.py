@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
-from threadpoolctl import threadpool_limits
 
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
+from traveltide_assets.segmentation.threads import one_thread
 from traveltide_assets.transforms.features import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
@@ -101,7 +101,7 @@ class PropensityStrategy:
         # A feature without any value cannot be binned; without any difference it is not used.
         inputs = np.where(np.isnan(inputs).all(axis=0), 0.0, inputs)
         # One thread, because several add up in an order of their own.
-        with threadpool_limits(limits=1):
+        with one_thread():
             return self._model().fit(inputs, rate, sample_weight=chances)
 
     def reseeded(self, seed: int) -> PropensityStrategy:
@@ -203,7 +203,7 @@ def _inputs(features: pd.DataFrame) -> pd.DataFrame:
 
 
 def _predicted(model: HistGradientBoostingRegressor, inputs: np.ndarray) -> np.ndarray:
-    with threadpool_limits(limits=1):
+    with one_thread():
         return np.asarray(model.predict(inputs))
 
 
