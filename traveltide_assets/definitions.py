@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import ModuleType
 
 import dagster as dg
 
@@ -35,6 +36,20 @@ from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources import Run, open_source
 from traveltide_assets.storage import open_storage
 
+# The boxes of the lineage graph, from left to right: two layers, then the parts of gold.
+_GROUPS: Mapping[str, Sequence[ModuleType]] = {
+    "bronze": [bronze],
+    "silver": [silver],
+    "gold": [gold, features],
+    "segments": [segments],
+    "evidence": [evidence],
+    "perks": [perks],
+    "prediction": [prediction],
+    "experiment": [experiment],
+    "campaign": [campaign],
+    "reports": [reports],
+}
+
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for the given settings."""
@@ -45,9 +60,12 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     engine = Engine(settings.home / "scratch")
     storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
     lake = Lake(storage, engine, tables)
-    modules = [bronze, silver, gold, features, segments, evidence, perks, prediction, reports]
-    modules += [experiment, campaign]
-    assets = [a for a in dg.load_assets_from_modules(modules) if isinstance(a, dg.AssetsDefinition)]
+    assets = [
+        asset
+        for group, modules in _GROUPS.items()
+        for asset in dg.load_assets_from_modules(modules, group_name=group)
+        if isinstance(asset, dg.AssetsDefinition)
+    ]
     if settings.publish is not None:
         assets.append(published.build(settings.publish))
     fresh = automation.freshness(settings)
@@ -105,7 +123,7 @@ def _completed(
     spec = describe.with_contract(spec, table) if table else describe.without_table(spec)
     if path in columns:
         spec = spec.merge_attributes(metadata={"dagster/column_lineage": columns[path]})
-    if spec.group_name == "gold" and fresh:
+    if spec.key.path[0] == "gold" and fresh:
         spec = spec.replace_attributes(freshness_policy=fresh)
     return spec.replace_attributes(partitions_def=months) if spec.partitions_def else spec
 

@@ -54,7 +54,7 @@ def build_sensors(
         spec.key
         for asset in assets
         for spec in asset.specs
-        if spec.group_name in ("bronze", "silver") and spec.partitions_def is None
+        if spec.key.path[0] in ("bronze", "silver") and spec.partitions_def is None
     ]
     return [_sensor(settings, source, snapshots)]
 

@@ -12,7 +12,7 @@ OWNER = "team:growth"
 
 
 def with_contract(spec: dg.AssetSpec, table: Table) -> dg.AssetSpec:
-    """An asset spec with the description, columns, owner and group that its contract implies."""
+    """An asset spec with the description, columns and owner that its contract implies."""
     columns = [
         dg.TableColumn(
             column.name,
@@ -26,7 +26,6 @@ def with_contract(spec: dg.AssetSpec, table: Table) -> dg.AssetSpec:
     ]
     return spec.replace_attributes(
         description=table.description,
-        group_name=table.layer,
         owners=[OWNER],
         kinds={table.layer, *spec.kinds, "parquet"},
     ).merge_attributes(metadata={"dagster/column_schema": dg.TableSchema(columns)})
@@ -35,7 +34,7 @@ def with_contract(spec: dg.AssetSpec, table: Table) -> dg.AssetSpec:
 def without_table(spec: dg.AssetSpec) -> dg.AssetSpec:
     """The same for an asset that is no table; its description is its own."""
     layer = spec.key.path[0]
-    return spec.replace_attributes(group_name=layer, owners=[OWNER], kinds={layer, *spec.kinds})
+    return spec.replace_attributes(owners=[OWNER], kinds={layer, *spec.kinds})
 
 
 def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:

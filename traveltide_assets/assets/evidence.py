@@ -4,19 +4,17 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import ibis
 import pandas as pd
 
 from traveltide_assets.assets.describe import picture, preview
 from traveltide_assets.lake import Lake
-from traveltide_assets.months import previous_month, shift
+from traveltide_assets.months import previous_month
 from traveltide_assets.partitions import MONTHLY
 from traveltide_assets.segmentation import evidence, plots, scorecard
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import STRATEGIES, Settings
-from traveltide_assets.transforms import outcomes
 
 _SEGMENTS: dict[str, dg.AssetIn] = {
     name: dg.AssetIn(["gold", "segments", name]) for name in STRATEGIES
@@ -25,50 +23,6 @@ _PAST = {
     "earlier": dg.AssetIn(["gold", "earlier_features"]),
     "later": dg.AssetIn(["gold", "perk_outcomes"]),
 }
-
-
-def _rows(*names: str) -> dict[str, dg.AssetIn]:
-    return {name: dg.AssetIn(["gold", f"{name}_final"]) for name in names}
-
-
-@dg.asset(
-    key_prefix="gold",
-    kinds={"duckdb"},
-    partitions_def=MONTHLY,
-    ins=_rows("users", "sessions", "flights", "hotels"),
-)
-def earlier_features(
-    context: dg.AssetExecutionContext,
-    settings: dg.ResourceParam[Settings],
-    users: ibis.Table,
-    sessions: ibis.Table,
-    flights: ibis.Table,
-    hotels: ibis.Table,
-) -> dg.MaterializeResult[ibis.Table]:
-    cut = shift(context.partition_key, -settings.evidence.months)
-    return dg.MaterializeResult(
-        value=outcomes.earlier_features(users, sessions, flights, hotels, cut),
-        metadata={"cut_after": cut},
-    )
-
-
-@dg.asset(
-    key_prefix="gold",
-    kinds={"duckdb"},
-    partitions_def=MONTHLY,
-    ins=_rows("users", "sessions", "trips"),
-)
-def perk_outcomes(
-    context: dg.AssetExecutionContext,
-    settings: dg.ResourceParam[Settings],
-    users: ibis.Table,
-    sessions: ibis.Table,
-    trips: ibis.Table,
-) -> dg.MaterializeResult[ibis.Table]:
-    cut = shift(context.partition_key, -settings.evidence.months)
-    return dg.MaterializeResult(
-        value=outcomes.outcomes_after(users, sessions, trips, cut), metadata={"cut_after": cut}
-    )
 
 
 @dg.asset(key_prefix="gold", kinds={"scikitlearn"}, partitions_def=MONTHLY, ins=_PAST)

@@ -1,25 +1,67 @@
-"""The features of every customer of the cohort, from the feature catalogue."""
+"""What is known of every customer of the cohort: features, and what followed earlier ones."""
 
 import dagster as dg
 import ibis
 
+from traveltide_assets.months import shift
 from traveltide_assets.partitions import MONTHLY
-from traveltide_assets.transforms import features
+from traveltide_assets.settings import Settings
+from traveltide_assets.transforms import features, outcomes
+
+
+def _rows(*names: str) -> dict[str, dg.AssetIn]:
+    return {name: dg.AssetIn(["gold", f"{name}_final"]) for name in names}
 
 
 @dg.asset(
     key_prefix="gold",
     kinds={"duckdb"},
     partitions_def=MONTHLY,
-    ins={
-        "users": dg.AssetIn(["gold", "users_final"]),
-        "sessions": dg.AssetIn(["gold", "sessions_final"]),
-        "trips": dg.AssetIn(["gold", "trips_final"]),
-    },
+    ins=_rows("users", "sessions", "trips"),
 )
 def user_features(
     context: dg.AssetExecutionContext, users: ibis.Table, sessions: ibis.Table, trips: ibis.Table
 ) -> dg.MaterializeResult[ibis.Table]:
     return dg.MaterializeResult(
         value=features.user_features(users, sessions, trips, context.partition_key)
+    )
+
+
+@dg.asset(
+    key_prefix="gold",
+    kinds={"duckdb"},
+    partitions_def=MONTHLY,
+    ins=_rows("users", "sessions", "flights", "hotels"),
+)
+def earlier_features(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    users: ibis.Table,
+    sessions: ibis.Table,
+    flights: ibis.Table,
+    hotels: ibis.Table,
+) -> dg.MaterializeResult[ibis.Table]:
+    cut = shift(context.partition_key, -settings.evidence.months)
+    return dg.MaterializeResult(
+        value=outcomes.earlier_features(users, sessions, flights, hotels, cut),
+        metadata={"cut_after": cut},
+    )
+
+
+@dg.asset(
+    key_prefix="gold",
+    kinds={"duckdb"},
+    partitions_def=MONTHLY,
+    ins=_rows("users", "sessions", "trips"),
+)
+def perk_outcomes(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    users: ibis.Table,
+    sessions: ibis.Table,
+    trips: ibis.Table,
+) -> dg.MaterializeResult[ibis.Table]:
+    cut = shift(context.partition_key, -settings.evidence.months)
+    return dg.MaterializeResult(
+        value=outcomes.outcomes_after(users, sessions, trips, cut), metadata={"cut_after": cut}
     )

@@ -16,6 +16,7 @@ def build(location: PostgresLocation) -> dg.AssetsDefinition:
 
     @dg.asset(
         key_prefix="gold",
+        group_name="perks",
         kinds={"postgres"},
         partitions_def=MONTHLY,
         ins={"assignments": dg.AssetIn(["gold", "perk_assignments"])},
