@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets_tests import scenario
@@ -39,26 +41,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def sample_source(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A generated source of 1,200 users, half of them active customers."""
-    folder = tmp_path_factory.mktemp("source") / "sample"
-    write_sample(folder, SampleSpec(users=1_200, seed=11, active_share=0.5))
-    return folder
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of a test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own if worker_id == "master" else own.parent
+
+
+@contextmanager
+def once(folder: Path) -> Iterator[bool]:
+    """Whether the folder is still to be filled: by the first process that asks, others wait."""
+    folder.mkdir(parents=True, exist_ok=True)
+    filled = folder / "filled"
+    with FileLock(f"{folder}.lock"):
+        yield not filled.exists()
+        filled.touch()
 
 
 @pytest.fixture(scope="session")
-def sample_project(tmp_path_factory: pytest.TempPathFactory, sample_source: Path) -> Project:
+def sample_source(shared: Path) -> Path:
+    """A generated source of 1,200 users, half of them active customers."""
+    with once(shared / "sample-source") as empty:
+        if empty:
+            spec = SampleSpec(users=1_200, seed=11, active_share=0.5)
+            write_sample(shared / "sample-source" / "sample", spec)
+    return shared / "sample-source" / "sample"
+
+
+@pytest.fixture(scope="session")
+def sample_project(shared: Path, sample_source: Path) -> Project:
     """The sample, ingested in one run and decided for the last two months. Do not change it."""
     project = Project(
-        tmp_path_factory.mktemp("project"),
-        sample_source,
-        partitions=BOUNDS,
-        evidence=QUICK,
-        prediction=FEW_MODELS,
+        shared / "sample", sample_source, partitions=BOUNDS, evidence=QUICK, prediction=FEW_MODELS
     )
-    assert project.ingest(FIRST, LAST).success
-    assert project.assign("2023-06").success
-    assert project.assign(LAST).success
+    with once(project.folder) as empty:
+        if empty:
+            assert project.ingest(FIRST, LAST).success
+            assert project.assign("2023-06").success
+            assert project.assign(LAST).success
     return project
 
 
@@ -71,23 +90,27 @@ def real_source() -> Path:
 
 
 @pytest.fixture(scope="session")
-def real_project(tmp_path_factory: pytest.TempPathFactory, real_source: Path) -> Project:
+def real_project(shared: Path, real_source: Path) -> Project:
     """The real cohort, ingested in one run and decided for its last month. Do not change it."""
     bounds = {"first": "2023-01", "last": LAST}
-    project = Project(tmp_path_factory.mktemp("real"), real_source, partitions=bounds)
-    assert project.ingest("2023-01", LAST).success
-    assert project.assign(LAST).success
+    project = Project(shared / "real", real_source, partitions=bounds)
+    with once(project.folder) as empty:
+        if empty:
+            assert project.ingest("2023-01", LAST).success
+            assert project.assign(LAST).success
     return project
 
 
 @pytest.fixture(scope="session")
-def scenario_project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def scenario_project(shared: Path) -> Project:
     """The hand-made travellers, decided for their month. Do not change it."""
-    folder = tmp_path_factory.mktemp("scenario")
-    source = scenario.write_scenario(folder / "source")
-    project = Project(folder, source, **scenario.settings())
-    assert project.ingest(**scenario.PARTITIONS).success
-    assert project.assign(scenario.MONTH).success
+    folder = shared / "scenario"
+    project = Project(folder, folder / "source", **scenario.settings())
+    with once(folder) as empty:
+        if empty:
+            scenario.write_scenario(folder / "source")
+            assert project.ingest(**scenario.PARTITIONS).success
+            assert project.assign(scenario.MONTH).success
     return project
 
 

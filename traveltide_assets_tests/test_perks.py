@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traveltide_assets.segmentation.perks import (
+    LEFT_OVER,
     PerkError,
     affinities,
     assign,
@@ -194,10 +195,12 @@ def test_the_reason_names_the_perks_own_features_with_the_segments_deviation(
     for segment, perk, reason in (
         assigned[["segment", "perk", "deciding_features"]].drop_duplicates().itertuples(index=False)
     ):
-        parts = [part.split(" (") for part in reason.split(", ")]
-        assert 1 <= len(parts) <= 3
+        of_perk = weights[perk]
+        parts = [] if reason == LEFT_OVER else [part.split(" (") for part in reason.split(", ")]
+        assert len(parts) <= 3
+        assert parts or all(of_perk[name] * profile.loc[segment, name] < 0.01 for name in of_perk)
         for name, deviation in parts:
-            assert name in weights[perk]
+            assert of_perk[name] * profile.loc[segment, name] > 0, "what is named speaks for it"
             assert deviation == f"{profile.loc[segment, name]:+.2f} SD)"
 
 

@@ -18,6 +18,7 @@ from traveltide_assets.transforms.features import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
 DECIDING = 3
+LEFT_OVER = "no feature; other perks suit other segments better"
 Program = Literal["classic", "personas"]
 
 
@@ -116,7 +117,10 @@ def runner_up(affinity: pd.DataFrame, perk: pd.Series) -> pd.Series:
 
 
 def deciding(profile: pd.DataFrame, perk: pd.Series, perks: tuple[Perk, ...]) -> pd.Series:
-    """The features that speak loudest for the perk of each group: `name (+1.2 SD), ...`."""
+    """The features that speak loudest for the perk of each group: `name (+1.2 SD), ...`.
+
+    Where none does, the one-to-one assignment gave each perk that suits better to another group.
+    """
     by_id = {entry.id: entry for entry in perks}
     return pd.Series(
         {
@@ -162,5 +166,6 @@ def _contributions(profile: pd.DataFrame, perk: Perk) -> pd.DataFrame:
 
 
 def _strongest(contribution: pd.DataFrame, deviation: pd.Series) -> str:
-    order = contribution.iloc[0].sort_values(ascending=False, kind="stable").index[:DECIDING]
-    return ", ".join(f"{name} ({deviation[name]:+.2f} SD)" for name in order)
+    ranked = contribution.iloc[0].sort_values(ascending=False, kind="stable")
+    speaking = ranked.index[(ranked > 0) & (deviation[ranked.index].round(2) != 0)]
+    return ", ".join(f"{n} ({deviation[n]:+.2f} SD)" for n in speaking[:DECIDING]) or LEFT_OVER
