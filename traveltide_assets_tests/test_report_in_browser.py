@@ -92,7 +92,14 @@ def test_the_summary_fits_one_screen(visit: Visit) -> None:
     box = visit.page.locator("#summary").bounding_box()
     assert box is not None
     assert box["y"] + box["height"] <= SCREEN["height"]
-    assert visit.page.evaluate("document.documentElement.scrollWidth") <= SCREEN["width"]
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 700])
+def test_nothing_runs_over_the_side(visit: Visit, width: int) -> None:
+    visit.page.set_viewport_size({"width": width, "height": SCREEN["height"]})
+    wide = visit.page.evaluate("document.documentElement.scrollWidth")
+    visit.page.set_viewport_size(SCREEN)
+    assert wide <= width
 
 
 def test_every_segment_and_perk_is_named_with_its_size(visit: Visit) -> None:
