@@ -139,9 +139,17 @@ class Lake(dg.IOManager):
 
     def months(self, path: str) -> list[str]:
         """The months that a table holds, in order."""
+        return list(self.versions(path))
+
+    def versions(self, path: str) -> dict[str, str]:
+        """The months that a table holds, in order, each with the version of its file.
+
+        Another version says that the file was replaced; only `digest` compares contents.
+        """
         stored = self._storage.versions(path)
         named = {key: key.removeprefix(f"{path}/{_PARTITION}=").partition("/")[0] for key in stored}
-        return sorted(month for key, month in named.items() if key == _key(path, month))
+        found = {month: stored[key] for key, month in named.items() if key == _key(path, month)}
+        return dict(sorted(found.items()))
 
     def exists(self, path: str, month: str | None = None, name: str | None = None) -> bool:
         """Whether the lake has a table, one month of it, or a file of that name beside it."""

@@ -6,11 +6,10 @@ model in service for long has not learnt from them either.
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import pandas as pd
 
+from traveltide_assets.lottery import draws
 from traveltide_assets.prediction import models
 from traveltide_assets.prediction.predictor import Predictor
 
@@ -32,13 +31,8 @@ _SALT = "prediction holdout"
 
 def held_out(user_id: pd.Series, share: float) -> np.ndarray:
     """Whether each customer is one that no model of any month learns from."""
-    places = {user: _place(user) for user in user_id.unique()}
-    return (user_id.map(places) < share).to_numpy()
-
-
-def _place(user_id: int) -> float:
-    digest = hashlib.sha256(f"{_SALT} {user_id}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+    users = user_id.unique()
+    return user_id.isin(users[draws(users, _SALT) < share]).to_numpy()
 
 
 def compete(

@@ -117,9 +117,9 @@ class Snapshot:
 
 
 def look(lake: Lake) -> State:
-    """What the lake holds for the service: path, latest month and digest of each table."""
-    latest = [(path, months[-1]) for path in _WATCHED if (months := lake.months(path))]
-    return tuple((path, month, lake.digest(path, month)) for path, month in latest)
+    """What the lake holds for the service: path, latest month and its version of each table."""
+    stored = {path: lake.versions(path) for path in _WATCHED}
+    return tuple((path, *max(months.items())) for path, months in stored.items() if months)
 
 
 def load(lake: Lake) -> Snapshot | None:
