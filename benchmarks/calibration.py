@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.segmentation import evidence
 from traveltide_assets.segmentation.perks import Perk, load_perks
 from traveltide_assets.segmentation.strategies import build_strategies
-from traveltide_assets.segmentation.strategy import History, Strategy
+from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.files import Files
 from traveltide_assets.storage.folder import Folder
@@ -59,10 +58,11 @@ def frames(spec: SampleSpec, settings: Settings, folder: Path) -> dict[str, pd.D
         stayed = cohort.named_by(hotels.processed, own).cache()
         booked = trips.build_trips(own, members, flown, stayed, MONTH).cache()
         with members, own, flown, stayed, booked:
+            tried = outcomes.chosen_for_browsing(members, own, rule.min_sessions)
             lazily = {
                 "features": features.user_features(members, own, booked, MONTH),
-                "earlier": outcomes.earlier_features(members, own, flown, stayed, cut),
-                "outcomes": outcomes.outcomes_after(members, own, booked, cut),
+                "earlier": outcomes.earlier_features(tried, own, flown, stayed, cut),
+                "outcomes": outcomes.outcomes_after(tried, own, booked, cut),
             }
             made = {
                 name: table.to_pandas().sort_values("user_id").reset_index(drop=True)
@@ -84,33 +84,39 @@ def repetition(spec: SampleSpec, settings: Settings, perks: tuple[Perk, ...]) ->
     history = History(data["features"], data["earlier"], data["outcomes"])
     planted = data["features"][["user_id"]].merge(data["truth"], on="user_id")["favourite_perk"]
     strategies = build_strategies(settings, perks)
-    really, by_chance = supported(strategies, trial, perks), supported(strategies, nothing, perks)
+    assigned = {name: evidence.assign_from_past(s, trial) for name, s in strategies.items()}
+    learnt = {
+        name: evidence.assign_from_past(s, nothing)
+        for name, s in strategies.items()
+        if s.learns_from_outcomes
+    }
+    really = evidence.judge(assigned, trial, perks)
+    by_chance = supported(evidence.judge(assigned | learnt, nothing, perks))
     rows = []
     for name, strategy in strategies.items():
         recovered = float("nan")
         if spec.affinity > 0:
             given = strategy.fit(history).assign(data["features"])["perk"]
             recovered = float((given.to_numpy() == planted.to_numpy()).mean())
+        tried = really[(really["strategy"] == name) & (really["verdict"] != evidence.TOO_LITTLE)]
         rows.append(
             {
                 "strategy": name,
-                "supported": len(really[name]),
-                "perks": " ".join(really[name]),
-                "after_shuffling": len(by_chance[name]),
+                "supported": len(supported(really).get(name, [])),
+                "perks": " ".join(supported(really).get(name, [])),
+                "after_shuffling": len(by_chance.get(name, [])),
                 "recovered": recovered,
+                "tried": len(tried),
+                "unlikely": int((tried["p_value"] <= settings.evidence.alpha).sum()),
             }
         )
     return pd.DataFrame(rows).assign(seed=spec.seed)
 
 
-def supported(
-    strategies: Mapping[str, Strategy], trial: evidence.Trial, perks: tuple[Perk, ...]
-) -> dict[str, list[str]]:
+def supported(judged: pd.DataFrame) -> dict[str, list[str]]:
     """The perks with the verdict "supported", by strategy."""
-    assigned = {name: evidence.assign_from_past(s, trial) for name, s in strategies.items()}
-    table = evidence.judge(assigned, trial, perks)
-    found = table[table["verdict"] == evidence.SUPPORTED]
-    return {name: list(found.loc[found["strategy"] == name, "perk"]) for name in strategies}
+    found = judged[judged["verdict"] == evidence.SUPPORTED]
+    return {str(name): list(rows["perk"]) for name, rows in found.groupby("strategy")}
 
 
 def report(title: str, rows: pd.DataFrame) -> None:
@@ -125,6 +131,8 @@ def report(title: str, rows: pd.DataFrame) -> None:
             f"{name:14} {alarms['supported']:13.1%} {alarms['after_shuffling']:16.1%} "
             f"{'' if pd.isna(recovered) else f'{recovered:.1%}':>10}  {dict(which)}"
         )
+    share = rows["unlikely"].sum() / max(rows["tried"].sum(), 1)
+    print(f"of {rows['tried'].sum()} p-values before correction, {share:.1%} are 0.05 or less")
     for name in ("supported", "after_shuffling"):
         alarms = rows.groupby("seed")[name].sum() > 0
         interval = binomtest(int(alarms.sum()), len(alarms)).proportion_ci()
@@ -137,7 +145,7 @@ def report(title: str, rows: pd.DataFrame) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repetitions", type=int, default=100, help="with customers alike")
-    parser.add_argument("--realistic-repetitions", type=int, default=10)
+    parser.add_argument("--realistic-repetitions", type=int, default=20)
     parser.add_argument("--planted-repetitions", type=int, default=5)
     parser.add_argument("--users", type=int, default=1_500)
     chosen = parser.parse_args()

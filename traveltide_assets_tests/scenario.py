@@ -19,7 +19,7 @@ SMALL = {"k": 2, "max_k": 3, "restarts": 2, "sample_rows": 100}
 # Settings of what repeats itself for its statistics, where these do not matter.
 QUICK: dict[str, Any] = {
     "checks": {"bootstraps": 2},
-    "evidence": {"folds": 2, "resamples": 100, "refits": 2, "sample_rows": 500},
+    "evidence": {"folds": 2, "resamples": 100, "shuffles": 100, "refits": 2, "sample_rows": 500},
 }
 
 PACKAGE, HOTEL_ONLY, CANCELLER, LATE_CANCELLER, BROWSER, ELSEWHERE, UPCOMING = range(1, 8)

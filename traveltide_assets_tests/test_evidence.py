@@ -29,7 +29,7 @@ from traveltide_assets_tests.project import Project
 
 PERKS = load_perks(Settings().perks_file)
 BAG = next(perk for perk in PERKS if perk.id == "free_checked_bag")
-CONFIG = Evidence(resamples=400, sample_rows=10_000)
+CONFIG = Evidence(resamples=400, shuffles=400, sample_rows=10_000)
 
 
 def trial_of(

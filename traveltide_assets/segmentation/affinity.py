@@ -16,7 +16,7 @@ from traveltide_assets.segmentation.ranks import standing
 from traveltide_assets.segmentation.scaling import numeric
 from traveltide_assets.segmentation.strategy import History
 
-_NEUTRAL = 0.5
+_NEUTRAL = 0.5  # The standing of somebody whom as many exceed as do not.
 _NO_SIGNAL = "nothing known speaks for it"
 # Sums of shares differ in their last bits; so rounded, equal behaviour gives equal indices.
 _DECIMALS = 12
@@ -27,7 +27,7 @@ class AffinityStrategy:
     """The fuzzy segmentation over the classic perks of the catalogue given.
 
     A perk's index is the weighted mean of its features, each as the share of the cohort below
-    the customer (turned round where the weight is negative, the middle where undefined).
+    the customer (turned round where the weight is negative, the median's where undefined).
     """
 
     perks: tuple[Perk, ...]
@@ -44,7 +44,7 @@ class AffinityStrategy:
         perks = of_program(self.perks, "classic")
         values = numeric(history.features)[sorted({name for p in perks for name in p.features})]
         features = {name: np.sort(column.dropna().to_numpy()) for name, column in values.items()}
-        index = _indices(_evidence(history.features, features), perks)
+        index = _indices(_evidence(history.features, features), features, perks)
         return FittedAffinity(perks, features, {p: np.sort(index[p].to_numpy()) for p in index})
 
 
@@ -61,7 +61,7 @@ class FittedAffinity:
 
         1 is the highest index; customers of equal index share the middle of their ranks.
         """
-        index = _indices(_evidence(features, self.features), self.perks)
+        index = _indices(_evidence(features, self.features), self.features, self.perks)
         size = len(next(iter(self.index.values())))
         # Shared ranks are whole or half numbers; the product is so but for its last bits.
         return ((1 - self._standing(index)) * size + 0.5).round(1)
@@ -74,7 +74,7 @@ class FittedAffinity:
         membership of the perk given, `reason` the features that made it with their percentiles.
         """
         evidence = _evidence(features, self.features)
-        index = _indices(evidence, self.perks)
+        index = _indices(evidence, self.features, self.perks)
         standings = self._standing(index)
         best = _best(standings.to_numpy(), index.to_numpy())
         membership = _shares(standings.to_numpy())
@@ -108,9 +108,11 @@ def _evidence(features: pd.DataFrame, cohort: dict[str, np.ndarray]) -> pd.DataF
     )
 
 
-def _indices(evidence: pd.DataFrame, perks: tuple[Perk, ...]) -> pd.DataFrame:
+def _indices(
+    evidence: pd.DataFrame, cohort: dict[str, np.ndarray], perks: tuple[Perk, ...]
+) -> pd.DataFrame:
     """Index of each customer (row) for each perk (column), 0 to 1."""
-    known = evidence.fillna(_NEUTRAL)
+    known = evidence.fillna({name: _middle(values) for name, values in cohort.items()})
     return pd.DataFrame(
         {
             perk.id: sum(
@@ -121,6 +123,17 @@ def _indices(evidence: pd.DataFrame, perks: tuple[Perk, ...]) -> pd.DataFrame:
         },
         index=evidence.index,
     ).round(_DECIMALS)
+
+
+def _middle(cohort: np.ndarray) -> float:
+    """Standing of the median customer, which those have of whom a feature is not known.
+
+    Where most have the same value (no cancellation, say), that is not 0.5: customers without a trip
+    would otherwise stand above those who have never cancelled one.
+    """
+    if not len(cohort):
+        return _NEUTRAL
+    return float(standing(cohort[[len(cohort) // 2]], cohort)[0])
 
 
 def _for(standings: pd.Series, weight: float) -> pd.Series:

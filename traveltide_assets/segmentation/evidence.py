@@ -67,12 +67,11 @@ class Trial:
             earlier = earlier.iloc[rows].reset_index(drop=True)
         outcomes = earlier[["user_id"]].merge(outcomes, on="user_id", validate="one_to_one")
         strata = earlier["total_sessions"].to_numpy()
-        size = (config.resamples, len(earlier))
-        shuffles = np.empty(size, dtype=np.int32)
+        shuffles = np.empty((config.shuffles, len(earlier)), dtype=np.uint16)
         for sessions in np.unique(strata):
-            rows = np.flatnonzero(strata == sessions).astype(np.int32)
-            shuffles[:, rows] = rng.permuted(np.tile(rows, (config.resamples, 1)), axis=1)
-        weights = np.empty(size, dtype=np.float32)
+            rows = np.flatnonzero(strata == sessions).astype(np.uint16)
+            shuffles[:, rows] = rng.permuted(np.tile(rows, (config.shuffles, 1)), axis=1)
+        weights = np.empty((config.resamples, len(earlier)), dtype=np.float32)
         for draw in weights:
             draw[:] = np.bincount(rng.integers(0, len(draw), len(draw)), minlength=len(draw))
         return cls(earlier, outcomes, weights, shuffles, config, seed)
@@ -170,7 +169,7 @@ def _measured(
     amount, chances = done.to_numpy(dtype=np.float64).T
     given = np.stack(list(groups.values()))
     draws = _bootstrap_lifts(amount, chances, given, trial.weights)
-    shuffled = _shuffled_lifts(amount, chances, given, trial.shuffles)
+    shuffled = _all_shuffled(amount, chances, given, trial)
     return {
         name: _summarised(perk, amount, chances, groups[name], draws[i], shuffled[i])
         for i, name in enumerate(groups)
@@ -219,6 +218,23 @@ def _bootstrap_lifts(
     """Lift of each group (row of `given`) in each draw (row of `weights`)."""
     parts = np.concatenate([amount * given, chances * given, amount * ~given, chances * ~given])
     return _lifts(*np.split(weights @ parts.astype(np.float32).T, 4, axis=1)).T
+
+
+def _all_shuffled(
+    amount: np.ndarray, chances: np.ndarray, given: np.ndarray, trial: Trial
+) -> np.ndarray:
+    """`_shuffled_lifts` of some shuffles, or of all if some group is rarely exceeded in these."""
+    some = trial.config.resamples
+    shuffled = _shuffled_lifts(amount, chances, given, trial.shuffles[:some])
+    lifts = [_lift(amount, chances, members) for members in given]
+    if not any(_chance(*each) <= trial.config.alpha for each in zip(lifts, shuffled, strict=True)):
+        return shuffled
+    blocks = range(some, len(trial.shuffles), some)
+    more = [
+        _shuffled_lifts(amount, chances, given, trial.shuffles[start : start + some])
+        for start in blocks
+    ]
+    return np.hstack([shuffled, *more])
 
 
 def _shuffled_lifts(

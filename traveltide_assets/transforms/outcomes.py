@@ -96,6 +96,18 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 
 
+def chosen_for_browsing(users: ibis.Table, sessions: ibis.Table, fewest: int) -> ibis.Table:
+    """The customers of a cohort who belong to it whether or not they have cancelled anything.
+
+    A cancellation is a session, too. Those who have enough sessions only with their cancellations
+    are in the cohort for having cancelled, many of them after the cut: among them whatever came
+    before seems to foretell it.
+    """
+    browsing = sessions.filter(f.browsing(sessions))
+    enough = browsing.group_by("user_id").having(browsing.count() >= fewest).agg()
+    return users.semi_join(enough, "user_id")
+
+
 def earlier_features(
     users: ibis.Table,
     sessions: ibis.Table,
