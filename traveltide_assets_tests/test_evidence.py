@@ -254,11 +254,25 @@ def test_propensity_learns_where_a_feature_is_undefined_for_everybody(
     assert fitted.experts[BAG.id].trust > 0.8
 
 
+def test_perks_are_tried_on_customers_who_belong_to_the_cohort_whatever_they_cancelled(
+    sample_project: Project,
+) -> None:
+    sessions = sample_project.frame("gold/sessions_final", LAST)
+    browsing = sessions[~sessions["cancellation"]].groupby("user_id").size()
+    fewest = sample_project.settings.cohort.min_sessions
+    enough = set(browsing.index[browsing >= fewest])
+    tried = set(sample_project.frame("gold/perk_outcomes", LAST)["user_id"])
+    assert tried == enough
+    assert tried < set(sample_project.frame("gold/users_final", LAST)["user_id"])
+    assert set(sample_project.frame("gold/earlier_features", LAST)["user_id"]) <= tried
+
+
 def test_on_the_real_cohort_clusters_and_discounts_are_not_supported(
     real_project: Project,
 ) -> None:
     judged = real_project.frame("gold/perk_evidence", LAST).set_index(["strategy", "perk"])
     supported = judged[judged["verdict"] == SUPPORTED].index
-    assert ("hierarchical", "no_cancellation_fees") in supported
+    assert ("personas", "exclusive_planning_tools") in supported
+    assert not any(perk == "no_cancellation_fees" for _, perk in supported)
     assert not any(strategy.startswith("kmeans") for strategy, _ in supported)
     assert not any("discount" in perk for _, perk in supported)

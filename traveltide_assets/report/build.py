@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from traveltide_assets.report import (
     words,
 )
 from traveltide_assets.report.verdicts import Verdict
+from traveltide_assets.segmentation.evidence import SUPPORTED
 from traveltide_assets.segmentation.perks import Perk, profiles
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.settings import Checks, Settings
@@ -133,7 +134,8 @@ def context(material: Material) -> dict[str, Any]:
         "scorecard": _scorecard(m.scorecard),
         "strategies": [words.strategy(name) for name in m.scorecard["strategy"]],
         "recommended": [words.strategy(name) for name in _recommended(m.scorecard)],
-        "agreement": _agreement(m.agreement, list(m.scorecard["strategy"])),
+        "same_perk": _agreement(m, "same_perk_share", words.percent),
+        "same_groups": _agreement(m, "adjusted_rand_index", words.decimal),
         "evidence": _evidence(m),
         "signals": _signals(m),
         "dbscan": _dbscan(m.dbscan),
@@ -195,17 +197,23 @@ def _summary(m: Material, judged: Mapping[str, Verdict]) -> dict[str, Any]:
 
 def _best(m: Material, strategy: str) -> dict[str, Any]:
     row = _row_of(m.scorecard, strategy)
-    judged = verdicts.of_strategy(m.evidence, strategy)
     return {
         "id": strategy,
         "name": words.strategy(strategy),
-        "perks": words.listed([m.titles[p].lower() for p, v in judged.items() if v.supported]),
+        "perks": words.listed(
+            [f"{m.titles[p].lower()}: {lift} times" for p, lift in _supported_lifts(m, strategy)]
+        ),
         "supported": int(row["supported_perks"]),
-        "of": len(judged),
+        "of": int((m.evidence["strategy"] == strategy).sum()),
         "share": words.percent(row["supported_share"]),
         "stability": words.decimal(row["stability_bootstrap"]),
         "shaky": row["stability_bootstrap"] < m.settings.checks.min_stability,
     }
+
+
+def _supported_lifts(m: Material, strategy: str) -> list[tuple[str, str]]:
+    rows = m.evidence[(m.evidence["strategy"] == strategy) & (m.evidence["verdict"] == SUPPORTED)]
+    return [(row["perk"], words.decimal(row["lift"])) for _, row in rows.iterrows()]
 
 
 _MEASURES: tuple[tuple[str, str, str, Any], ...] = (
@@ -257,23 +265,20 @@ def _scorecard(scorecard: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def _agreement(pairs: pd.DataFrame, names: list[str]) -> list[HeatRow]:
-    """Share of customers given the same perk, for each pair of strategies."""
-    shares = {
-        frozenset(pair): share
-        for *pair, share in pairs[["strategy", "other", "same_perk_share"]].to_numpy()
+def _agreement(m: Material, measure: str, shown: Callable[[float], str]) -> list[HeatRow]:
+    """A measure of agreement for each pair of strategies."""
+    names = list(m.scorecard["strategy"])
+    found = {
+        frozenset(pair): float(value)
+        for *pair, value in m.agreement[["strategy", "other", measure]].to_numpy()
     }
+
+    def cell(one: str, other: str) -> tuple[str, float]:
+        value = found.get(frozenset((one, other)), math.nan)
+        return (words.NONE, 0.0) if math.isnan(value) else (shown(value), max(value, 0.0))
+
     return [
-        HeatRow(
-            words.strategy(one),
-            tuple(
-                (words.NONE, 0.0)
-                if math.isnan(share := float(shares.get(frozenset((one, other)), math.nan)))
-                else (words.percent(share), share)
-                for other in names
-            ),
-        )
-        for one in names
+        HeatRow(words.strategy(one), tuple(cell(one, other) for other in names)) for one in names
     ]
 
 
@@ -298,6 +303,7 @@ def _evidence_rows(m: Material, strategy: str) -> list[dict[str, Any]]:
             "lift": words.decimal(row["lift"]),
             "interval": f"{words.decimal(row['lift_low'])} to {words.decimal(row['lift_high'])}",
             "activity": words.decimal(row["lift_by_activity"]),
+            "chance": words.decimal(row["p_holm"], 3),
             "verdict": judged[row["perk"]],
         }
         for _, row in m.evidence[m.evidence["strategy"] == strategy].iterrows()

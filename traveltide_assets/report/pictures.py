@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
@@ -138,7 +139,9 @@ def lifts(evidence: pd.DataFrame, titles: Mapping[str, str]) -> Picture:
     """Lift with interval of each perk, a panel per strategy; filled: supported."""
     strategies = [name for name in words.STRATEGIES if name in set(evidence["strategy"])]
     height = max(-(-len(strategies) // 2), 1)
-    figure = Figure(figsize=(9.6, 0.7 + 1.9 * height))
+    # The numbers stand beside the panels, which takes room.
+    apart = ConstrainedLayoutEngine(wspace=0.06)
+    figure = Figure(figsize=(9.6, 0.7 + 1.9 * height), layout=apart)
     panels = figure.subplots(height, 2, squeeze=False, sharex=True).ravel()
     for axes in panels[len(strategies) :]:
         axes.set_axis_off()

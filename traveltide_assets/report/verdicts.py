@@ -72,7 +72,8 @@ def _sentence(row: pd.Series) -> str:
         f"{measured[0].upper()}{measured[1:]}: {given} among those the perk would have gone to, "
         f"{others} among the others, {words.times(row['lift'], row['lift_low'], row['lift_high'])}."
     )
-    return f"{compared} {_judgement(row)} ({row['customers']:,} customers would have had it.)"
+    tried = f"{row['customers']:,} customers who would have had it then"
+    return f"{compared} {_judgement(row)} (Tried on the {tried}; today's are not all the same.)"
 
 
 def _judgement(row: pd.Series) -> str:

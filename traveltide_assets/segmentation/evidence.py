@@ -136,13 +136,17 @@ def holm(p_values: np.ndarray) -> np.ndarray:
 
 
 def perk_signals(features: pd.DataFrame, perks: Sequence[Perk]) -> pd.DataFrame:
-    """One row per perk: how many customers signal it strongly, and which perk says the same."""
+    """One row per perk: how many customers signal it strongly, and which perk says the same.
+
+    Perks are compared with those of their own programs: nobody chooses between the others.
+    """
     deviations = standardised(numeric(features))
     index = pd.DataFrame({perk.id: perk.index_of(deviations) for perk in perks})
     correlation = index.corr(method="spearman").fillna(0.0)
     rows = []
     for perk in perks:
-        others = correlation[perk.id].drop(perk.id)
+        rivals = [p.id for p in perks if p is not perk and set(p.programs) & set(perk.programs)]
+        others = correlation.loc[rivals, perk.id]
         twin = others.abs().idxmax() if len(others) else None
         strong = index[perk.id] >= _STRONG_SD
         rows.append(
