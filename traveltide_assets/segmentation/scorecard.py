@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pandas as pd
+from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import (
     adjusted_rand_score,
     davies_bouldin_score,
@@ -99,11 +100,16 @@ def stability(
 
 
 def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
-    """Share of last month's customers who are in the same segment this month; null if none."""
+    """Share of last month's customers who are in the segment that continues theirs; null if none.
+
+    Which segment continues which is decided by most customers, so that a new name moves nobody.
+    """
     if before is None:
         return float("nan")
     both = now.merge(before, on="user_id", suffixes=("", "_before"), validate="one_to_one")
-    return float((both["segment"] == both["segment_before"]).mean()) if len(both) else float("nan")
+    moved = pd.crosstab(both["segment_before"], both["segment"]).to_numpy()
+    stayed = moved[linear_sum_assignment(moved, maximize=True)].sum()
+    return float(stayed / len(both)) if len(both) else float("nan")
 
 
 def score(
