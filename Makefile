@@ -43,10 +43,10 @@ lock: $(VENV)/installed
 		pyproject.toml --output-file requirements.lock
 
 calibration: $(VENV)/installed
-	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python -m benchmarks.calibration
 
 experiment: $(VENV)/installed
-	$(BIN)/python benchmarks/experiment.py
+	$(BIN)/python -m benchmarks.experiment
 
 clean:
 	rm -rf $(VENV) .traveltide lake
