@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run test test-servers browser dev lint docs lock calibration experiment clean
+.PHONY: run test test-servers browser dev lint docs lock calibration experiment bench bench-growth clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -47,6 +47,15 @@ calibration: $(VENV)/installed
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m benchmarks.experiment
+
+# Every way from the raw tables to perks, side by side, with a line per goal.
+USERS ?= 1020926
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.scale --users $(USERS)
+
+# Needs some hours at ten million users, and 60 GB of disk.
+bench-growth: $(VENV)/installed
+	$(BIN)/python -m benchmarks.scale --growth 100000 1000000 10000000
 
 clean:
 	rm -rf $(VENV) .traveltide lake

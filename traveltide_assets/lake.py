@@ -75,7 +75,7 @@ class Lake(dg.IOManager):
         table = self._tables["/".join(context.asset_key.path)]
         months = list(context.asset_partition_keys) if context.has_asset_partitions else []
         if len(months) > 1:
-            written = self._write_range(table, obj, months)
+            written = self.write_months(table, obj, months)
         else:
             month = months[0] if months else None
             written = {month: self.write(table, obj, month)}
@@ -234,7 +234,7 @@ class Lake(dg.IOManager):
                 profile(footer),
             )
 
-    def _write_range(
+    def write_months(
         self, table: Table, obj: ibis.Table, months: Sequence[str]
     ) -> dict[str | None, Written]:
         """Write several months of one expression, which is computed once."""
