@@ -140,9 +140,7 @@ def pure(source: Path, work: Path) -> Stages:
     gold(origin, settings.cohort, MONTH, every_month, keep)
     with timed(stages, "gold/perk_assignments"):
         known = lake.frame("gold/user_features", MONTH)
-        made = assignments(known, settings, catalogue)
-        made = made.assign(strategy=settings.strategy, as_of_month=MONTH)
-        lake.write(tables["gold/perk_assignments"], made, MONTH)
+        assignments(known, settings, catalogue).to_parquet(work / "perks.parquet")
     return stages
 
 
