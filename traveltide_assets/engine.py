@@ -14,6 +14,10 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
+# What one step of an expression computes, the next one reads: merged into one `SELECT`, it would be
+# computed again wherever it is named, and cleaning names every value many times.
+ibis.options.sql.fuse_selects = False
+
 
 class UnreadableFile(Exception):
     """A file could not be parsed; the message names the file and the place."""
