@@ -26,8 +26,8 @@ _TRUE = ("true", "t", "1", "1.0")
 _FALSE = ("false", "f", "0", "0.0")
 # Four digits of a year; behind a date, nothing that is no time.
 _PLAIN_TIME = r"(?s)^\d{4}(.{0,6}|.{6}[0-9 T:.]+)$"
-_BLANK = r"[ \t\n\r\x0b\f]"
-_PADDING = rf"^{_BLANK}|{_BLANK}\z"
+# The first character that is neither blank nor control.
+_VISIBLE = "!"
 _YEARS = (1900, 2199)
 _LARGEST_EXACT_INTEGER = 2**53
 _SOURCE_ORDER = ("source_file", "source_row")
@@ -126,10 +126,10 @@ def _calendar_nights(r: Row) -> ir.IntegerValue:
 def _brand_and_city(r: Row) -> tuple[ir.StringValue, ir.StringValue]:
     # The brand may hold a hyphen and the city too (winston-salem); blank-hyphen-blank splits them.
     name = r["hotel_name"]
-    split = name.re_search(r"^.* - .*$")
-    brand = ibis.ifelse(split, name.re_extract(r"^(.*) - (.*)$", 1), name).strip()
-    city = ibis.ifelse(split, name.re_extract(r"^(.*) - (.*)$", 2), ibis.null("string")).strip()
-    return brand, city
+    before, after = (_stripped(name.re_extract(r"^(.*) - (.*)$", part)) for part in (1, 2))
+    # A name that does not split has no match, and no text before it.
+    brand = before.nullif("").fill_null(name)
+    return brand, after.nullif("")
 
 
 def _blank_boolean(name: str) -> Callable[[Row], ir.BooleanValue]:
@@ -142,7 +142,7 @@ def _padded(name: str) -> Callable[[Row], ir.BooleanValue]:
     columns = [column.name for column in SOURCES[name]]
     return lambda r: reduce(
         or_,
-        [_is_padded(r["raw"][c]).fill_null(False) for c in columns],
+        [(r["text"][c].fill_null("") != r["raw"][c]).fill_null(False) for c in columns],
     )
 
 
@@ -234,7 +234,9 @@ def clean_sessions(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) ->
 
     Earlier months serve only to see whether a sound session used the id before.
     """
-    return _clean("sessions", raw, _session_facts(raw, users, months))
+    ids = raw.select(**{_own("session_id"): _text(raw.session_id)})
+    with _repeated(ids, _own("session_id")).cache() as repeated:
+        return _clean("sessions", raw, _session_facts(raw, users, months, repeated), repeated)
 
 
 def judged(name: str, raw: ibis.Table) -> ibis.Table:
@@ -256,10 +258,12 @@ def processed(name: str, judged: ibis.Table) -> ibis.Table:
     return sound.select(**_repaired(name, _values(name, sound)), **month)
 
 
-def _session_facts(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) -> ibis.Table:
+def _session_facts(
+    raw: ibis.Table, users: ibis.Table, months: Sequence[str], repeated: ibis.Table
+) -> ibis.Table:
     """The sessions of some months, whether their user is known and whether their id is taken."""
     wanted = _with_user(_typed("sessions", raw.filter(raw.month.isin(months))), users)
-    first = _first_sound_month(raw, users)
+    first = _first_sound_month(raw, users, repeated)
     facts = wanted.left_join(first, wanted[_own("session_id")] == first[_own("used_id")])
     taken = (facts[_own("first_month")] < facts.month).fill_null(False)
     return facts.mutate(**{_own("id_is_taken"): taken})
@@ -272,19 +276,22 @@ def _with_user(typed: ibis.Table, users: ibis.Table) -> ibis.Table:
     return joined.mutate(**{_own("user_is_known"): joined[_own("known")].notnull()})
 
 
-def _first_sound_month(raw: ibis.Table, users: ibis.Table) -> ibis.Table:
-    """The first month in which a sound session has the id, for ids in several months.
+def _first_sound_month(raw: ibis.Table, users: ibis.Table, repeated: ibis.Table) -> ibis.Table:
+    """The first month in which a sound session has the id, for ids used more than once.
 
     Only the rows of such ids, normally none, are judged.
     """
-    ids = raw.select("month", **{_own("used_id"): _text(raw.session_id)})
-    several = ids.group_by(_own("used_id")).having(ids.month.min() < ids.month.max()).agg()
     used = raw.mutate(**{_own("used_id"): _text(raw.session_id)})
-    rivals = _typed("sessions", used.semi_join(several, _own("used_id")))
-    rivals = _with_user(rivals, users)
+    rivals = used.semi_join(repeated, used[_own("used_id")] == repeated[_own("session_id")])
+    rivals = _with_user(_typed("sessions", rivals), users)
     rivals = rivals.mutate(**{_own("id_is_taken"): ibis.literal(False)})
     sound = rivals.filter(_first_refusal("sessions", rivals).isnull())
     return sound.group_by(_own("used_id")).agg(**{_own("first_month"): sound.month.min()})
+
+
+def _repeated(rows: ibis.Table, key: str) -> ibis.Table:
+    """The keys that several rows have."""
+    return rows.group_by(key).having(rows.count() > 1).agg()
 
 
 def clean_flights(raw: ibis.Table) -> Cleaned:
@@ -348,9 +355,12 @@ def _values(name: str, rows: ibis.Table) -> dict[str, ir.Value]:
     return {column: rows[_own(column)] for column in names if _own(column) in rows.columns}
 
 
-def _clean(name: str, raw: ibis.Table, facts: ibis.Table) -> Cleaned:
+def _clean(
+    name: str, raw: ibis.Table, facts: ibis.Table, repeated: ibis.Table | None = None
+) -> Cleaned:
+    """`repeated` are the keys that may be there twice, where they are known."""
     judged = _judged(name, facts).cache()
-    duplicates = _duplicates(name, raw, judged)
+    duplicates = _duplicates(name, raw, judged, repeated)
     if duplicates.count().to_pyarrow().as_py():
         first, judged = judged, _with_duplicates(judged, duplicates).cache()
         first.release()
@@ -400,15 +410,18 @@ def _first_refusal(name: str, facts: ibis.Table) -> ir.StringValue:
     return ibis.cases(*branches, else_=ibis.null("string"))
 
 
-def _duplicates(name: str, raw: ibis.Table, judged: ibis.Table) -> ibis.Table:
+def _duplicates(
+    name: str, raw: ibis.Table, judged: ibis.Table, repeated: ibis.Table | None = None
+) -> ibis.Table:
     """The places of all but the last of the sound rows that share a key, and why each goes.
 
     Only the rows of repeated keys, normally none, are ordered and compared.
     """
     key = _own(KEYS[name])
-    sound = judged.filter(judged.reason.isnull())
-    repeated = sound.group_by(key).having(sound.count() > 1).agg()
-    rivals = sound.semi_join(repeated, key).select(key, *_SOURCE_ORDER)
+    sound = judged.filter(judged.reason.isnull()).select(key, *_SOURCE_ORDER)
+    if repeated is not None:
+        sound = sound.semi_join(repeated, key)
+    rivals = sound.semi_join(_repeated(sound, key), key)
     rivals = rivals.inner_join(raw, _SOURCE_ORDER)
     content = _content(rivals, [column.name for column in SOURCES[name]])
     window = ibis.window(group_by=key, order_by=[ibis.desc(c) for c in _SOURCE_ORDER])
@@ -481,12 +494,13 @@ def _without_artefacts(values: dict[str, ir.Value]) -> dict[str, ir.Value]:
 
 
 def _text(value: ir.StringValue) -> ir.StringValue:
-    # Trimming takes ten times as long as looking whether there is anything to trim.
-    return ibis.ifelse(_is_padded(value), value.strip(), value).nullif("")
+    return _stripped(value).nullif("")
 
 
-def _is_padded(value: ir.StringValue) -> ir.BooleanValue:
-    return value.re_search(_PADDING)
+def _stripped(value: ir.StringValue) -> ir.StringValue:
+    # Stripping takes ten times as long as a look at the first and the last character.
+    padded = (value < _VISIBLE) | (value.right(1) < _VISIBLE)
+    return ibis.ifelse(padded, value.strip(), value)
 
 
 def _parse(text: ir.StringValue, column: Column) -> ir.Value:
