@@ -271,7 +271,7 @@ def _add_trips(f: pd.DataFrame, t: pd.DataFrame) -> None:
             "kept": kept,
             "packages": kept & t["flight_booked"] & t["hotel_booked"],
             "spend": t["spend_usd"].where(kept),
-            "weekend": kept & t["starts_at"].dt.dayofweek.isin([4, 5]) & t["short"],
+            "weekend": kept & t["starts_at"].dt.day_of_week.isin([4, 5]) & t["short"],
             "solo": kept & solo & t["short"],
         }
     )

@@ -26,16 +26,18 @@ class UnreadableFile(Exception):
 class Engine:
     """One DuckDB connection that reads and writes Parquet and spills to `scratch`."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, memory: str | None = None) -> None:
         self._scratch = scratch
+        self._memory = memory
 
     @cached_property
     def backend(self) -> Backend:
         # Processes side by side would delete one another's spilled files.
         scratch = self._scratch / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
+        limit = {"memory_limit": self._memory} if self._memory else {}
         return ibis.duckdb.connect(
-            ":memory:", temp_directory=str(scratch), preserve_insertion_order=True
+            ":memory:", temp_directory=str(scratch), preserve_insertion_order=True, **limit
         )
 
     def read_parquet(self, paths: Sequence[Path], partition: str | None = None) -> ibis.Table:
