@@ -68,10 +68,10 @@ class Engine:
             columns=dict.fromkeys(_header(path), "VARCHAR"),
         )
 
-    def write_parquet(self, table: ibis.Table, path: Path) -> None:
+    def write_parquet(self, table: ibis.Table, path: Path, compression: str = "zstd") -> None:
         """Write a table in its own order; equal content gives equal bytes."""
         try:
-            self.backend.to_parquet(table, path, compression="zstd")
+            self.backend.to_parquet(table, path, compression=compression)
         except (duckdb.InvalidInputException, duckdb.IOException) as error:
             raise UnreadableFile(_cause(error)) from error
 
