@@ -53,7 +53,7 @@ USERS ?= 1020926
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.scale --users $(USERS)
 
-# Needs some hours at ten million users, and 60 GB of disk.
+# Ten million users take about 30 GB of disk, and what is spilled.
 bench-growth: $(VENV)/installed
 	$(BIN)/python -m benchmarks.scale --growth 100000 1000000 10000000
 
