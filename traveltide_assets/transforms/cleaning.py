@@ -207,12 +207,12 @@ REPAIRS: dict[str, tuple[Rule, ...]] = {
 class Cleaned:
     """The two halves of a table, and the number of rows that each rule repaired or refused.
 
-    `month` is a column of both halves where the raw table has one. Both read one intermediate
-    result, so use them inside a `with` block.
+    `month` is a column of both halves where the raw table has one. Both read intermediate
+    results, so use them inside a `with` block.
     """
 
     processed: ibis.Table
-    quarantine: ibis.Table
+    quarantine: CachedTable
     judged: CachedTable
     repairs: Mapping[str, int]
     refusals: Mapping[str, int]
@@ -222,6 +222,7 @@ class Cleaned:
 
     def __exit__(self, *_: object) -> None:
         self.judged.release()
+        self.quarantine.release()
 
 
 def clean_users(raw: ibis.Table) -> Cleaned:
@@ -370,7 +371,7 @@ def _clean(
     by_reason = refused.group_by("reason").agg(rows=refused.count()).order_by("reason")
     return Cleaned(
         processed=processed(name, judged),
-        quarantine=raw.inner_join(refused.select(*_SOURCE_ORDER, "reason"), _SOURCE_ORDER),
+        quarantine=raw.inner_join(refused.select(*_SOURCE_ORDER, "reason"), _SOURCE_ORDER).cache(),
         judged=judged,
         repairs={key: int(n or 0) for key, n in counts.to_pyarrow().to_pylist()[0].items()},
         refusals={line["reason"]: line["rows"] for line in by_reason.to_pyarrow().to_pylist()},
