@@ -207,12 +207,12 @@ REPAIRS: dict[str, tuple[Rule, ...]] = {
 class Cleaned:
     """The two halves of a table, and the number of rows that each rule repaired or refused.
 
-    `month` is a column of both halves where the raw table has one. Both read intermediate
-    results, so use them inside a `with` block.
+    `month` is a column of both halves where the raw table has one. Both read one intermediate
+    result, so use them inside a `with` block.
     """
 
     processed: ibis.Table
-    quarantine: CachedTable
+    quarantine: ibis.Table
     judged: CachedTable
     repairs: Mapping[str, int]
     refusals: Mapping[str, int]
@@ -222,7 +222,6 @@ class Cleaned:
 
     def __exit__(self, *_: object) -> None:
         self.judged.release()
-        self.quarantine.release()
 
 
 def clean_users(raw: ibis.Table) -> Cleaned:
