@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run test test-servers browser dev lint docs lock calibration experiment clean
+.PHONY: run test test-servers browser dev lint docs lock calibration experiment bench bench-growth clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -43,10 +43,19 @@ lock: $(VENV)/installed
 		pyproject.toml --output-file requirements.lock
 
 calibration: $(VENV)/installed
-	$(BIN)/python benchmarks/calibration.py
+	$(BIN)/python -m benchmarks.calibration
 
 experiment: $(VENV)/installed
-	$(BIN)/python benchmarks/experiment.py
+	$(BIN)/python -m benchmarks.experiment
+
+# Every way from the raw tables to perks, side by side, with a line per goal.
+USERS ?= 1020926
+bench: $(VENV)/installed
+	$(BIN)/python -m benchmarks.scale --users $(USERS)
+
+# Ten million users take about 30 GB of disk, and what is spilled.
+bench-growth: $(VENV)/installed
+	$(BIN)/python -m benchmarks.scale --growth 100000 1000000 10000000
 
 clean:
 	rm -rf $(VENV) .traveltide lake

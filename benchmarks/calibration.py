@@ -6,7 +6,7 @@ differ by age and family, as real ones do: older ones book more often, families 
 "supported" may then be right. With planted perks, each strategy should find the planted perk more
 often than chance, and the verdict should be "supported".
 
-    python benchmarks/calibration.py --repetitions 100 --users 1500
+    python -m benchmarks.calibration --repetitions 100 --users 1500
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from pathlib import Path
 import pandas as pd
 from scipy.stats import binomtest
 
+from benchmarks import pure
 from traveltide_assets.engine import Engine
 from traveltide_assets.months import shift
 from traveltide_assets.sample import SampleSpec, write_sample
@@ -32,7 +33,7 @@ from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.files import Files
 from traveltide_assets.storage.folder import Folder
-from traveltide_assets.transforms import cleaning, cohort, features, outcomes, trips
+from traveltide_assets.transforms import outcomes
 
 MONTH = "2023-07"
 
@@ -43,31 +44,20 @@ def frames(spec: SampleSpec, settings: Settings, folder: Path) -> dict[str, pd.D
     engine = Engine(folder / "scratch")
     source = Files(Folder(folder / "source"), engine, folder / "staging")
     cut = shift(MONTH, -settings.evidence.months)
-    sessions_raw = source.table("sessions")
     months = [f"2023-{number:02d}" for number in range(1, 8)]
-    with (
-        cleaning.clean_users(source.table("users")) as users,
-        cleaning.clean_sessions(sessions_raw, users.processed, months) as sessions,
-        cleaning.clean_flights(source.table("flights")) as flights,
-        cleaning.clean_hotels(source.table("hotels")) as hotels,
-    ):
-        rule = settings.cohort
-        members = cohort.cohort_users(users.processed, sessions.processed, rule, MONTH).cache()
-        own = cohort.cohort_sessions(sessions.processed, members, rule, MONTH).cache()
-        flown = cohort.named_by(flights.processed, own).cache()
-        stayed = cohort.named_by(hotels.processed, own).cache()
-        booked = trips.build_trips(own, members, flown, stayed, MONTH).cache()
-        with members, own, flown, stayed, booked:
-            tried = outcomes.chosen_for_browsing(members, own, rule.min_sessions)
-            lazily = {
-                "features": features.user_features(members, own, booked, MONTH),
-                "earlier": outcomes.earlier_features(tried, own, flown, stayed, cut),
-                "outcomes": outcomes.outcomes_after(tried, own, booked, cut),
-            }
-            made = {
-                name: table.to_pandas().sort_values("user_id").reset_index(drop=True)
-                for name, table in lazily.items()
-            }
+    with pure.in_memory() as keep:
+        gold = pure.gold(source, settings.cohort, MONTH, months, keep)
+        fewest = settings.cohort.min_sessions
+        rows = (outcomes.chosen_for_browsing(gold.users, gold.sessions, fewest), gold.sessions)
+        lazily = {
+            "features": gold.features,
+            "earlier": outcomes.earlier_features(*rows, gold.flights, gold.hotels, cut),
+            "outcomes": outcomes.outcomes_after(*rows, gold.trips, cut),
+        }
+        made = {
+            name: table.to_pandas().sort_values("user_id", ignore_index=True)
+            for name, table in lazily.items()
+        }
     return {**made, "truth": pd.read_csv(folder / "source" / "truth.csv")}
 
 

@@ -6,7 +6,7 @@ is a false alarm: about 5 % of single tests may, and of families after Holm's co
 probability of the effect, and as many customers more cancel; the readout should find it as often
 as the plan says.
 
-    python benchmarks/experiment.py --source path/to/cohort --salts 1000
+    python -m benchmarks.experiment --source path/to/cohort --salts 1000
 
 Without `--source`, customers are generated.
 """
@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
+from benchmarks import pure
 from traveltide_assets.engine import Engine
 from traveltide_assets.experiment import assignment, outcomes, plan, readout
 from traveltide_assets.sample import SampleSpec, write_sample
@@ -34,7 +35,7 @@ from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Experiment, Settings
 from traveltide_assets.sources.files import Files
 from traveltide_assets.storage.folder import Folder
-from traveltide_assets.transforms import cleaning, cohort, features, traffic, trips
+from traveltide_assets.transforms import traffic
 
 MONTH = "2023-07"
 START = dt.date(2023, 6, 1)
@@ -59,28 +60,14 @@ def customers(source: Path, folder: Path, settings: Settings) -> Customers:
     start = dt.datetime.combine(START, dt.time())
     length = dt.timedelta(weeks=WEEKS)
     months = [f"{month:%Y-%m}" for month in pd.period_range("2023-01", MONTH, freq="M")]
-    with (
-        cleaning.clean_users(tables.table("users")) as users,
-        cleaning.clean_sessions(tables.table("sessions"), users.processed, months) as sessions,
-        cleaning.clean_flights(tables.table("flights")) as flights,
-        cleaning.clean_hotels(tables.table("hotels")) as hotels,
-    ):
-        rule = settings.cohort
-        members = cohort.cohort_users(users.processed, sessions.processed, rule, MONTH).cache()
-        own = cohort.cohort_sessions(sessions.processed, members, rule, MONTH).cache()
-        with members, own:
-            flown = cohort.named_by(flights.processed, own)
-            stayed = cohort.named_by(hotels.processed, own)
-            booked = trips.build_trips(own, members, flown, stayed, MONTH)
-            known = features.user_features(members, own, booked, MONTH).to_pandas()
-            known = known.sort_values("user_id", ignore_index=True)
-            after, before = (
-                outcomes.from_sessions(
-                    traffic.between(own, members, *period).to_pandas(), known["user_id"]
-                )
-                for period in ((start, start + length), (start - length, start))
-            )
-            weekly = traffic.by_week(own, members, start + length, WEEKS).to_pandas()
+    with pure.in_memory() as keep:
+        gold = pure.gold(tables, settings.cohort, MONTH, months, keep)
+        known, rows = gold.known(), (gold.sessions, gold.users)
+        after, before = (
+            outcomes.from_sessions(traffic.between(*rows, *period).to_pandas(), known["user_id"])
+            for period in ((start, start + length), (start - length, start))
+        )
+        weekly = traffic.by_week(*rows, start + length, WEEKS).to_pandas()
     perks = load_perks(settings.perks_file)
     strategy = build_strategies(settings, perks)["kmeans"]
     return Customers(strategy.fit(History(known)).assign(known), after, before, weekly)

@@ -4,7 +4,7 @@ Each way has a process of its own: the source stages all sessions as Parquet in 
 other tables are empty), COPY writes them to a CSV file. Memory is the peak of the process, without
 the server's. The server is one of the tests'.
 
-    python benchmarks/postgres_extraction.py --rows 2000000
+    python -m benchmarks.postgres_extraction --rows 2000000
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Both servers run one after the other on one core, the client on another where there is one. The
 client is a raw keep-alive connection, so that it does not dominate what it measures.
 
-    python benchmarks/serving.py --lake lake
+    python -m benchmarks.serving --lake lake
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     headlines(perk_catalogue, settings.experiment)  # Says now what would otherwise fail the run.
     tables = build_tables(perk_catalogue)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
-    engine = Engine(settings.home / "scratch")
+    engine = Engine(settings.home / "scratch", settings.memory)
     storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
     lake = Lake(storage, engine, tables)
     assets = [

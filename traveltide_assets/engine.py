@@ -14,6 +14,10 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
+# What one step of an expression computes, the next one reads: merged into one `SELECT`, it would be
+# computed again wherever it is named, and cleaning names every value many times.
+ibis.options.sql.fuse_selects = False
+
 
 class UnreadableFile(Exception):
     """A file could not be parsed; the message names the file and the place."""
@@ -22,16 +26,18 @@ class UnreadableFile(Exception):
 class Engine:
     """One DuckDB connection that reads and writes Parquet and spills to `scratch`."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, memory: str | None = None) -> None:
         self._scratch = scratch
+        self._memory = memory
 
     @cached_property
     def backend(self) -> Backend:
         # Processes side by side would delete one another's spilled files.
         scratch = self._scratch / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
+        limit = {"memory_limit": self._memory} if self._memory else {}
         return ibis.duckdb.connect(
-            ":memory:", temp_directory=str(scratch), preserve_insertion_order=True
+            ":memory:", temp_directory=str(scratch), preserve_insertion_order=True, **limit
         )
 
     def read_parquet(self, paths: Sequence[Path], partition: str | None = None) -> ibis.Table:
@@ -62,10 +68,10 @@ class Engine:
             columns=dict.fromkeys(_header(path), "VARCHAR"),
         )
 
-    def write_parquet(self, table: ibis.Table, path: Path) -> None:
+    def write_parquet(self, table: ibis.Table, path: Path, compression: str = "zstd") -> None:
         """Write a table in its own order; equal content gives equal bytes."""
         try:
-            self.backend.to_parquet(table, path, compression="zstd")
+            self.backend.to_parquet(table, path, compression=compression)
         except (duckdb.InvalidInputException, duckdb.IOException) as error:
             raise UnreadableFile(_cause(error)) from error
 

@@ -75,7 +75,7 @@ class Lake(dg.IOManager):
         table = self._tables["/".join(context.asset_key.path)]
         months = list(context.asset_partition_keys) if context.has_asset_partitions else []
         if len(months) > 1:
-            written = self._write_range(table, obj, months)
+            written = self.write_months(table, obj, months)
         else:
             month = months[0] if months else None
             written = {month: self.write(table, obj, month)}
@@ -230,7 +230,8 @@ class Lake(dg.IOManager):
             if isinstance(content, pa.Table):
                 pq.write_table(content, partial, compression="zstd")
             else:
-                self._engine.write_parquet(content.order_by(list(table.key)), partial)
+                ordered = _nullable(content).order_by(list(table.key))
+                self._engine.write_parquet(ordered, partial)
             footer = pq.read_metadata(partial)
             with partial.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -242,7 +243,7 @@ class Lake(dg.IOManager):
                 profile(footer),
             )
 
-    def _write_range(
+    def write_months(
         self, table: Table, obj: ibis.Table, months: Sequence[str]
     ) -> dict[str | None, Written]:
         """Write several months of one expression, which is computed once."""
@@ -305,6 +306,16 @@ def _conformed(expression: ibis.Table, table: Table, keep: tuple[str, ...] = ())
         *extra,
         *keep,
     )
+
+
+def _nullable(table: ibis.Table) -> ibis.Table:
+    """The same rows, whose columns may be null for all that the engine can know.
+
+    A column that it proves to have no null is stored as another type, so a month's file would
+    depend on the other months that were computed with it.
+    """
+    nulls = {name: ibis.null(kind) for name, kind in table.schema().items()}
+    return table.union(ibis.range(1).unnest().as_table().select(**nulls).filter(ibis.random() < 0))
 
 
 def _stored(value: ir.Value, column: Column) -> ir.Value:

@@ -366,6 +366,11 @@ class Settings(BaseSettings):
         description="Steps of a run: one after the other in one process, or each in a process "
         "of its own",
     )
+    memory: Annotated[str | None, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")] = Field(
+        None,
+        description="Most memory of the engine, as `4GB`; what needs more is spilled to `home`; "
+        "none: 80 % of the machine's",
+    )
     parallel_steps: int = Field(2, ge=1, description="Steps at a time, with `forkserver`")
     partitions: Partitions = Partitions()
     cohort: Cohort = Cohort()

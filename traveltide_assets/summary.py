@@ -35,7 +35,7 @@ def open_lake(settings: Settings) -> tuple[Lake, dict[str, Perk]]:
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks)
     storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
-    lake = Lake(storage, Engine(settings.home / "scratch"), tables)
+    lake = Lake(storage, Engine(settings.home / "scratch", settings.memory), tables)
     return lake, {perk.id: perk for perk in perks}
 
 

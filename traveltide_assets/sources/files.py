@@ -128,7 +128,8 @@ class Files:
         _log.info("reading %s", uri)
         with replacing(copy) as partial:
             try:
-                self._engine.write_parquet(rows, partial)
+                # The copy stays on this machine: quick to write counts more than small.
+                self._engine.write_parquet(rows, partial, compression="snappy")
             except UnreadableFile as error:
                 raise SourceError(f"{uri}: {str(error).replace(str(file), uri)}") from error
         for outdated in set(copy.parent.glob("*.parquet")) - {copy}:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from traveltide_assets.locations import S3Location
 from traveltide_assets.storage.folder import Folder
-from traveltide_assets.storage.s3 import S3
 from traveltide_assets.storage.storage import Conflict, Replaced, Storage, StorageError
 
 __all__ = ["Conflict", "Replaced", "Storage", "StorageError", "open_storage"]
@@ -15,5 +14,8 @@ __all__ = ["Conflict", "Replaced", "Storage", "StorageError", "open_storage"]
 def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:
     """The storage at a location, which `setting` names; of S3, local copies lie in `cache`."""
     if isinstance(location, S3Location):
+        # Takes a second to import, a tenth of a small run.
+        from traveltide_assets.storage.s3 import S3
+
         return S3(location, cache, setting)
     return Folder(location)

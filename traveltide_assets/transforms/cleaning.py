@@ -7,11 +7,12 @@ sound, so that a damaged copy never displaces a sound one.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
-from typing import Self
+from typing import Any, Self
 
 import ibis
 import ibis.expr.types as ir
@@ -19,11 +20,14 @@ from ibis.expr.types.relations import CachedTable
 
 from traveltide_assets.contracts import KEYS, SOURCES, Column
 
-Row = Mapping[str, ir.Value]
+Row = Mapping[str, Any]
 
 _TRUE = ("true", "t", "1", "1.0")
 _FALSE = ("false", "f", "0", "0.0")
-_ZONED = r"[^0-9 T:.]"
+# Four digits of a year; behind a date, nothing that is no time.
+_PLAIN_TIME = r"(?s)^\d{4}(.{0,6}|.{6}[0-9 T:.]+)$"
+# The first character that is neither blank nor control.
+_VISIBLE = "!"
 _YEARS = (1900, 2199)
 _LARGEST_EXACT_INTEGER = 2**53
 _SOURCE_ORDER = ("source_file", "source_row")
@@ -122,15 +126,15 @@ def _calendar_nights(r: Row) -> ir.IntegerValue:
 def _brand_and_city(r: Row) -> tuple[ir.StringValue, ir.StringValue]:
     # The brand may hold a hyphen and the city too (winston-salem); blank-hyphen-blank splits them.
     name = r["hotel_name"]
-    split = name.re_search(r"^.* - .*$")
-    brand = ibis.ifelse(split, name.re_extract(r"^(.*) - (.*)$", 1), name).strip()
-    city = ibis.ifelse(split, name.re_extract(r"^(.*) - (.*)$", 2), ibis.null("string")).strip()
-    return brand, city
+    before, after = (_stripped(name.re_extract(r"^(.*) - (.*)$", part)) for part in (1, 2))
+    # A name that does not split has no match, and no text before it.
+    brand = before.nullif("").fill_null(name)
+    return brand, after.nullif("")
 
 
 def _blank_boolean(name: str) -> Callable[[Row], ir.BooleanValue]:
     columns = [column.name for column in SOURCES[name] if column.type == "boolean"]
-    return lambda r: reduce(or_, [_text(r["raw"][column]).isnull() for column in columns])
+    return lambda r: reduce(or_, [r["text"][column].isnull() for column in columns])
 
 
 def _padded(name: str) -> Callable[[Row], ir.BooleanValue]:
@@ -138,13 +142,13 @@ def _padded(name: str) -> Callable[[Row], ir.BooleanValue]:
     columns = [column.name for column in SOURCES[name]]
     return lambda r: reduce(
         or_,
-        [(r["raw"][c].strip() != r["raw"][c]).fill_null(False) for c in columns],
+        [(r["text"][c].fill_null("") != r["raw"][c]).fill_null(False) for c in columns],
     )
 
 
 def _unrounded(r: Row) -> ir.BooleanValue:
     def differs(column: str) -> ir.BooleanValue:
-        return (_number(_text(r["raw"][column])) != r[column]).fill_null(False)
+        return (_number(r["text"][column]) != r[column]).fill_null(False)
 
     return differs("flight_discount_amount") | differs("hotel_discount_amount")
 
@@ -222,7 +226,7 @@ class Cleaned:
 
 def clean_users(raw: ibis.Table) -> Cleaned:
     """`users_raw` to `users_processed` and its quarantine."""
-    return _clean("users", raw, raw)
+    return _clean("users", raw, _typed("users", raw))
 
 
 def clean_sessions(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) -> Cleaned:
@@ -230,65 +234,74 @@ def clean_sessions(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) ->
 
     Earlier months serve only to see whether a sound session used the id before.
     """
-    return _clean("sessions", raw, _session_facts(raw, users, months))
+    ids = raw.select(**{_own("session_id"): _text(raw.session_id)})
+    with _repeated(ids, _own("session_id")).cache() as repeated:
+        return _clean("sessions", raw, _session_facts(raw, users, months, repeated), repeated)
 
 
 def judged(name: str, raw: ibis.Table) -> ibis.Table:
-    """The rows with the `reason` they are refused for, lazily.
+    """The rows, typed, with their place and the `reason` they are refused for, lazily.
 
     Sessions are taken to be of users that are known, with ids that no earlier month has used.
     """
     facts = {"user_is_known": True, "id_is_taken": False}
-    known = raw.mutate(**{_own(fact): ibis.literal(holds) for fact, holds in facts.items()})
-    return _judged(name, raw, known)
+    typed = _typed(name, raw)
+    known = typed.mutate(**{_own(fact): ibis.literal(holds) for fact, holds in facts.items()})
+    rows = _judged(name, known)
+    return _with_duplicates(rows, _duplicates(name, raw, rows))
 
 
 def processed(name: str, judged: ibis.Table) -> ibis.Table:
     """The sound ones among judged rows, typed and repaired, lazily."""
     sound = judged.filter(judged.reason.isnull())
     month = {"month": sound.month} if "month" in sound.columns else {}
-    return sound.select(**_repaired(name, _sound_values(name, sound)), **month)
+    return sound.select(**_repaired(name, _values(name, sound)), **month)
 
 
-def _session_facts(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) -> ibis.Table:
+def _session_facts(
+    raw: ibis.Table, users: ibis.Table, months: Sequence[str], repeated: ibis.Table
+) -> ibis.Table:
     """The sessions of some months, whether their user is known and whether their id is taken."""
-    wanted = _with_user(raw.filter(raw.month.isin(months)), users)
-    wanted = wanted.mutate(**{_own("id"): _text(wanted.session_id)})
-    first = _first_sound_month(raw, users)
-    facts = wanted.left_join(first, wanted[_own("id")] == first[_own("used_id")])
+    wanted = _with_user(_typed("sessions", raw.filter(raw.month.isin(months))), users)
+    first = _first_sound_month(raw, users, repeated)
+    facts = wanted.left_join(first, wanted[_own("session_id")] == first[_own("used_id")])
     taken = (facts[_own("first_month")] < facts.month).fill_null(False)
     return facts.mutate(**{_own("id_is_taken"): taken})
 
 
-def _with_user(sessions: ibis.Table, users: ibis.Table) -> ibis.Table:
+def _with_user(typed: ibis.Table, users: ibis.Table) -> ibis.Table:
     """The sessions with the fact whether silver knows their user."""
     known = users.select(**{_own("known"): users.user_id})
-    sessions = sessions.mutate(**{_own("user"): _integer(_text(sessions.user_id))})
-    joined = sessions.left_join(known, sessions[_own("user")] == known[_own("known")])
+    joined = typed.left_join(known, typed[_own("user_id")] == known[_own("known")])
     return joined.mutate(**{_own("user_is_known"): joined[_own("known")].notnull()})
 
 
-def _first_sound_month(raw: ibis.Table, users: ibis.Table) -> ibis.Table:
-    """The first month in which a sound session has the id, for ids in several months.
+def _first_sound_month(raw: ibis.Table, users: ibis.Table, repeated: ibis.Table) -> ibis.Table:
+    """The first month in which a sound session has the id, for ids used more than once.
 
     Only the rows of such ids, normally none, are judged.
     """
     used = raw.mutate(**{_own("used_id"): _text(raw.session_id)})
-    several = used.group_by(_own("used_id")).having(used.month.nunique() > 1).agg()
-    rivals = _with_user(used.semi_join(several, _own("used_id")), users)
+    rivals = used.semi_join(repeated, used[_own("used_id")] == repeated[_own("session_id")])
+    rivals = _with_user(_typed("sessions", rivals), users)
     rivals = rivals.mutate(**{_own("id_is_taken"): ibis.literal(False)})
-    sound = rivals.filter(_first_refusal("sessions", rivals, _typed("sessions", rivals)).isnull())
+    sound = rivals.filter(_first_refusal("sessions", rivals).isnull())
     return sound.group_by(_own("used_id")).agg(**{_own("first_month"): sound.month.min()})
+
+
+def _repeated(rows: ibis.Table, key: str) -> ibis.Table:
+    """The keys that several rows have."""
+    return rows.group_by(key).having(rows.count() > 1).agg()
 
 
 def clean_flights(raw: ibis.Table) -> Cleaned:
     """`flights_raw` to `flights_processed` and its quarantine."""
-    return _clean("flights", raw, raw)
+    return _clean("flights", raw, _typed("flights", raw))
 
 
 def clean_hotels(raw: ibis.Table) -> Cleaned:
     """`hotels_raw` to `hotels_processed` and its quarantine."""
-    return _clean("hotels", raw, raw)
+    return _clean("hotels", raw, _typed("hotels", raw))
 
 
 def month_of(text: ir.StringValue) -> ir.StringValue:
@@ -317,73 +330,99 @@ def _own(name: str) -> str:
     return f"own {name}"
 
 
-def _typed(name: str, facts: ibis.Table) -> Row:
-    """The typed values of a row, the facts about it, and the row as it came."""
-    typed = {column.name: _parse(facts[column.name], column) for column in SOURCES[name]}
-    known = {fact: _own(fact) for fact in ("user_is_known", "id_is_taken")}
-    return {
-        **typed,
-        **{fact: facts[column] for fact, column in known.items() if column in facts.columns},
-        "raw": facts,
-    }
+def _typed(name: str, raw: ibis.Table) -> ibis.Table:
+    """The rows with the text and the typed value of every column.
 
-
-def _clean(name: str, raw: ibis.Table, facts: ibis.Table) -> Cleaned:
-    judged = _judged(name, raw, facts).cache()
-    sound = judged.filter(judged.reason.isnull())
-    values = _sound_values(name, sound)
-    counts = sound.agg(
-        **{rule.name: rule.applies(values).fill_null(False).sum() for rule in REPAIRS[name]}
+    Rules name a value many times, so each is a column of its own, which is computed once.
+    """
+    names = [column.name for column in SOURCES[name]]
+    texts = raw.mutate(**{_text_of(column): _text(raw[column]) for column in names})
+    return texts.mutate(
+        **{
+            _own(column.name): _parse(texts[_text_of(column.name)], column)
+            for column in SOURCES[name]
+        }
     )
+
+
+def _text_of(name: str) -> str:
+    return _own(f"text of {name}")
+
+
+def _values(name: str, rows: ibis.Table) -> dict[str, ir.Value]:
+    """The typed values of a row and, where they are known, the facts about it."""
+    names = [*(column.name for column in SOURCES[name]), "user_is_known", "id_is_taken"]
+    return {column: rows[_own(column)] for column in names if _own(column) in rows.columns}
+
+
+def _clean(
+    name: str, raw: ibis.Table, facts: ibis.Table, repeated: ibis.Table | None = None
+) -> Cleaned:
+    """`repeated` are the keys that may be there twice, where they are known."""
+    judged = _judged(name, facts).cache()
+    duplicates = _duplicates(name, raw, judged, repeated)
+    if duplicates.count().to_pyarrow().as_py():
+        first, judged = judged, _with_duplicates(judged, duplicates).cache()
+        first.release()
+    sound = judged.filter(judged.reason.isnull())
+    counts = sound.agg(**{rule.name: sound[_own(rule.name)].sum() for rule in REPAIRS[name]})
     refused = judged.filter(judged.reason.notnull())
     by_reason = refused.group_by("reason").agg(rows=refused.count()).order_by("reason")
     return Cleaned(
         processed=processed(name, judged),
-        quarantine=refused.select(*raw.columns, "reason"),
+        quarantine=raw.inner_join(refused.select(*_SOURCE_ORDER, "reason"), _SOURCE_ORDER).cache(),
         judged=judged,
         repairs={key: int(n or 0) for key, n in counts.to_pyarrow().to_pylist()[0].items()},
         refusals={line["reason"]: line["rows"] for line in by_reason.to_pyarrow().to_pylist()},
     )
 
 
-def _judged(name: str, raw: ibis.Table, facts: ibis.Table) -> ibis.Table:
-    row = _typed(name, facts)
-    judged = facts.select(
-        *[facts[column] for column in raw.columns],
-        reason=_first_refusal(name, facts, row),
-        **{_own(column.name): row[column.name] for column in SOURCES[name]},
+def _judged(name: str, facts: ibis.Table) -> ibis.Table:
+    """The typed values of each row, its place, why it is refused, and what is repaired in it."""
+    month = ["month"] if "month" in facts.columns else []
+    columns = [column.name for column in SOURCES[name]]
+    row = {
+        **_values(name, facts),
+        "raw": {column: facts[column] for column in columns},
+        "text": {column: facts[_text_of(column)] for column in columns},
+    }
+    return facts.select(
+        *_SOURCE_ORDER,
+        *month,
+        *[_own(column) for column in columns],
+        reason=_first_refusal(name, facts),
+        **{_own(rule.name): rule.applies(row).fill_null(False) for rule in REPAIRS[name]},
     )
-    return _refuse_duplicates(judged, name)
 
 
-def _sound_values(name: str, sound: ibis.Table) -> Row:
-    typed = {column.name: sound[_own(column.name)] for column in SOURCES[name]}
-    return {**typed, "raw": sound}
-
-
-def _first_refusal(name: str, facts: ibis.Table, row: Row) -> ir.StringValue:
+def _first_refusal(name: str, facts: ibis.Table) -> ir.StringValue:
+    row = _values(name, facts)
+    blank = {column.name: facts[_text_of(column.name)].isnull() for column in SOURCES[name]}
     branches: list[tuple[ir.BooleanValue, str]] = []
     for column in SOURCES[name]:
-        blank = _text(facts[column.name]).isnull()
         if column.required and column.type != "boolean":
-            branches.append((blank, f"missing_{column.name}"))
+            branches.append((blank[column.name], f"missing_{column.name}"))
     for column in SOURCES[name]:
         if column.type != "string":
-            unread = row[column.name].isnull() & _text(facts[column.name]).notnull()
+            unread = row[column.name].isnull() & ~blank[column.name]
             branches.append((unread, f"unreadable_{column.name}"))
     branches += [(rule.applies(row).fill_null(False), rule.name) for rule in REFUSALS[name]]
     return ibis.cases(*branches, else_=ibis.null("string"))
 
 
-def _refuse_duplicates(judged: ibis.Table, name: str) -> ibis.Table:
-    """Refuse all but the last of the sound rows that share a key.
+def _duplicates(
+    name: str, raw: ibis.Table, judged: ibis.Table, repeated: ibis.Table | None = None
+) -> ibis.Table:
+    """The places of all but the last of the sound rows that share a key, and why each goes.
 
     Only the rows of repeated keys, normally none, are ordered and compared.
     """
     key = _own(KEYS[name])
-    sound = judged.filter(judged.reason.isnull())
-    repeated = sound.group_by(key).having(sound.count() > 1).agg()
-    rivals = sound.semi_join(repeated, key)
+    sound = judged.filter(judged.reason.isnull()).select(key, *_SOURCE_ORDER)
+    if repeated is not None:
+        sound = sound.semi_join(repeated, key)
+    rivals = sound.semi_join(_repeated(sound, key), key)
+    rivals = rivals.inner_join(raw, _SOURCE_ORDER)
     content = _content(rivals, [column.name for column in SOURCES[name]])
     window = ibis.window(group_by=key, order_by=[ibis.desc(c) for c in _SOURCE_ORDER])
     placed = rivals.select(
@@ -392,7 +431,7 @@ def _refuse_duplicates(judged: ibis.Table, name: str) -> ibis.Table:
         kept=content.first().over(window),
         place=ibis.row_number().over(window),
     )
-    losers = placed.filter(placed.place > 0).select(
+    return placed.filter(placed.place > 0).select(
         **{_own(column): placed[column] for column in _SOURCE_ORDER},
         **{
             _own("duplicate"): ibis.ifelse(
@@ -400,8 +439,12 @@ def _refuse_duplicates(judged: ibis.Table, name: str) -> ibis.Table:
             )
         },
     )
+
+
+def _with_duplicates(judged: ibis.Table, duplicates: ibis.Table) -> ibis.Table:
+    """The judged rows, duplicates refused."""
     joined = judged.left_join(
-        losers, [judged[column] == losers[_own(column)] for column in _SOURCE_ORDER]
+        duplicates, [judged[column] == duplicates[_own(column)] for column in _SOURCE_ORDER]
     )
     return joined.select(
         *[joined[c] for c in judged.columns if c != "reason"],
@@ -451,11 +494,16 @@ def _without_artefacts(values: dict[str, ir.Value]) -> dict[str, ir.Value]:
 
 
 def _text(value: ir.StringValue) -> ir.StringValue:
-    return value.strip().nullif("")
+    return _stripped(value).nullif("")
 
 
-def _parse(raw: ir.StringValue, column: Column) -> ir.Value:
-    text = _text(raw)
+def _stripped(value: ir.StringValue) -> ir.StringValue:
+    # Stripping takes ten times as long as a look at the first and the last character.
+    padded = (value < _VISIBLE) | (value.right(1) < _VISIBLE)
+    return ibis.ifelse(padded, value.strip(), value)
+
+
+def _parse(text: ir.StringValue, column: Column) -> ir.Value:
     if column.name.endswith("_discount_amount"):
         return _number(text).round(2)
     return _PARSERS[column.type](text)
@@ -463,12 +511,12 @@ def _parse(raw: ir.StringValue, column: Column) -> ir.Value:
 
 def _number(text: ir.StringValue) -> ir.FloatingValue:
     number = text.try_cast("float64")
-    finite = ~(number.isnan() | number.isinf())
-    return ibis.ifelse(finite, number, ibis.null("float64"))
+    # Engines sort NaN behind every number.
+    return ibis.ifelse(number.abs() <= sys.float_info.max, number, ibis.null("float64"))
 
 
 def _integer(text: ir.StringValue) -> ir.IntegerValue:
-    number = _number(text)
+    number = text.try_cast("float64")
     # `number.floor()` is an integer in Ibis, which fails on a number too large for one.
     whole = (number % 1 == 0) & (number.abs() <= _LARGEST_EXACT_INTEGER)
     return ibis.ifelse(whole, number, ibis.null("float64")).cast("int64")
@@ -486,8 +534,8 @@ def _flag(text: ir.StringValue) -> ir.BooleanValue:
 
 def _timestamp(text: ir.StringValue) -> ir.TimestampValue:
     # A zone would be shifted or dropped silently, and engines read words such as 'infinity'.
-    plain = ~text.substr(10).re_search(_ZONED) & text.substr(0, 4).re_search(r"^\d{4}$")
-    time = ibis.ifelse(plain, text, ibis.null("string")).try_cast("timestamp(6)")
+    time = ibis.ifelse(text.re_search(_PLAIN_TIME), text, ibis.null("string"))
+    time = time.try_cast("timestamp(6)")
     return ibis.ifelse(time.year().between(*_YEARS), time, ibis.null("timestamp(6)"))
 
 

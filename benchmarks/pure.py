@@ -1,0 +1,92 @@
+"""From raw tables to perks by the pure functions alone: what the assets do, without Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import ibis
+import pandas as pd
+
+from traveltide_assets.segmentation import perks
+from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.segmentation.strategies import build_strategies
+from traveltide_assets.segmentation.strategy import History
+from traveltide_assets.settings import Cohort, Settings
+from traveltide_assets.sources import Source
+from traveltide_assets.transforms import cleaning, cohort, features, trips
+from traveltide_assets.transforms.cleaning import Cleaned
+
+Keep = Callable[[str, ibis.Table], ibis.Table]
+"""Stores a table under its path in the lake, wherever that is, and hands it over to read again."""
+
+
+@dataclass(frozen=True)
+class Gold:
+    """The customers of the cohort, their rows, and what is known about each of them."""
+
+    users: ibis.Table
+    sessions: ibis.Table
+    flights: ibis.Table
+    hotels: ibis.Table
+    trips: ibis.Table
+    features: ibis.Table
+
+    def known(self) -> pd.DataFrame:
+        """One row per customer, in order: the features."""
+        return self.features.to_pandas().sort_values("user_id", ignore_index=True)
+
+
+@contextmanager
+def in_memory() -> Iterator[Keep]:
+    """Tables stay in the engine, until the end of the block."""
+    with ExitStack() as stack:
+        yield lambda path, table: stack.enter_context(table.cache())
+
+
+def gold(source: Source, rule: Cohort, month: str, months: Sequence[str], keep: Keep) -> Gold:
+    """The cohort as of the end of a month, from the sessions of some months of the source."""
+    silver = processed(source, months, keep)
+    users = keep(
+        "gold/users_final", cohort.cohort_users(silver["users"], silver["sessions"], rule, month)
+    )
+    sessions = keep(
+        "gold/sessions_final", cohort.cohort_sessions(silver["sessions"], users, rule, month)
+    )
+    flights, hotels = (
+        keep(f"gold/{name}_final", cohort.named_by(silver[name], sessions))
+        for name in ("flights", "hotels")
+    )
+    booked = keep("gold/trips_final", trips.build_trips(sessions, users, flights, hotels, month))
+    wide = keep("gold/user_features", features.user_features(users, sessions, booked, month))
+    return Gold(users, sessions, flights, hotels, booked, wide)
+
+
+def processed(source: Source, months: Sequence[str], keep: Keep) -> dict[str, ibis.Table]:
+    """The four tables, cleaned."""
+
+    def halves(name: str, cleaned: Cleaned) -> ibis.Table:
+        with cleaned:
+            keep(f"silver/{name}_quarantine", cleaned.quarantine)
+            return keep(f"silver/{name}_processed", cleaned.processed)
+
+    raw = {name: keep(f"bronze/{name}_raw", source.table(name)) for name in ("users", "sessions")}
+    users = halves("users", cleaning.clean_users(raw["users"]))
+    sessions = halves("sessions", cleaning.clean_sessions(raw["sessions"], users, months))
+    flights = keep("bronze/flights_raw", source.table("flights"))
+    hotels = keep("bronze/hotels_raw", source.table("hotels"))
+    return {
+        "users": users,
+        "sessions": sessions,
+        "flights": halves("flights", cleaning.clean_flights(flights)),
+        "hotels": halves("hotels", cleaning.clean_hotels(hotels)),
+    }
+
+
+def assignments(
+    known: pd.DataFrame, settings: Settings, catalogue: tuple[Perk, ...]
+) -> pd.DataFrame:
+    """One row per customer: the perk, by the deciding strategy."""
+    strategy = build_strategies(settings, catalogue)[settings.strategy]
+    return perks.assignments(known, strategy.fit(History(known)).assign(known), catalogue)

@@ -1,0 +1,260 @@
+"""How fast, how large? The pipeline beside the floor, itself without Dagster, and pandas.
+
+The source is generated once. Every way from it to a result (`benchmarks.ways`) is a process of its
+own, whose time includes its start and whose memory is its peak.
+
+    python -m benchmarks.scale --users 1020926
+    python -m benchmarks.scale --growth 100000 1000000 10000000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+
+from benchmarks.ways import MONTH
+from traveltide_assets.sample import SampleSpec, write_sample
+
+USERS = 1_020_926
+TOLERANCE = 1e-9
+_SHOWN = 8
+_MB = 1024
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A finished process: seconds of wall and processors, peak memory in MB, seconds by stage."""
+
+    wall: float
+    cpu: float
+    peak: float
+    stages: dict[str, float]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--users", type=int, default=USERS)
+    parser.add_argument("--growth", type=int, nargs="+", metavar="USERS", help="time and memory")
+    parser.add_argument("--folder", type=Path, default=Path(".traveltide/bench"))
+    chosen = parser.parse_args()
+    folder = chosen.folder.resolve()
+    if chosen.growth:
+        grow(folder, chosen.growth)
+    else:
+        compare(folder, chosen.users)
+
+
+def compare(folder: Path, users: int) -> None:
+    """Every way once, what they make compared, and a line per goal."""
+    source = sample(folder, users)
+    floor = measure(folder, "floor", source)
+    perks = measure(folder, "perks", source)
+    pure = measure(folder, "pure", source)
+    print(f"\nsame features with and without Dagster: {same_bytes(folder, 'perks', 'pure')}")
+    everybody = measure(folder, "everybody", source)
+    peer = measure(folder, "pandas", source)
+    print(f"\n{same_result(folder / 'everybody', folder / 'pandas')}")
+    report = measure(folder, "report", source)
+    split = in_two(folder, source)
+    measure(folder, "before", land(folder, split, "before"))
+    month = measure(folder, "increment", land(folder, split, MONTH), goes_on="before")
+    print(
+        f"\nsame features in one go and month by month: {same_bytes(folder, 'perks', 'increment')}"
+    )
+    demo = measure(folder, "sample", folder)
+    print(f"\n{'way':12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'x floor':>9}")
+    ways = {"floor": floor, "pure": pure, "perks": perks, "everybody": everybody}
+    ways |= {"pandas": peer, "report": report, "increment": month, "sample": demo}
+    for name, way in ways.items():
+        ratio = way.wall / floor.wall
+        print(f"{name:12}{way.wall:9.1f}{way.cpu:9.1f}{way.peak:9.0f}{ratio:9.2f}")
+    print()
+    goal("perks_per_floor", perks.wall / floor.wall, "<=", 2.5)
+    goal("pandas_per_everybody", peer.wall / everybody.wall, ">=", 3)
+    goal("memory_of_everybody_per_pandas", everybody.peak / peer.peak, "<=", 0.5)
+    goal("dagster_share", 1 - pure.wall / perks.wall, "<=", 0.15)
+    goal("increment_per_perks", month.wall / perks.wall, "<=", 0.15)
+    goal("sample_run_seconds", demo.wall, "<", 30)
+
+
+def grow(folder: Path, sizes: list[int]) -> None:
+    """The pipeline to the perks at several sizes."""
+    found = {users: measure(folder, "perks", sample(folder, users)) for users in sizes}
+    print(f"\n{'users':>11}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'x before':>9}")
+    last = None
+    for users, way in found.items():
+        ratio = f"{way.wall / last:9.2f}" if last else ""
+        print(f"{users:11,}{way.wall:9.1f}{way.cpu:9.1f}{way.peak:9.0f}{ratio}")
+        last = way.wall
+    one, ten = (found.get(millions * 1_000_000) for millions in (1, 10))
+    if one and ten:
+        print()
+        goal("growth_1_to_10_million", ten.wall / one.wall, "<=", 11)
+        goal("peak_GB_at_10_million", ten.peak / _MB, "<", 8)
+
+
+def goal(name: str, measured: float, sign: str, limit: float) -> None:
+    reached = {"<=": measured <= limit, "<": measured < limit, ">=": measured >= limit}[sign]
+    print(f"goal {name} {measured:.3g} {sign}{limit:g} {'ok' if reached else 'missed'}")
+
+
+def sample(folder: Path, users: int) -> Path:
+    """The generated source of so many users, kept for the next time."""
+    source = folder / f"source-{users}"
+    if not source.exists():
+        start = time.perf_counter()
+        write_sample(source, SampleSpec(users=users))
+        print(f"generated {users:,} users in {time.perf_counter() - start:.0f} s", flush=True)
+    return source
+
+
+def measure(folder: Path, way: str, source: Path, goes_on: str | None = None) -> Measured:
+    """A way from start to end, in an empty folder or with what another way has left."""
+    work = folder / way
+    shutil.rmtree(work, ignore_errors=True)
+    if goes_on:
+        (folder / goes_on).rename(work)
+    work.mkdir(parents=True, exist_ok=True)
+    # Nothing that whoever runs this has set, in the environment or in a file, may change it.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRAVELTIDE_")}
+    environment = kept | {
+        "PYTHONPATH": str(Path(__file__).parents[1]),
+        "DAGSTER_HOME": str(work / "dagster"),
+    }
+    out = work / "stages.json"
+    start = time.perf_counter()
+    with out.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.ways", way, source, work],
+            cwd=work,
+            env=environment,
+            stdout=file,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    wall = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"{way} failed: {out.read_text()}")
+    lines = out.read_text().splitlines()
+    measured = Measured(
+        wall, used.ru_utime + used.ru_stime, used.ru_maxrss / _MB, json.loads(lines[-1])
+    )
+    show(way, measured)
+    return measured
+
+
+def show(way: str, measured: Measured) -> None:
+    """A line, and the stages that take longest."""
+    stages = sorted(measured.stages.items(), key=lambda stage: -stage[1])
+    checks = sum(seconds for name, seconds in stages if name.endswith("checks"))
+    rest = measured.wall - sum(measured.stages.values())
+    shown = [*stages[:_SHOWN], ("all checks", checks), ("start and between", rest)]
+    told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in shown)
+    print(
+        f"\n{way}: {measured.wall:.1f} s, {measured.cpu:.1f} CPU s, peak {measured.peak:.0f} MB"
+        f"\n  {told}",
+        flush=True,
+    )
+
+
+def in_two(folder: Path, source: Path) -> Path:
+    """The source as files up to a month and files of the month, and what is new in it."""
+    split = folder / f"{source.name}-in-two"
+    if split.exists():
+        return split
+    partial = folder / "partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    engine = duckdb.connect()
+    read = {
+        name: engine.read_csv(str(source / f"{name}.csv"), all_varchar=True)
+        for name in ("users", "sessions", "flights", "hotels")
+    }
+    first_day = duckdb.ConstantExpression(f"{MONTH}-01")
+    start = duckdb.ColumnExpression("session_start")
+    earlier = read["sessions"].filter(start < first_day).select("trip_id").distinct()
+    signed_up = duckdb.ColumnExpression("sign_up_date")
+    halves = {
+        "before": {
+            "users": read["users"].filter(signed_up < first_day),
+            "sessions": read["sessions"].filter(start < first_day),
+            **{n: read[n].join(earlier, "trip_id", how="semi") for n in ("flights", "hotels")},
+        },
+        MONTH: {
+            "users": read["users"].filter(signed_up >= first_day),
+            "sessions": read["sessions"].filter(start >= first_day),
+            **{n: read[n].join(earlier, "trip_id", how="anti") for n in ("flights", "hotels")},
+        },
+    }
+    for half, tables in halves.items():
+        (partial / half).mkdir()
+        for name, rows in tables.items():
+            rows.write_csv(str(partial / half / f"{name}-{half}.csv"), quoting="all")
+    partial.rename(split)
+    return split
+
+
+def land(folder: Path, split: Path, half: str) -> Path:
+    """The files up to the month land, or those of the month beside them."""
+    landing = folder / "landing"
+    if half != MONTH:
+        shutil.rmtree(landing, ignore_errors=True)
+    landing.mkdir(exist_ok=True)
+    for file in (split / half).iterdir():
+        (landing / file.name).symlink_to(file)
+    return landing
+
+
+def same_bytes(folder: Path, one: str, other: str) -> str:
+    """Whether two ways have written the same features."""
+    digests = {
+        sha256(file.read_bytes()).hexdigest()
+        for way in (one, other)
+        for file in (folder / way / "lake/gold/user_features" / f"month={MONTH}").iterdir()
+    }
+    return "yes, byte by byte" if len(digests) == 1 else "NO"
+
+
+def same_result(ours: Path, peer: Path) -> str:
+    """Whether the pipeline and the peer know the same of the same customers."""
+    gold = ours / "lake/gold"
+    features = pd.read_parquet(gold / f"user_features/month={MONTH}/user_features.parquet")
+    given = pd.read_parquet(gold / f"perk_assignments/month={MONTH}/perk_assignments.parquet")
+    differing = differences(features, pd.read_parquet(peer / "features.parquet"))
+    both = given[["user_id", "perk"]].merge(pd.read_parquet(peer / "perks.parquet"), on="user_id")
+    equal = (both["perk_x"] == both["perk_y"]).sum() / len(given)
+    return (
+        f"{len(features):,} customers; features that differ from the peer's by more than "
+        f"{TOLERANCE:g}: {', '.join(differing) or 'none'}; same perk: {equal:.2%}"
+    )
+
+
+def differences(ours: pd.DataFrame, peers: pd.DataFrame) -> list[str]:
+    """The features in which two tables of the same customers differ; `user_id` if those do."""
+    if list(ours["user_id"]) != list(peers["user_id"]):
+        return ["user_id"]
+    differing = []
+    for name in ours.columns:
+        if pd.api.types.is_numeric_dtype(ours[name]):
+            one, other = (table[name].to_numpy(dtype="float64") for table in (ours, peers))
+            same = np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
+        else:
+            same = ours[name].equals(peers[name])
+        if not same:
+            differing.append(name)
+    return differing
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,247 @@
+"""Ways from the raw tables to a result, each run as a process of its own by `benchmarks.scale`.
+
+`python -m benchmarks.ways WAY SOURCE WORK` leaves in WORK what it makes, and prints the seconds of
+its stages as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+# A way imports what it needs, for its process is measured whole.
+if TYPE_CHECKING:
+    import dagster as dg
+    import ibis
+
+    from traveltide_assets.settings import Settings
+
+MONTH = "2023-07"
+BEFORE = "2023-06"
+Stages = dict[str, float]
+
+_PER_USER = """
+    user_id, count(*) AS sessions, count(*) FILTER (cancellation) AS cancellations,
+    avg(page_clicks) AS clicks, median(page_clicks) AS median_clicks, max(session_start) AS last,
+    avg(epoch(session_end) - epoch(session_start)) AS seconds,
+    avg(flight_discount::INT) AS flight_discounts, avg(hotel_discount::INT) AS hotel_discounts,
+    avg(flight_discount_amount) AS flight_discount, avg(hotel_discount_amount) AS hotel_discount,
+    count(base_fare_usd) AS flights, avg(seats) AS seats, sum(checked_bags) AS bags,
+    avg(checked_bags) AS mean_bags, sum(base_fare_usd) AS fares, avg(base_fare_usd) AS mean_fare,
+    avg(destination_airport_lat) AS latitude, avg(destination_airport_lon) AS longitude,
+    avg(epoch(departure_time) - epoch(session_start)) AS lead, count(rooms) AS stays,
+    count(DISTINCT hotel_name) AS hotels, sum(nights) AS nights, avg(nights) AS mean_nights,
+    avg(rooms) AS rooms, avg(hotel_per_room_usd) AS price,
+    sum(hotel_per_room_usd * nights * rooms) AS spend
+"""
+
+
+@contextmanager
+def timed(stages: Stages, name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    stages[name] = stages.get(name, 0.0) + time.perf_counter() - start
+
+
+def floor(source: Path, work: Path) -> Stages:
+    """The least there is to do: DuckDB reads the four files, writes them, aggregates per user."""
+    import duckdb
+
+    stages: Stages = {}
+    engine = duckdb.connect(config={"temp_directory": str(work / "scratch")})
+    for name in ("users", "sessions", "flights", "hotels"):
+        with timed(stages, name):
+            rows = engine.read_csv(str(source / f"{name}.csv"))
+            rows.write_parquet(str(work / f"{name}.parquet"))
+    with timed(stages, "aggregate"):
+        sessions, flights, hotels = (
+            engine.read_parquet(str(work / f"{name}.parquet"))
+            for name in ("sessions", "flights", "hotels")
+        )
+        trips = sessions.join(flights, "trip_id", how="left").join(hotels, "trip_id", how="left")
+        trips.aggregate(_PER_USER, "user_id").write_parquet(str(work / "wide.parquet"))
+    return stages
+
+
+def perks(source: Path, work: Path) -> Stages:
+    """The pipeline at the cohort rule's default, with all checks of the assets it needs."""
+    with _opened(source, work) as run:
+        return run.ingest(MONTH) | run.decide(MONTH)
+
+
+def report(source: Path, work: Path) -> Stages:
+    """All of it: every strategy, the evidence, the predictor, the campaign and the report."""
+    with _opened(source, work) as run:
+        return run.ingest(MONTH) | run.decide(MONTH, everything=True)
+
+
+def everybody(source: Path, work: Path) -> Stages:
+    """`perks` with every user in the cohort."""
+    with _opened(source, work, everybody=True) as run:
+        return run.ingest(MONTH) | run.decide(MONTH)
+
+
+def before(source: Path, work: Path) -> Stages:
+    """Everything up to the month before, in a lake that `increment` goes on with."""
+    with _opened(source, work) as run:
+        return run.ingest(BEFORE) | run.decide(BEFORE)
+
+
+def increment(source: Path, work: Path) -> Stages:
+    """One month more: its files have landed, it is ingested and decided."""
+    with _opened(source, work) as run:
+        return run.ingest(MONTH, first=MONTH) | run.decide(MONTH)
+
+
+def pure(source: Path, work: Path) -> Stages:
+    """The functions of `perks`, its files and its checks of contracts, without Dagster."""
+    from benchmarks.pure import assignments, gold
+    from traveltide_assets.checks import contracts
+    from traveltide_assets.contracts import build_tables
+    from traveltide_assets.engine import Engine
+    from traveltide_assets.lake import Lake
+    from traveltide_assets.partitions import months_within
+    from traveltide_assets.segmentation.perks import load_perks
+    from traveltide_assets.sources import Run, open_source
+    from traveltide_assets.storage import open_storage
+
+    stages: Stages = {}
+    settings = _settings(source, work, everybody=False)
+    catalogue = load_perks(settings.perks_file)
+    tables, engine = build_tables(catalogue), Engine(settings.home / "scratch")
+    lake = Lake(open_storage(settings.lake, settings.home / "cache", ""), engine, tables)
+    every_month = months_within(settings.partitions)
+
+    def keep(path: str, rows: ibis.Table) -> ibis.Table:
+        table = tables[path]
+        months = [MONTH] if table.layer == "gold" else every_month
+        with timed(stages, path):
+            if table.layer == "gold":
+                lake.write(table, rows, MONTH)
+            elif table.partitioned:
+                lake.write_months(table, rows, months)
+            else:
+                lake.write(table, rows)
+        with timed(stages, "checks"):
+            for check in contracts.evaluate([table], lake, months):
+                if not check.passed:
+                    raise AssertionError(f"{path}: {check.check_name} {check.metadata}")
+        return lake.table(path, months if table.partitioned else None)
+
+    with timed(stages, "read"):
+        origin = open_source(settings, engine, Run("pure", (every_month[0], every_month[-1])))
+        origin.table("users")
+    gold(origin, settings.cohort, MONTH, every_month, keep)
+    with timed(stages, "gold/perk_assignments"):
+        known = lake.frame("gold/user_features", MONTH)
+        assignments(known, settings, catalogue).to_parquet(work / "perks.parquet")
+    return stages
+
+
+def pandas(source: Path, work: Path) -> Stages:
+    """The same perks of every user in pandas."""
+    from benchmarks import pandas_peer
+    from traveltide_assets.segmentation.perks import load_perks, of_program
+
+    stages: Stages = {}
+    settings = _settings(source, work, everybody=True)
+    with timed(stages, "features"):
+        known = pandas_peer.customers(source, settings.cohort, MONTH)
+    with timed(stages, "perks"):
+        classic = of_program(load_perks(settings.perks_file), "classic")
+        made = pandas_peer.assignments(known, settings.kmeans, classic)
+    with timed(stages, "write"):
+        known.to_parquet(work / "features.parquet")
+        made.to_parquet(work / "perks.parquet")
+    return stages
+
+
+def sample(source: Path, work: Path) -> Stages:
+    """`make run` after installation: the sample is generated, ingested, decided and reported."""
+    from traveltide_assets.cli import main
+
+    main(["run"], standalone_mode=False)
+    return {}
+
+
+def _settings(source: Path, work: Path, everybody: bool) -> Settings:
+    from traveltide_assets.settings import Cohort, Settings
+
+    rule = Cohort(min_sessions=1, active_since=None) if everybody else Cohort()
+    return Settings(source=source, lake=work / "lake", home=work / "home", cohort=rule)
+
+
+@dataclass(frozen=True)
+class _Pipeline:
+    """The project's definitions, and its jobs as `traveltide run` executes them."""
+
+    settings: Settings
+    definitions: dg.Definitions
+    instance: dg.DagsterInstance
+
+    def ingest(self, last: str, first: str | None = None) -> Stages:
+        """Bronze and silver of the months."""
+        from dagster._core.storage import tags
+
+        months = {
+            tags.ASSET_PARTITION_RANGE_START_TAG: first or self.settings.partitions.first,
+            tags.ASSET_PARTITION_RANGE_END_TAG: last,
+        }
+        return self._execute("ingest", tags=months)
+
+    def decide(self, month: str, everything: bool = False) -> Stages:
+        """Gold: everything, or the perks and what they rest on."""
+        wanted = None if everything else self._needed()
+        return self._execute("assign_perks", partition_key=month, asset_selection=wanted)
+
+    def _needed(self) -> list[dg.AssetKey]:
+        """Not the strategies that decide nothing, though the perks wait for them."""
+        import dagster as dg
+
+        decides = dg.AssetSelection.assets(f"gold/segments/{self.settings.strategy}").upstream()
+        wanted = decides | dg.AssetSelection.assets("gold/perk_assignments")
+        gold = wanted & dg.AssetSelection.key_prefixes("gold")
+        return sorted(
+            gold.required_multi_asset_neighbors().resolve(self.definitions.resolve_asset_graph())
+        )
+
+    def _execute(self, job: str, **options: Any) -> Stages:
+        result = self.definitions.resolve_job_def(job).execute_in_process(
+            instance=self.instance,
+            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            **options,
+        )
+        return {
+            str(event.step_key): event.step_success_data.duration_ms / 1000
+            for event in result.all_events
+            if event.is_step_success
+        }
+
+
+@contextmanager
+def _opened(source: Path, work: Path, everybody: bool = False) -> Iterator[_Pipeline]:
+    from traveltide_assets import pipeline
+    from traveltide_assets.definitions import build_definitions
+
+    settings = _settings(source, work, everybody)
+    with pipeline.instance(settings) as dagster:
+        yield _Pipeline(settings, build_definitions(settings), dagster)
+
+
+def main() -> None:
+    way, source, work = sys.argv[1:]
+    ways: dict[str, Callable[[Path, Path], Stages]] = {
+        made.__name__: made
+        for made in (floor, perks, report, everybody, before, increment, pure, pandas, sample)
+    }
+    print(json.dumps(ways[way](Path(source), Path(work))))
+
+
+if __name__ == "__main__":
+    main()
