@@ -228,6 +228,17 @@ class Postgres(_Section):
     )
 
 
+class Spark(_Section):
+    """The cluster that computes where `engine` is `spark`.
+
+    Anything else is Spark's own to say, in `spark-defaults.conf`.
+    """
+
+    master: str = Field(
+        "local[*]", min_length=1, description="Its master: `spark://host:7077`, `yarn`, `local[4]`"
+    )
+
+
 class Automation(_Section):
     """What runs by itself in a deployment."""
 
@@ -353,6 +364,10 @@ class Settings(BaseSettings):
         Path(".traveltide"), description="Folder of run history, sample and staged files"
     )
     perks_file: Path = Field(PACKAGE / "catalogue" / "perks.toml", description="The perk catalogue")
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb", description="What computes: DuckDB on this machine, or Spark on a cluster"
+    )
+    spark: Spark = Spark()
     strategy: StrategyName = Field(
         "kmeans", description="The strategy that decides the perks; the scorecard recommends one"
     )

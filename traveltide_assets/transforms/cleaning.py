@@ -7,6 +7,7 @@ sound, so that a damaged copy never displaces a sound one.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -247,7 +248,7 @@ def processed(name: str, judged: ibis.Table) -> ibis.Table:
     """The sound ones among judged rows, typed and repaired, lazily."""
     sound = judged.filter(judged.reason.isnull())
     month = {"month": sound.month} if "month" in sound.columns else {}
-    return sound.select(**_repaired(name, _sound_values(name, sound)), **month)
+    return sound.select(**_repaired(name, _values(name, sound)), **month)
 
 
 def _session_facts(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) -> ibis.Table:
@@ -277,7 +278,8 @@ def _first_sound_month(raw: ibis.Table, users: ibis.Table) -> ibis.Table:
     several = used.group_by(_own("used_id")).having(used.month.nunique() > 1).agg()
     rivals = _with_user(used.semi_join(several, _own("used_id")), users)
     rivals = rivals.mutate(**{_own("id_is_taken"): ibis.literal(False)})
-    sound = rivals.filter(_first_refusal("sessions", rivals, _typed("sessions", rivals)).isnull())
+    rivals = _typed("sessions", rivals)
+    sound = rivals.filter(_first_refusal("sessions", rivals).isnull())
     return sound.group_by(_own("used_id")).agg(**{_own("first_month"): sound.month.min()})
 
 
@@ -317,21 +319,24 @@ def _own(name: str) -> str:
     return f"own {name}"
 
 
-def _typed(name: str, facts: ibis.Table) -> Row:
-    """The typed values of a row, the facts about it, and the row as it came."""
-    typed = {column.name: _parse(facts[column.name], column) for column in SOURCES[name]}
-    known = {fact: _own(fact) for fact in ("user_is_known", "id_is_taken")}
-    return {
-        **typed,
-        **{fact: facts[column] for fact, column in known.items() if column in facts.columns},
-        "raw": facts,
-    }
+def _typed(name: str, facts: ibis.Table) -> ibis.Table:
+    """The rows with every value typed, once: rules name a value many times."""
+    return facts.mutate(
+        **{_own(column.name): _parse(facts[column.name], column) for column in SOURCES[name]}
+    )
+
+
+def _values(name: str, typed: ibis.Table) -> Row:
+    """The typed values of a row, the facts about it where they are known, and the row as it came."""
+    columns = [column.name for column in SOURCES[name]] + ["user_is_known", "id_is_taken"]
+    known = {column: typed[_own(column)] for column in columns if _own(column) in typed.columns}
+    return {**known, "raw": typed}
 
 
 def _clean(name: str, raw: ibis.Table, facts: ibis.Table) -> Cleaned:
     judged = _judged(name, raw, facts).cache()
     sound = judged.filter(judged.reason.isnull())
-    values = _sound_values(name, sound)
+    values = _values(name, sound)
     counts = sound.agg(
         **{rule.name: rule.applies(values).fill_null(False).sum() for rule in REPAIRS[name]}
     )
@@ -347,21 +352,17 @@ def _clean(name: str, raw: ibis.Table, facts: ibis.Table) -> Cleaned:
 
 
 def _judged(name: str, raw: ibis.Table, facts: ibis.Table) -> ibis.Table:
-    row = _typed(name, facts)
-    judged = facts.select(
-        *[facts[column] for column in raw.columns],
-        reason=_first_refusal(name, facts, row),
-        **{_own(column.name): row[column.name] for column in SOURCES[name]},
+    typed = _typed(name, facts)
+    judged = typed.select(
+        *raw.columns,
+        *[_own(column.name) for column in SOURCES[name]],
+        reason=_first_refusal(name, typed),
     )
     return _refuse_duplicates(judged, name)
 
 
-def _sound_values(name: str, sound: ibis.Table) -> Row:
-    typed = {column.name: sound[_own(column.name)] for column in SOURCES[name]}
-    return {**typed, "raw": sound}
-
-
-def _first_refusal(name: str, facts: ibis.Table, row: Row) -> ir.StringValue:
+def _first_refusal(name: str, facts: ibis.Table) -> ir.StringValue:
+    row = _values(name, facts)
     branches: list[tuple[ir.BooleanValue, str]] = []
     for column in SOURCES[name]:
         blank = _text(facts[column.name]).isnull()
@@ -463,12 +464,12 @@ def _parse(raw: ir.StringValue, column: Column) -> ir.Value:
 
 def _number(text: ir.StringValue) -> ir.FloatingValue:
     number = text.try_cast("float64")
-    finite = ~(number.isnan() | number.isinf())
-    return ibis.ifelse(finite, number, ibis.null("float64"))
+    # Engines sort NaN behind every number.
+    return ibis.ifelse(number.abs() <= sys.float_info.max, number, ibis.null("float64"))
 
 
 def _integer(text: ir.StringValue) -> ir.IntegerValue:
-    number = _number(text)
+    number = text.try_cast("float64")
     # `number.floor()` is an integer in Ibis, which fails on a number too large for one.
     whole = (number % 1 == 0) & (number.abs() <= _LARGEST_EXACT_INTEGER)
     return ibis.ifelse(whole, number, ibis.null("float64")).cast("int64")
