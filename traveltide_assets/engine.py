@@ -16,7 +16,6 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
-
 from traveltide_assets.settings import Settings, SettingsError
 
 _Item = TypeVar("_Item")

@@ -118,6 +118,9 @@ class KMeans(_Section):
     max_k: int = Field(10, ge=2, description="Largest number of clusters tried for the elbow")
     seed: int = Field(7, ge=0, description="Seed of everything random in the model")
     restarts: int = Field(10, ge=1, description="Starts of each k-means; the best one stays")
+    fit_rows: int = Field(
+        100_000, ge=100, description="Customers that the model is fitted on at most, drawn by seed"
+    )
     sample_rows: int = Field(
         4_000, ge=100, description="Customers that silhouette and its kin are computed on"
     )

@@ -185,7 +185,9 @@ class _Compiler(PySparkCompiler):
         if to.is_floating():
             arg = self._replaced(self._replaced(arg, _UNDERSCORE, ""), _NUMBER, "$1")
         elif to.is_timestamp():
-            arg = self._replaced(self._replaced(arg, _DATE, "$1 0:0"), _TIME, "$1-$3-$4 $5:$6:0$7$8")
+            arg = self._replaced(
+                self._replaced(arg, _DATE, "$1 0:0"), _TIME, "$1-$3-$4 $5:$6:0$7$8"
+            )
         return super().visit_TryCast(op, arg=arg, to=to)
 
     def _replaced(self, text: Any, pattern: str, by: str) -> Any:

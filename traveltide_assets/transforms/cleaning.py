@@ -327,7 +327,7 @@ def _typed(name: str, facts: ibis.Table) -> ibis.Table:
 
 
 def _values(name: str, typed: ibis.Table) -> Row:
-    """The typed values of a row, the facts about it where they are known, and the row as it came."""
+    """The typed values of a row, the facts known about it, and the row as it came."""
     columns = [column.name for column in SOURCES[name]] + ["user_is_known", "id_is_taken"]
     known = {column: typed[_own(column)] for column in columns if _own(column) in typed.columns}
     return {**known, "raw": typed}
