@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import hashlib
 import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
+from traveltide_assets.checksum import digest_of
 from traveltide_assets.settings import Settings, SettingsError
 
 _Item = TypeVar("_Item")
@@ -137,12 +137,6 @@ def open_engine(settings: Settings) -> Engine:
             ) from error
         return Spark(settings.spark.master, scratch)
     return DuckDB(scratch)
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _header(path: Path) -> list[str]:

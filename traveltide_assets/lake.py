@@ -23,8 +23,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from traveltide_assets.checksum import digest_of
 from traveltide_assets.contracts import Column, Table
-from traveltide_assets.engine import Engine, digest_of
+from traveltide_assets.engine import Engine
 from traveltide_assets.months import next_month
 from traveltide_assets.profile import profile
 from traveltide_assets.settings import Partitions

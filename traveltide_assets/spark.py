@@ -13,8 +13,7 @@ import string
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,7 +22,6 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.operations as ops
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import sqlglot.expressions as sge
 from ibis.backends.pyspark import Backend
@@ -32,12 +30,12 @@ from ibis.formats.pyarrow import PyArrowData
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from traveltide_assets.engine import DuckDB, UnreadableFile, digest_of
+from traveltide_assets.engine import DuckDB, UnreadableFile
+from traveltide_assets.spark_writing import Writing
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
-_ROW_GROUP = 122_880
 _CONF = {
     # Times have no zone, here as in the lake; where Spark takes them for UTC, so does everybody.
     "spark.sql.session.timeZone": "UTC",
@@ -47,6 +45,9 @@ _CONF = {
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.ui.showConsoleProgress": "false",
+    # The code of a whole stage of such columns is more than the JVM takes; compiling it, to find
+    # that out, took longer than anything else.
+    "spark.sql.codegen.wholeStage": "false",
     # These put the expression of a column in the place of its name again and again: judging a
     # session took the planner minutes. The lake is read by file, so nothing is lost.
     "spark.sql.constraintPropagation.enabled": "false",
@@ -110,7 +111,7 @@ class Spark:
         if not order:
             raise ValueError("rows on many machines have no order of their own: name one")
         rows = self._rows(table).repartition(1).sortWithinPartitions(*order)
-        writing = _Writing(_stored_schema(table), None, {"": str(path.resolve())})
+        writing = Writing(_stored_schema(table), None, {"": str(path.resolve())})
         return self._written(rows, writing)[""]
 
     def write_partitions(
@@ -118,7 +119,7 @@ class Spark:
     ) -> dict[str, str]:
         rows = self._rows(table).repartition(len(paths), by).sortWithinPartitions(by, *order)
         places = {value: str(path.resolve()) for value, path in paths.items()}
-        return self._written(rows, _Writing(_stored_schema(table.drop(by)), by, places))
+        return self._written(rows, Writing(_stored_schema(table.drop(by)), by, places))
 
     def each(
         self, function: Callable[[DuckDB, _Item], _Result], items: Sequence[_Item]
@@ -136,7 +137,7 @@ class Spark:
     def _rows(self, table: ibis.Table) -> DataFrame:
         return self.session.sql(self.backend.compile(table))
 
-    def _written(self, rows: DataFrame, writing: _Writing) -> dict[str, str]:
+    def _written(self, rows: DataFrame, writing: Writing) -> dict[str, str]:
         """Let executors write; the driver only writes the files that no row belongs to."""
         done = rows.mapInArrow(writing, "part string, digest string").collect()
         digests = {line.part: line.digest for line in done}
@@ -146,7 +147,7 @@ class Spark:
         return digests
 
 
-class _Backend(Backend):
+class _Backend(Backend):  # type: ignore[misc]
     """Ibis on Spark, with DuckDB's meaning where Spark's is another."""
 
     def to_pyarrow(self, expr: Any, /, *, params: Any = None, limit: Any = None, **_: Any) -> Any:
@@ -156,7 +157,7 @@ class _Backend(Backend):
         return expr.__pyarrow_result__(PyArrowData.convert_table(found, table.schema()))
 
 
-class _Compiler(PySparkCompiler):
+class _Compiler(PySparkCompiler):  # type: ignore[misc]
     def visit_Strip(self, op: ops.Strip, *, arg: Any) -> Any:  # noqa: N802
         # Ibis writes \v and \f, which Spark reads as the letters.
         blanks = [self.f.anon.char(ord(blank)) for blank in string.whitespace]
@@ -195,92 +196,6 @@ class _Compiler(PySparkCompiler):
 
 
 _Backend.compiler = _Compiler()
-
-
-@dataclass(frozen=True)
-class _Writing:
-    """Writes the rows that an executor is given in order, one file for each value of `by`."""
-
-    schema: pa.Schema
-    by: str | None
-    paths: Mapping[str, str]
-
-    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """One row per file: the value of `by`, and the SHA-256 of the file."""
-        part, file = None, None
-        try:
-            for found, rows in self._split(batches):
-                if found != part:
-                    if file is not None:
-                        yield _line(part, file.close())
-                    part, file = found, self.file(found)
-                file.write(rows)
-            if file is not None:
-                yield _line(part, file.close())
-        finally:
-            if file is not None:
-                file.abandon()
-
-    def file(self, part: str) -> _File:
-        return _File(Path(self.paths[part]), self.schema)
-
-    def _split(self, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.Table]]:
-        for batch in batches:
-            table = pa.Table.from_batches([batch])
-            if self.by is None:
-                yield "", table
-            else:
-                for value in pc.unique(table[self.by]).to_pylist():
-                    yield value, table.filter(pc.equal(table[self.by], value)).drop([self.by])
-
-
-class _File:
-    """A Parquet file that appears whole: another attempt at the same task may write it, too."""
-
-    def __init__(self, path: Path, schema: pa.Schema) -> None:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(
-                f"{path.parent} is not there on {os.uname().nodename}: lake and home must lie on "
-                "storage that every machine of the cluster sees under the same path"
-            )
-        self._path = path
-        self._partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-        self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd")
-        self._schema = schema
-        self._waiting: list[pa.Table] = []
-
-    def __enter__(self) -> _File:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.abandon()
-
-    def write(self, rows: pa.Table) -> None:
-        self._waiting.append(rows.select(self._schema.names).cast(self._schema))
-        if sum(map(len, self._waiting)) >= _ROW_GROUP:
-            self._flush()
-
-    def close(self) -> str:
-        """Put the file in its place; its SHA-256."""
-        self._flush()
-        self._writer.close()
-        digest = digest_of(self._partial)
-        os.replace(self._partial, self._path)
-        return digest
-
-    def abandon(self) -> None:
-        """Remove what has not become the file."""
-        self._writer.close()
-        self._partial.unlink(missing_ok=True)
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=_ROW_GROUP)
-        self._waiting = []
-
-
-def _line(part: str | None, digest: str) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pydict({"part": [part], "digest": [digest]})
 
 
 def _on_executor(function: Callable[[DuckDB, _Item], _Result], item: _Item) -> _Result:
