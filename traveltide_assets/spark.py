@@ -104,7 +104,7 @@ class Spark:
         reader = self.session.read
         if partition is not None:
             schema = schema.append(pa.field(partition, pa.string()))
-            reader = reader.option("basePath", _url(paths[0].parent.parent))
+            reader = reader.option("basePath", _url(_above(partition, paths[0])))
         rows = reader.schema(from_arrow_schema(schema, prefer_timestamp_ntz=True))
         return self._table(rows.parquet(*map(_url, paths)))
 
@@ -215,6 +215,11 @@ def _schema(paths: Sequence[Path]) -> pa.Schema:
 
 def _stored_schema(table: ibis.Table) -> pa.Schema:
     return table.schema().to_pyarrow()
+
+
+def _above(partition: str, path: Path) -> Path:
+    """The folder of a file's table: the one above `month=2023-07`."""
+    return next(p.parent for p in path.parents if p.name.startswith(f"{partition}="))
 
 
 def _url(path: Path) -> str:

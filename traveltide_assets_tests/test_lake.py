@@ -84,8 +84,8 @@ from traveltide_assets.engine import DuckDB
 from traveltide_assets_tests import test_lake
 
 class Dying(DuckDB):
-    def write_parquet(self, table, path):
-        super().write_parquet(table, path)
+    def write_parquet(self, table, path, order=()):
+        super().write_parquet(table, path, order)
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
         os.kill(os.getpid(), signal.SIGKILL)

@@ -16,11 +16,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from traveltide_assets.contracts import Column, Table
 from traveltide_assets.engine import DuckDB, Engine, open_engine
+from traveltide_assets.lake import Lake
+from traveltide_assets.locations import S3Location
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings
+from traveltide_assets.storage import open_storage
 from traveltide_assets.transforms.cleaning import month_of
 from traveltide_assets_tests.project import Project, failure
+from traveltide_assets_tests.s3_server import S3Server
 from traveltide_assets_tests.spark_cluster import SparkCluster
 
 pytestmark = pytest.mark.spark
@@ -53,6 +58,7 @@ OTHERS = (
     "segments/propensity",
     "perk_assignments",
 )
+EVENTS = (Column("key", "string", "The key"), Column("time", "timestamp(6)", "A time"))
 NUMBERS = "1 1.0 +5 -.5 1. 1e5 1E+5 1e400 1_000 1d 1.5f 0x10 5L inf nan NaN Infinity 1,5 . - --5 1e"
 DATES = "2023-01-05 2023-1-5 2023/01/05 2023-01-05T10:11:12 2023-02-30 2023 2023-01 20230105 12:00"
 TEXTS = [
@@ -222,6 +228,32 @@ def test_halves_ties_and_fractions_of_seconds_count_as_in_duckdb(
 
     for duckdb, spark in zip(*map(computed, engines), strict=True):
         pd.testing.assert_frame_equal(duckdb, spark, rtol=1e-12)
+
+
+def test_a_lake_in_s3_has_the_same_keys_and_rows(
+    tmp_path: Path, engines: list[Engine], s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    bucket = s3_server.bucket()
+    rows = pa.table({"key": ["b", "a"], "time": [dt.datetime(2023, 3, 12, 2, 30, 0, 1)] * 2})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    table = Table("silver", "events", "One row per key.", EVENTS, key=("key",), partitioned=True)
+
+    def stored(engine: Engine, prefix: str) -> tuple[list[str], pd.DataFrame]:
+        place = open_storage(S3Location(bucket, prefix), tmp_path / "cache", "TRAVELTIDE_LAKE")
+        lake = Lake(place, engine, {table.path: table})
+        lake.write(table, engine.read_parquet([tmp_path / "rows.parquet"]), "2023-03")
+        lake.write(table, engine.read_parquet([tmp_path / "rows.parquet"]), "2023-04")
+        found = lake.table(table.path, ["2023-03", "2023-04"]).order_by("month", "key")
+        return list(place.versions()), found.to_pyarrow().to_pandas()
+
+    (keys, duckdb), (others, spark) = (
+        stored(engine, prefix) for engine, prefix in zip(engines, ("one", "two"), strict=True)
+    )
+    assert others == keys
+    assert keys[0] == "silver/events/month=2023-03/events.parquet"
+    pd.testing.assert_frame_equal(duckdb, spark)
 
 
 def test_a_worker_killed_during_the_job_changes_nothing(
