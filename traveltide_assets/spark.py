@@ -94,7 +94,7 @@ class Spark:
         return session
 
     @cached_property
-    def backend(self) -> Backend:
+    def backend(self) -> _Backend:
         _ = ibis.pyspark  # Registers the options that its compiler reads.
         return _Backend().connect(self.session)
 
@@ -111,14 +111,14 @@ class Spark:
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         if not order:
             raise ValueError("rows on many machines have no order of their own: name one")
-        rows = self._rows(table).repartition(1).sortWithinPartitions(*order)
+        rows = self.backend.rows(table).repartition(1).sortWithinPartitions(*order)
         writing = Writing(_stored_schema(table), None, {"": str(path.resolve())})
         return self._written(rows, writing)[""]
 
     def write_partitions(
         self, table: ibis.Table, by: str, paths: Mapping[str, Path], order: Sequence[str]
     ) -> dict[str, str]:
-        rows = self._rows(table).repartition(len(paths), by).sortWithinPartitions(by, *order)
+        rows = self.backend.rows(table).repartition(len(paths), by).sortWithinPartitions(by, *order)
         places = {value: str(path.resolve()) for value, path in paths.items()}
         return self._written(rows, Writing(_stored_schema(table.drop(by)), by, places))
 
@@ -135,9 +135,6 @@ class Spark:
         rows.createTempView(name)
         return self.backend.table(name)
 
-    def _rows(self, table: ibis.Table) -> DataFrame:
-        return self.session.sql(self.backend.compile(table))
-
     def _written(self, rows: DataFrame, writing: Writing) -> dict[str, str]:
         """Let executors write; the driver only writes the files that no row belongs to."""
         done = rows.mapInArrow(writing, "part string, digest string").collect()
@@ -151,10 +148,14 @@ class Spark:
 class _Backend(Backend):  # type: ignore[misc]
     """Ibis on Spark, with DuckDB's meaning where Spark's is another."""
 
-    def to_pyarrow(self, expr: Any, /, *, params: Any = None, limit: Any = None, **_: Any) -> Any:
-        # Ibis goes through pandas, which shifts times without a zone and makes nulls of NaN.
+    def rows(self, table: ibis.Table) -> DataFrame:
+        self._run_pre_execute_hooks(table)
+        return self._session.sql(self.compile(table))
+
+    def to_pyarrow(self, expr: Any, /, **_: Any) -> Any:
+        # Ibis goes through pandas, which shifts times without a zone and makes NaN of nulls.
         table = expr.as_table()
-        found = self._session.sql(self.compile(table, params=params, limit=limit)).toArrow()
+        found = self.rows(table).toArrow()
         return expr.__pyarrow_result__(PyArrowData.convert_table(found, table.schema()))
 
 

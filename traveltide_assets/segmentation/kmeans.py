@@ -214,7 +214,7 @@ def segment(
         },
     )
     distances = [placed[f"distance_{i}"] for i in range(len(model.centroids))]
-    nearest = ibis.least(*distances)
+    nearest = reduce(ibis.least, distances)
 
     def of_segment(values: Sequence[object]) -> ir.Value:
         """The value of the first of the nearest centroids."""
@@ -261,7 +261,7 @@ def _margin(
     others = distances[:own] + distances[own + 1 :]
     if not others:
         return ibis.literal(1.0)
-    second = ibis.least(*others)
+    second = reduce(ibis.least, others)
     return 1 - nearest / ibis.ifelse(second > 0, second, 1.0)
 
 
