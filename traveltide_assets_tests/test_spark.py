@@ -21,7 +21,7 @@ from traveltide_assets.engine import DuckDB, Engine, open_engine
 from traveltide_assets.lake import Lake
 from traveltide_assets.locations import S3Location
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Settings
+from traveltide_assets.settings import Settings, Spark
 from traveltide_assets.storage import open_storage
 from traveltide_assets.transforms.cleaning import month_of
 from traveltide_assets_tests.project import Project, failure
@@ -169,8 +169,8 @@ def test_the_comparison_rests_on_damaged_rows_ties_and_nulls(on_duckdb: Project)
 
 @pytest.fixture
 def engines(tmp_path: Path, cluster: SparkCluster) -> list[Engine]:
-    spark = {"engine": "spark", "spark": {"master": cluster.url}}
-    return [DuckDB(tmp_path / "scratch"), open_engine(Settings(home=tmp_path, **spark))]
+    spark = Settings(home=tmp_path, engine="spark", spark=Spark(master=cluster.url))
+    return [DuckDB(tmp_path / "scratch"), open_engine(spark)]
 
 
 def test_text_is_read_as_numbers_and_times_as_duckdb_reads_it(
