@@ -52,10 +52,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_sample(folder / "source", SampleSpec(users=arguments.users, active_share=0.3))
-        places = {"source": folder / "source", "home": folder / "home"}
-        tried = {"duckdb": Settings(**places, lake=folder / "duckdb")} | {
+        source = folder / "source"
+        tried = {
+            "duckdb": Settings(source=source, home=folder / "home", lake=folder / "lake"),
+        } | {
             master: Settings(
-                **places, lake=folder / f"spark-{i}", engine="spark", spark=Spark(master=master)
+                source=source,
+                home=folder / f"home-{i}",
+                lake=folder / f"lake-{i}",
+                engine="spark",
+                spark=Spark(master=master),
             )
             for i, master in enumerate(arguments.master)
         }
