@@ -164,11 +164,11 @@ def _stage(engine: DuckDB, landed: _Landed) -> str | None:
     same text with the same row numbers.
     """
     _log.info("reading %s", landed.uri)
-    with replacing(landed.copy) as partial:
-        try:
+    try:
+        with replacing(landed.copy) as partial:
             engine.write_parquet(landed.rows(engine), partial)
-        except UnreadableFile as error:
-            return f"{landed.uri}: {str(error).replace(str(landed.file), landed.uri)}"
+    except UnreadableFile as error:
+        return f"{landed.uri}: {str(error).replace(str(landed.file), landed.uri)}"
     for outdated in set(landed.copy.parent.glob("*.parquet")) - {landed.copy}:
         outdated.unlink(missing_ok=True)
     return None
