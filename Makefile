@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run test test-servers browser dev lint docs lock calibration experiment bench bench-growth clean
+.PHONY: run test test-servers test-spark browser java dev lint docs lock calibration experiment bench bench-growth clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
 
 test: $(VENV)/installed browser
-	$(BIN)/pytest -m "not servers"
+	$(BIN)/pytest -m "not servers and not spark"
 
 # Dagster's servers with a browser, a database that is killed and started again, S3: some minutes.
 test-servers: $(VENV)/installed browser
@@ -21,6 +21,15 @@ browser:
 	@command -v chromium >/dev/null \
 		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } \
 		|| echo "no chromium here and no right to install it: browser tests will be skipped"
+
+# A Spark cluster of three processes that computes what DuckDB computes.
+test-spark: $(VENV)/spark java
+	$(BIN)/pytest -n 0 -m spark
+
+java:
+	@command -v java >/dev/null \
+		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y openjdk-17-jre-headless >/dev/null; } \
+		|| echo "no Java here and no right to install it: tests on Spark will be skipped"
 
 dev: $(VENV)/installed
 	mkdir -p $(DAGSTER_HOME)
@@ -37,10 +46,14 @@ lint: $(VENV)/installed
 docs: $(VENV)/installed
 	$(BIN)/python -m traveltide_assets.docs README.md
 
+COMPILE := uv pip compile --quiet --universal --generate-hashes --no-strip-extras \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
 lock: $(VENV)/installed
-	$(BIN)/uv pip compile --quiet --universal --all-extras --generate-hashes --no-strip-extras --upgrade \
-		--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+	$(BIN)/$(COMPILE) --upgrade --extra build --extra ui --extra test \
 		pyproject.toml --output-file requirements.lock
+	$(BIN)/$(COMPILE) --extra spark --constraint requirements.lock \
+		pyproject.toml --output-file requirements-spark.lock
 
 calibration: $(VENV)/installed
 	$(BIN)/python -m benchmarks.calibration
@@ -65,4 +78,8 @@ $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+$(VENV)/spark: $(VENV)/installed requirements-spark.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-spark.lock
 	touch $@

@@ -23,7 +23,7 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from benchmarks import pure
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.months import shift
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.segmentation import evidence
@@ -41,7 +41,7 @@ MONTH = "2023-07"
 def frames(spec: SampleSpec, settings: Settings, folder: Path) -> dict[str, pd.DataFrame]:
     """Features as of the month and as of the cut, outcomes after it, and the planted truth."""
     write_sample(folder / "source", spec, "parquet")
-    engine = Engine(folder / "scratch")
+    engine = DuckDB(folder / "scratch")
     source = Files(Folder(folder / "source"), engine, folder / "staging")
     cut = shift(MONTH, -settings.evidence.months)
     months = [f"2023-{number:02d}" for number in range(1, 8)]

@@ -26,7 +26,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks import pure
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.experiment import assignment, outcomes, plan, readout
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.segmentation.perks import load_perks
@@ -55,7 +55,7 @@ class Customers:
 
 def customers(source: Path, folder: Path, settings: Settings) -> Customers:
     """The cohort of the month, segmented by k-means."""
-    engine = Engine(folder / "scratch")
+    engine = DuckDB(folder / "scratch")
     tables = Files(Folder(source), engine, folder / "staging")
     start = dt.datetime.combine(START, dt.time())
     length = dt.timedelta(weeks=WEEKS)

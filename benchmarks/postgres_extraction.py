@@ -20,7 +20,7 @@ from typing import cast
 
 import psycopg2
 
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.locations import PostgresLocation
 from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources import Run, open_source
@@ -32,7 +32,7 @@ MONTHS = ("2022-08", "2023-07")
 
 def with_source(settings: Settings) -> None:
     """All sessions as staged Parquet."""
-    source = open_source(settings, Engine(settings.home / "scratch"), Run("benchmark", MONTHS))
+    source = open_source(settings, DuckDB(settings.home / "scratch"), Run("benchmark", MONTHS))
     source.table("sessions")
 
 

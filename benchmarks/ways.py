@@ -104,7 +104,7 @@ def pure(source: Path, work: Path) -> Stages:
     from benchmarks.pure import assignments, gold
     from traveltide_assets.checks import contracts
     from traveltide_assets.contracts import build_tables
-    from traveltide_assets.engine import Engine
+    from traveltide_assets.engine import DuckDB
     from traveltide_assets.lake import Lake
     from traveltide_assets.partitions import months_within
     from traveltide_assets.segmentation.perks import load_perks
@@ -114,7 +114,7 @@ def pure(source: Path, work: Path) -> Stages:
     stages: Stages = {}
     settings = _settings(source, work, everybody=False)
     catalogue = load_perks(settings.perks_file)
-    tables, engine = build_tables(catalogue), Engine(settings.home / "scratch")
+    tables, engine = build_tables(catalogue), DuckDB(settings.home / "scratch", settings.memory)
     lake = Lake(open_storage(settings.lake, settings.home / "cache", ""), engine, tables)
     every_month = months_within(settings.partitions)
 

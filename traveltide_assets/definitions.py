@@ -28,7 +28,7 @@ from traveltide_assets.checks import decisions, ingestion
 from traveltide_assets.checks import experiment as experiment_checks
 from traveltide_assets.checks import prediction as prediction_checks
 from traveltide_assets.contracts import Table, build_tables
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import open_engine
 from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake import Lake
 from traveltide_assets.segmentation.perks import load_perks
@@ -57,7 +57,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     headlines(perk_catalogue, settings.experiment)  # Says now what would otherwise fail the run.
     tables = build_tables(perk_catalogue)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
-    engine = Engine(settings.home / "scratch", settings.memory)
+    engine = open_engine(settings)
     storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
     lake = Lake(storage, engine, tables)
     assets = [

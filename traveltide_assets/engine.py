@@ -1,4 +1,4 @@
-"""The compute engine as an Ibis backend: DuckDB."""
+"""The compute engine as an Ibis backend: DuckDB here, Spark in `spark.py`."""
 
 from __future__ import annotations
 
@@ -6,24 +6,58 @@ import csv
 import gzip
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
+from traveltide_assets.checksum import digest_of
+from traveltide_assets.settings import Settings, SettingsError
+
 # What one step of an expression computes, the next one reads: merged into one `SELECT`, it would be
 # computed again wherever it is named, and cleaning names every value many times.
 ibis.options.sql.fuse_selects = False
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class UnreadableFile(Exception):
     """A file could not be parsed; the message names the file and the place."""
 
 
-class Engine:
+class Engine(Protocol):
+    """What computes expressions over Parquet files."""
+
+    @property
+    def single(self) -> DuckDB:
+        """The engine for work on one file, on this machine."""
+
+    def read_parquet(self, paths: Sequence[Path], partition: str | None = None) -> ibis.Table:
+        """Parquet files as one table; `partition` names the hive key that becomes a column."""
+
+    def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
+        """Write a table, ordered by columns or in its own order; the SHA-256 of the file."""
+
+    def write_partitions(
+        self, table: ibis.Table, by: str, paths: Mapping[str, Path], order: Sequence[str]
+    ) -> dict[str, str]:
+        """Compute a table once and write a file, without the column `by`, for each value of it.
+
+        Returns the SHA-256 of each file. A value without rows gets an empty file.
+        """
+
+    def each(
+        self, function: Callable[[DuckDB, _Item], _Result], items: Sequence[_Item]
+    ) -> list[_Result]:
+        """The function of every item, called where the engine computes."""
+
+
+class DuckDB:
     """One DuckDB connection that reads and writes Parquet and spills to `scratch`."""
 
     def __init__(self, scratch: Path, memory: str | None = None) -> None:
@@ -40,8 +74,11 @@ class Engine:
             ":memory:", temp_directory=str(scratch), preserve_insertion_order=True, **limit
         )
 
+    @property
+    def single(self) -> DuckDB:
+        return self
+
     def read_parquet(self, paths: Sequence[Path], partition: str | None = None) -> ibis.Table:
-        """Parquet files as one table; `partition` names the hive key that becomes a column."""
         try:
             return self.backend.read_parquet(
                 [str(path) for path in paths],
@@ -68,12 +105,60 @@ class Engine:
             columns=dict.fromkeys(_header(path), "VARCHAR"),
         )
 
-    def write_parquet(self, table: ibis.Table, path: Path, compression: str = "zstd") -> None:
-        """Write a table in its own order; equal content gives equal bytes."""
+    def write_parquet(
+        self,
+        table: ibis.Table,
+        path: Path,
+        order: Sequence[str] = (),
+        compression: str = "zstd",
+    ) -> str:
+        """Equal content gives equal bytes."""
         try:
-            self.backend.to_parquet(table, path, compression=compression)
+            ordered = _nullable(table).order_by(list(order)) if order else table
+            self.backend.to_parquet(ordered, path, compression=compression)
         except (duckdb.InvalidInputException, duckdb.IOException) as error:
             raise UnreadableFile(_cause(error)) from error
+        return digest_of(path)
+
+    def write_partitions(
+        self, table: ibis.Table, by: str, paths: Mapping[str, Path], order: Sequence[str]
+    ) -> dict[str, str]:
+        with table.cache() as computed:
+            return {
+                value: self.write_parquet(
+                    computed.filter(computed[by] == value).drop(by), path, order
+                )
+                for value, path in paths.items()
+            }
+
+    def each(
+        self, function: Callable[[DuckDB, _Item], _Result], items: Sequence[_Item]
+    ) -> list[_Result]:
+        return [function(self, item) for item in items]
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The configured engine; nothing is started before it is used."""
+    scratch = settings.home / "scratch"
+    if settings.engine == "spark":
+        try:
+            from traveltide_assets.spark import Spark
+        except ImportError as error:
+            raise SettingsError(
+                f"TRAVELTIDE_ENGINE=spark needs the extra `spark`: pip install '.[spark]' ({error})"
+            ) from error
+        return Spark(settings.spark.master, scratch)
+    return DuckDB(scratch, settings.memory)
+
+
+def _nullable(table: ibis.Table) -> ibis.Table:
+    """The same rows, whose columns may be null for all that the engine can know.
+
+    A column that it proves to have no null is stored as another type, so a month's file would
+    depend on the other months that were computed with it.
+    """
+    nulls = {name: ibis.null(kind) for name, kind in table.schema().items()}
+    return table.union(ibis.range(1).unnest().as_table().select(**nulls).filter(ibis.random() < 0))
 
 
 def _header(path: Path) -> list[str]:

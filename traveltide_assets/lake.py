@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from traveltide_assets.checksum import digest_of
 from traveltide_assets.contracts import Column, Table
 from traveltide_assets.engine import Engine
 from traveltide_assets.months import next_month
@@ -229,33 +231,36 @@ class Lake(dg.IOManager):
         with self._storage.replacing(key, known.get(key)) as partial:
             if isinstance(content, pa.Table):
                 pq.write_table(content, partial, compression="zstd")
+                digest = digest_of(partial)
             else:
-                ordered = _nullable(content).order_by(list(table.key))
-                self._engine.write_parquet(ordered, partial)
-            footer = pq.read_metadata(partial)
-            with partial.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            return Written(
-                self._storage.uri(key),
-                partial.stat().st_size,
-                digest,
-                footer.num_rows,
-                profile(footer),
-            )
+                digest = self._engine.write_parquet(content, partial, table.key)
+            return self._written(key, partial, digest)
+
+    def _written(self, key: str, file: Path, digest: str) -> Written:
+        footer = pq.read_metadata(file)
+        return Written(
+            self._storage.uri(key),
+            file.stat().st_size,
+            digest,
+            footer.num_rows,
+            profile(footer),
+        )
 
     def write_months(
         self, table: Table, obj: ibis.Table, months: Sequence[str]
     ) -> dict[str | None, Written]:
         """Write several months of one expression, which is computed once."""
         known = self._storage.versions(table.path)
-        with _conformed(obj, table, keep=(_PARTITION,)).cache() as computed:
+        keys = {month: _key(table.path, month) for month in months}
+        content = _conformed(obj, table, keep=(_PARTITION,))
+        with ExitStack() as replacing:
+            partial = {
+                month: replacing.enter_context(self._storage.replacing(key, known.get(key)))
+                for month, key in keys.items()
+            }
+            digests = self._engine.write_partitions(content, _PARTITION, partial, table.key)
             return {
-                month: self._replace(
-                    table,
-                    computed.filter(computed[_PARTITION] == month).drop(_PARTITION),
-                    month,
-                    known,
-                )
+                month: self._written(keys[month], partial[month], digests[month])
                 for month in months
             }
 
@@ -306,16 +311,6 @@ def _conformed(expression: ibis.Table, table: Table, keep: tuple[str, ...] = ())
         *extra,
         *keep,
     )
-
-
-def _nullable(table: ibis.Table) -> ibis.Table:
-    """The same rows, whose columns may be null for all that the engine can know.
-
-    A column that it proves to have no null is stored as another type, so a month's file would
-    depend on the other months that were computed with it.
-    """
-    nulls = {name: ibis.null(kind) for name, kind in table.schema().items()}
-    return table.union(ibis.range(1).unnest().as_table().select(**nulls).filter(ibis.random() < 0))
 
 
 def _stored(value: ir.Value, column: Column) -> ir.Value:

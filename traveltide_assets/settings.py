@@ -118,6 +118,9 @@ class KMeans(_Section):
     max_k: int = Field(10, ge=2, description="Largest number of clusters tried for the elbow")
     seed: int = Field(7, ge=0, description="Seed of everything random in the model")
     restarts: int = Field(10, ge=1, description="Starts of each k-means; the best one stays")
+    fit_rows: int = Field(
+        100_000, ge=100, description="Customers that the model is fitted on at most, drawn by seed"
+    )
     sample_rows: int = Field(
         4_000, ge=100, description="Customers that silhouette and its kin are computed on"
     )
@@ -230,6 +233,17 @@ class Postgres(_Section):
     )
     attempts: int = Field(
         6, ge=1, description="Attempts at an extraction whose connection breaks, 1, 2, 4, … s apart"
+    )
+
+
+class Spark(_Section):
+    """The cluster that computes where `engine` is `spark`.
+
+    Anything else is Spark's own to say, in `spark-defaults.conf`.
+    """
+
+    master: str = Field(
+        "local[*]", min_length=1, description="Its master: `spark://host:7077`, `yarn`, `local[4]`"
     )
 
 
@@ -358,6 +372,10 @@ class Settings(BaseSettings):
         Path(".traveltide"), description="Folder of run history, sample and staged files"
     )
     perks_file: Path = Field(PACKAGE / "catalogue" / "perks.toml", description="The perk catalogue")
+    engine: Literal["duckdb", "spark"] = Field(
+        "duckdb", description="What computes: DuckDB on this machine, or Spark on a cluster"
+    )
+    spark: Spark = Spark()
     strategy: StrategyName = Field(
         "kmeans", description="The strategy that decides the perks; the scorecard recommends one"
     )

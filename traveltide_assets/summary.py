@@ -11,7 +11,7 @@ from rich.table import Table as Grid
 from traveltide_assets import report
 from traveltide_assets.campaign import mailing
 from traveltide_assets.contracts import SESSIONS_UNDATED, SOURCES, build_tables
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import open_engine
 from traveltide_assets.lake import Lake
 from traveltide_assets.pipeline import Outcome
 from traveltide_assets.segmentation.perks import Perk, load_perks
@@ -35,7 +35,7 @@ def open_lake(settings: Settings) -> tuple[Lake, dict[str, Perk]]:
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks)
     storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
-    lake = Lake(storage, Engine(settings.home / "scratch", settings.memory), tables)
+    lake = Lake(storage, open_engine(settings), tables)
     return lake, {perk.id: perk for perk in perks}
 
 

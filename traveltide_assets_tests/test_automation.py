@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from traveltide_assets import automation, landing, partitions
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.lake import ContractError
 from traveltide_assets.months import next_month, shift
 from traveltide_assets.sample import SampleSpec, write_sample
@@ -271,7 +271,7 @@ def test_a_folder_knows_the_months_and_versions_of_its_files(
     june = sessions[sessions["session_start"].str.startswith("2023-06")]
     june.to_csv(folder / "sessions-june.csv", index=False)
     settings = Project(tmp_path, folder, partitions=BOUNDS).settings
-    source = open_source(settings, Engine(tmp_path / "scratch"), Run("a-run"))
+    source = open_source(settings, DuckDB(tmp_path / "scratch"), Run("a-run"))
     assert isinstance(source, FileSource)
     assert source.months_of("sessions-june.csv") == {"2023-06"}
     assert source.months_of("sessions.csv") == set(sessions["session_start"].str.slice(0, 7))

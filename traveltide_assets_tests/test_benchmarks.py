@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from benchmarks import pandas_peer, pure, scale
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.partitions import months_within
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.segmentation.perks import load_perks, of_program
@@ -38,7 +38,7 @@ EVERYBODY = Cohort(min_sessions=1, active_since=None)
 
 def known(source: Path, folder: Path, rule: Cohort, settings: Settings) -> pd.DataFrame:
     """The features that the chain without Dagster gives."""
-    files = Files(Folder(source), Engine(folder / "scratch"), folder / "staging")
+    files = Files(Folder(source), DuckDB(folder / "scratch"), folder / "staging")
     with pure.in_memory() as keep:
         return pure.gold(files, rule, LAST, months_within(settings.partitions), keep).known()
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import ibis
 import numpy as np
 import pandas as pd
 import pytest
 
-from traveltide_assets.segmentation.kmeans import ClusteringError, Model, diagnose, fit, segment
+from traveltide_assets.segmentation import kmeans
+from traveltide_assets.segmentation.kmeans import ClusteringError, Model, diagnose, fit
 from traveltide_assets.segmentation.perks import Perk, load_perks
 from traveltide_assets.segmentation.scaling import NUMERIC, fills, min_max, standardised
 from traveltide_assets.settings import KMeans, Settings
@@ -54,6 +56,12 @@ def config(**changes: Any) -> KMeans:
     return KMeans(
         **{"features": TWO, "k": 4, "max_k": 5, "restarts": 4, "sample_rows": 500} | changes
     )
+
+
+def segment(features: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> pd.DataFrame:
+    """What the engine says of the customers, in their order."""
+    found = kmeans.segment(ibis.memtable(features), model, perks, features).to_pandas()
+    return features[["user_id"]].merge(found, on="user_id", validate="one_to_one")
 
 
 def decided(
@@ -302,3 +310,26 @@ def test_one_feature_is_enough() -> None:
     found = decided(blobs(CORNERS), config(features=("total_nights",), k=2))
     assert found["segment"].nunique() == 2
     assert (found["pca_y"] == 0).all()
+
+
+def test_the_engine_assigns_customers_as_the_model_does() -> None:
+    features = blobs(CORNERS)
+    features.loc[::7, "total_nights"] = np.nan
+    model = fit(features, config(), CLASSIC, None)
+    assigned = kmeans.FittedKMeans(model, CLASSIC).assign(features)
+    found = segment(features, model, CLASSIC)[list(assigned.columns)]
+    pd.testing.assert_frame_equal(found, assigned, rtol=1e-12)
+    assert found["segment"].nunique() == 4
+
+
+def test_the_model_is_fitted_on_a_bounded_sample_that_the_seed_draws() -> None:
+    features = blobs(CORNERS)
+
+    def drawn(order: int, **changes: Any) -> list[int]:
+        shuffled = features.sample(frac=1, random_state=order)
+        return list(kmeans.sample(ibis.memtable(shuffled), config(**changes))["user_id"])
+
+    assert drawn(1) == sorted(features["user_id"])
+    assert len(drawn(1, fit_rows=100)) == 100
+    assert drawn(1, fit_rows=100) == drawn(2, fit_rows=100)
+    assert drawn(1, fit_rows=100) != drawn(1, fit_rows=100, seed=8)

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from traveltide_assets.contracts import Column, Table
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.lake import ContractError, Lake
 from traveltide_assets.partitions import ALL_UP_TO, bounded
 from traveltide_assets.settings import Partitions
@@ -49,7 +49,7 @@ MONTHS = ["2023-05", "2023-06", "2023-07"]
 
 
 def lake_in(folder: Path) -> Lake:
-    return Lake(Folder(folder / "lake"), Engine(folder / "scratch"), TABLES)
+    return Lake(Folder(folder / "lake"), DuckDB(folder / "scratch"), TABLES)
 
 
 @pytest.fixture
@@ -80,12 +80,12 @@ def lazily(frame: pd.DataFrame) -> ibis.Table:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets_tests import test_lake
 
-class Dying(Engine):
-    def write_parquet(self, table, path):
-        super().write_parquet(table, path)
+class Dying(DuckDB):
+    def write_parquet(self, table, path, order=()):
+        super().write_parquet(table, path, order)
         content = path.read_bytes()
         path.write_bytes(content[: len(content) // 2])
         os.kill(os.getpid(), signal.SIGKILL)
@@ -242,7 +242,7 @@ class Restless(Folder):
 def test_a_file_replaced_while_it_is_read_is_looked_up_again(tmp_path: Path, lake: Lake) -> None:
     lake.write(SNAPSHOT, things("a"))
     for times in (1, 2, 3):
-        restless = Lake(Restless(tmp_path / "lake", times), Engine(tmp_path / "scratch"), TABLES)
+        restless = Lake(Restless(tmp_path / "lake", times), DuckDB(tmp_path / "scratch"), TABLES)
         if times < 3:
             assert restless.rows(SNAPSHOT.path) == 1
         else:
@@ -255,7 +255,7 @@ def test_a_file_replaced_while_it_is_read_is_looked_up_again(tmp_path: Path, lak
     partitions_def=bounded(MONTHS[0], MONTHS[-1]),
     backfill_policy=dg.BackfillPolicy.single_run(),
 )
-def events(context: dg.AssetExecutionContext, engine: dg.ResourceParam[Engine]) -> ibis.Table:
+def events(context: dg.AssetExecutionContext, engine: dg.ResourceParam[DuckDB]) -> ibis.Table:
     frames = [things("b", "a").assign(month=month) for month in MONTHS]
     table = engine.backend.create_table("events", pd.concat(frames), temp=True)
     return table.filter(table.month.isin(list(context.partition_keys)))
@@ -274,7 +274,7 @@ def run(
     folder: Path, asset: dg.AssetsDefinition, first: str, last: str, succeeds: bool = True
 ) -> dg.ExecuteInProcessResult:
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
-    engine = Engine(folder / "scratch")
+    engine = DuckDB(folder / "scratch")
     result = dg.materialize(
         [events, totals],
         selection=[asset],

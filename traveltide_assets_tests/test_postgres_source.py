@@ -17,7 +17,7 @@ import pytest
 
 from traveltide_assets.automation import INGEST
 from traveltide_assets.contracts import SOURCES
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.locations import PostgresLocation
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, SettingsError, load_settings
@@ -72,7 +72,7 @@ def source(folder: Path, url: str, run: str = "run", month: str = LAST, **patien
     settings = Settings(
         source=PostgresLocation(url), home=folder, partitions=BOUNDS, postgres=patience
     )
-    return open_source(settings, Engine(folder / "scratch"), Run(run, (month, month)))
+    return open_source(settings, DuckDB(folder / "scratch"), Run(run, (month, month)))
 
 
 def rows(table_of: Source, name: str) -> int:
@@ -208,12 +208,12 @@ def test_processes_of_one_run_extract_once(tmp_path: Path, empty: str) -> None:
     generate_sessions(empty, 50_000)
     program = """
 import logging, sys
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.settings import load_settings
 from traveltide_assets.sources import Run, open_source
 logging.basicConfig(level="INFO")
 settings = load_settings()
-source = open_source(settings, Engine(settings.home / sys.argv[1]), Run("run", ("2023-07",) * 2))
+source = open_source(settings, DuckDB(settings.home / sys.argv[1]), Run("run", ("2023-07",) * 2))
 print(source.table("sessions").count().to_pyarrow().as_py())
 """
     environment = {**os.environ, "TRAVELTIDE_SOURCE": empty, "TRAVELTIDE_HOME": str(tmp_path)}
@@ -274,7 +274,7 @@ def test_a_server_that_goes_down_in_mid_extraction_and_comes_back_loses_and_repe
     thread.start()
     with caplog.at_level(logging.INFO):
         settings = Settings(source=PostgresLocation(empty), home=tmp_path, partitions=BOUNDS)
-        opened = open_source(settings, Engine(tmp_path / "scratch"), Run("run", (FIRST, LAST)))
+        opened = open_source(settings, DuckDB(tmp_path / "scratch"), Run("run", (FIRST, LAST)))
         sessions = opened.table("sessions")
     thread.join()
     assert interrupted

@@ -14,7 +14,7 @@ import pytest
 
 from traveltide_assets.contracts import build_tables
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.lake import Lake
 from traveltide_assets.locations import PostgresLocation
 from traveltide_assets.postgres import PostgresError
@@ -160,7 +160,7 @@ def test_the_asset_publishes_its_month_and_keeps_the_password_to_itself(
     tmp_path: Path, url: str
 ) -> None:
     project = Project(tmp_path, tmp_path, publish=PostgresLocation(url), publish_table="perks")
-    lake = Lake(Folder(project.lake), Engine(tmp_path / "scratch"), TABLES)
+    lake = Lake(Folder(project.lake), DuckDB(tmp_path / "scratch"), TABLES)
     lake.write(TABLES[PATH], assignments(7), MONTH)
     result = project.materialize("gold/published_assignments", MONTH)
     assert result.success

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from traveltide_assets.cli import main
 from traveltide_assets.contracts import SOURCES
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.locations import S3Location
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources import Run, SourceError, open_source
@@ -173,7 +173,7 @@ def test_a_refused_write_is_a_clear_error(project: Project, s3_server: S3Server)
 
 def source_at(place: S3Location, folder: Path) -> Files:
     settings = Settings(source=place, home=folder / "home")
-    return cast(Files, open_source(settings, Engine(folder / "scratch"), Run("a-run")))
+    return cast(Files, open_source(settings, DuckDB(folder / "scratch"), Run("a-run")))
 
 
 @pytest.fixture

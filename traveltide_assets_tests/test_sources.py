@@ -14,7 +14,7 @@ import pytest
 
 from traveltide_assets.automation import INGEST
 from traveltide_assets.contracts import SOURCES
-from traveltide_assets.engine import Engine
+from traveltide_assets.engine import DuckDB
 from traveltide_assets.sources import SourceError
 from traveltide_assets.sources.files import Files
 from traveltide_assets.storage.folder import Folder
@@ -45,7 +45,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def source(folder: Path) -> Files:
-    return Files(Folder(folder), Engine(folder.parent / "scratch"), folder.parent / "staging")
+    return Files(Folder(folder), DuckDB(folder.parent / "scratch"), folder.parent / "staging")
 
 
 def rows(folder: Path, name: str) -> list[dict[str, str | int | None]]:

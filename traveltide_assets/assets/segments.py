@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+import ibis
 import pandas as pd
 
 from traveltide_assets.assets.describe import picture, preview
@@ -36,19 +37,21 @@ def _out(name: str) -> dg.AssetOut:
 def kmeans_model(
     settings: dg.ResourceParam[Settings],
     perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
-    features: pd.DataFrame,
+    features: ibis.Table,
     previous: pd.DataFrame | None,
 ) -> Iterator[Any]:
+    customers = kmeans.sample(features, settings.kmeans)
     before = None if previous is None else kmeans.Model.from_frame(previous)
     classic = perks.of_program(perk_catalogue, "classic")
-    model = kmeans.fit(features, settings.kmeans, classic, before)
-    diagnostics = kmeans.diagnose(features, model, settings.kmeans)
-    correlations = plots.correlations(features[list(model.features)])
+    model = kmeans.fit(customers, settings.kmeans, classic, before)
+    diagnostics = kmeans.diagnose(customers, model, settings.kmeans)
+    correlations = plots.correlations(customers[list(model.features)])
     yield dg.Output(
         model.to_frame(),
         output_name="model",
         metadata={
             "model_version": model.version,
+            "customers_fitted_on": len(customers),
             "correlations": picture(correlations, "correlations"),
         },
     )
@@ -75,13 +78,15 @@ def kmeans_model(
 def kmeans_segments(
     settings: dg.ResourceParam[Settings],
     perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
-    features: pd.DataFrame,
+    features: ibis.Table,
     model: pd.DataFrame,
-) -> dg.MaterializeResult[pd.DataFrame]:
+) -> dg.MaterializeResult[ibis.Table]:
     fitted = kmeans.Model.from_frame(model)
-    customers = kmeans.segment(features, fitted, perk_catalogue)
-    profile = perks.profiles(features, customers["segment"])[list(fitted.features)]
-    scatter = plots.scatter(customers, settings.kmeans.seed)
+    sample = kmeans.sample(features, settings.kmeans)
+    customers = kmeans.segment(features, fitted, perk_catalogue, sample)
+    shown = kmeans.sample(customers, settings.kmeans)
+    profile = perks.profiles(sample, shown["segment"])[list(fitted.features)]
+    scatter = plots.scatter(shown, settings.kmeans.seed)
     return dg.MaterializeResult(
         value=customers,
         metadata={
@@ -168,6 +173,7 @@ def _result(customers: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
     )
 
 
-def _sizes(customers: pd.DataFrame) -> pd.DataFrame:
-    sizes = customers.groupby(["segment", "perk", "reason"]).size().rename("customers")
-    return sizes.reset_index().sort_values("customers", ascending=False)
+def _sizes(customers: ibis.Table) -> pd.DataFrame:
+    sizes = customers.group_by("segment", "perk", "reason").agg(customers=customers.count())
+    found = sizes.to_pyarrow().to_pandas()
+    return found.sort_values(["customers", "segment"], ascending=[False, True])

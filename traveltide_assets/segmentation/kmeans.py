@@ -8,8 +8,13 @@ they continue.
 from __future__ import annotations
 
 import hashlib
+import operator
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 
+import ibis
+import ibis.expr.types as ir
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
@@ -116,7 +121,18 @@ class FittedKMeans:
 
     def assign(self, features: pd.DataFrame) -> pd.DataFrame:
         """The columns of `ASSIGNMENT`; `score` is 1 at the centroid, 0 halfway to the next."""
-        return segment(features, self.model, self.perks)[list(ASSIGNMENT)]
+        labels, margin = self.model.assign(self.model.scale(features))
+        reasons = _reasons(features, self.model, self.perks)
+        segment, perk, reason = (
+            np.array(words, dtype=object)[labels]
+            for words in (
+                self.model.segments,
+                self.model.perks,
+                [reasons[name] for name in self.model.segments],
+            )
+        )
+        columns = (features["user_id"].to_numpy(), segment, perk, margin, reason)
+        return pd.DataFrame(dict(zip(ASSIGNMENT, columns, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -136,12 +152,28 @@ class KMeansStrategy:
         return FittedKMeans(fit(history.features, self.config, self.perks, None), self.perks)
 
 
+def sample(features: ibis.Table, config: Config) -> pd.DataFrame:
+    """The customers that the model is fitted on: all, or `config.fit_rows` drawn by the seed."""
+    draw = ibis.literal(f"{config.seed}:") + features.user_id.cast("string")
+    drawn = features.order_by(draw.hexdigest("md5"), "user_id").limit(config.fit_rows)
+    return bounded(drawn.to_pyarrow().to_pandas(), config)
+
+
+def bounded(features: pd.DataFrame, config: Config) -> pd.DataFrame:
+    """At most `config.fit_rows` customers, drawn by the seed."""
+    # The seed draws customers by their place, so their order must not depend on the caller.
+    features = features.sort_values("user_id", ignore_index=True)
+    if len(features) <= config.fit_rows:
+        return features
+    drawn = features.sample(config.fit_rows, random_state=config.seed)
+    return drawn.sort_values("user_id", ignore_index=True)
+
+
 def fit(
     features: pd.DataFrame, config: Config, perks: tuple[Perk, ...], previous: Model | None
 ) -> Model:
     """The model of the cohort (one row of `features` per customer)."""
-    # The seed draws customers by their place, so their order must not depend on the caller.
-    features = features.sort_values("user_id", ignore_index=True)
+    features = bounded(features, config)
     unfitted = _unfitted(features, config)
     scaled = unfitted.scale(features)
     model = _ordered(replace(unfitted, centroids=centroids_of(scaled, cluster(scaled, config))))
@@ -153,32 +185,92 @@ def fit(
 
 def diagnose(features: pd.DataFrame, model: Model, config: Config) -> pd.DataFrame:
     """Every k up to `config.max_k`, one row per k, with what speaks for it."""
-    features = features.sort_values("user_id", ignore_index=True)
+    features = bounded(features, config)
     tried, _ = try_all(model.scale(features), config)
     return tried.assign(chosen=tried["k"] == len(model.centroids))
 
 
-def segment(features: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> pd.DataFrame:
-    """One row per customer: segment, perk, margin, reason and place in the picture."""
-    scaled = model.scale(features)
-    labels, margin = model.assign(scaled)
-    segments = pd.Series(np.array(model.segments, dtype=object)[labels])
-    perk = pd.Series(model.perks, index=model.segments)
-    profile = perk_rules.profiles(features, segments)
-    reason = perk_rules.deciding(profile, perk[profile.index], perks)
-    x, y = _components(scaled)
-    return pd.DataFrame(
-        {
-            "user_id": features["user_id"].to_numpy(),
-            "segment": segments,
-            "perk": segments.map(perk),
-            "score": margin,
-            "reason": segments.map(reason),
-            "pca_x": x,
-            "pca_y": y,
-            "model_version": model.version,
-        }
+def segment(
+    features: ibis.Table, model: Model, perks: tuple[Perk, ...], sample: pd.DataFrame
+) -> ibis.Table:
+    """One row per customer: segment, perk, margin, reason and place in the picture, lazily.
+
+    The profile that gives the reasons, and the axes of the picture, are those of the sample.
+    """
+    reasons = _reasons(sample, model, perks)
+    centre, axes = _components(model.scale(sample))
+    scaled = features.select("user_id", **_scaled(features, model))
+    placed = scaled.select(
+        "user_id",
+        **{
+            f"distance_{i}": _length([scaled[f"own_{j}"] - x for j, x in enumerate(centroid)])
+            for i, centroid in enumerate(model.centroids.tolist())
+        },
+        **{
+            name: _sum([(scaled[f"own_{j}"] - centre[j]) * x for j, x in enumerate(axis)]).round(
+                _DECIMALS
+            )
+            for name, axis in zip(("pca_x", "pca_y"), axes.tolist(), strict=True)
+        },
     )
+    distances = [placed[f"distance_{i}"] for i in range(len(model.centroids))]
+    nearest = reduce(ibis.least, distances)
+
+    def of_segment(values: Sequence[object]) -> ir.Value:
+        """The value of the first of the nearest centroids."""
+        pairs = zip(distances, values, strict=True)
+        return ibis.cases(*((distance == nearest, value) for distance, value in pairs))
+
+    return placed.select(
+        "user_id",
+        segment=of_segment(model.segments),
+        perk=of_segment(model.perks),
+        score=of_segment([_margin(nearest, distances, i) for i in range(len(distances))]),
+        reason=of_segment([reasons[name] for name in model.segments]),
+        pca_x=placed.pca_x,
+        pca_y=placed.pca_y,
+        model_version=ibis.literal(model.version),
+    )
+
+
+def _reasons(sample: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> dict[str, str]:
+    """The features that decided the perk of each segment; none of a segment nobody is in."""
+    segments = pd.Series(
+        np.array(model.segments, dtype=object)[model.assign(model.scale(sample))[0]]
+    )
+    profile = perk_rules.profiles(sample, segments)
+    perk = pd.Series(model.perks, index=model.segments)
+    found = perk_rules.deciding(profile, perk[profile.index], perks)
+    return {name: found.get(name, "") for name in model.segments}
+
+
+def _scaled(features: ibis.Table, model: Model) -> dict[str, ir.FloatingValue]:
+    """What `Model.scale` does, as columns `own_0`, `own_1` and so forth."""
+    columns = {}
+    for j, name in enumerate(model.features):
+        low, high = float(model.minimum[j]), float(model.maximum[j])
+        filled = features[name].cast("float64").fill_null(float(model.fill[j]))
+        columns[f"own_{j}"] = (filled - low) / (high - low) if high > low else filled * 0.0
+    return columns
+
+
+def _margin(
+    nearest: ir.FloatingValue, distances: list[ir.FloatingValue], own: int
+) -> ir.FloatingValue:
+    """What `nearest` calls the margin, of a customer whose centroid is `own`."""
+    others = distances[:own] + distances[own + 1 :]
+    if not others:
+        return ibis.literal(1.0)
+    second = reduce(ibis.least, others)
+    return 1 - nearest / ibis.ifelse(second > 0, second, 1.0)
+
+
+def _length(differences: list[ir.FloatingValue]) -> ir.FloatingValue:
+    return _sum([difference * difference for difference in differences]).sqrt()
+
+
+def _sum(values: list[ir.FloatingValue]) -> ir.FloatingValue:
+    return reduce(operator.add, values)
 
 
 def refit(scaled: np.ndarray, k: int, seed: int, restarts: int) -> np.ndarray:
@@ -317,9 +409,8 @@ def _inherited(model: Model, names: list[str], previous: Model | None) -> list[s
 
 
 def _components(scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The first two principal components; zeros where the data has fewer dimensions."""
+    """Centre and first two principal axes (rows); zeros where the data has fewer dimensions."""
     size = min(2, *scaled.shape)
     with one_thread():
-        points = PCA(size, svd_solver="full").fit_transform(scaled)
-    points = np.pad(points, ((0, 0), (0, 2 - size))).round(_DECIMALS)
-    return points[:, 0], points[:, 1]
+        fitted = PCA(size, svd_solver="full").fit(scaled)
+    return fitted.mean_, np.pad(fitted.components_, ((0, 2 - size), (0, 0)))

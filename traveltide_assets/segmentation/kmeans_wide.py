@@ -148,8 +148,7 @@ class WideKMeans:
     def fit(self, history: History) -> FittedWide:
         """Cluster the cohort (one row per customer); `ClusteringError` if all are alike."""
         perks = perk_rules.of_program(self.perks, "classic")
-        # The draws of k-means go by row, so the same customers must come in the same order.
-        features = history.features.sort_values("user_id")
+        features = kmeans.bounded(history.features, self.config)
         space = Space.fit(features, self.config)
         points = space.place(features)
         centroids = kmeans.centroids_of(points, kmeans.cluster(points, self.config))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import ibis
 
 from traveltide_assets.contracts import SOURCES
-from traveltide_assets.engine import Engine, UnreadableFile
+from traveltide_assets.engine import DuckDB, Engine, UnreadableFile
 from traveltide_assets.sources.columns import contract_columns
 from traveltide_assets.sources.source import SourceError
 from traveltide_assets.storage import Storage
@@ -109,11 +110,15 @@ class Files:
         }
         unread = [place for place, copy in copies.items() if not copy.exists()]
         here = self._landing.files({name: files[table][name] for table, name in unread})
-        opened = [
-            self._open(table, name, file) for (table, name), file in zip(unread, here, strict=True)
+        landed = [
+            _Landed(table, name, self._landing.uri(name), file.resolve(), copies[table, name])
+            for (table, name), file in zip(unread, here, strict=True)
         ]
-        for (table, name), file, rows in zip(unread, here, opened, strict=True):
-            self._stage(rows, name, file, copies[table, name])
+        for file in landed:
+            file.rows(self._engine.single)
+        problems = self._engine.each(_stage, landed)
+        if unreadable := [problem for problem in problems if problem]:
+            raise SourceError("\n".join(unreadable))
         return {
             table: [copies[table, name] for name in versions] for table, versions in files.items()
         }
@@ -121,35 +126,53 @@ class Files:
     def _copy(self, table: str, name: str, version: str) -> Path:
         """Where the staged copy of a file lies: a changed file has another one."""
         folder = f"{table}-{_digest(self._landing.uri(name))}"
-        return self._staging / folder / f"{_digest(version)}.parquet"
+        return self._staging.resolve() / folder / f"{_digest(version)}.parquet"
 
-    def _stage(self, rows: ibis.Table, name: str, file: Path, copy: Path) -> None:
-        uri = self._landing.uri(name)
-        _log.info("reading %s", uri)
-        with replacing(copy) as partial:
-            try:
-                # The copy stays on this machine: quick to write counts more than small.
-                self._engine.write_parquet(rows, partial, compression="snappy")
-            except UnreadableFile as error:
-                raise SourceError(f"{uri}: {str(error).replace(str(file), uri)}") from error
-        for outdated in set(copy.parent.glob("*.parquet")) - {copy}:
-            outdated.unlink(missing_ok=True)
 
-    def _open(self, table: str, name: str, file: Path) -> ibis.Table:
-        """A file as text under the names of the contract, with the place of each row."""
-        uri = self._landing.uri(name)
+@dataclass(frozen=True)
+class _Landed:
+    """A file of a table that landed, and the place of its staged copy."""
+
+    table: str
+    name: str
+    uri: str
+    file: Path
+    copy: Path
+
+    def rows(self, engine: DuckDB) -> ibis.Table:
+        """Its text under the names of the contract, with the place of each row, lazily."""
         try:
-            if name.lower().endswith(".parquet"):
-                rows = self._engine.read_parquet([file])
+            if self.name.lower().endswith(".parquet"):
+                rows = engine.read_parquet([self.file])
                 rows = rows.mutate({column: rows[column].cast("string") for column in rows.columns})
             else:
-                rows = self._engine.read_csv(file)
+                rows = engine.read_csv(self.file)
         except UnreadableFile as error:
-            raise SourceError(str(error).replace(str(file), uri)) from error
-        rows = rows.rename(contract_columns(table, uri, rows.columns)).mutate(
-            source_file=ibis.literal(name), source_row=ibis.row_number() + 1
+            raise SourceError(str(error).replace(str(self.file), self.uri)) from error
+        rows = rows.rename(contract_columns(self.table, self.uri, rows.columns)).mutate(
+            source_file=ibis.literal(self.name), source_row=ibis.row_number() + 1
         )
-        return rows.mutate(month=month_of(rows.session_start)) if table == "sessions" else rows
+        if self.table == "sessions":
+            return rows.mutate(month=month_of(rows.session_start))
+        return rows
+
+
+def _stage(engine: DuckDB, landed: _Landed) -> str | None:
+    """Write the staged copy of a file; what is wrong with the file, if anything is.
+
+    One file is read by one engine of one machine, so that whatever computes afterwards finds the
+    same text with the same row numbers.
+    """
+    _log.info("reading %s", landed.uri)
+    try:
+        with replacing(landed.copy) as partial:
+            # The copy is for this system alone: quick to write counts more than small.
+            engine.write_parquet(landed.rows(engine), partial, compression="snappy")
+    except UnreadableFile as error:
+        return f"{landed.uri}: {str(error).replace(str(landed.file), landed.uri)}"
+    for outdated in set(landed.copy.parent.glob("*.parquet")) - {landed.copy}:
+        outdated.unlink(missing_ok=True)
+    return None
 
 
 def _is_candidate(name: str) -> bool:

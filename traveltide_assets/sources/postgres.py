@@ -145,14 +145,14 @@ class Postgres:
     def _number(self, folder: Path) -> None:
         """Write the staged files from the raw ones, once the database is left alone."""
         for raw in sorted((folder / _RAW).iterdir()):
-            table, part = self._engine.read_parquet([raw]), raw.stem
+            table, part = self._engine.single.read_parquet([raw]), raw.stem
             name = "sessions" if part == _UNDATED else part
             place = ibis.literal(name)
             if name == "sessions":
                 table = table.mutate(month=month_of(table.session_start))
                 place = place + "/" + (_UNDATED if part == _UNDATED else table.month)
             table = _numbered(table.mutate(source_file=place), name)
-            self._engine.write_parquet(table, folder / raw.name)
+            self._engine.single.write_parquet(table, folder / raw.name)
             raw.unlink()
         (folder / _RAW).rmdir()
 

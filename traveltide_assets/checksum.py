@@ -1,0 +1,12 @@
+"""The checksum by which a file is known."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
