@@ -56,6 +56,12 @@ class Ui:
     def open(self, path: str) -> None:
         self.page.goto(self.url + path)
 
+    def open_graph(self, *groups: str) -> None:
+        """The lineage, with some groups unfolded, once it is drawn."""
+        expanded = ",".join(f"global@global:{group}" for group in groups)
+        self.open(f"/asset-groups?{urllib.parse.urlencode({'expanded': expanded})}")
+        self.page.get_by_label("zoom_out").wait_for()
+
     def keep(self, name: str) -> None:
         """A picture of the page among the artefacts."""
         ARTEFACTS.mkdir(exist_ok=True)
@@ -129,7 +135,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
 
 
 def test_the_layers_stand_from_left_to_right(ui: Ui) -> None:
-    ui.open("/asset-groups")
+    ui.open_graph()
     layers = ("bronze", "silver", "gold", "segments", "reports")
     boxes = [ui.page.locator("svg").get_by_text(name, exact=True).first for name in layers]
     boxes[0].wait_for()
@@ -145,14 +151,14 @@ def test_the_whole_lineage_shows(ui: Ui) -> None:
     for spec in build_definitions(Settings()).resolve_all_asset_specs():
         # Long names are shortened in the middle.
         if len(name := spec.key.path[-1]) <= 18:
-            groups.setdefault(f"global@global:{spec.group_name}", set()).add(name)
+            groups.setdefault(spec.group_name or "", set()).add(name)
     # What lies outside the window is not drawn, and what is too small has no name.
     ui.page.set_viewport_size({"width": 2400, "height": 2000})
     for group, names in groups.items():
-        ui.open(f"/asset-groups?{urllib.parse.urlencode({'expanded': group})}")
+        ui.open_graph(group)
         for name in names:
             ui.page.get_by_text(name, exact=True).first.wait_for()
-    ui.open(f"/asset-groups?{urllib.parse.urlencode({'expanded': ','.join(groups)})}")
+    ui.open_graph(*groups)
     ui.keep("lineage")
     ui.page.set_viewport_size(SCREEN)
 
@@ -191,5 +197,5 @@ def test_a_backfill_of_three_months_completes(ui: Ui) -> None:
     assert set(ui.statuses()) == {"SUCCESS"}
     ui.open("/runs")
     ui.keep("runs")
-    ui.open("/asset-groups")
+    ui.open_graph()
     ui.keep("layers-materialized")
