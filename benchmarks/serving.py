@@ -1,7 +1,8 @@
 """How fast is the scoring service? Next to an empty FastAPI endpoint in the same kind of server.
 
-Both servers run one after the other on one core, the client on another where there is one. The
-client is a raw keep-alive connection, so that it does not dominate what it measures.
+Both servers run on one core and are asked in turns, then each under load alone; the client runs on
+another core where there is one. It is a raw keep-alive connection, so that it does not dominate
+what it measures.
 
     python -m benchmarks.serving --lake lake
 """
@@ -194,7 +195,7 @@ def main() -> None:
     one = request("POST", "/perk", json.dumps({"features": rows[0]}).encode())
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "lake"
-        wanted = ("perk_predictor", "perk_catalogue", "perk_assignments", "segments")
+        wanted = ("perk_predictor", "perk_catalogue", "perk_assignments", "segments", "campaign")
         for name in wanted:
             shutil.copytree(options.lake / "gold" / name, copy / "gold" / name)
         setup = {"TRAVELTIDE_LAKE": str(copy), "TRAVELTIDE_SERVING__POLL_SECONDS": "0.5"}

@@ -172,6 +172,22 @@ def test_last_months_model_is_judged_on_this_month_where_there_is_one(
     assert training.NEXT_MONTH not in evaluations(BEFORE)
 
 
+def test_a_perk_that_last_months_model_does_not_know_counts_as_a_miss() -> None:
+    known = made_up()
+    model = trained(known)
+    renamed = known.assign(perk=known["perk"].replace(model.perks[0], "a new perk"))
+    learnt = known["user_id"].drop_duplicates().iloc[::2]
+    same, other = (training.next_month(model, learnt, rows, CONFIG) for rows in (known, renamed))
+    assert (same["customers"].to_numpy() == other["customers"].to_numpy()).all()
+    assert set(other["model"]) == {model.kind, models.MAJORITY}
+
+    def loss(rows: pd.DataFrame) -> float:
+        wanted = (rows["metric"] == "log_loss") & (rows["model"] == model.kind)
+        return float(rows.loc[wanted, "mean"].mean())
+
+    assert loss(other) > loss(same) + 0.5
+
+
 def test_held_out_customers_are_the_same_every_month_and_never_learnt_from() -> None:
     users = pd.Series(range(1, 5_001))
     out = promotion.held_out(users, 0.2)

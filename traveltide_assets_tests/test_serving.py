@@ -146,6 +146,19 @@ def test_an_assigned_customer_gets_the_perk_of_the_month(
     assert answer["as_of_month"] == LAST
 
 
+def test_who_is_held_out_is_offered_nothing_and_others_what_the_campaign_offers(
+    service: TestClient, sample_project: Project
+) -> None:
+    campaign = sample_project.frame("gold/campaign", LAST)
+    held = campaign[campaign["holdout"]].iloc[0]
+    written = campaign[~campaign["holdout"]].iloc[0]
+    answer = service.get(f"/customers/{held['user_id']}/perk").json()
+    assert answer["perk"]
+    assert answer["offer"] is None
+    answer = service.get(f"/customers/{written['user_id']}/perk").json()
+    assert answer["offer"] == written["perk"]
+
+
 def test_an_unknown_customer_is_404_and_a_word_is_422(service: TestClient) -> None:
     assert service.get("/customers/999999999/perk").status_code == 404
     refused = service.get("/customers/somebody/perk")

@@ -137,28 +137,35 @@ def _planned(
         return row
     ratio = n[1] / n[0]
     needed = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, nobs1=n[0])
-    detectable = _relative(metric, mean, sd, needed)
     reached = [
         week
         for week, (m, s) in baselines.iterrows()
         if effect_size(metric, m, s, config.relative_effect) >= needed
     ]
-    one = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
     power = float(_power(metric, n[0]).power(size, n[0], alpha, ratio=ratio))
     chances = [power]
     if metric.measured and len(after) >= _FEWEST_FOLLOWED:
         quiet, spread = after[metric.name].mean(), after[metric.name].std(ddof=1)
         size = effect_size(metric, quiet, spread, config.relative_effect)
+        if not np.isfinite(size):
+            return row
         chances.append(float(_power(metric, n[0]).power(size, n[0], alpha, ratio=ratio)))
         row |= {"mean_after": quiet, "power_after": chances[-1]}
+        # What it takes is reckoned with the quieter weeks where they are known.
+        mean, sd = quiet, spread
+    one = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
+    detectable = _relative(metric, mean, sd, needed)
+    enough = all(chance >= config.power for chance in chances)
+    # Weeks of today's traffic, which are too few where the quieter weeks are.
+    soon = bool(reached) and chances[-1] >= config.power if len(chances) > 1 else bool(reached)
     return row | {
         "effect": config.relative_effect * mean,
         "power": power,
         "detectable_effect": detectable * mean,
         "detectable_relative": detectable,
         "customers_needed": float(np.ceil(one * (1 + ratio))),
-        "weeks_needed": float(min(reached)) if reached else np.nan,
-        "verdict": ENOUGH if all(c >= config.power for c in chances) else TOO_FEW,
+        "weeks_needed": float(min(reached)) if soon else np.nan,
+        "verdict": ENOUGH if enough else TOO_FEW,
     }
 
 

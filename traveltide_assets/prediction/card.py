@@ -16,7 +16,10 @@ INTENDED = (
 )
 LEFT_OUT = (
     "Gender is not an input, nor is anything that tells how long ago the sessions were, or who "
-    "else is in the cohort."
+    "else is in the cohort. It learns from customers who became active; of newcomers most do not, "
+    "and nobody knows a perk to judge it by for these. The perk to be predicted rests on all "
+    "sessions, the first five among them, so part of what it gains from one session to five is "
+    "that it sees more of the answer."
 )
 
 
@@ -24,8 +27,9 @@ LEFT_OUT = (
 class Card:
     """A month's model; `scores` has a row per number of sessions seen, a column per metric.
 
-    `candidate` is none where customers were too few. `next_month` is empty without an earlier
-    month. `leak` is the macro F1 of predicting the label from what defines it: no prediction.
+    `candidate` is none where customers were too few. `next_month` and `next_majority`, last month's
+    model and this month's commonest perk on the same customers, are empty without an earlier month.
+    `leak` is the macro F1 of predicting the label from what defines it: no prediction.
     """
 
     intended: str
@@ -44,6 +48,7 @@ class Card:
     majority: pd.DataFrame
     rules: pd.DataFrame
     next_month: pd.DataFrame
+    next_majority: pd.DataFrame
     leak: float
     inputs: pd.DataFrame
     confusion: pd.DataFrame
@@ -80,7 +85,8 @@ def build(
         scores=_table(scores, CROSS_VALIDATION, model["kind"]),
         majority=_table(scores, CROSS_VALIDATION, MAJORITY),
         rules=_table(scores, CROSS_VALIDATION, RULES),
-        next_month=_table(scores, NEXT_MONTH, None),
+        next_month=_table(scores, NEXT_MONTH, *KINDS),
+        next_majority=_table(scores, NEXT_MONTH, MAJORITY),
         leak=float(leaked.loc[leaked["metric"] == "macro_f1", "mean"].max()),
         inputs=importance.nlargest(_INPUTS, "mean"),
         confusion=confusion,
@@ -88,8 +94,6 @@ def build(
     )
 
 
-def _table(scores: pd.DataFrame, evaluation: str, model: str | None) -> pd.DataFrame:
-    rows = scores[scores["evaluation"] == evaluation]
-    if model is not None:
-        rows = rows[rows["model"] == model]
+def _table(scores: pd.DataFrame, evaluation: str, *kinds: str) -> pd.DataFrame:
+    rows = scores[(scores["evaluation"] == evaluation) & scores["model"].isin(kinds)]
     return rows.pivot_table(index="sessions_seen", columns="metric", values="mean")

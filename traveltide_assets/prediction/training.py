@@ -127,19 +127,28 @@ def next_month(
 ) -> pd.DataFrame:
     """Scores of an earlier month's candidate on customers of this month it did not learn from.
 
-    `learnt_from` are the customers of its own month.
+    `learnt_from` are the customers of its own month. Beside it stands this month's commonest perk,
+    on the same customers. A perk that the candidate does not know is a miss.
     """
     unseen = ~known["user_id"].isin(learnt_from) | held_out(known["user_id"], config.holdout)
-    judged = known[unseen & known["perk"].isin(earlier.perks).to_numpy()]
-    if judged.empty or not earlier.reads(judged):
+    judged, others = known[unseen], known[~unseen]
+    if judged.empty or others.empty or not earlier.reads(judged):
         return pd.DataFrame(columns=list(SCORES))
-    seen, label = judged[early.SEEN], pd.Index(earlier.perks).get_indexer(judged["perk"])
+    perks = pd.Index([*earlier.perks, *sorted(set(known["perk"]) - set(earlier.perks))])
     shares = earlier.probabilities(early.inputs(judged, earlier.inputs))
+    unknown = np.zeros((len(judged), len(perks) - len(earlier.perks)))
+    common = others["perk"].value_counts(normalize=True).reindex(perks, fill_value=0.0)
+    answers = {
+        earlier.kind: np.hstack([shares, unknown]),
+        models.MAJORITY: np.tile(common, (len(judged), 1)),
+    }
+    seen, label = judged[early.SEEN], perks.get_indexer(judged["perk"])
     rows = [
-        (NEXT_MONTH, earlier.kind, int(n), name, value, 0.0, 1, int(at.sum()))
+        (NEXT_MONTH, kind, int(n), name, value, 0.0, 1, int(at.sum()))
+        for kind, likely in answers.items()
         for n in sorted(seen.unique())
         for at in [(seen == n).to_numpy()]
-        for name, value in models.metrics(label[at], shares[at], shares[at].argmax(axis=1)).items()
+        for name, value in models.metrics(label[at], likely[at], likely[at].argmax(axis=1)).items()
     ]
     return pd.DataFrame(rows, columns=list(SCORES))
 

@@ -17,6 +17,7 @@ _ROWS = (
     ("Rules of the strategy", "rules"),
     ("Commonest perk for everybody", "majority"),
     ("Last month's model, on this month's customers", "next_month"),
+    ("Commonest perk, on the same customers", "next_majority"),
 )
 
 

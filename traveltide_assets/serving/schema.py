@@ -139,6 +139,11 @@ class Answer(BaseModel):
     model_version: str = Field(description="Version of the model that answered")
     as_of_month: str = Field(description="The month whose customers the model has learnt from")
     source: Literal["assigned", "predicted"]
+    offer: str | None = Field(
+        None,
+        description="assigned: what the campaign offers this customer, the perk or the "
+        "experiment's control offer; show nothing else. None: nothing is to be offered",
+    )
 
 
 class Answers(BaseModel):

@@ -19,7 +19,9 @@ from traveltide_assets.prediction.predictor import Predictor, reason
 PREDICTOR = "gold/perk_predictor"
 CATALOGUE = "gold/perk_catalogue"
 ASSIGNMENTS = "gold/perk_assignments"
-_WATCHED = (PREDICTOR, CATALOGUE, ASSIGNMENTS)
+CAMPAIGN = "gold/campaign"
+_NEEDED = (PREDICTOR, CATALOGUE, ASSIGNMENTS)
+_WATCHED = (*_NEEDED, CAMPAIGN)
 State = tuple[tuple[str, str, str], ...]
 
 
@@ -40,7 +42,9 @@ class Assigned:
         if place == len(self.user_id) or self.user_id[place] != user_id:
             return None
         row = self.answers.iloc[place]
-        return {**row.to_dict(), "score": float(row["score"]), "source": "assigned"}
+        offer = None if pd.isna(row["offer"]) else row["offer"]
+        told = {"score": float(row["score"]), "source": "assigned", "offer": offer}
+        return {**row.to_dict(), **told}
 
 
 class Scorer:
@@ -129,7 +133,7 @@ def load(lake: Lake) -> Snapshot | None:
     """
     state = look(lake)
     months = {path: month for path, month, _ in state}
-    if len(months) < len(_WATCHED):
+    if not set(_NEEDED) <= set(months):
         return None
     stored = lake.frame(PREDICTOR, months[PREDICTOR])
     predictor = Predictor.from_frame(stored)
@@ -150,6 +154,10 @@ def _assigned(lake: Lake, month: str, catalogue: pd.DataFrame) -> Assigned:
     strategy = given["strategy"].iloc[0]
     scores = lake.frame(f"gold/segments/{strategy}", month)[["user_id", "score"]]
     merged = given.merge(scores, on="user_id", validate="one_to_one").sort_values("user_id")
+    # Who is held out, suppressed or in the control half is not to see the perk in the app either.
+    campaign = lake.stored_frame(CAMPAIGN, month)
+    written = campaign[~campaign["holdout"]] if campaign is not None else None
+    offers = {} if written is None else dict(zip(written["user_id"], written["perk"], strict=True))
     titles = catalogue.set_index("perk")["title"]
     answers = pd.DataFrame(
         {
@@ -160,6 +168,7 @@ def _assigned(lake: Lake, month: str, catalogue: pd.DataFrame) -> Assigned:
             "reason": merged["deciding_features"],
             "model_version": merged["model_version"],
             "as_of_month": merged["as_of_month"],
+            "offer": merged["user_id"].map(offers).astype("string"),
         }
     )
     texts = answers.columns.drop("score")
