@@ -48,7 +48,7 @@ def frames(spec: SampleSpec, settings: Settings, folder: Path) -> dict[str, pd.D
     with pure.in_memory() as keep:
         gold = pure.gold(source, settings.cohort, MONTH, months, keep)
         fewest = settings.cohort.min_sessions
-        rows = (outcomes.chosen_for_browsing(gold.users, gold.sessions, fewest), gold.sessions)
+        rows = (outcomes.chosen_anyway(gold.users, gold.sessions, fewest, cut), gold.sessions)
         lazily = {
             "features": gold.features,
             "earlier": outcomes.earlier_features(*rows, gold.flights, gold.hotels, cut),

@@ -42,7 +42,7 @@ def earlier_features(
     hotels: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
     cut = shift(context.partition_key, -settings.evidence.months)
-    users = outcomes.chosen_for_browsing(users, sessions, settings.cohort.min_sessions)
+    users = outcomes.chosen_anyway(users, sessions, settings.cohort.min_sessions, cut)
     return dg.MaterializeResult(
         value=outcomes.earlier_features(users, sessions, flights, hotels, cut),
         metadata={"cut_after": cut},
@@ -63,7 +63,7 @@ def perk_outcomes(
     trips: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
     cut = shift(context.partition_key, -settings.evidence.months)
-    users = outcomes.chosen_for_browsing(users, sessions, settings.cohort.min_sessions)
+    users = outcomes.chosen_anyway(users, sessions, settings.cohort.min_sessions, cut)
     return dg.MaterializeResult(
         value=outcomes.outcomes_after(users, sessions, trips, cut), metadata={"cut_after": cut}
     )

@@ -96,15 +96,14 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 
 
-def chosen_for_browsing(users: ibis.Table, sessions: ibis.Table, fewest: int) -> ibis.Table:
-    """The customers of a cohort who belong to it whether or not they have cancelled anything.
+def chosen_anyway(users: ibis.Table, sessions: ibis.Table, fewest: int, cut: str) -> ibis.Table:
+    """The customers of a cohort who belong to it whatever they cancelled after the month `cut`.
 
-    A cancellation is a session, too. Those who have enough sessions only with their cancellations
-    are in the cohort for having cancelled, many of them after the cut: among them whatever came
-    before seems to foretell it.
+    A cancellation is a session, too. Those who have enough sessions only with later cancellations
+    are in the cohort for these: among them whatever came before seems to foretell cancelling.
     """
-    browsing = sessions.filter(f.browsing(sessions))
-    enough = browsing.group_by("user_id").having(browsing.count() >= fewest).agg()
+    told = sessions.filter((sessions.session_start < end_of(cut)) | f.browsing(sessions))
+    enough = told.group_by("user_id").having(told.count() >= fewest).agg()
     return users.semi_join(enough, "user_id")
 
 
