@@ -457,6 +457,7 @@ def test_forkserver_is_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     assert automation.executor(load_settings()).name == "multiprocess"
 
 
+@pytest.mark.servers
 def test_forkserver_writes_the_same_bytes(tmp_path: Path) -> None:
     """A run in processes of their own, as the daemon starts it, beside the same run in one."""
     write_sample(tmp_path / "source", SampleSpec(users=200, seed=5, active_share=0.8))

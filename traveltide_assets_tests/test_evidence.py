@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traveltide_assets.months import end_of
@@ -135,6 +135,8 @@ def test_the_trial_does_not_depend_on_the_order_of_the_customers() -> None:
     pd.testing.assert_series_equal(verdict(perk, trial), verdict(perk, again))
 
 
+# statsmodels collects all garbage in each call, which takes a tenth of a second.
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_raises_each_p_value_keeps_their_order_and_stays_a_probability(
     p_values: list[float],

@@ -133,7 +133,7 @@ def _middle(cohort: np.ndarray) -> float:
     """
     if not len(cohort):
         return _NEUTRAL
-    return float(standing(cohort[[len(cohort) // 2]], cohort)[0])
+    return float(standing(np.array([np.median(cohort)]), cohort)[0])
 
 
 def _for(standings: pd.Series, weight: float) -> pd.Series:
