@@ -17,7 +17,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 
 import duckdb
@@ -25,6 +24,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.ways import MONTH
+from traveltide_assets.checksum import digest_of
 from traveltide_assets.sample import SampleSpec, write_sample
 
 USERS = 1_020_926
@@ -219,7 +219,7 @@ def land(folder: Path, split: Path, half: str) -> Path:
 def same_bytes(folder: Path, one: str, other: str) -> str:
     """Whether two ways have written the same features."""
     digests = {
-        sha256(file.read_bytes()).hexdigest()
+        digest_of(file)
         for way in (one, other)
         for file in (folder / way / "lake/gold/user_features" / f"month={MONTH}").iterdir()
     }

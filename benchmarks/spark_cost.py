@@ -1,6 +1,6 @@
 """What Spark costs where one machine would do: bronze to features, on DuckDB and on Spark.
 
-    python benchmarks/spark_cost.py --users 20000 --master 'local[2]' --master spark://host:7077
+    python -m benchmarks.spark_cost --users 20000 --master 'local[2]' --master spark://host:7077
 
 Whole jobs with their checks; the first job of Spark includes the start of its session. All masters
 share this process, so name one at a time to compare their starts.
@@ -24,12 +24,12 @@ from dagster._core.storage.tags import (
 from traveltide_assets.automation import ASSIGN_PERKS, INGEST
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.partitions import months_within
+from traveltide_assets.pipeline import QUIET
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, Spark
 
 MONTH = "2023-07"
 GOLD = ("users_final", "sessions_final", "flights_final", "hotels_final", "trips_final")
-QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 def timed(definitions: dg.Definitions, job: str, **options: Any) -> float:

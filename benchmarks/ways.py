@@ -212,9 +212,11 @@ class _Pipeline:
         )
 
     def _execute(self, job: str, **options: Any) -> Stages:
+        from traveltide_assets.pipeline import QUIET
+
         result = self.definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=QUIET,
             **options,
         )
         return {

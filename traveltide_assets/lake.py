@@ -125,7 +125,7 @@ class Lake(dg.IOManager):
 
     def digest(self, path: str, month: str | None = None) -> str:
         """SHA-256 of the stored file."""
-        return hashlib.sha256(self.path(path, month).read_bytes()).hexdigest()
+        return digest_of(self.path(path, month))
 
     def rows(self, path: str, month: str | None = None) -> int:
         """The number of rows of a table, or of one month of it."""

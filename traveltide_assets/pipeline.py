@@ -20,6 +20,9 @@ from traveltide_assets.automation import ASSIGN_PERKS, INGEST, root_cause
 from traveltide_assets.partitions import months_within
 from traveltide_assets.settings import PACKAGE, Settings
 
+# What a run has to say is for its caller to show.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
 OnStep = Callable[[str, int, int], None]
 
 
@@ -92,7 +95,7 @@ def _execute(
         tags=tags,
         partition_key=month,
         raise_on_error=False,
-        run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+        run_config=QUIET,
     )
     for evaluation in result.get_asset_check_evaluations():
         outcome.checks += 1

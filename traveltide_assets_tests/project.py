@@ -16,9 +16,21 @@ from dagster._core.storage.tags import (
 
 from traveltide_assets.automation import ASSIGN_PERKS, INGEST
 from traveltide_assets.definitions import build_definitions
+from traveltide_assets.pipeline import QUIET
 from traveltide_assets.settings import Settings
 
-_QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+# Gold up to the segments that decide by default.
+DECIDING = (
+    "users_final",
+    "sessions_final",
+    "flights_final",
+    "hotels_final",
+    "trips_final",
+    "user_features",
+    "kmeans_model",
+    "kmeans_diagnostics",
+    "segments/kmeans",
+)
 
 
 class Project:
@@ -68,7 +80,7 @@ class Project:
         home.mkdir(exist_ok=True)
         with instance_in(home) as instance:
             return self.definitions.resolve_job_def(job).execute_in_process(
-                instance=instance, run_config=_QUIET, raise_on_error=False, **options
+                instance=instance, run_config=QUIET, raise_on_error=False, **options
             )
 
 

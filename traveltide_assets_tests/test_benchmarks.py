@@ -16,23 +16,8 @@ from traveltide_assets.settings import Cohort, Settings
 from traveltide_assets.sources.files import Files
 from traveltide_assets.storage.folder import Folder
 from traveltide_assets_tests.conftest import BOUNDS, FIRST, LAST
-from traveltide_assets_tests.project import Project
+from traveltide_assets_tests.project import DECIDING, Project
 
-DECIDING = [
-    f"gold/{name}"
-    for name in (
-        "users_final",
-        "sessions_final",
-        "flights_final",
-        "hotels_final",
-        "trips_final",
-        "user_features",
-        "kmeans_model",
-        "kmeans_diagnostics",
-        "segments/kmeans",
-        "perk_assignments",
-    )
-]
 EVERYBODY = Cohort(min_sessions=1, active_since=None)
 
 
@@ -47,7 +32,9 @@ def test_the_chain_without_dagster_ends_where_the_lake_does(tmp_path: Path) -> N
     write_sample(tmp_path / "source", SampleSpec(users=400, seed=2, active_share=0.5, dirt=0.02))
     project = Project(tmp_path, tmp_path / "source", partitions=BOUNDS)
     assert project.ingest(FIRST, LAST).success
-    assert project.materialize_all(DECIDING, LAST).success
+    assert project.materialize_all(
+        [f"gold/{name}" for name in (*DECIDING, "perk_assignments")], LAST
+    ).success
     settings = project.settings
     features = known(project.source, tmp_path / "alone", settings.cohort, settings)
     stored = project.frame("gold/user_features", LAST)

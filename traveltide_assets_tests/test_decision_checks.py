@@ -13,6 +13,7 @@ import pytest
 from dagster import AssetCheckEvaluation, AssetCheckSeverity
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from traveltide_assets.pipeline import QUIET
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.conftest import BOUNDS, LAST
 from traveltide_assets_tests.project import Project, failed_checks
@@ -78,7 +79,7 @@ def check(project: Project, *tables: str) -> Evaluations:
         .execute_in_process(
             # A job of checks alone has no partitions of its own to look the month up in.
             tags={PARTITION_NAME_TAG: LAST},
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            run_config=QUIET,
             raise_on_error=False,
         )
     )

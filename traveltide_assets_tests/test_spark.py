@@ -24,7 +24,7 @@ from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, Spark
 from traveltide_assets.storage import open_storage
 from traveltide_assets.transforms.cleaning import month_of
-from traveltide_assets_tests.project import Project, failure
+from traveltide_assets_tests.project import DECIDING, Project, failure
 from traveltide_assets_tests.s3_server import S3Server
 from traveltide_assets_tests.spark_cluster import SparkCluster
 
@@ -37,17 +37,6 @@ SETTINGS = {
     "cohort": {"min_sessions": 2},
     "checks": {"max_quarantine_share": 1},
 }
-GOLD = (
-    "users_final",
-    "sessions_final",
-    "flights_final",
-    "hotels_final",
-    "trips_final",
-    "user_features",
-    "kmeans_model",
-    "kmeans_diagnostics",
-    "segments/kmeans",
-)
 OTHERS = (
     "earlier_features",
     "perk_outcomes",
@@ -127,7 +116,7 @@ def _on(cluster: SparkCluster, folder: Path, source: Path) -> Project:
 def _run(project: Project) -> None:
     for result in (
         project.ingest(FIRST, LAST),
-        project.materialize_all([f"gold/{name}" for name in (*GOLD, *OTHERS)], LAST),
+        project.materialize_all([f"gold/{name}" for name in (*DECIDING, *OTHERS)], LAST),
     ):
         assert result.success, failure(result)
 

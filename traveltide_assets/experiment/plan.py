@@ -147,25 +147,24 @@ def _planned(
     if metric.measured and len(after) >= _FEWEST_FOLLOWED:
         quiet, spread = after[metric.name].mean(), after[metric.name].std(ddof=1)
         size = effect_size(metric, quiet, spread, config.relative_effect)
-        if not np.isfinite(size):
-            return row
         chances.append(float(_power(metric, n[0]).power(size, n[0], alpha, ratio=ratio)))
         row |= {"mean_after": quiet, "power_after": chances[-1]}
         # What it takes is reckoned with the quieter weeks where they are known.
         mean, sd = quiet, spread
+    if not np.isfinite(size):
+        return row | {"power": power, "verdict": TOO_FEW}
     one = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
     detectable = _relative(metric, mean, sd, needed)
-    enough = all(chance >= config.power for chance in chances)
-    # Weeks of today's traffic, which are too few where the quieter weeks are.
-    soon = bool(reached) and chances[-1] >= config.power if len(chances) > 1 else bool(reached)
+    # Weeks of today's traffic do not say how many of the quieter ones it takes.
+    told = reached and all(chance >= config.power for chance in chances[1:])
     return row | {
         "effect": config.relative_effect * mean,
         "power": power,
         "detectable_effect": detectable * mean,
         "detectable_relative": detectable,
         "customers_needed": float(np.ceil(one * (1 + ratio))),
-        "weeks_needed": float(min(reached)) if soon else np.nan,
-        "verdict": ENOUGH if enough else TOO_FEW,
+        "weeks_needed": float(min(reached)) if told else np.nan,
+        "verdict": ENOUGH if all(c >= config.power for c in chances) else TOO_FEW,
     }
 
 

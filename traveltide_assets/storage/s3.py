@@ -34,6 +34,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as Unreachable
 from dagster_aws.s3 import S3Resource
 
+from traveltide_assets.checksum import digest_of
 from traveltide_assets.locations import S3Location
 from traveltide_assets.storage.folder import partial, replacing
 from traveltide_assets.storage.storage import Conflict, Replaced, StorageError
@@ -161,8 +162,7 @@ class S3:
 
     def _publish(self, key: str, path: Path, version: str | None) -> str:
         """Store a file under a key that holds `version`; returns the new version."""
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        digest = digest_of(path)
         if version is not None and (same := self._holds(key, digest)):
             return same
         condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}

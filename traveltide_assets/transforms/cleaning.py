@@ -370,7 +370,7 @@ def _clean(
     by_reason = refused.group_by("reason").agg(rows=refused.count()).order_by("reason")
     return Cleaned(
         processed=processed(name, judged),
-        quarantine=raw.inner_join(refused.select(*_SOURCE_ORDER, "reason"), _SOURCE_ORDER).cache(),
+        quarantine=raw.inner_join(refused.select(*_SOURCE_ORDER, "reason"), _SOURCE_ORDER),
         judged=judged,
         repairs={key: int(n or 0) for key, n in counts.to_pyarrow().to_pylist()[0].items()},
         refusals={line["reason"]: line["rows"] for line in by_reason.to_pyarrow().to_pylist()},
