@@ -24,7 +24,8 @@ class SampleSpec:
     `active_share` is the share of users who visit eight times or more from 2023-01-04 on (5,998
     of the 1,020,926 real users). `affinity` goes from 0, where favourite perks do not show, to 1,
     where they shape everything their owner does. `dirt` is the share of rows damaged on purpose.
-    `alike` users behave the same whatever their age and family, which real ones do not.
+    `alike` users behave the same whatever their age and family, which real ones do not, and
+    whatever they did before: their cancellations come on top of their visits, not in their place.
     """
 
     users: int = 20_000

@@ -109,7 +109,10 @@ def _make_chunk(spec: SampleSpec, number: int, first: int, count: int) -> dict[s
     visits = make_visits(actors, spec.affinity, rng)
     trips = make_trips(actors, visits, spec.affinity, rng)
     cancellations = make_cancellations(actors, visits, trips, spec.affinity, rng)
-    kept = ~visits_replaced(visits, trips, cancellations.trip, count)
+    if spec.alike:  # Nothing anybody does may change what they do next.
+        kept = np.ones(len(visits.user), dtype=np.bool_)
+    else:
+        kept = ~visits_replaced(visits, trips, cancellations.trip, count)
     trip_id = trip_identifiers(people, trips, rng)
     tables = {
         "users": users_table(people),
