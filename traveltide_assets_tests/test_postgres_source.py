@@ -117,8 +117,9 @@ def test_a_month_alone_extracts_its_sessions_only_and_gives_the_file_of_the_rang
     assert failed_checks(result) == set()
     path = ("bronze/sessions_raw", LAST)
     assert alone.file(*path).read_bytes() == ingested.file(*path).read_bytes()
-    (staged,) = (tmp_path / "home/staging/postgres").glob("*/sessions.parquet")
-    starts = pq.read_table(staged)["session_start"].to_pylist()
+    month, undated = sorted((tmp_path / "home/staging/postgres").glob("*/sessions/*.parquet"))
+    assert (month.stem, undated.stem) == (LAST, "undated")
+    starts = pq.read_table(month)["session_start"].to_pylist()
     assert {start[:7] for start in starts} == {LAST}
 
 

@@ -74,8 +74,8 @@ class Postgres:
 
     def table(self, name: str) -> ibis.Table:
         self._stage()
-        parts = [name, _UNDATED] if name == "sessions" else [name]
-        return self._engine.read_parquet([self._folder / f"{part}.parquet" for part in parts])
+        files = [self._folder / name / f"{part}.parquet" for part in self._parts(name)]
+        return self._engine.read_parquet(files)
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
         counted = self._counted[name]
@@ -132,10 +132,9 @@ class Postgres:
     def _extract(self, folder: Path, session: Session, columns: Columns) -> None:
         for part, query in self._queries(session, columns).items():
             _log.info("reading %s of %s", part, self._location)
-            file = folder / _RAW / f"{part}.parquet"
             with (
                 session.stream(query) as (schema, batches),
-                pq.ParquetWriter(file, schema, **_QUICK) as writer,
+                pq.ParquetWriter(folder / _RAW / f"{part}.parquet", schema, **_QUICK) as writer,
             ):
                 for batch in batches:
                     writer.write_batch(batch)
@@ -143,21 +142,33 @@ class Postgres:
         (folder / _COUNTS).write_text(counts, encoding="utf-8")
 
     def _number(self, folder: Path) -> None:
-        """Write the staged files from the raw ones, once the database is left alone."""
-        for raw in sorted((folder / _RAW).iterdir()):
-            table, part = self._engine.single.read_parquet([raw]), raw.stem
-            name = "sessions" if part == _UNDATED else part
-            place = ibis.literal(name)
-            if name == "sessions":
-                table = table.mutate(month=month_of(table.session_start))
-                place = place + "/" + (_UNDATED if part == _UNDATED else table.month)
-            table = _numbered(table.mutate(source_file=place), name)
-            self._engine.single.write_parquet(table, folder / raw.name)
-            raw.unlink()
-        (folder / _RAW).rmdir()
+        """Write the staged files from the raw ones, once the database is left alone.
+
+        Month by month, because rows are sorted to be numbered, which takes memory.
+        """
+        for name in SOURCES:
+            (folder / name).mkdir()
+            for part in self._parts(name):
+                raw = part if part in (name, _UNDATED) else name
+                table = self._engine.single.read_parquet([folder / _RAW / f"{raw}.parquet"])
+                if name == "sessions":
+                    if part != _UNDATED:
+                        table = table.filter(table.session_start.startswith(part))
+                    table = table.mutate(month=month_of(table.session_start))
+                place = name if part == name else f"{name}/{part}"
+                table = _numbered(table, name).mutate(source_file=ibis.literal(place))
+                self._engine.single.write_parquet(table, folder / name / f"{part}.parquet")
+        shutil.rmtree(folder / _RAW)
+
+    def _parts(self, name: str) -> list[str]:
+        """What a table is staged in: sessions by month of the run, and those of no month."""
+        if name != "sessions":
+            return [name]
+        first, last = self._run.months or ("", "")
+        return [*(m for m in months_within(self._bounds) if first <= m <= last), _UNDATED]
 
     def _queries(self, session: Session, columns: Columns) -> dict[str, exp.Select]:
-        """A query per staged file: three tables, the sessions of the run's months, and undated."""
+        """A query per raw file: three tables, the sessions of the run's months, and undated."""
         bounds, months = self._bounds, self._run.months
         session.set("traveltide.lower", f"{bounds.first}-01")
         session.set("traveltide.upper", f"{next_month(months_within(bounds)[-1])}-01")
@@ -242,10 +253,9 @@ def _time(name: str) -> exp.Expression:
 
 
 def _numbered(table: ibis.Table, name: str) -> ibis.Table:
-    """With the number of each row among those of its `source_file`."""
+    """With the number of each row in the order of their content."""
     order = [KEYS[name], *[column for column in table.columns if column != KEYS[name]]]
-    window = ibis.window(group_by="source_file", order_by=order)
-    return table.mutate(source_row=ibis.row_number().over(window) + 1)
+    return table.mutate(source_row=ibis.row_number().over(order_by=order) + 1)
 
 
 @contextmanager
