@@ -20,7 +20,12 @@ from traveltide_assets.segmentation.evidence import (
     perk_signals,
 )
 from traveltide_assets.segmentation.perks import Perk, load_perks, of_program
-from traveltide_assets.segmentation.propensity import PropensityStrategy, TooLittleHistory
+from traveltide_assets.segmentation.propensity import (
+    NEAREST,
+    NO_PREFERENCE,
+    PropensityStrategy,
+    TooLittleHistory,
+)
 from traveltide_assets.segmentation.scaling import NUMERIC
 from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.segmentation.strategy import History
@@ -244,6 +249,21 @@ def test_propensity_trusts_a_behaviour_that_can_be_foreseen_and_no_other(
     assigned = fitted.assign(earlier)
     assert (assigned.loc[children, "perk"] == BAG.id).all()
     assert (assigned.loc[~children, "perk"] == meal.id).mean() > 0.9
+
+
+def test_propensity_says_of_whom_nothing_above_the_average_is_expected(
+    sample_project: Project,
+) -> None:
+    earlier = sample_project.frame("gold/earlier_features", LAST)
+    children = earlier["has_children"].to_numpy()
+    packs = earlier[["user_id"]].assign(bags_per_flight_opportunities=1)
+    packs["bags_per_flight_amount"] = np.where(children, 3.0, 0.0)
+    assigned = PropensityStrategy((BAG,)).fit(History(earlier, earlier, packs)).assign(earlier)
+    assert (assigned["perk"] == BAG.id).all()
+    assert set(assigned["segment"][children]) == {"Likely: Free checked bag"}
+    assert set(assigned["segment"][~children]) == {NO_PREFERENCE}
+    assert set(assigned["reason"][~children]) == {NEAREST}
+    assert (assigned["score"][~children] < 1).all()
 
 
 def test_propensity_learns_where_a_feature_is_undefined_for_everybody(

@@ -3,7 +3,8 @@
 The models see customers as of a cut and learn what they did per opportunity from the cut on. A
 model's deviations from the average are scaled by how far they came true for customers it had not
 seen, so that noise keeps near the average. Each customer then gets the perk whose behaviour is
-expected to exceed the average most.
+expected to exceed the average most, also those of whom nothing above the average is expected:
+they are a segment of their own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ _TIMELESS = tuple(
 )
 _DESCRIPTIONS = {outcome.name: outcome.description for outcome in OUTCOMES}
 
-
+NO_PREFERENCE = "No clear preference"
+NEAREST = "nothing is expected above the average; this comes nearest to it"
 _FOLDS = 3
 _BINS = 32
 
@@ -183,14 +185,15 @@ class FittedPropensity:
         by_id = {entry.id: entry for entry in self.perks}
         averages = perk.map({name: expert.average for name, expert in self.experts.items()})
         outcome = perk.map({name: _DESCRIPTIONS[entry.outcome] for name, entry in by_id.items()})
+        segment = perk.map({name: f"Likely: {entry.title}" for name, entry in by_id.items()})
         reason = [
-            f"expected {value:.2f} {what}, {times:.2f} times the average"
+            f"expected {value:.2f} {what}, {times:.2f} times the average" if times > 1 else NEAREST
             for value, what, times in zip(score * averages, outcome, score, strict=True)
         ]
         return pd.DataFrame(
             {
                 "user_id": features["user_id"].to_numpy(),
-                "segment": perk.map({name: f"Likely: {e.title}" for name, e in by_id.items()}),
+                "segment": segment.where(score > 1, NO_PREFERENCE),
                 "perk": perk,
                 "score": score,
                 "reason": reason,
