@@ -5,6 +5,7 @@ from __future__ import annotations
 import filecmp
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 
@@ -280,6 +281,14 @@ def test_every_active_user_qualifies_for_the_cohort(databases: Databases) -> Non
 
 def test_regular_users_almost_never_qualify_for_the_cohort(databases: Databases) -> None:
     assert _value(databases(REGULAR), f"count(*) FROM {IN_COHORT}") <= 0.0005 * REGULAR.users
+
+
+def test_cancellations_take_the_place_of_visits_but_not_where_customers_are_alike(
+    databases: Databases,
+) -> None:
+    fewest = "min(n) FROM (SELECT count(*) AS n FROM visits GROUP BY user_id)"
+    assert _value(databases(ACTIVE), fewest) < 8
+    assert _value(databases(replace(ACTIVE, alike=True)), fewest) == 8
 
 
 BOTH = "(SELECT trip_id FROM visits WHERE flight_booked AND hotel_booked)"
