@@ -36,6 +36,7 @@ from traveltide_assets.storage.folder import Folder
 from traveltide_assets.transforms import outcomes
 
 MONTH = "2023-07"
+FEW = 0.05
 
 
 def frames(spec: SampleSpec, settings: Settings, folder: Path) -> dict[str, pd.DataFrame]:
@@ -97,7 +98,7 @@ def repetition(spec: SampleSpec, settings: Settings, perks: tuple[Perk, ...]) ->
                 "after_shuffling": len(by_chance.get(name, [])),
                 "recovered": recovered,
                 "tried": len(tried),
-                "unlikely": int((tried["p_value"] <= settings.evidence.alpha).sum()),
+                "unlikely": int((tried["p_value"] <= FEW).sum()),
             }
         )
     return pd.DataFrame(rows).assign(seed=spec.seed)
@@ -122,7 +123,7 @@ def report(title: str, rows: pd.DataFrame) -> None:
             f"{'' if pd.isna(recovered) else f'{recovered:.1%}':>10}  {dict(which)}"
         )
     share = rows["unlikely"].sum() / max(rows["tried"].sum(), 1)
-    print(f"of {rows['tried'].sum()} p-values before correction, {share:.1%} are 0.05 or less")
+    print(f"of {rows['tried'].sum()} p-values before correction, {share:.1%} are {FEW} or less")
     for name in ("supported", "after_shuffling"):
         alarms = rows.groupby("seed")[name].sum() > 0
         interval = binomtest(int(alarms.sum()), len(alarms)).proportion_ci()

@@ -142,7 +142,10 @@ class Evidence(_Section):
         5_000, ge=100, description="Shuffles in all, where the first find a lift unlikely"
     )
     alpha: float = Field(
-        0.05, gt=0, lt=1, description="Level of significance, over all strategies and perks"
+        0.025,
+        gt=0,
+        lt=1,
+        description="Level of significance, over all strategies and perks; for lifts above 1 only",
     )
     min_customers: int = Field(50, ge=1, description="Fewer customers are too little data")
     min_opportunities: int = Field(100, ge=1, description="Fewer opportunities are, too")
