@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
 from traveltide_assets.contracts import SOURCES
+from traveltide_assets.locations import S3Location
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.serving.app import build_app
@@ -27,13 +28,14 @@ from traveltide_assets.settings import Settings
 from traveltide_assets.summary import open_lake
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
+from traveltide_assets_tests.s3_server import S3Server
 
 NAMES = [feature.name for feature in EARLY]
 TABLES = ("users", "sessions", "flights", "hotels")
 KINDS = {name: {column.name: column.type for column in SOURCES[name]} for name in TABLES}
 
 
-def app(lake: Path, home: Path, **changes: Any) -> Any:
+def app(lake: Path | S3Location, home: Path, **changes: Any) -> Any:
     configured = Settings(lake=lake, home=home, **changes)
     return build_app(open_lake(configured)[0], configured)
 
@@ -310,6 +312,46 @@ def test_a_broken_model_leaves_the_old_one_in_service_and_a_sound_one_takes_over
         expected = other["model_version"].iloc[0]
         assert expected != before
         wait_for(lambda: client.post("/perk", json=one).json()["model_version"] == expected)
+
+
+def test_a_lake_in_s3_is_served_and_a_model_promoted_there_takes_over(
+    sample_project: Project,
+    s3_server: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    place = S3Location(s3_server.bucket(), "lake")
+    needed = ("perk_predictor", "perk_catalogue", "perk_assignments", "segments", "campaign")
+    for name in needed:
+        shutil.copytree(sample_project.lake / "gold" / name, tmp_path / "lake" / "gold" / name)
+    s3_server.upload(tmp_path / "lake", place)
+    user = int(sample_project.frame("gold/perk_assignments", LAST)["user_id"].iloc[0])
+    one = {"features": {"total_sessions": 1}}
+    other = sample_project.frame("gold/perk_predictor_candidate", "2023-06")
+    with TestClient(app(place, tmp_path, serving={"poll_seconds": 0.1})) as client:
+        before = client.post("/perk", json=one).json()["model_version"]
+        assert client.get(f"/customers/{user}/perk").status_code == 200
+        file = sample_project.file("gold/perk_predictor", LAST).relative_to(sample_project.lake)
+        other.to_parquet(tmp_path / "lake" / file)
+        s3_server.upload(tmp_path / "lake", place)
+        expected = other["model_version"].iloc[0]
+        assert expected != before
+        wait_for(lambda: client.post("/perk", json=one).json()["model_version"] == expected)
+
+
+def test_an_answer_that_takes_too_long_is_504_and_the_next_request_is_answered(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    user = int(stored_features(sample_project, 5)["user_id"].iloc[0])
+    history = histories(raw_tables(sample_project.source), [user], 5)[0]
+    hasty = app(sample_project.lake, tmp_path, serving={"timeout_seconds": 0.03})
+    with TestClient(hasty) as client:
+        late = client.post("/perk", json={"history": history})
+        assert late.status_code == 504
+        assert late.json() == {"detail": "the answer took too long"}
+        assert client.get("/health").status_code == 200
 
 
 def test_logs_and_metrics_name_no_customer(
