@@ -67,11 +67,12 @@ def _promotion(
             "customers": int(row["customers"]),
         }
         for against in rows[rows["sessions_seen"] == ALL].itertuples():
+            rival = against.rival.replace(" ", "_")
             worse = ", ".join(map(str, beaten_by(rows, against.rival)))
             facts |= {
-                f"loss_less_that_of_{against.rival}": float(against.difference),
-                f"verdict_against_{against.rival}": against.verdict,
-                f"worse_than_{against.rival}_after": f"{worse} sessions" if worse else "never",
+                f"loss_less_that_of_{rival}": float(against.difference),
+                f"verdict_against_{rival}": against.verdict,
+                f"worse_than_{rival}_after": f"{worse} sessions" if worse else "never",
             }
         yield report(decision, "promotion", bool(row["promoted"]), facts, warn=True)
 
