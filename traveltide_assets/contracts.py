@@ -632,6 +632,20 @@ _EARLY_FEATURES = Table(
     partitioned=True,
 )
 
+_EARLY_RULES = Table(
+    "gold",
+    "early_rules",
+    "One row per cohort customer and n = 1 to 5: the perk that the rules of the deciding strategy, "
+    "fitted on full histories, give from the first n sessions alone.",
+    (
+        Column("user_id", "int64", "The customer"),
+        Column("sessions_seen", "int64", "The n"),
+        Column("perk", "string", "The perk by the rules"),
+    ),
+    key=("user_id", "sessions_seen"),
+    partitioned=True,
+)
+
 
 def _predictor(name: str, description: str) -> Table:
     return Table(
@@ -720,22 +734,31 @@ _PREDICTOR_RELIABILITY = Table(
 _PREDICTOR_PROMOTION = Table(
     "gold",
     "predictor_promotion",
-    "One row: the month's candidate against the model in service, on customers neither has learnt "
-    "from. No row where there is no candidate.",
+    "One row per rival and n, and per rival for all n: the month's candidate against the model in "
+    "service, the rules of the deciding strategy and the commonest perk, on customers that no "
+    "model has learnt from. No row where there is no candidate.",
     (
         Column("candidate", "string", "Version of the candidate"),
         Column("in_service", "string", "Version of the model in service, if any", required=False),
+        Column("sessions_seen", "int64", "The n; 0 for all n together, which decides"),
+        Column("rival", "string", "model in service, rules of the strategy or majority perk"),
         Column("customers", "int64", "Held-out customers"),
-        Column("loss_candidate", "float64", "Log loss of the candidate", required=False),
-        Column("loss_in_service", "float64", "Of the model in service", required=False),
-        Column("loss_majority", "float64", "Of the shares of the perks", required=False),
-        Column("difference", "float64", "Candidate less in service", required=False),
-        Column("difference_low", "float64", "Lower end of the 95 % interval", required=False),
-        Column("difference_high", "float64", "Upper end of the 95 % interval", required=False),
-        Column("promoted", "boolean", "The candidate takes over"),
-        Column("because", "string", "Why"),
+        Column("loss_candidate", "float64", "Log loss of the candidate"),
+        Column(
+            "loss_rival",
+            "float64",
+            "Of the rival; the rules count with the shares of perks among those they send there",
+        ),
+        Column("f1_candidate", "float64", "Macro F1 of the candidate"),
+        Column("f1_rival", "float64", "Of the rival"),
+        Column("difference", "float64", "Log loss: candidate less rival, mean over customers"),
+        Column("difference_low", "float64", "Lower end of its 95 % interval"),
+        Column("difference_high", "float64", "Upper end of its 95 % interval"),
+        Column("verdict", "string", "better, worse or no difference: of the candidate, beyond it"),
+        Column("promoted", "boolean", "The candidate takes over; the same in every row"),
+        Column("because", "string", "Why; the same in every row"),
     ),
-    key=("candidate",),
+    key=("sessions_seen", "rival"),
     partitioned=True,
 )
 _PERK_CATALOGUE = Table(
@@ -836,6 +859,7 @@ def build_tables(perks: tuple[Perk, ...]) -> dict[str, Table]:
         _AGREEMENT,
         _EXPLORATION,
         _EARLY_FEATURES,
+        _EARLY_RULES,
         _predictor(
             "perk_predictor_candidate",
             "One row: the model of the month that predicts perks from first sessions, in service "

@@ -319,7 +319,6 @@ class Serving(_Section):
 
     max_body_bytes: int = Field(33_554_432, ge=1_024, description="Largest body of a request")
     max_batch: int = Field(10_000, ge=1, description="Most customers in a request")
-    max_sessions: int = Field(1_000, ge=1, description="Most sessions of a customer in a request")
     timeout_seconds: float = Field(30, gt=0, description="A request that takes longer gets 504")
     poll_seconds: float = Field(5, gt=0, description="Pause between looks for a new model")
 

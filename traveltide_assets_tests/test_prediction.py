@@ -45,6 +45,7 @@ def made_up(customers: int = 400, seed: int = 3, noise: float = 0.5) -> pd.DataF
     for feature in early.EARLY:
         one[feature.name] = "usa" if feature.type == "string" else np.nan
     one["age"], one["total_nights"], one["married"] = age, nights, rng.random(customers) < 0.5
+    one["ruled"] = np.where(age > 45, "meal", "bag").astype(object)
     rows = [one.assign(**{early.SEEN: n, "total_sessions": n}) for n in (1, 2)]
     return pd.concat(rows).sort_values(["user_id", early.SEEN], ignore_index=True)
 
@@ -196,13 +197,20 @@ def test_held_out_customers_are_the_same_every_month_and_never_learnt_from() -> 
     assert (promotion.held_out(shuffled, 0.2) == out[shuffled.index]).all()
 
 
-def trained(known: pd.DataFrame) -> Predictor:
+def trained(known: pd.DataFrame, kind: str = models.LOGISTIC) -> Predictor:
     inside = known[~promotion.held_out(known["user_id"], 0.2)]
-    return learn(models.LOGISTIC, examples(inside), CONFIG, 1, **FACTS)
+    return learn(kind, examples(inside), CONFIG, 1, **FACTS)
 
 
-def decide(candidate: Predictor, in_service: Predictor | None, known: pd.DataFrame) -> pd.Series:
-    return promotion.compete(candidate, in_service, known, 0.2, 200, seed=1).iloc[0]
+def contest(
+    candidate: Predictor, in_service: Predictor | None, known: pd.DataFrame
+) -> pd.DataFrame:
+    return promotion.compete(candidate, in_service, known, 0.2, 200, seed=1)
+
+
+def over_all(decision: pd.DataFrame, rival: str) -> pd.Series:
+    rows = decision[decision["sessions_seen"] == promotion.ALL]
+    return rows.set_index("rival").loc[rival]
 
 
 def spoilt(known: pd.DataFrame, seed: int = 5) -> pd.DataFrame:
@@ -213,25 +221,61 @@ def spoilt(known: pd.DataFrame, seed: int = 5) -> pd.DataFrame:
 
 def test_a_model_no_better_than_the_commonest_perk_is_not_promoted() -> None:
     known = spoilt(made_up())
-    assert not decide(trained(known), None, known)["promoted"]
+    decision = contest(trained(known), None, known)
+    assert not decision["promoted"].any()
+    assert over_all(decision, MAJORITY)["verdict"] != promotion.BETTER
 
 
 def test_the_first_model_that_beats_the_commonest_perk_is_promoted() -> None:
     known = made_up()
-    decision = decide(trained(known), None, known)
-    assert decision["promoted"]
-    assert decision["loss_candidate"] < decision["loss_majority"]
+    decision = contest(trained(known), None, known)
+    assert decision["promoted"].all()
+    majority = over_all(decision, MAJORITY)
+    assert majority["loss_candidate"] < majority["loss_rival"]
 
 
 def test_a_model_worse_beyond_noise_is_kept_and_one_as_good_takes_over() -> None:
     known = made_up(1_000)
     good = trained(known)
     half_right = known.where(known["user_id"] % 2 == 0, spoilt(known))
-    worse = decide(trained(half_right), good, known)
-    assert worse["loss_candidate"] < worse["loss_majority"]
-    assert worse["difference_low"] > 0
-    assert not worse["promoted"]
-    assert decide(trained(made_up(1_000, seed=4)), good, known)["promoted"]
+    worse = contest(trained(half_right), good, known)
+    assert over_all(worse, MAJORITY)["verdict"] == promotion.BETTER
+    assert over_all(worse, promotion.IN_SERVICE)["difference_low"] > 0
+    assert not worse["promoted"].any()
+    assert contest(trained(made_up(1_000, seed=4)), good, known)["promoted"].all()
+
+
+def test_the_candidate_meets_every_rival_after_each_number_of_sessions_and_over_all() -> None:
+    known = made_up()
+    model = trained(known)
+    rivals = {promotion.IN_SERVICE, RULES, MAJORITY}
+    met = contest(model, model, known)
+    assert set(zip(met["sessions_seen"], met["rival"], strict=True)) == {
+        (n, rival) for n in (promotion.ALL, 1, 2) for rival in rivals
+    }
+    itself = met[met["rival"] == promotion.IN_SERVICE]
+    assert (itself["difference"] == 0).all()
+    assert (itself["f1_candidate"] == itself["f1_rival"]).all()
+    assert set(contest(model, None, known)["rival"]) == rivals - {promotion.IN_SERVICE}
+
+
+def test_rules_that_know_the_perk_beat_the_candidate_and_that_is_told_and_decides_nothing() -> None:
+    known = made_up()
+    told = contest(trained(known), None, known.assign(ruled=known["perk"]))
+    assert (told.loc[told["rival"] == RULES, "f1_rival"] == 1).all()
+    assert promotion.beaten_by(told, RULES) == [1, 2]
+    assert promotion.beaten_by(told, MAJORITY) == []
+    assert told["promoted"].all()
+
+
+def test_a_candidate_worse_after_one_number_of_sessions_only_takes_over_and_that_is_told() -> None:
+    known = made_up(2_000)
+    once, odd = known[early.SEEN] == 1, known["user_id"] % 2 == 1
+    before = trained(known.where(once, spoilt(known)), models.BOOSTING)
+    candidate = trained(known.where(~once | odd, spoilt(known)), models.BOOSTING)
+    decision = contest(candidate, before, known)
+    assert decision["promoted"].all()
+    assert promotion.beaten_by(decision, promotion.IN_SERVICE) == [1]
 
 
 def test_too_few_customers_give_no_candidate_and_no_failure(scenario_project: Project) -> None:
@@ -251,7 +295,9 @@ def test_in_the_lake_a_worse_candidate_leaves_the_model_in_service(
     good = project.frame(CANDIDATE, LAST)
     good.to_parquet(project.file(IN_SERVICE, BEFORE))
     known = training.labelled(
-        project.frame("gold/early_features", BEFORE), project.frame("gold/perk_assignments", BEFORE)
+        project.frame("gold/early_features", BEFORE),
+        project.frame("gold/perk_assignments", BEFORE),
+        project.frame("gold/early_rules", BEFORE),
     )
     perks = sorted(known["perk"].unique())
     turned = dict(zip(perks, [*perks[1:], perks[0]], strict=True))
@@ -261,6 +307,11 @@ def test_in_the_lake_a_worse_candidate_leaves_the_model_in_service(
     result = project.materialize("gold/predictor_promotion", LAST)
     assert result.success
     assert failed_checks(result) == {"gold/predictor_promotion:promotion"}
+    evaluations = result.get_asset_check_evaluations()
+    facts = next(e.metadata for e in evaluations if e.check_name == "promotion")
+    assert facts["verdict_against_model_in_service"].value == promotion.WORSE
+    assert facts["worse_than_model_in_service_after"].value == "1, 2, 3, 4, 5 sessions"
+    assert facts["worse_than_rules_of_the_strategy_after"].value != "never"
     assert project.materialize(IN_SERVICE, LAST).success
     serving = project.frame(IN_SERVICE, LAST)["model_version"].iloc[0]
     assert serving == good["model_version"].iloc[0] != bad.version
@@ -273,6 +324,7 @@ def test_the_same_input_gives_the_same_model(sample_project: Project) -> None:
     known = training.labelled(
         sample_project.frame("gold/early_features", LAST),
         sample_project.frame("gold/perk_assignments", LAST),
+        sample_project.frame("gold/early_rules", LAST),
     )
     config = sample_project.settings.prediction
     inside = known[~promotion.held_out(known["user_id"], config.holdout)]

@@ -17,6 +17,8 @@ from traveltide_assets.campaign import mailing
 from traveltide_assets.cli import main
 from traveltide_assets.prediction import card
 from traveltide_assets.prediction.card import Card
+from traveltide_assets.prediction.models import RULES
+from traveltide_assets.prediction.promotion import BETTER, WORSE
 from traveltide_assets.report import words
 from traveltide_assets.report.build import Material, render
 from traveltide_assets.segmentation.evidence import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
@@ -183,6 +185,35 @@ def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> No
     page = render(material(sample_project, card=worse))
     assert "<strong>It is not in service.</strong>" in page
     assert "better than both simple answers after no number of sessions tried" in page
+
+
+def test_the_model_card_shows_every_rival_after_each_number_of_sessions(
+    sample_project: Project,
+) -> None:
+    made = model_card(sample_project)
+    assert made is not None
+    page = render(material(sample_project))
+    for row in made.contest.itertuples():
+        assert f"<td>{words.decimal(row.loss_rival, 3)}</td>" in page
+        assert f"<td>{words.decimal(row.f1_candidate)}</td>" in page
+    verdict = made.contest["verdict"].where(made.contest["sessions_seen"] != 2, WORSE)
+    rules_only = verdict.where(made.contest["rival"] == RULES, BETTER)
+    page = render(
+        material(
+            sample_project, card=replace(made, contest=made.contest.assign(verdict=rules_only))
+        )
+    )
+    assert "it is worse than the rules of the strategy after 2 sessions" in page
+
+
+def test_the_model_card_says_how_often_a_score_comes_true(sample_project: Project) -> None:
+    made = model_card(sample_project)
+    assert made is not None
+    page = render(material(sample_project))
+    one_bin = made.reliability[made.reliability["bin"] == 6]
+    hits = (one_bin["hit_share"] * one_bin["customers"]).sum() / one_bin["customers"].sum()
+    row = page.partition(f">{words.percent(0.6)} to {words.percent(0.7)}<")[2].partition("</tr>")[0]
+    assert row.endswith(f"<td>{words.percent(hits)}</td>")
 
 
 def test_a_month_without_a_model_says_so(sample_project: Project) -> None:

@@ -17,6 +17,8 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
+from traveltide_assets.contracts import SOURCES
+from traveltide_assets.locations import S3Location
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.serving.app import build_app
@@ -26,12 +28,14 @@ from traveltide_assets.settings import Settings
 from traveltide_assets.summary import open_lake
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
+from traveltide_assets_tests.s3_server import S3Server
 
 NAMES = [feature.name for feature in EARLY]
 TABLES = ("users", "sessions", "flights", "hotels")
+KINDS = {name: {column.name: column.type for column in SOURCES[name]} for name in TABLES}
 
 
-def app(lake: Path, home: Path, **changes: Any) -> Any:
+def app(lake: Path | S3Location, home: Path, **changes: Any) -> Any:
     configured = Settings(lake=lake, home=home, **changes)
     return build_app(open_lake(configured)[0], configured)
 
@@ -51,12 +55,22 @@ def raw_tables(source: Path) -> dict[str, pd.DataFrame]:
     }
 
 
+def in_json(kind: str, text: str) -> Any:
+    """A cell of the source as JSON has it."""
+    if text == "":
+        return None
+    if kind == "boolean":
+        return text.lower() in ("true", "t", "1")
+    return {"int64": int, "float64": float}.get(kind, str)(text)
+
+
 def histories(raw: dict[str, pd.DataFrame], users: list[int], n: int) -> list[dict[str, Any]]:
     """The first n sessions of customers and what they book, as in the source's rows."""
 
-    def rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    def rows(name: str, frame: pd.DataFrame) -> list[dict[str, Any]]:
         given = frame.drop(columns="user_id", errors="ignore").to_dict("records")
-        return [{key: value or None for key, value in row.items()} for row in given]
+        kinds = KINDS[name]
+        return [{key: in_json(kinds[key], text) for key, text in row.items()} for row in given]
 
     sessions = raw["sessions"][raw["sessions"]["session_start"] >= "2023-01-04"]
     found = []
@@ -65,11 +79,11 @@ def histories(raw: dict[str, pd.DataFrame], users: list[int], n: int) -> list[di
         mine = mine.sort_values(["session_start", "session_id"]).head(n)
         named = set(mine["trip_id"]) - {""}
         bookings = {
-            name: rows(raw[name][raw[name]["trip_id"].isin(named)])
+            name: rows(name, raw[name][raw[name]["trip_id"].isin(named)])
             for name in ("flights", "hotels")
         }
-        profile = rows(raw["users"][raw["users"]["user_id"] == user])[0]
-        found.append({"profile": profile, "sessions": rows(mine), **bookings})
+        profile = rows("users", raw["users"][raw["users"]["user_id"] == user])[0]
+        found.append({"profile": profile, "sessions": rows("sessions", mine), **bookings})
     return found
 
 
@@ -89,7 +103,7 @@ def check_history_features(project: Project) -> None:
     for n in (1, 3, 5):
         expected = stored_features(project, n)
         asked = histories(raw, list(expected["user_id"]), n)
-        found = of_month.of([History.model_validate(history) for history in asked])
+        found = of_month.of([History.model_validate_json(json.dumps(one)) for one in asked])
         pd.testing.assert_frame_equal(found[NAMES], expected[NAMES], check_dtype=False)
 
 
@@ -187,6 +201,44 @@ def test_bad_input_is_422_and_names_the_field(
     assert "input" not in refused.json()["detail"][0]
 
 
+@pytest.mark.parametrize(
+    ("part", "field", "wrong"),
+    [
+        ("features", "total_nights", True),
+        ("features", "total_nights", "2"),
+        ("features", "mean_nights", "2.5"),
+        ("features", "mean_nights", False),
+        ("features", "married", 1),
+        ("features", "married", "yes"),
+        ("sessions", "page_clicks", "12"),
+        ("sessions", "page_clicks", True),
+        ("sessions", "session_start", 1_688_205_600),
+        ("sessions", "flight_booked", "true"),
+        ("profile", "birthdate", "631152000"),
+        ("profile", "home_airport_lat", "40.5"),
+    ],
+)
+def test_a_value_is_taken_in_its_own_json_type_only(
+    service: TestClient, sample_project: Project, part: str, field: str, wrong: Any
+) -> None:
+    features = {"total_sessions": 1, "mean_nights": 2, "total_nights": 2, "married": True}
+    user = int(stored_features(sample_project, 1)["user_id"].iloc[0])
+    history = histories(raw_tables(sample_project.source), [user], 1)[0]
+    question = {"features": features} if part == "features" else {"history": history}
+    assert service.post("/perk", json=question).status_code == 200
+    if part == "features":
+        features[field] = wrong
+        way: list[str | int] = ["features", field]
+    elif part == "profile":
+        history["profile"][field], way = wrong, ["history", "profile", field]
+    else:
+        history["sessions"][0][field], way = wrong, ["history", "sessions", 0, field]
+    for body, where in ((question, []), ({"customers": [question]}, ["customers", 0])):
+        refused = service.post("/perk", json=body)
+        assert refused.status_code == 422
+        assert [p["loc"] for p in refused.json()["detail"]] == [["body", *where, *way]]
+
+
 def test_a_row_that_cleaning_refuses_is_422_and_named(
     service: TestClient, sample_project: Project
 ) -> None:
@@ -260,6 +312,46 @@ def test_a_broken_model_leaves_the_old_one_in_service_and_a_sound_one_takes_over
         expected = other["model_version"].iloc[0]
         assert expected != before
         wait_for(lambda: client.post("/perk", json=one).json()["model_version"] == expected)
+
+
+def test_a_lake_in_s3_is_served_and_a_model_promoted_there_takes_over(
+    sample_project: Project,
+    s3_server: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    place = S3Location(s3_server.bucket(), "lake")
+    needed = ("perk_predictor", "perk_catalogue", "perk_assignments", "segments", "campaign")
+    for name in needed:
+        shutil.copytree(sample_project.lake / "gold" / name, tmp_path / "lake" / "gold" / name)
+    s3_server.upload(tmp_path / "lake", place)
+    user = int(sample_project.frame("gold/perk_assignments", LAST)["user_id"].iloc[0])
+    one = {"features": {"total_sessions": 1}}
+    other = sample_project.frame("gold/perk_predictor_candidate", "2023-06")
+    with TestClient(app(place, tmp_path, serving={"poll_seconds": 0.1})) as client:
+        before = client.post("/perk", json=one).json()["model_version"]
+        assert client.get(f"/customers/{user}/perk").status_code == 200
+        file = sample_project.file("gold/perk_predictor", LAST).relative_to(sample_project.lake)
+        other.to_parquet(tmp_path / "lake" / file)
+        s3_server.upload(tmp_path / "lake", place)
+        expected = other["model_version"].iloc[0]
+        assert expected != before
+        wait_for(lambda: client.post("/perk", json=one).json()["model_version"] == expected)
+
+
+def test_an_answer_that_takes_too_long_is_504_and_the_next_request_is_answered(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    user = int(stored_features(sample_project, 5)["user_id"].iloc[0])
+    history = histories(raw_tables(sample_project.source), [user], 5)[0]
+    hasty = app(sample_project.lake, tmp_path, serving={"timeout_seconds": 0.03})
+    with TestClient(hasty) as client:
+        late = client.post("/perk", json={"history": history})
+        assert late.status_code == 504
+        assert late.json() == {"detail": "the answer took too long"}
+        assert client.get("/health").status_code == 200
 
 
 def test_logs_and_metrics_name_no_customer(

@@ -32,6 +32,7 @@ _TABLES = {
 _LABELLED = {
     "first": dg.AssetIn(["gold", "early_features"]),
     "assignments": dg.AssetIn(["gold", "perk_assignments"]),
+    "rules": dg.AssetIn(["gold", "early_rules"]),
 }
 
 
@@ -56,6 +57,32 @@ def early_features(
     )
 
 
+@dg.asset(
+    key_prefix="gold",
+    kinds={"pandas"},
+    partitions_def=MONTHLY,
+    ins={
+        "first": dg.AssetIn(["gold", "early_features"]),
+        "features": dg.AssetIn(["gold", "user_features"]),
+        "earlier": dg.AssetIn(["gold", "earlier_features"]),
+        "outcomes": dg.AssetIn(["gold", "perk_outcomes"]),
+    },
+)
+def early_rules(
+    settings: dg.ResourceParam[Settings],
+    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+    first: pd.DataFrame,
+    features: pd.DataFrame,
+    earlier: pd.DataFrame,
+    outcomes: pd.DataFrame,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    strategy = build_strategies(settings, perk_catalogue)[settings.strategy]
+    rules = strategy.fit(History(features, earlier, outcomes))
+    return dg.MaterializeResult(
+        value=training.by_rules(rules, first), metadata={"strategy": settings.strategy}
+    )
+
+
 @dg.multi_asset(
     name="predictor",
     outs={
@@ -73,30 +100,20 @@ def early_features(
             for name in _TABLES
         },
     },
-    ins={
-        **_LABELLED,
-        "features": dg.AssetIn(["gold", "user_features"]),
-        "earlier": dg.AssetIn(["gold", "earlier_features"]),
-        "outcomes": dg.AssetIn(["gold", "perk_outcomes"]),
-    },
+    ins={**_LABELLED, "features": dg.AssetIn(["gold", "user_features"])},
     partitions_def=MONTHLY,
 )
 def perk_predictor_candidate(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
-    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
     lake: dg.ResourceParam[Lake],
     first: pd.DataFrame,
     assignments: pd.DataFrame,
+    rules: pd.DataFrame,
     features: pd.DataFrame,
-    earlier: pd.DataFrame,
-    outcomes: pd.DataFrame,
 ) -> Iterator[Any]:
     month, config = context.partition_key, settings.prediction
-    known = training.labelled(first, assignments)
-    strategy = build_strategies(settings, perk_catalogue)[settings.strategy]
-    rules = strategy.fit(History(features, earlier, outcomes))
-    known = known.assign(ruled=training.ruled(rules, known))
+    known = training.labelled(first, assignments, rules)
     try:
         predictor, report = training.train(
             known,
@@ -174,6 +191,7 @@ def predictor_promotion(
     lake: dg.ResourceParam[Lake],
     first: pd.DataFrame,
     assignments: pd.DataFrame,
+    rules: pd.DataFrame,
     candidate: pd.DataFrame,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     config = settings.prediction
@@ -183,12 +201,13 @@ def predictor_promotion(
     decision = promotion.compete(
         new,
         Predictor.from_frame(_in_service_before(lake, context.partition_key)),
-        training.labelled(first, assignments),
+        training.labelled(first, assignments, rules),
         config.holdout,
         config.resamples,
         settings.kmeans.seed,
     )
-    return dg.MaterializeResult(value=decision, metadata={"decision": preview(decision.T, 20)})
+    table = preview(decision, rows=len(decision))
+    return dg.MaterializeResult(value=decision, metadata={"decision": table})
 
 
 @dg.asset(

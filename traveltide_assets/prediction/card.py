@@ -29,6 +29,7 @@ class Card:
 
     `candidate` is none where customers were too few. `next_month` and `next_majority`, last month's
     model and this month's commonest perk on the same customers, are empty without an earlier month.
+    `contest` is the table of promotion: candidate and rivals on customers no model has learnt from.
     `leak` is the macro F1 of predicting the label from what defines it: no prediction.
     """
 
@@ -44,6 +45,7 @@ class Card:
     in_service: str
     promoted: bool
     because: str
+    contest: pd.DataFrame
     scores: pd.DataFrame
     majority: pd.DataFrame
     rules: pd.DataFrame
@@ -67,7 +69,7 @@ def build(
     """The card of a month from its tables as stored; none if there is no candidate."""
     if candidate.empty:
         return None
-    model, decided = candidate.iloc[0], decision.iloc[0]
+    model = candidate.iloc[0]
     leaked = scores[(scores["evaluation"] == LEAK) & scores["model"].isin(KINDS)]
     return Card(
         intended=INTENDED,
@@ -80,8 +82,9 @@ def build(
         customers=int(model["customers"]),
         perks=tuple(model["perks"]),
         in_service=serving["model_version"].iloc[0] if len(serving) else "none",
-        promoted=bool(decided["promoted"]),
-        because=decided["because"],
+        promoted=bool(decision["promoted"].any()),
+        because=decision["because"].iloc[0] if len(decision) else "there was nobody to judge it on",
+        contest=decision,
         scores=_table(scores, CROSS_VALIDATION, model["kind"]),
         majority=_table(scores, CROSS_VALIDATION, MAJORITY),
         rules=_table(scores, CROSS_VALIDATION, RULES),

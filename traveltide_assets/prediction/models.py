@@ -155,7 +155,7 @@ def cross_validate(
             Trial(kind, number, np.flatnonzero(held), share, share.argmax(axis=1))
             for kind, share in found.items()
         ]
-        trials += _baselines(known, unseen, number, np.flatnonzero(held))
+        trials += baselines(known, unseen, number, np.flatnonzero(held))
         if number < config.folds:
             kept.append(fold)
     return trials, kept
@@ -173,7 +173,7 @@ def _folds(
         yield ~inside, inside
 
 
-def _baselines(known: Examples, unseen: Examples, fold: int, rows: np.ndarray) -> list[Trial]:
+def baselines(known: Examples, unseen: Examples, fold: int, rows: np.ndarray) -> list[Trial]:
     """The commonest perk for everybody; and the strategy's own rules on the early features.
 
     Rules give a perk and no probability, so their answer is given the shares of the perks that

@@ -74,13 +74,6 @@ class Predictor:
         """The probability of each perk (column) for each row of inputs (float32)."""
         return self._session.run([self._shares_output], {"inputs": inputs})[0]
 
-    def losses(self, features: pd.DataFrame, perk: pd.Series) -> np.ndarray:
-        """The log loss of each row of early features, whose perk with a full history is given."""
-        shares = self.probabilities(early.inputs(features, self.inputs))
-        # A perk that the model does not know has no probability; one more column stands for it.
-        label = pd.Index(self.perks).get_indexer(perk)
-        return models.losses(label, np.column_stack([shares, np.zeros(len(shares))]))
-
     def reads(self, features: pd.DataFrame) -> bool:
         """Whether the features have every column that the model asks for."""
         return {name.partition("=")[0] for name in self.inputs} <= set(features.columns)

@@ -1,4 +1,4 @@
-"""Is the new model good enough to take over? Both are asked about customers neither learnt from.
+"""Is the new model good enough to take over? It is judged on customers that no model learnt from.
 
 Who is held out follows from the customer alone, so that it is the same customers every month: a
 model in service for long has not learnt from them either.
@@ -6,27 +6,45 @@ model in service for long has not learnt from them either.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
 from traveltide_assets.lottery import draws
-from traveltide_assets.prediction import models
+from traveltide_assets.prediction import early, models
+from traveltide_assets.prediction.models import MAJORITY, Examples
 from traveltide_assets.prediction.predictor import Predictor
 
+IN_SERVICE = "model in service"
+ALL = 0
+BETTER, WORSE, ALIKE = "better", "worse", "no difference"
 COLUMNS = (
     "candidate",
     "in_service",
+    "sessions_seen",
+    "rival",
     "customers",
     "loss_candidate",
-    "loss_in_service",
-    "loss_majority",
+    "loss_rival",
+    "f1_candidate",
+    "f1_rival",
     "difference",
     "difference_low",
     "difference_high",
+    "verdict",
     "promoted",
     "because",
 )
 _SALT = "prediction holdout"
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Of each row, the log loss and the place of the perk answered (-1: none of the month's)."""
+
+    losses: np.ndarray
+    perk: np.ndarray
 
 
 def held_out(user_id: pd.Series, share: float) -> np.ndarray:
@@ -38,72 +56,112 @@ def held_out(user_id: pd.Series, share: float) -> np.ndarray:
 def compete(
     candidate: Predictor,
     in_service: Predictor | None,
-    examples: pd.DataFrame,
+    known: pd.DataFrame,
     share: float,
     resamples: int,
     seed: int,
 ) -> pd.DataFrame:
-    """One row: the log losses on held-out customers, their difference, and the decision.
+    """One row per rival and n, and per rival for all n together (`ALL`).
 
-    `examples` has the early features of the month's customers and their `perk`. The candidate is
-    promoted if it beats the commonest perk, and is not worse than the model in service, both beyond
-    the 95 % interval of a bootstrap over customers.
+    `known` are the month's labelled early features; no row if none of them is held out. Better and
+    worse are about the log loss, beyond the 95 % interval of a bootstrap over customers. Over all
+    n, the candidate has to be better than the commonest perk and not worse than the model in
+    service. The other rows are for the reader: the rules could not serve instead, and of five n one
+    may look worse by chance.
     """
-    outside = held_out(examples["user_id"], share)
-    held = examples[outside]
-    users = held["user_id"]
-    common = examples.loc[~outside, "perk"].value_counts(normalize=True)
-    row = {
-        "candidate": candidate.version,
-        "in_service": None,
-        "customers": users.nunique(),
-        "loss_candidate": np.nan,
-        "loss_in_service": np.nan,
-        "loss_majority": np.nan,
-        "difference": np.nan,
-        "difference_low": np.nan,
-        "difference_high": np.nan,
-    }
+    outside = held_out(known["user_id"], share)
+    held = known[outside]
     if held.empty:
-        return pd.DataFrame([row | _decided(False, "nobody is held out to judge it on")])
-    own = candidate.losses(held, held["perk"])
-    label = common.index.get_indexer(held["perk"])
-    shares = np.tile([*common, 0.0], (len(held), 1))
-    majority = models.losses(label, shares)
-    row |= {"loss_candidate": own.mean(), "loss_majority": majority.mean()}
-    _, _, high = _paired(own - majority, users, resamples, seed)
-    if high >= 0:
-        said = "no better than the commonest perk beyond noise"
-        return pd.DataFrame([row | _decided(False, said)])
-    if in_service is None:
-        return pd.DataFrame([row | _decided(True, "better than the commonest perk; the first")])
-    if not in_service.reads(held):
-        row["in_service"] = in_service.version
-        return pd.DataFrame([row | _decided(True, "the model in service asks for other features")])
-    theirs = in_service.losses(held, held["perk"])
-    mean, low, high = _paired(own - theirs, users, resamples, seed)
-    worse = low > 0
-    said = "worse than the model in service beyond noise" if worse else "not worse beyond noise"
-    row |= {
-        "in_service": in_service.version,
-        "loss_in_service": theirs.mean(),
-        "difference": mean,
-        "difference_low": low,
-        "difference_high": high,
-    }
-    return pd.DataFrame([row | _decided(not worse, said)])
+        return pd.DataFrame(columns=list(COLUMNS))
+    perks = pd.Index(sorted(known["perk"].unique()))
+    own = _of_model(candidate, held, perks)
+    rivals = _baselines(known, outside, perks)
+    readable = in_service is not None and in_service.reads(held)
+    if in_service is not None and readable:
+        rivals = {IN_SERVICE: _of_model(in_service, held, perks)} | rivals
+    seen, label = held[early.SEEN].to_numpy(), perks.get_indexer(held["perk"])
+    rows = []
+    for n in (ALL, *np.unique(seen)):
+        at = (seen == n) | (n == ALL)
+        users = held.loc[at, "user_id"]
+        apart = {name: own.losses[at] - other.losses[at] for name, other in rivals.items()}
+        found = _paired(pd.DataFrame(apart), users, resamples, seed)
+        f1 = models.macro_f1(label[at], own.perk[at], len(perks))
+        for name, other in rivals.items():
+            mean, low, high = found[name]
+            row = {
+                "sessions_seen": int(n),
+                "rival": name,
+                "customers": users.nunique(),
+                "loss_candidate": own.losses[at].mean(),
+                "loss_rival": other.losses[at].mean(),
+                "f1_candidate": f1,
+                "f1_rival": models.macro_f1(label[at], other.perk[at], len(perks)),
+                "difference": mean,
+                "difference_low": low,
+                "difference_high": high,
+                "verdict": BETTER if high < 0 else WORSE if low > 0 else ALIKE,
+            }
+            rows.append(row)
+    table = pd.DataFrame(rows)
+    over_all = table[table["sessions_seen"] == ALL].set_index("rival")["verdict"].to_dict()
+    promoted, because = _decide(over_all, in_service is not None and not readable)
+    return table.assign(
+        candidate=candidate.version,
+        in_service=None if in_service is None else in_service.version,
+        promoted=promoted,
+        because=because,
+    )[list(COLUMNS)]
 
 
-def _decided(promoted: bool, because: str) -> dict[str, object]:
-    return {"promoted": promoted, "because": because}
+def beaten_by(decision: pd.DataFrame, rival: str) -> list[int]:
+    """The numbers of sessions seen after which the candidate is worse than a rival."""
+    worse = (decision["rival"] == rival) & (decision["verdict"] == WORSE)
+    return sorted(decision.loc[worse & (decision["sessions_seen"] != ALL), "sessions_seen"])
 
 
-def _paired(
-    difference: np.ndarray, users: pd.Series, resamples: int, seed: int
-) -> tuple[float, float, float]:
-    """Mean difference by customer, and the 95 % interval of drawing customers anew."""
-    each = pd.Series(difference).groupby(users.to_numpy()).mean().to_numpy()
+def _decide(verdicts: dict[str, str], unreadable: bool) -> tuple[bool, str]:
+    """Whether to promote, and why, from the verdict over all n against each rival."""
+    if verdicts[MAJORITY] != BETTER:
+        return False, "no better than the commonest perk beyond noise"
+    if unreadable:
+        return True, "the model in service asks for other features"
+    if IN_SERVICE not in verdicts:
+        return True, "better than the commonest perk; the first"
+    if verdicts[IN_SERVICE] == WORSE:
+        return False, "worse than the model in service beyond noise"
+    return True, "not worse than the model in service beyond noise"
+
+
+def _of_model(model: Predictor, held: pd.DataFrame, perks: pd.Index) -> _Answers:
+    shares = model.probabilities(early.inputs(held, model.inputs))
+    label = pd.Index(model.perks).get_indexer(held["perk"])
+    # A perk that the model does not know has no probability; one more column stands for it.
+    losses = models.losses(label, np.column_stack([shares, np.zeros(len(shares))]))
+    return _Answers(losses, perks.get_indexer(model.perks)[shares.argmax(axis=1)])
+
+
+def _baselines(known: pd.DataFrame, outside: np.ndarray, perks: pd.Index) -> dict[str, _Answers]:
+    """What needs no model, from the customers that models learn from."""
+    examples = Examples(
+        user_id=known["user_id"].to_numpy(),
+        sessions_seen=known[early.SEEN].to_numpy(),
+        inputs=np.empty((len(known), 0)),
+        label=perks.get_indexer(known["perk"]),
+        ruled=perks.get_indexer(known["ruled"]),
+        names=(),
+        perks=tuple(perks),
+    )
+    held = examples.of(outside)
+    trials = models.baselines(examples.of(~outside), held, 0, np.arange(len(held)))
+    return {t.kind: _Answers(models.losses(held.label, t.probabilities), t.answer) for t in trials}
+
+
+def _paired(differences: pd.DataFrame, users: pd.Series, resamples: int, seed: int) -> pd.DataFrame:
+    """Of each column the mean by customer, and the 95 % interval of drawing customers anew."""
+    each = differences.groupby(users.to_numpy()).mean()
     size = len(each)
-    draws = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
-    low, high = np.quantile(draws @ each / size, [0.025, 0.975])
-    return float(each.mean()), float(low), float(high)
+    drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
+    means = drawn @ each.to_numpy() / size
+    low, high = np.quantile(means, [0.025, 0.975], axis=0)
+    return pd.DataFrame([each.mean().to_numpy(), low, high], columns=each.columns)

@@ -41,19 +41,29 @@ class Report:
     reliability: pd.DataFrame
 
 
-def labelled(features: pd.DataFrame, assignments: pd.DataFrame) -> pd.DataFrame:
-    """The early features of assigned customers with the `perk` of their full history."""
+def labelled(
+    features: pd.DataFrame, assignments: pd.DataFrame, rules: pd.DataFrame
+) -> pd.DataFrame:
+    """The early features of assigned customers with the `perk` of their full history.
+
+    `ruled` is the perk by `rules`, a table of `by_rules`.
+    """
     perk = assignments[["user_id", "perk"]]
     merged = features.merge(perk, on="user_id", validate="many_to_one")
+    by_row = rules.rename(columns={"perk": "ruled"})
+    merged = merged.merge(by_row, on=["user_id", early.SEEN], validate="one_to_one")
     return merged.sort_values(["user_id", early.SEEN], ignore_index=True)
 
 
-def ruled(rules: Fitted, features: pd.DataFrame) -> pd.Series:
-    """The perk that the fitted strategy gives from early features, by row."""
-    perk = pd.Series(index=features.index, dtype=object)
-    for _, rows in features.groupby(early.SEEN):
-        perk[rows.index] = rules.assign(rows.reset_index(drop=True))["perk"].to_numpy()
-    return perk
+def by_rules(rules: Fitted, features: pd.DataFrame) -> pd.DataFrame:
+    """One row per customer and n: the perk that the fitted strategy gives from early features."""
+    found = [
+        rows[["user_id", early.SEEN]].assign(perk=rules.assign(rows)["perk"].to_numpy())
+        for _, rows in features.groupby(early.SEEN)
+        for rows in [rows.reset_index(drop=True)]
+    ]
+    columns = ["user_id", early.SEEN, "perk"]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
 def examples_of(known: pd.DataFrame, names: tuple[str, ...], config: Prediction) -> Examples:
@@ -93,7 +103,7 @@ def train(
 ) -> tuple[Predictor, Report]:
     """The month's candidate and how it did; `TooFewCustomers` if there is nothing to learn from.
 
-    `known` are labelled early features with `ruled`, `features` the full history of the same
+    `known` are labelled early features, `features` the full history of the same
     customers. Held-out customers take no part.
     """
     learnt = known[~held_out(known["user_id"], config.holdout)]

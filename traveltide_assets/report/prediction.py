@@ -9,7 +9,8 @@ from typing import Any
 import pandas as pd
 
 from traveltide_assets.prediction.card import Card
-from traveltide_assets.prediction.models import MEMBERS, VOTE
+from traveltide_assets.prediction.models import BINS, MAJORITY, MEMBERS, RULES, VOTE
+from traveltide_assets.prediction.promotion import ALL, IN_SERVICE, beaten_by
 from traveltide_assets.report import pictures, words
 
 _ROWS = (
@@ -19,6 +20,11 @@ _ROWS = (
     ("Last month's model, on this month's customers", "next_month"),
     ("Commonest perk, on the same customers", "next_majority"),
 )
+_RIVALS = {
+    IN_SERVICE: "the model in service before",
+    RULES: "the rules of the strategy",
+    MAJORITY: "the commonest perk for everybody",
+}
 
 
 def context(card: Card | None, titles: Mapping[str, str]) -> dict[str, Any] | None:
@@ -45,6 +51,10 @@ def context(card: Card | None, titles: Mapping[str, str]) -> dict[str, Any] | No
             for name, attribute in _ROWS
             if len(table := getattr(card, attribute))
         ],
+        "contest": _contest(card.contest),
+        "calibration": _calibration(card.reliability),
+        "off": words.listed([words.percent(card.scores.loc[n, "calibration_error"]) for n in seen]),
+        "after": words.listed([str(n) for n in seen]),
         "beats": _beats(loss["The model"], loss),
         "leak": words.decimal(card.leak),
         "best": words.decimal(float(card.scores["macro_f1"].max())),
@@ -74,6 +84,58 @@ def _beats(own: pd.Series, loss: Mapping[str, pd.Series]) -> str:
     if not ahead.any():
         return "after no number of sessions tried"
     return f"after {words.listed([str(n) for n in own.index[ahead]])} sessions only"
+
+
+def _calibration(reliability: pd.DataFrame) -> list[tuple[str, str, str, str]]:
+    """By tenth of the score, any number of sessions: answers, mean score, share that came true."""
+    answers = reliability["customers"]
+    weighed = reliability.assign(
+        score=reliability["mean_score"] * answers, hits=reliability["hit_share"] * answers
+    )
+    sums = weighed.groupby("bin")[["customers", "score", "hits"]].sum()
+    return [
+        (
+            f"{words.percent(place / BINS)} to {words.percent((place + 1) / BINS)}",
+            f"{row['customers']:,.0f}",
+            words.percent(row["score"] / row["customers"]),
+            words.percent(row["hits"] / row["customers"]),
+        )
+        for place, row in zip(sums.index, sums.to_dict("records"), strict=True)
+    ]
+
+
+def _contest(table: pd.DataFrame) -> dict[str, Any]:
+    """The model and its rivals by number of sessions seen, all together last."""
+    rivals = [name for name in _RIVALS if name in set(table["rival"])]
+    worse = [
+        f"worse than {_RIVALS[name]} after {words.listed([str(n) for n in seen])}"
+        for name in rivals
+        if (seen := beaten_by(table, name))
+    ]
+    rows = []
+    for n in sorted(set(table["sessions_seen"]), key=lambda n: (n == ALL, n)):
+        at = table[table["sessions_seen"] == n].set_index("rival")
+        own = at.iloc[0]
+        others = [_against(at.loc[name]) for name in rivals]
+        scored = {"loss": words.decimal(own["loss_candidate"], 3)}
+        scored["f1"] = words.decimal(own["f1_candidate"])
+        rows.append(("All together" if n == ALL else str(n), scored, others))
+    return {
+        "rivals": [_RIVALS[name].removeprefix("the ").capitalize() for name in rivals],
+        "rows": rows,
+        "customers": f"{table['customers'].max():,}" if len(table) else "0",
+        "worse": words.listed(worse) if worse else "",
+    }
+
+
+def _against(row: pd.Series) -> dict[str, str]:
+    mean, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+    apart = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
+    return {
+        "loss": words.decimal(row["loss_rival"], 3),
+        "f1": words.decimal(row["f1_rival"]),
+        "apart": apart.replace("-", "\N{MINUS SIGN}"),
+    }
 
 
 def _inputs(importance: pd.DataFrame) -> list[dict[str, Any]]:

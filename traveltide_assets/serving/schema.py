@@ -10,7 +10,16 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, NaiveDatetime, Tag, create_model
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    NaiveDatetime,
+    Tag,
+    create_model,
+)
 
 from traveltide_assets.contracts import SOURCES, Column
 from traveltide_assets.prediction.early import EARLY, MOST_SESSIONS
@@ -18,12 +27,21 @@ from traveltide_assets.transforms.features import Feature
 
 _LARGEST = 2**53
 _LONGEST = 200
+
+
+def _date(value: object) -> dt.date:
+    """A date as ISO writes it: pydantic would take a text of digits for seconds since 1970."""
+    if not isinstance(value, str) or len(value) != len("YYYY-MM-DD"):
+        raise ValueError("a date is a text, YYYY-MM-DD")
+    return dt.date.fromisoformat(value)
+
+
 _TYPES: Mapping[str, Any] = {
     "int64": Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)],
     "float64": Annotated[float, Field(allow_inf_nan=False)],
     "boolean": bool,
     "string": Annotated[str, Field(max_length=_LONGEST)],
-    "date": dt.date,
+    "date": Annotated[dt.date, BeforeValidator(_date)],
     "timestamp(6)": NaiveDatetime,
 }
 # Nothing is made of these, so a caller need not give them away.
@@ -33,7 +51,9 @@ _MEMBER = "<"
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    """Every value in its own JSON type: "2" and true are no numbers. Dates and times are texts."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 def _feature(feature: Feature) -> tuple[Any, Any]:
