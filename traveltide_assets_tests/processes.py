@@ -14,6 +14,22 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+SMALL = {
+    "TRAVELTIDE_COHORT__MIN_SESSIONS": "2",
+    "TRAVELTIDE_KMEANS__MAX_K": "4",
+    "TRAVELTIDE_KMEANS__RESTARTS": "2",
+    "TRAVELTIDE_EVIDENCE__MONTHS": "1",
+    "TRAVELTIDE_EVIDENCE__FOLDS": "2",
+    "TRAVELTIDE_EVIDENCE__REFITS": "2",
+    "TRAVELTIDE_EVIDENCE__RESAMPLES": "100",
+    "TRAVELTIDE_EVIDENCE__SHUFFLES": "100",
+    "TRAVELTIDE_CHECKS__BOOTSTRAPS": "2",
+    "TRAVELTIDE_PREDICTION__FOLDS": "2",
+    "TRAVELTIDE_PREDICTION__REPEATS": "1",
+    "TRAVELTIDE_PREDICTION__TREES": "10",
+    "TRAVELTIDE_PREDICTION__ITERATIONS": "10",
+}
+"""Settings with which a run of everything on a small source takes seconds."""
 
 
 class Processes:

@@ -24,7 +24,7 @@ from traveltide_assets.locations import S3Location
 from traveltide_assets.months import shift, start_of
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets_tests.postgres_server import PostgresServer
-from traveltide_assets_tests.processes import ROOT, Processes, answers, free_port, listens
+from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers, free_port, listens
 from traveltide_assets_tests.s3_server import S3Server, running_s3
 
 DATES = {
@@ -93,6 +93,7 @@ def deployment(
     url = urlsplit(database)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("TRAVELTIDE")},
+        **SMALL,
         **s3.environment,
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
@@ -111,14 +112,6 @@ def deployment(
         "TRAVELTIDE_PARTITIONS__FIRST": shift(month, -2),
         "TRAVELTIDE_PARTITIONS__LAST": "open",
         "TRAVELTIDE_COHORT__ACTIVE_SINCE": f"{shift(month, -2)}-01",
-        "TRAVELTIDE_COHORT__MIN_SESSIONS": "2",
-        "TRAVELTIDE_KMEANS__MAX_K": "4",
-        "TRAVELTIDE_KMEANS__RESTARTS": "2",
-        "TRAVELTIDE_EVIDENCE__MONTHS": "1",
-        "TRAVELTIDE_EVIDENCE__FOLDS": "2",
-        "TRAVELTIDE_EVIDENCE__REFITS": "2",
-        "TRAVELTIDE_EVIDENCE__RESAMPLES": "100",
-        "TRAVELTIDE_CHECKS__BOOTSTRAPS": "2",
         "TRAVELTIDE_AUTOMATION__RUNNING": "true",
         "TRAVELTIDE_AUTOMATION__DAILY": "* * * * *",
         "TRAVELTIDE_AUTOMATION__MONTHLY": "0 4 1 * *",

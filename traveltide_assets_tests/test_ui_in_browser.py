@@ -20,7 +20,7 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import PACKAGE, Settings
-from traveltide_assets_tests.processes import ROOT, Processes, answers, free_port
+from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers, free_port
 
 ARTEFACTS = ROOT / "artifacts"
 BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -93,6 +93,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     processes = Processes(
         {
             **{n: value for n, value in os.environ.items() if not n.startswith("TRAVELTIDE")},
+            **SMALL,
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "DAGSTER_HOME": str(folder / "dagster"),
@@ -102,17 +103,6 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
             "TRAVELTIDE_PARTITIONS__FIRST": FIRST,
             "TRAVELTIDE_PARTITIONS__LAST": LAST,
             "TRAVELTIDE_COHORT__ACTIVE_SINCE": f"{FIRST}-01",
-            "TRAVELTIDE_COHORT__MIN_SESSIONS": "2",
-            "TRAVELTIDE_KMEANS__MAX_K": "4",
-            "TRAVELTIDE_KMEANS__RESTARTS": "2",
-            "TRAVELTIDE_EVIDENCE__MONTHS": "1",
-            "TRAVELTIDE_EVIDENCE__FOLDS": "2",
-            "TRAVELTIDE_EVIDENCE__REFITS": "2",
-            "TRAVELTIDE_EVIDENCE__RESAMPLES": "100",
-            "TRAVELTIDE_CHECKS__BOOTSTRAPS": "2",
-            "TRAVELTIDE_PREDICTION__REPEATS": "1",
-            "TRAVELTIDE_PREDICTION__TREES": "10",
-            "TRAVELTIDE_PREDICTION__ITERATIONS": "10",
         },
         folder / "logs",
     )
