@@ -12,6 +12,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
@@ -256,5 +257,8 @@ def learning(loss: Mapping[str, pd.Series]) -> Picture:
 
 def _svg(figure: Figure) -> str:
     buffer = BytesIO()
-    figure.savefig(buffer, format="svg", dpi=_POINT_DPI, metadata={"Date": None, "Creator": None})
+    figure.set_dpi(_POINT_DPI)
+    # `savefig` draws once more, to lay the figure out, which drawing does anyway.
+    canvas = FigureCanvasSVG(figure)
+    canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
     return f"data:image/svg+xml;base64,{base64.b64encode(buffer.getvalue()).decode()}"

@@ -7,6 +7,7 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#000000")
@@ -155,5 +156,7 @@ def _plain(name: object) -> str:
 def png(figure: Figure) -> bytes:
     """A figure as the UI shows it."""
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
+    figure.set_dpi(_DPI)
+    # `savefig` draws once more, to lay the figure out, which drawing does anyway.
+    FigureCanvasAgg(figure).print_png(buffer)  # type: ignore[no-untyped-call]
     return buffer.getvalue()
