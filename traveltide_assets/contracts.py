@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import ibis
 import pyarrow as pa
@@ -52,7 +53,7 @@ class Table:
     def required(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns if column.required)
 
-    @property
+    @cached_property
     def schema(self) -> ibis.Schema:
         return ibis.schema({column.name: column.type for column in self.columns})
 

@@ -26,6 +26,18 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
         sa.event.listen(engine, "connect", _do_not_wait_for_the_disk)
         return engine
 
+    @cached_property
+    def _tables(self) -> set[str]:
+        """The tables that were seen; asked for with every event, and none ever goes."""
+        return set()
+
+    def has_table(self, table_name: str) -> bool:
+        if table_name not in self._tables:
+            if not super().has_table(table_name):
+                return False
+            self._tables.add(table_name)
+        return True
+
     @contextmanager
     def _connect(self) -> Iterator[sa.Connection]:
         with self._engine.begin() as connection:
