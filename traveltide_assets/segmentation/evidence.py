@@ -21,6 +21,7 @@ from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.propensity import TooLittleHistory
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.segmentation.strategy import History, Strategy
+from traveltide_assets.segmentation.threads import one_thread
 from traveltide_assets.settings import Evidence as Config
 
 SUPPORTED, NOT_SUPPORTED, TOO_LITTLE = "supported", "not supported", "too little data"
@@ -172,8 +173,9 @@ def _measured(
     done = trial.outcomes[[f"{perk.outcome}_amount", f"{perk.outcome}_opportunities"]]
     amount, chances = done.to_numpy(dtype=np.float64).T
     given = np.stack(list(groups.values()))
-    draws = _bootstrap_lifts(amount, chances, given, trial.weights)
-    shuffled = _all_shuffled(amount, chances, given, trial)
+    with one_thread():
+        draws = _bootstrap_lifts(amount, chances, given, trial.weights)
+        shuffled = _all_shuffled(amount, chances, given, trial)
     return {
         name: _summarised(perk, amount, chances, groups[name], draws[i], shuffled[i])
         for i, name in enumerate(groups)
