@@ -16,7 +16,8 @@ NUMERIC = tuple(feature.name for feature in CATALOGUE if feature.type != "string
 
 def numeric(features: pd.DataFrame) -> pd.DataFrame:
     """The numeric features, yes and no as 1 and 0, indexed by `user_id`."""
-    return features.set_index("user_id")[list(NUMERIC)].astype("float64")
+    # `set_index` would copy every column, text included.
+    return features[list(NUMERIC)].astype("float64").set_axis(pd.Index(features["user_id"]), axis=0)
 
 
 def fills(frame: pd.DataFrame) -> pd.Series:
