@@ -13,7 +13,7 @@ from filelock import FileLock
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.postgres_server import PostgresServer
-from traveltide_assets_tests.project import Project
+from traveltide_assets_tests.project import Project, succeed
 from traveltide_assets_tests.s3_server import S3Server, running_s3
 
 REAL = Path(
@@ -75,9 +75,9 @@ def sample_project(shared: Path, sample_source: Path) -> Project:
     )
     with once(project.folder) as empty:
         if empty:
-            assert project.ingest(FIRST, LAST).success
-            assert project.assign("2023-06").success
-            assert project.assign(LAST).success
+            succeed(project.ingest(FIRST, LAST))
+            succeed(project.assign("2023-06"))
+            succeed(project.assign(LAST))
     return project
 
 
@@ -96,8 +96,8 @@ def real_project(shared: Path, real_source: Path) -> Project:
     project = Project(shared / "real", real_source, partitions=bounds)
     with once(project.folder) as empty:
         if empty:
-            assert project.ingest("2023-01", LAST).success
-            assert project.assign(LAST).success
+            succeed(project.ingest("2023-01", LAST))
+            succeed(project.assign(LAST))
     return project
 
 
@@ -109,8 +109,8 @@ def scenario_project(shared: Path) -> Project:
     with once(folder) as empty:
         if empty:
             scenario.write_scenario(folder / "source")
-            assert project.ingest(**scenario.PARTITIONS).success
-            assert project.assign(scenario.MONTH).success
+            succeed(project.ingest(**scenario.PARTITIONS))
+            succeed(project.assign(scenario.MONTH))
     return project
 
 

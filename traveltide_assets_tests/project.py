@@ -103,6 +103,10 @@ def failed_checks(result: dg.ExecuteInProcessResult) -> set[str]:
     }
 
 
+def succeed(result: dg.ExecuteInProcessResult) -> None:
+    assert result.success, failure(result)
+
+
 def failure(result: dg.ExecuteInProcessResult) -> str:
     """The message at the root of the first step that failed."""
     event = next(event for event in result.all_events if event.is_step_failure)
