@@ -181,4 +181,6 @@ def _as_onnx(model: Any, width: int) -> bytes:
         options={id(model): {"zipmap": False}},
         target_opset=_OPSET,
     )
+    # They come out of a set, so their order would change from process to process.
+    graph.opset_import.sort(key=lambda opset: opset.domain)
     return graph.SerializeToString(deterministic=True)
