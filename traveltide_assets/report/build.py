@@ -121,7 +121,7 @@ def context(material: Material) -> dict[str, Any]:
         "as_of": words.last_day(m.month),
         "cut": words.last_day(cut),
         "evidence_months": m.settings.evidence.months,
-        "alpha": words.percent(m.settings.evidence.alpha),
+        "alpha": words.percent(m.settings.evidence.alpha, 1),
         "cohort": describe(m.settings.cohort, m.month),
         "min_sessions": m.settings.cohort.min_sessions,
         "customers": len(m.assignments),
