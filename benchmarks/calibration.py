@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--realistic-repetitions", type=int, default=20)
     parser.add_argument("--planted-repetitions", type=int, default=5)
     parser.add_argument("--users", type=int, default=1_500)
+    parser.add_argument("--first-seed", type=int, default=0)
     chosen = parser.parse_args()
     # The defaults, whatever the environment and traveltide.toml of whoever runs this say.
     settings = Settings.model_construct()
@@ -153,10 +154,11 @@ def main() -> None:
     start = time.perf_counter()
     for title, (kind, repetitions) in plan.items():
         tables = []
-        for seed in range(repetitions):
+        for number in range(repetitions):
+            seed = chosen.first_seed + number
             tables.append(repetition(replace(kind, seed=seed), settings, perks))
             print(
-                f"{title}: {seed + 1} of {repetitions}, {time.perf_counter() - start:.0f} s",
+                f"{title}: {number + 1} of {repetitions}, {time.perf_counter() - start:.0f} s",
                 file=sys.stderr,
                 flush=True,
             )
