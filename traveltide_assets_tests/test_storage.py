@@ -400,6 +400,8 @@ def test_who_may_read_alone_reads_and_is_told_what_writing_takes(
     for size in (SMALL, LARGE):
         with pytest.raises(StorageError, match=r"cannot write .* credentials s3:PutObject"):
             put(reader, b"n" * size)
+    with pytest.raises(StorageError, match=r"cannot remove .* credentials s3:DeleteObject"):
+        reader.remove(KEY)
     assert get(reader) == b"good"
 
 

@@ -54,7 +54,12 @@ _CREDENTIALS = {
     "TokenRefreshRequired",
 }
 _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed"}
-_ACTIONS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject"}
+_ACTIONS = {
+    "list": "s3:ListBucket",
+    "read": "s3:GetObject",
+    "write": "s3:PutObject",
+    "remove": "s3:DeleteObject",
+}
 _log = logging.getLogger(__name__)
 
 
