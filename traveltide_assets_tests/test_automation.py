@@ -250,6 +250,26 @@ def test_a_run_that_dagster_or_a_person_runs_again_is_left_to_them(
     assert watch.tick() == []
 
 
+def test_a_tick_asks_dagster_for_all_deliveries_at_once(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch(Folder(), instance)
+    for number in range(5):
+        watch.source.files[f"sessions_{number}"] = ("1", {"2023-01"})
+        (request,) = watch.tick()
+    watch.end(request, dg.DagsterRunStatus.FAILURE)
+    asked = []
+    get_runs = type(instance).get_runs
+
+    def counted(self: dg.DagsterInstance, *arguments: Any) -> Any:
+        asked.append(arguments)
+        return get_runs(self, *arguments)
+
+    monkeypatch.setattr(type(instance), "get_runs", counted)
+    assert len(watch.tick()) == 1
+    assert len(asked) == 2
+
+
 def test_an_incomplete_delivery_is_waited_for(
     tmp_path: Path, instance: dg.DagsterInstance, sample_source: Path
 ) -> None:
