@@ -9,9 +9,11 @@ import datetime as dt
 import warnings
 
 import dagster as dg
+from dagster._core.storage.tags import RETRY_STRATEGY_TAG
 
 from traveltide_assets import alerts
 from traveltide_assets.months import shift
+from traveltide_assets.partitions import months_of_run
 from traveltide_assets.settings import Automation, Settings
 
 INGEST = "ingest"
@@ -26,6 +28,9 @@ warnings.filterwarnings("ignore", message=f"Asset job {FULL_REFRESH} materialize
 READ_RETRIES = dg.RetryPolicy(
     max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
+# A run that crashed is started again from its beginning: a source that goes on changing is not what
+# its first steps have copied, and reconciliation would say so.
+WHOLE = {RETRY_STRATEGY_TAG: "ALL_STEPS"}
 # What has landed comes before the refreshes that are due, these before backfills, which have 0.
 LANDED, DUE = ({"dagster/priority": priority} for priority in ("2", "1"))
 
@@ -41,6 +46,7 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
             INGEST,
             dg.AssetSelection.key_prefixes("bronze", "silver"),
             description="Bronze and silver of a range of months, from the source.",
+            tags=WHOLE,
         ),
         dg.define_asset_job(
             ASSIGN_PERKS,
@@ -51,6 +57,7 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
             FULL_REFRESH,
             dg.AssetSelection.all(),
             description="Everything of a month: ingest it, then decide it.",
+            tags=WHOLE,
         ),
     ]
 
@@ -128,7 +135,7 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
 
 
 def _name(run: dg.DagsterRun) -> str:
-    months = run.tags.get("dagster/partition")
+    months = " to ".join(dict.fromkeys(months_of_run(run.tags) or ()))
     return f"run {run.run_id[:8]} of {run.job_name}{f' ({months})' if months else ''}"
 
 

@@ -67,7 +67,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         if isinstance(asset, dg.AssetsDefinition)
     ]
     if settings.publish is not None:
-        assets.append(published.build(settings.publish))
+        assets.append(published.build(settings.publish, tables["gold/perk_assignments"]))
     fresh = automation.freshness(settings)
     columns = lineage.build_lineage(tables, settings, perk_catalogue)
     completed = dg.map_asset_specs(

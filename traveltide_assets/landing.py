@@ -8,7 +8,7 @@ snapshots, which every run of `ingest` reads whole. One run takes each unbroken 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
 from dagster._core.storage.tags import (
@@ -24,6 +24,7 @@ from traveltide_assets.settings import Settings
 from traveltide_assets.sources import FileSource, Source, SourceError
 
 _REQUEST_TAG = "traveltide/landing"
+_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 # Contents that break a contract fail however often they are tried.
 _ATTEMPTS = 3
 
@@ -116,19 +117,31 @@ def _due(source: FileSource, before: Mapping[str, _Taken], failed: set[str]) -> 
 
 
 def _failed(instance: dg.DagsterInstance, before: Mapping[str, _Taken]) -> set[str]:
-    """The requests of which a run has failed and nobody has run it again."""
-    failed = set()
-    for request in {file.request for file in before.values()}:
-        runs = instance.get_runs(dg.RunsFilter(tags={_REQUEST_TAG: request}))
-        repeated = {run.parent_run_id for run in runs}
-        if any(
-            run.is_failure_or_canceled
-            and run.run_id not in repeated
-            and run.tags.get(WILL_RETRY_TAG) != "true"
-            for run in runs
-        ):
-            failed.add(request)
-    return failed
+    """The requests of which a run has failed and nobody has run it again.
+
+    There are as many requests as there were deliveries, so they are looked up all at once.
+    """
+    requests = {file.request for file in before.values()}
+    failed = [
+        run
+        for run in _runs(instance, requests, statuses=_FAILED)
+        if run.tags.get(WILL_RETRY_TAG) != "true"
+    ]
+    again = _runs(instance, {run.tags[_REQUEST_TAG] for run in failed})
+    repeated = {run.parent_run_id for run in again}
+    return {run.tags[_REQUEST_TAG] for run in failed if run.run_id not in repeated}
+
+
+def _runs(
+    instance: dg.DagsterInstance,
+    requests: set[str],
+    statuses: Sequence[dg.DagsterRunStatus] | None = None,
+) -> Sequence[dg.DagsterRun]:
+    if not requests:
+        return []
+    return instance.get_runs(
+        dg.RunsFilter(tags={_REQUEST_TAG: sorted(requests)}, statuses=statuses)
+    )
 
 
 def _run(request: str, block: tuple[str, str], tags: Mapping[str, str]) -> dg.RunRequest:

@@ -31,6 +31,7 @@ from traveltide_assets.months import next_month, shift
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, SettingsError, load_settings
 from traveltide_assets.sources import FileSource, Run, SourceError, open_source
+from traveltide_assets.storage import Refused, StorageError
 from traveltide_assets_tests.processes import ROOT, Processes
 from traveltide_assets_tests.project import Project, failure
 
@@ -249,6 +250,26 @@ def test_a_run_that_dagster_or_a_person_runs_again_is_left_to_them(
     assert watch.tick() == []
 
 
+def test_a_tick_asks_dagster_for_all_deliveries_at_once(
+    instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = Watch(Folder(), instance)
+    for number in range(5):
+        watch.source.files[f"sessions_{number}"] = ("1", {"2023-01"})
+        (request,) = watch.tick()
+    watch.end(request, dg.DagsterRunStatus.FAILURE)
+    asked = []
+    get_runs = type(instance).get_runs
+
+    def counted(self: dg.DagsterInstance, *arguments: Any) -> Any:
+        asked.append(arguments)
+        return get_runs(self, *arguments)
+
+    monkeypatch.setattr(type(instance), "get_runs", counted)
+    assert len(watch.tick()) == 1
+    assert len(asked) == 2
+
+
 def test_an_incomplete_delivery_is_waited_for(
     tmp_path: Path, instance: dg.DagsterInstance, sample_source: Path
 ) -> None:
@@ -304,13 +325,20 @@ def test_blocks_hold_every_month_once_and_are_as_few_as_can_be(months: set[str])
 
 @dg.op(retry_policy=dg.RetryPolicy(max_retries=2))
 def read(context: dg.OpExecutionContext) -> None:
-    raise {"away": OSError("away"), "source": SourceError("wrong"), "lake": ContractError("wrong")}[
-        context.run.tags["what"]
-    ]
+    errors = {
+        "away": OSError("away"),
+        "busy": StorageError("busy"),
+        "source": SourceError("wrong"),
+        "lake": ContractError("wrong"),
+        "rights": Refused("wrong"),
+    }
+    raise errors[context.run.tags["what"]]
 
 
-@pytest.mark.parametrize(("what", "attempts"), [("away", 3), ("source", 1), ("lake", 1)])
-def test_reads_are_tried_again_unless_the_data_is_wrong(what: str, attempts: int) -> None:
+@pytest.mark.parametrize(
+    ("what", "attempts"), [("away", 3), ("busy", 3), ("source", 1), ("lake", 1), ("rights", 1)]
+)
+def test_reads_are_tried_again_unless_data_or_rights_are_wrong(what: str, attempts: int) -> None:
     @dg.job
     def reading() -> None:
         read()
@@ -328,6 +356,12 @@ def test_only_what_reads_the_source_is_tried_again() -> None:
         policy = automation.READ_RETRIES if reads else None
         assert isinstance(asset.node_def, dg.OpDefinition)
         assert asset.node_def.retry_policy == policy, asset.keys
+
+
+def test_a_crashed_run_that_reads_the_source_is_started_again_from_its_beginning() -> None:
+    definitions = build_definitions(Settings())
+    for name in ("ingest", "full_refresh"):
+        assert definitions.resolve_job_def(name).tags["dagster/retry_strategy"] == "ALL_STEPS"
 
 
 # Alerts
@@ -392,6 +426,24 @@ def test_a_failed_run_is_posted_to_the_webhook_with_its_cause(
     alert_on_failure(Settings(automation={"webhook": inbox.url}), instance)
     (message,) = inbox.received
     assert "of breaks failed in broken: the cause" in message["text"].replace("ValueError: ", "")
+
+
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({}, "of ingest"),
+        ({"dagster/partition": "2023-05"}, "of ingest (2023-05)"),
+        (
+            {
+                ASSET_PARTITION_RANGE_START_TAG: "2023-05",
+                ASSET_PARTITION_RANGE_END_TAG: "2023-07",
+            },
+            "of ingest (2023-05 to 2023-07)",
+        ),
+    ],
+)
+def test_an_alert_names_the_months_of_the_run(tags: dict[str, str], said: str) -> None:
+    assert automation._name(dg.DagsterRun(job_name="ingest", tags=tags)).endswith(said)
 
 
 def test_without_a_webhook_alerts_are_logged(

@@ -156,6 +156,16 @@ def test_the_asset_is_there_only_if_it_has_somewhere_to_publish_to() -> None:
     assert names(Settings(publish=target)) - names(Settings()) == {"gold/published_assignments"}
 
 
+def test_the_asset_tells_every_column_of_the_table() -> None:
+    target = PostgresLocation("postgresql://ana:secret@db/travel")
+    specs = build_definitions(Settings(publish=target)).resolve_all_asset_specs()
+    (spec,) = [spec for spec in specs if spec.key.path[-1] == "published_assignments"]
+    told = spec.metadata["dagster/column_schema"].columns
+    names = [column.name for column in TABLES[PATH].columns]
+    assert [column.name for column in told] == [*names, "month"]
+    assert all(column.description for column in told)
+
+
 def test_the_asset_publishes_its_month_and_keeps_the_password_to_itself(
     tmp_path: Path, url: str
 ) -> None:

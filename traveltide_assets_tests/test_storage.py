@@ -17,7 +17,14 @@ from typing import Any
 import pytest
 
 from traveltide_assets.locations import S3Location
-from traveltide_assets.storage import Conflict, Replaced, Storage, StorageError, open_storage
+from traveltide_assets.storage import (
+    Conflict,
+    Refused,
+    Replaced,
+    Storage,
+    StorageError,
+    open_storage,
+)
 from traveltide_assets.storage.s3 import S3
 from traveltide_assets_tests.s3_server import Proxy, S3Server, proxy_of
 
@@ -385,7 +392,7 @@ def test_without_credentials_their_variables_are_named(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
-    with pytest.raises(StorageError, match=r"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
+    with pytest.raises(Refused, match=r"Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"):
         opened(on_s3, tmp_path).versions()
 
 
@@ -398,8 +405,10 @@ def test_who_may_read_alone_reads_and_is_told_what_writing_takes(
     reader = opened(on_s3, tmp_path / "reader")
     assert get(reader) == b"good"
     for size in (SMALL, LARGE):
-        with pytest.raises(StorageError, match=r"cannot write .* credentials s3:PutObject"):
+        with pytest.raises(Refused, match=r"cannot write .* credentials s3:PutObject"):
             put(reader, b"n" * size)
+    with pytest.raises(Refused, match=r"cannot remove .* credentials s3:DeleteObject"):
+        reader.remove(KEY)
     assert get(reader) == b"good"
 
 

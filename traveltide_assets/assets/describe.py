@@ -1,34 +1,40 @@
 """What the UI shows of an asset: the contract of its definition, the pictures of its runs."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import dagster as dg
 import pandas as pd
 
-from traveltide_assets.contracts import Table
+from traveltide_assets.contracts import Column, Table
 
 OWNER = "team:growth"
 
 
 def with_contract(spec: dg.AssetSpec, table: Table) -> dg.AssetSpec:
     """An asset spec with the description, columns and owner that its contract implies."""
-    columns = [
-        dg.TableColumn(
-            column.name,
-            column.type,
-            column.description,
-            constraints=dg.TableColumnConstraints(
-                nullable=not column.required, unique=table.key == (column.name,)
-            ),
-        )
-        for column in table.columns
-    ]
     return spec.replace_attributes(
         description=table.description,
         owners=[OWNER],
         kinds={table.layer, *spec.kinds, "parquet"},
-    ).merge_attributes(metadata={"dagster/column_schema": dg.TableSchema(columns)})
+    ).merge_attributes(metadata={"dagster/column_schema": schema(table.columns, table.key)})
+
+
+def schema(columns: Iterable[Column], key: tuple[str, ...]) -> dg.TableSchema:
+    """Columns as the UI shows them."""
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                column.name,
+                column.type,
+                column.description,
+                constraints=dg.TableColumnConstraints(
+                    nullable=not column.required, unique=key == (column.name,)
+                ),
+            )
+            for column in columns
+        ]
+    )
 
 
 def without_table(spec: dg.AssetSpec) -> dg.AssetSpec:

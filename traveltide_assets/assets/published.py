@@ -4,31 +4,31 @@ import dagster as dg
 import pandas as pd
 
 from traveltide_assets import publishing
-from traveltide_assets.contracts import build_tables
+from traveltide_assets.assets.describe import schema
+from traveltide_assets.contracts import Table
 from traveltide_assets.locations import PostgresLocation
 from traveltide_assets.partitions import MONTHLY
-from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.settings import Settings
 
 
-def build(location: PostgresLocation) -> dg.AssetsDefinition:
-    """The asset that publishes to a database."""
+def build(location: PostgresLocation, contract: Table) -> dg.AssetsDefinition:
+    """The asset that publishes to a database what the contract says, and the month."""
+    columns = (*contract.columns, publishing.MONTH)
 
     @dg.asset(
         key_prefix="gold",
         group_name="perks",
         kinds={"postgres"},
         partitions_def=MONTHLY,
+        metadata={"dagster/column_schema": schema(columns, (publishing.MONTH.name, *contract.key))},
         ins={"assignments": dg.AssetIn(["gold", "perk_assignments"])},
     )
     def published_assignments(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
-        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
         assignments: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
         """The month's perks as rows of a PostgreSQL table, replaced in one transaction."""
-        contract = build_tables(perk_catalogue)["gold/perk_assignments"]
         month, table = context.partition_key, settings.publish_table
         rows = publishing.publish(assignments, month, contract, location, table, settings.postgres)
         return dg.MaterializeResult(

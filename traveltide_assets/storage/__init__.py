@@ -6,9 +6,15 @@ from pathlib import Path
 
 from traveltide_assets.locations import S3Location
 from traveltide_assets.storage.folder import Folder
-from traveltide_assets.storage.storage import Conflict, Replaced, Storage, StorageError
+from traveltide_assets.storage.storage import (
+    Conflict,
+    Refused,
+    Replaced,
+    Storage,
+    StorageError,
+)
 
-__all__ = ["Conflict", "Replaced", "Storage", "StorageError", "open_storage"]
+__all__ = ["Conflict", "Refused", "Replaced", "Storage", "StorageError", "open_storage"]
 
 
 def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:

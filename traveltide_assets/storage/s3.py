@@ -37,7 +37,7 @@ from dagster_aws.s3 import S3Resource
 from traveltide_assets.checksum import digest_of
 from traveltide_assets.locations import S3Location
 from traveltide_assets.storage.folder import partial, replacing
-from traveltide_assets.storage.storage import Conflict, Replaced, StorageError
+from traveltide_assets.storage.storage import Conflict, Refused, Replaced, StorageError
 
 _ATTEMPTS = 6
 _THREADS = 8
@@ -54,7 +54,12 @@ _CREDENTIALS = {
     "TokenRefreshRequired",
 }
 _REGION = {"PermanentRedirect", "AuthorizationHeaderMalformed"}
-_ACTIONS = {"list": "s3:ListBucket", "read": "s3:GetObject", "write": "s3:PutObject"}
+_ACTIONS = {
+    "list": "s3:ListBucket",
+    "read": "s3:GetObject",
+    "write": "s3:PutObject",
+    "remove": "s3:DeleteObject",
+}
 _log = logging.getLogger(__name__)
 
 
@@ -273,7 +278,7 @@ class S3:
         try:
             yield
         except (NoCredentialsError, PartialCredentialsError) as error:
-            raise StorageError(
+            raise Refused(
                 f"cannot {doing} {place}: {error}. Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
                 ", or AWS_PROFILE"
             ) from None
@@ -283,11 +288,16 @@ class S3:
                 f"{self.client.meta.endpoint_url}) and the network"
             ) from None
         except ClientError as error:
-            raise StorageError(f"cannot {doing} {place}: {self._advice(error, doing)}") from None
+            advice = self._advice(error, doing)
+            if advice is not None:
+                raise Refused(f"cannot {doing} {place}: {advice}") from None
+            answer = f"S3 answered {_code(error)}: {error.response['Error'].get('Message', '')}"
+            raise StorageError(f"cannot {doing} {place}: {answer}") from None
         except BotoCoreError as error:
             raise StorageError(f"cannot {doing} {place}: {error}") from None
 
-    def _advice(self, error: ClientError, doing: str) -> str:
+    def _advice(self, error: ClientError, doing: str) -> str | None:
+        """What to set or to allow; none where S3 itself is in trouble."""
         code, status = _code(error), error.response["ResponseMetadata"]["HTTPStatusCode"]
         if code == "NoSuchBucket":
             return (
@@ -306,7 +316,7 @@ class S3:
                 f"access is denied. Allow these credentials {_ACTIONS[doing]} there, or set "
                 f"{self._setting} or AWS_… to others"
             )
-        return f"S3 answered {code}: {error.response['Error'].get('Message', '')}"
+        return None
 
 
 def _code(error: ClientError) -> str:

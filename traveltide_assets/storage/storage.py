@@ -7,9 +7,18 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+import dagster as dg
+
 
 class StorageError(Exception):
     """The storage cannot be reached or refuses; the message says what to set or to allow."""
+
+
+class Refused(StorageError, dg.Failure):
+    """Bucket, credentials or rights are wrong: trying again does not help."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem, allow_retries=False)
 
 
 class Replaced(StorageError):
