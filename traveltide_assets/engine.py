@@ -37,8 +37,14 @@ class Engine(Protocol):
     def single(self) -> DuckDB:
         """The engine for work on one file, on this machine."""
 
-    def read_parquet(self, paths: Sequence[Path], partition: str | None = None) -> ibis.Table:
-        """Parquet files as one table; `partition` names the hive key that becomes a column."""
+    def read_parquet(
+        self, paths: Sequence[Path], partition: str | None = None, numbered: str | None = None
+    ) -> ibis.Table:
+        """Parquet files as one table.
+
+        `partition` names the hive key that becomes a column, `numbered` a column to be made of the
+        number of each row in its file, from 1.
+        """
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         """Write a table, ordered by columns or in its own order; the SHA-256 of the file."""
@@ -78,16 +84,22 @@ class DuckDB:
     def single(self) -> DuckDB:
         return self
 
-    def read_parquet(self, paths: Sequence[Path], partition: str | None = None) -> ibis.Table:
+    def read_parquet(
+        self, paths: Sequence[Path], partition: str | None = None, numbered: str | None = None
+    ) -> ibis.Table:
         try:
-            return self.backend.read_parquet(
+            rows = self.backend.read_parquet(
                 [str(path) for path in paths],
                 union_by_name=True,
                 hive_partitioning=partition is not None,
                 hive_types_autocast=False,
+                file_row_number=numbered is not None,
             )
         except duckdb.Error as error:
             raise UnreadableFile(_cause(error)) from error
+        if numbered is None:
+            return rows
+        return rows.mutate(**{numbered: rows.file_row_number + 1}).drop("file_row_number")
 
     def read_csv(self, path: Path) -> ibis.Table:
         """A comma separated file (plain or gzipped) with every column as the text it holds.
@@ -105,17 +117,12 @@ class DuckDB:
             columns=dict.fromkeys(_header(path), "VARCHAR"),
         )
 
-    def write_parquet(
-        self,
-        table: ibis.Table,
-        path: Path,
-        order: Sequence[str] = (),
-        compression: str = "zstd",
-    ) -> str:
+    def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         """Equal content gives equal bytes."""
         try:
             ordered = _nullable(table).order_by(list(order)) if order else table
-            self.backend.to_parquet(ordered, path, compression=compression)
+            # The lowest level is as quick as Snappy, and on these tables no larger than the others.
+            self.backend.to_parquet(ordered, path, compression="zstd", compression_level=1)
         except (duckdb.InvalidInputException, duckdb.IOException) as error:
             raise UnreadableFile(_cause(error)) from error
         return digest_of(path)

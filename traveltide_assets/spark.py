@@ -27,7 +27,7 @@ import sqlglot.expressions as sge
 from ibis.backends.pyspark import Backend
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.formats.pyarrow import PyArrowData
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from traveltide_assets.engine import DuckDB, UnreadableFile
@@ -98,15 +98,20 @@ class Spark:
         _ = ibis.pyspark  # Registers the options that its compiler reads.
         return _Backend().connect(self.session)
 
-    def read_parquet(self, paths: Sequence[Path], partition: str | None = None) -> ibis.Table:
+    def read_parquet(
+        self, paths: Sequence[Path], partition: str | None = None, numbered: str | None = None
+    ) -> ibis.Table:
         paths = [path.resolve() for path in paths]
         schema = _schema(paths)
         reader = self.session.read
         if partition is not None:
             schema = schema.append(pa.field(partition, pa.string()))
             reader = reader.option("basePath", _url(_above(partition, paths[0])))
-        rows = reader.schema(from_arrow_schema(schema, prefer_timestamp_ntz=True))
-        return self._table(rows.parquet(*map(_url, paths)))
+        reader = reader.schema(from_arrow_schema(schema, prefer_timestamp_ntz=True))
+        rows = reader.parquet(*map(_url, paths))
+        if numbered is not None:
+            rows = rows.withColumn(numbered, functions.col("_metadata.row_index") + 1)
+        return self._table(rows)
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         if not order:

@@ -166,10 +166,19 @@ def test_a_byte_order_mark_and_windows_lines_do_not_matter(folder: Path) -> None
 
 
 def test_extra_columns_of_any_name_reach_bronze(folder: Path) -> None:
-    names = ["", "month", "source_file", "Reason", "Loyalty Card", "user", "rows"]
+    names = [
+        "",
+        "month",
+        "source_file",
+        "Reason",
+        "Loyalty Card",
+        "user",
+        "rows",
+        "file_row_number",
+    ]
     header = text("sessions").splitlines()[0]
     (folder / "sessions.csv").write_text(
-        f"{','.join(names)},{header}\n0,m,f,r,gold,u,9,{SOUND['sessions']}\n", encoding="utf-8"
+        f"{','.join(names)},{header}\n0,m,f,r,gold,u,9,2,{SOUND['sessions']}\n", encoding="utf-8"
     )
     project = one_month(folder)
     assert materialize(project, "bronze/sessions_raw").success
@@ -182,6 +191,7 @@ def test_extra_columns_of_any_name_reach_bronze(folder: Path) -> None:
         "loyalty_card": "gold",
         "user": "u",
         "rows": "9",
+        "file_row_number_in_source": "2",
     }
     assert {name: row[name] for name in extra} == extra
     assert row["source_file"] == "sessions.csv"

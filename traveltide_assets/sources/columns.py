@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.sources.source import SourceError
 
-_OURS = ("source_file", "source_row", "month", "reason")
+# Names with a meaning of their own in bronze and quarantine, and in what numbers the rows of a file.
+_OURS = ("source_file", "source_row", "month", "reason", "file_row_number")
 
 
 def contract_columns(name: str, where: object, header: Sequence[str]) -> dict[str, str]:

@@ -78,7 +78,7 @@ class Files:
     def table(self, name: str) -> ibis.Table:
         # All files are read before any is used, so that a broken one stops everything before the
         # first table is written.
-        return self._engine.read_parquet(self._staged(self.files)[name])
+        return self._engine.read_parquet(self._staged(self.files)[name], numbered="source_row")
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
         table = self.table(name)
@@ -140,7 +140,7 @@ class _Landed:
     copy: Path
 
     def rows(self, engine: DuckDB) -> ibis.Table:
-        """Its text under the names of the contract, with the place of each row, lazily."""
+        """Its text under the names of the contract, in its order, lazily."""
         try:
             if self.name.lower().endswith(".parquet"):
                 rows = engine.read_parquet([self.file])
@@ -149,9 +149,8 @@ class _Landed:
                 rows = engine.read_csv(self.file)
         except UnreadableFile as error:
             raise SourceError(str(error).replace(str(self.file), self.uri)) from error
-        rows = rows.rename(contract_columns(self.table, self.uri, rows.columns)).mutate(
-            source_file=ibis.literal(self.name), source_row=ibis.row_number() + 1
-        )
+        rows = rows.rename(contract_columns(self.table, self.uri, rows.columns))
+        rows = rows.mutate(source_file=ibis.literal(self.name))
         if self.table == "sessions":
             return rows.mutate(month=month_of(rows.session_start))
         return rows
@@ -161,13 +160,12 @@ def _stage(engine: DuckDB, landed: _Landed) -> str | None:
     """Write the staged copy of a file; what is wrong with the file, if anything is.
 
     One file is read by one engine of one machine, so that whatever computes afterwards finds the
-    same text with the same row numbers.
+    same text in the same order. Numbering the rows here would keep all cores but one from parsing.
     """
     _log.info("reading %s", landed.uri)
     try:
         with replacing(landed.copy) as partial:
-            # The copy is for this system alone: quick to write counts more than small.
-            engine.write_parquet(landed.rows(engine), partial, compression="snappy")
+            engine.write_parquet(landed.rows(engine), partial)
     except UnreadableFile as error:
         return f"{landed.uri}: {str(error).replace(str(landed.file), landed.uri)}"
     for outdated in set(landed.copy.parent.glob("*.parquet")) - {landed.copy}:
