@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.sources.source import SourceError
 
-# Names with a meaning of their own in bronze and quarantine, and in what numbers the rows of a file.
+# Names with a meaning of their own in bronze, in quarantine, and where rows are numbered.
 _OURS = ("source_file", "source_row", "month", "reason", "file_row_number")
 
 
