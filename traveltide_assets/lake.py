@@ -111,9 +111,12 @@ class Lake(dg.IOManager):
             self._files(keys), _PARTITION if table.partitioned else None
         )
 
-    def frame(self, path: str, month: str | None = None) -> pd.DataFrame:
-        """A table, or one month of it, in memory."""
-        return pq.read_table(self.path(path, month), partitioning=None).to_pandas()
+    def frame(
+        self, path: str, month: str | None = None, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """A table, or one month of it, in memory; of its columns all, or those named."""
+        wanted = None if columns is None else list(columns)
+        return pq.read_table(self.path(path, month), columns=wanted, partitioning=None).to_pandas()
 
     def stored_frame(self, path: str, month: str) -> pd.DataFrame | None:
         """One month of a table in memory, or none if the lake does not have it."""

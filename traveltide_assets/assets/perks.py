@@ -15,16 +15,18 @@ from traveltide_assets.settings import STRATEGIES, Settings
     key_prefix="gold",
     kinds={"pandas"},
     partitions_def=MONTHLY,
-    ins={"features": dg.AssetIn(["gold", "user_features"])},
-    # Which of them decides is configuration, so only that one is read.
-    deps=[dg.AssetKey(["gold", "segments", name]) for name in STRATEGIES],
+    # Which of them decides is configuration, so only that one is read; and of the features only
+    # those that perks weigh.
+    deps=[
+        dg.AssetKey(["gold", "user_features"]),
+        *(dg.AssetKey(["gold", "segments", name]) for name in STRATEGIES),
+    ],
 )
 def perk_assignments(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
     lake: dg.ResourceParam[Lake],
     perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
-    features: pd.DataFrame,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     month, path = context.partition_key, f"gold/segments/{settings.strategy}"
     customers = lake.frame(path, month)
@@ -36,6 +38,7 @@ def perk_assignments(
         )
     if "model_version" not in customers:
         customers["model_version"] = lake.digest(path, month)[:12]
+    features = lake.frame("gold/user_features", month, ["user_id", *perks.weighed(perk_catalogue)])
     assignments = perks.assignments(features, customers, perk_catalogue).assign(
         strategy=settings.strategy, as_of_month=month
     )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
+import ibis
 import numpy as np
 import pandas as pd
 
@@ -11,7 +12,7 @@ from traveltide_assets.checks.results import declare, report
 from traveltide_assets.contracts import Table
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import previous_month
-from traveltide_assets.segmentation.kmeans import Model
+from traveltide_assets.segmentation import kmeans
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.stability import bootstrap_agreement, population_stability
 from traveltide_assets.settings import STRATEGIES, Settings
@@ -123,41 +124,42 @@ def _features(
     ) -> Iterator[dg.AssetCheckResult]:
         month = context.op_execution_context.partition_key
         yield from contracts.evaluate([features], lake, [month])
-        frame = lake.frame(features.path, month)
-        cohort = lake.rows(users.path, month)
+        rows, cohort = lake.rows(features.path, month), lake.rows(users.path, month)
         yield report(
             features,
             "one_row_per_customer",
-            len(frame) == cohort,
-            {"rows": len(frame), "customers": cohort},
+            rows == cohort,
+            {"rows": rows, "customers": cohort},
         )
-        outside = out_of_range(frame)
+        outside = out_of_range(lake.table(features.path, [month]))
         yield report(features, "accepted_range", not outside, {"rows_outside": outside})
-        yield _drift(features, lake, month, frame, settings.checks.max_psi)
+        yield _drift(features, lake, month, settings)
 
     return checks
 
 
-def out_of_range(features: pd.DataFrame) -> dict[str, int]:
+def out_of_range(features: ibis.Table) -> dict[str, int]:
     """Rows outside the catalogue's range, by feature; features without any are left out."""
     outside = {}
     for feature in CATALOGUE:
-        values = features[feature.name]
-        low = feature.minimum if feature.minimum is not None else -np.inf
-        high = feature.maximum if feature.maximum is not None else np.inf
         if feature.type in ("int64", "float64"):
-            outside[feature.name] = int((~values.dropna().between(low, high)).sum())
-    return {name: rows for name, rows in outside.items() if rows}
+            values = features[feature.name].cast("float64")
+            low = -np.inf if feature.minimum is None else float(feature.minimum)
+            high = np.inf if feature.maximum is None else float(feature.maximum)
+            outside[feature.name] = (~values.between(low, high)).sum().fill_null(0)
+    (counts,) = features.agg(**outside).to_pyarrow().to_pylist()
+    return {name: rows for name, rows in counts.items() if rows}
 
 
-def _drift(
-    features: Table, lake: Lake, month: str, frame: pd.DataFrame, limit: float
-) -> dg.AssetCheckResult:
-    before = _before(lake, features, month)
-    earlier = lake.frame(features.path, before) if before else pd.DataFrame()
-    if earlier.empty or frame.empty:
+def _drift(features: Table, lake: Lake, month: str, settings: Settings) -> dg.AssetCheckResult:
+    before, limit = _before(lake, features, month), settings.checks.max_psi
+    if not (before and lake.rows(features.path, before) and lake.rows(features.path, month)):
         return report(features, "drift", True, {"compared_with": "no features in the month before"})
-    index = population_stability(earlier, frame).sort_values(ascending=False)
+    earlier, now = (
+        kmeans.sample(lake.table(features.path, [each]), settings.kmeans)
+        for each in (before, month)
+    )
+    index = population_stability(earlier, now).sort_values(ascending=False)
     drifted = {str(name): float(value) for name, value in index.items() if value > limit}
     return report(
         features,
@@ -197,8 +199,8 @@ def _model(
         yield from contracts.evaluate([model, tried], lake, [month])
         yield _silhouette(tried, lake.frame(tried.path, month), limits.min_silhouette)
         agreement = bootstrap_agreement(
-            Model.from_frame(lake.frame(model.path, month)),
-            lake.frame(features.path, month),
+            kmeans.Model.from_frame(lake.frame(model.path, month)),
+            kmeans.sample(lake.table(features.path, [month]), settings.kmeans),
             settings.kmeans.seed,
             limits.bootstraps,
         )
@@ -244,7 +246,8 @@ def _segments(
     ) -> Iterator[dg.AssetCheckResult]:
         month, limit = context.op_execution_context.partition_key, settings.checks.min_segment_share
         yield from contracts.evaluate([segments], lake, [month])
-        shares = lake.frame(segments.path, month)["segment"].value_counts(normalize=True)
+        given = lake.frame(segments.path, month, ["segment"])["segment"]
+        shares = given.value_counts(normalize=True)
         yield report(
             segments,
             "smallest_segment",
@@ -312,8 +315,8 @@ def _perks(
     ) -> Iterator[dg.AssetCheckResult]:
         month = context.op_execution_context.partition_key
         yield from contracts.evaluate([assignments], lake, [month])
-        assigned = lake.frame(assignments.path, month)
-        cohort = lake.frame(users.path, month)["user_id"]
+        assigned = lake.frame(assignments.path, month, ["user_id", "perk"])
+        cohort = lake.frame(users.path, month, ["user_id"])["user_id"]
         problems = perk_problems(assigned, cohort, [perk.id for perk in perk_catalogue])
         yield report(assignments, "exactly_one_perk", not any(problems.values()), problems)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -12,7 +12,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.optimize import linear_sum_assignment
 
-from traveltide_assets.segmentation.scaling import numeric, standardised
+from traveltide_assets.segmentation.scaling import NUMERIC, numeric, standardised
 from traveltide_assets.settings import Headline
 from traveltide_assets.transforms.features import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
@@ -81,9 +81,16 @@ def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
     return members
 
 
-def profiles(features: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
+def weighed(perks: tuple[Perk, ...]) -> list[str]:
+    """The features that the perks weigh, each once."""
+    return sorted({name for perk in perks for name in perk.features})
+
+
+def profiles(
+    features: pd.DataFrame, groups: pd.Series, names: Sequence[str] = NUMERIC
+) -> pd.DataFrame:
     """Mean deviation of each group (row) from the cohort in each feature (column), in SD."""
-    return standardised(numeric(features)).groupby(groups.to_numpy()).mean()
+    return standardised(numeric(features, names)).groupby(groups.to_numpy()).mean()
 
 
 def affinities(profile: pd.DataFrame, perks: tuple[Perk, ...]) -> pd.DataFrame:
@@ -138,11 +145,12 @@ def assignments(
 ) -> pd.DataFrame:
     """One row per customer: segment, perk, runner-up, reason and the segment's affinities.
 
+    Of the features those that the perks weigh are needed.
     The runner-up is a perk of the program that the perks given belong to.
     """
     merged = customers.merge(features[["user_id"]], on="user_id", validate="one_to_one")
     groups = features[["user_id"]].merge(merged, on="user_id", validate="one_to_one")["segment"]
-    affinity = affinities(profiles(features, groups), perks)
+    affinity = affinities(profiles(features, groups, weighed(perks)), perks)
     perk = merged.groupby("segment")["perk"].first()
     second = runner_up(affinity[_alternatives(perks, perk)], perk)
     return merged.rename(columns={"reason": "deciding_features"}).assign(
