@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 from filelock import FileLock
 
@@ -28,6 +29,10 @@ BOUNDS = {"first": FIRST, "last": LAST}
 QUICK = {"resamples": 200, "shuffles": 200, "folds": 2, "refits": 2}
 FEW_MODELS = {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resamples": 200}
 
+
+# How long an example takes is a matter of what else the machine does.
+hypothesis.settings.register_profile("traveltide", deadline=None)
+hypothesis.settings.load_profile("traveltide")
 
 # Tests that start Dagster's servers, or kill and start a database, take minutes and a machine of
 # their own: `make test-servers` runs them, one after the other.

@@ -31,7 +31,7 @@ def unremarkable(size: int, **columns: object) -> pd.DataFrame:
 
 
 @given(features=customers())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_any_customer_gets_the_perk_of_the_highest_rank(features: pd.DataFrame) -> None:
     fitted = STRATEGY.fit(History(features))
     assigned, ranks = fitted.assign(features), fitted.ranks(features)
@@ -42,7 +42,7 @@ def test_any_customer_gets_the_perk_of_the_highest_rank(features: pd.DataFrame) 
 
 
 @given(features=customers())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_memberships_add_up_to_one_and_the_perk_given_has_most(features: pd.DataFrame) -> None:
     assigned = STRATEGY.fit(History(features)).assign(features)
     np.testing.assert_allclose(assigned[MEMBERSHIPS].sum(axis=1), 1)
@@ -50,7 +50,7 @@ def test_memberships_add_up_to_one_and_the_perk_given_has_most(features: pd.Data
 
 
 @given(features=customers())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_ranks_of_the_cohort_are_those_of_its_places(features: pd.DataFrame) -> None:
     ranks = STRATEGY.fit(History(features)).ranks(features)
     np.testing.assert_allclose(ranks, ranks.rank())
@@ -58,7 +58,7 @@ def test_the_ranks_of_the_cohort_are_those_of_its_places(features: pd.DataFrame)
 
 
 @given(features=customers())
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_order_of_the_customers_does_not_matter(features: pd.DataFrame) -> None:
     straight, turned = (
         STRATEGY.fit(History(frame)).assign(frame).sort_values("user_id", ignore_index=True)
@@ -68,7 +68,7 @@ def test_the_order_of_the_customers_does_not_matter(features: pd.DataFrame) -> N
 
 
 @given(cohort=customers(), others=customers(largest=5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_other_customers_than_the_cohort_are_placed_one_by_one(
     cohort: pd.DataFrame, others: pd.DataFrame
 ) -> None:

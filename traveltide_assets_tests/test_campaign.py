@@ -29,7 +29,7 @@ from traveltide_assets_tests.test_decision_checks import check
 PERKS = ("bag", "meal", "night")
 HEADLINES = {"bag": "A bag", "meal": "A meal", "night": "A night", "control_offer": "Hello"}
 ASSETS = ("gold/campaign", "gold/campaign_changes")
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 USERS = st.lists(st.integers(1, 10**9), min_size=1, max_size=60, unique=True)
 
 

@@ -233,7 +233,6 @@ def test_the_first_rule_that_a_row_breaks_names_it() -> None:
 # Shrinking a failure would take minutes.
 MANY = settings(
     max_examples=4,
-    deadline=None,
     phases=[Phase.generate],
     database=None,
     derandomize=True,

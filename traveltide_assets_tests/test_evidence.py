@@ -141,7 +141,7 @@ def test_the_trial_does_not_depend_on_the_order_of_the_customers() -> None:
 
 
 # statsmodels collects all garbage in each call, which takes a tenth of a second.
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
 def test_holm_raises_each_p_value_keeps_their_order_and_stays_a_probability(
     p_values: list[float],

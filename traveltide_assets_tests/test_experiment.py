@@ -37,7 +37,7 @@ ASSETS = (
     "gold/campaign_changes",
     "gold/report",
 )
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 USERS = st.lists(st.integers(1, 10**9), min_size=1, max_size=60, unique=True)
 
 

@@ -327,7 +327,7 @@ def in_order(tables: dict[str, pa.Table]) -> bytes:
 
 
 @given(seed=st.integers(0, 2**32 - 1))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_the_order_of_the_rows_changes_no_byte_of_the_features(
     tables: dict[str, pa.Table], in_order: bytes, seed: int
 ) -> None:
@@ -337,7 +337,7 @@ def test_the_order_of_the_rows_changes_no_byte_of_the_features(
 
 
 @given(cents=st.lists(st.integers(0, 10**9), min_size=1, max_size=60))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_an_exact_sum_does_not_depend_on_the_order_and_is_exact(cents: list[int]) -> None:
     sums = []
     for values in (cents, sorted(cents)):

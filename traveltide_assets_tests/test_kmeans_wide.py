@@ -43,7 +43,7 @@ def groups(sizes: tuple[int, ...] = (60, 40, 20), seed: int = 3) -> pd.DataFrame
 
 
 @given(features=customers(smallest=8))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_customer_is_in_one_segment_with_a_perk_of_the_program(features: pd.DataFrame) -> None:
     assigned = QUICK.fit(History(features)).assign(features)
     assert tuple(assigned.columns) == ASSIGNMENT
@@ -55,7 +55,7 @@ def test_any_customer_is_in_one_segment_with_a_perk_of_the_program(features: pd.
 
 
 @given(features=customers(smallest=8))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_order_of_the_customers_does_not_matter(features: pd.DataFrame) -> None:
     straight, turned = (
         QUICK.fit(History(frame)).assign(frame).sort_values("user_id", ignore_index=True)

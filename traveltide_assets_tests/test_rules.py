@@ -56,7 +56,7 @@ def decide(strategy: RuleStrategy, features: pd.DataFrame) -> pd.DataFrame:
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(features=customers())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_any_customer_is_in_exactly_one_segment(name: str, features: pd.DataFrame) -> None:
     strategy = STRATEGIES[name]
     assigned = decide(strategy, features)
@@ -70,7 +70,7 @@ def test_any_customer_is_in_exactly_one_segment(name: str, features: pd.DataFram
 
 @pytest.mark.parametrize("name", STRATEGIES)
 @given(features=customers())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_order_of_the_customers_does_not_matter(name: str, features: pd.DataFrame) -> None:
     straight = decide(STRATEGIES[name], features).sort_values("user_id", ignore_index=True)
     turned = decide(STRATEGIES[name], features.iloc[::-1]).sort_values("user_id", ignore_index=True)
@@ -78,7 +78,7 @@ def test_the_order_of_the_customers_does_not_matter(name: str, features: pd.Data
 
 
 @given(features=customers())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_customer_is_in_the_first_segment_whose_conditions_hold(features: pd.DataFrame) -> None:
     assigned = decide(STRATEGIES["hierarchical"], features).set_index(features.index)
     assert (assigned["segment"] == "Families").equals(features["has_children"])

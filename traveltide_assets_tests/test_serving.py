@@ -384,9 +384,7 @@ def fuzz(operation: Any, service: TestClient) -> None:
     from hypothesis import given
 
     @given(case=operation.as_strategy())
-    @settings(
-        max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), database=None
-    )
+    @settings(max_examples=15, suppress_health_check=list(HealthCheck), database=None)
     def no_failure(case: Any) -> None:
         arguments = case.as_transport_kwargs(base_url="http://testserver")
         answer = service.request(**arguments)
