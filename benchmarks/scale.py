@@ -59,21 +59,19 @@ def main() -> None:
 def compare(folder: Path, users: int) -> None:
     """Every way once, what they make compared, and a line per goal."""
     source = sample(folder, users)
+    split = in_two(folder, source)
     floor = measure(folder, "floor", source)
     perks = measure(folder, "perks", source)
     pure = measure(folder, "pure", source)
-    print(f"\nsame features with and without Dagster: {same_bytes(folder, 'perks', 'pure')}")
     everybody = measure(folder, "everybody", source)
     peer = measure(folder, "pandas", source)
-    print(f"\n{same_result(folder / 'everybody', folder / 'pandas')}")
     report = measure(folder, "report", source)
-    split = in_two(folder, source)
     measure(folder, "before", land(folder, split, "before"))
     month = measure(folder, "increment", land(folder, split, MONTH), goes_on="before")
-    print(
-        f"\nsame features in one go and month by month: {same_bytes(folder, 'perks', 'increment')}"
-    )
     demo = measure(folder, "sample", folder)
+    print(f"\nsame features with and without Dagster: {same_bytes(folder, 'perks', 'pure')}")
+    print(f"same features in one go and month by month: {same_bytes(folder, 'perks', 'increment')}")
+    print(same_result(folder / "everybody", folder / "pandas"))
     print(f"\n{'way':12}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'x floor':>9}")
     ways = {"floor": floor, "pure": pure, "perks": perks, "everybody": everybody}
     ways |= {"pandas": peer, "report": report, "increment": month, "sample": demo}

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import dagster as dg
     import ibis
+    import pandas as pd
 
     from traveltide_assets.settings import Settings
 
@@ -100,8 +101,10 @@ def increment(source: Path, work: Path) -> Stages:
 
 
 def pure(source: Path, work: Path) -> Stages:
-    """The functions of `perks`, its files and its checks of contracts, without Dagster."""
-    from benchmarks.pure import assignments, gold
+    """What `perks` does, its files, pictures and checks of many rows, without Dagster."""
+    import pandas as pd
+
+    from benchmarks.pure import decided, gold, orphans
     from traveltide_assets.checks import contracts
     from traveltide_assets.contracts import build_tables
     from traveltide_assets.engine import DuckDB
@@ -118,13 +121,13 @@ def pure(source: Path, work: Path) -> Stages:
     lake = Lake(open_storage(settings.lake, settings.home / "cache", ""), engine, tables)
     every_month = months_within(settings.partitions)
 
-    def keep(path: str, rows: ibis.Table) -> ibis.Table:
+    def keep(path: str, rows: ibis.Table | pd.DataFrame) -> ibis.Table:
         table = tables[path]
         months = [MONTH] if table.layer == "gold" else every_month
         with timed(stages, path):
             if table.layer == "gold":
                 lake.write(table, rows, MONTH)
-            elif table.partitioned:
+            elif table.partitioned and not isinstance(rows, pd.DataFrame):
                 lake.write_months(table, rows, months)
             else:
                 lake.write(table, rows)
@@ -137,10 +140,11 @@ def pure(source: Path, work: Path) -> Stages:
     with timed(stages, "read"):
         origin = open_source(settings, engine, Run("pure", (every_month[0], every_month[-1])))
         origin.table("users")
-    gold(origin, settings.cohort, MONTH, every_month, keep)
-    with timed(stages, "gold/perk_assignments"):
-        known = lake.frame("gold/user_features", MONTH)
-        assignments(known, settings, catalogue).to_parquet(work / "perks.parquet")
+    found = gold(origin, settings.cohort, MONTH, every_month, keep)
+    with timed(stages, "checks"):
+        orphans(lake, every_month)
+    with timed(stages, "perks"):
+        decided(found.features, settings, catalogue, keep)
     return stages
 
 
