@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,9 +106,11 @@ class Lake(dg.IOManager):
         """A table, or the given months of it, lazily."""
         table = self._tables[path]
         keys = [_key(path, month) for month in months] if months else [_key(path)]
-        return self._engine.read_parquet(
-            self._files(keys), _PARTITION if table.partitioned else None
-        )
+        partition = _PARTITION if table.partitioned else None
+        if self._engine.opens(self._storage.uri(keys[0])):
+            uris = [self._storage.uri(key) for key in self._stored(keys)]
+            return self._engine.read_parquet(uris, partition)
+        return self._engine.read_parquet(self._files(keys), partition)
 
     def frame(
         self, path: str, month: str | None = None, columns: Sequence[str] | None = None
@@ -193,8 +194,8 @@ class Lake(dg.IOManager):
             partial.write_bytes(content)
         return Written(self._storage.uri(key), len(content), hashlib.sha256(content).hexdigest())
 
-    def _files(self, keys: Sequence[str], attempts: int = 3) -> list[Path]:
-        """Files on this machine, all as of one look at the lake."""
+    def _stored(self, keys: Sequence[str]) -> dict[str, str]:
+        """The versions of keys, all as of one look at the lake."""
         stored = self._storage.versions(
             posixpath.commonpath([posixpath.dirname(key) for key in keys])
         )
@@ -203,8 +204,12 @@ class Lake(dg.IOManager):
                 f"{self._storage.uri(missing[0])} does not exist: materialize that asset first",
                 allow_retries=False,
             )
+        return {key: stored[key] for key in keys}
+
+    def _files(self, keys: Sequence[str], attempts: int = 3) -> list[Path]:
+        """Files that this machine and those of the engine see."""
         try:
-            return self._storage.files({key: stored[key] for key in keys})
+            return self._storage.files(self._stored(keys), self._engine.spread)
         except Replaced:
             if attempts == 1:
                 raise
@@ -231,13 +236,13 @@ class Lake(dg.IOManager):
         known: Mapping[str, str],
     ) -> Written:
         key = _key(table.path, month)
-        with self._storage.replacing(key, known.get(key)) as partial:
-            if isinstance(content, pa.Table):
+        if isinstance(content, pa.Table):
+            with self._storage.replacing(key, known.get(key)) as partial:
                 pq.write_table(content, partial, compression="zstd")
-                digest = digest_of(partial)
-            else:
-                digest = self._engine.write_parquet(content, partial, table.key)
-            return self._written(key, partial, digest)
+                return self._written(key, partial, digest_of(partial))
+        with self._storage.replacing_all({key: known.get(key)}, self._engine.spread) as partials:
+            digest = self._engine.write_parquet(content, partials[key], table.key)
+            return self._written(key, partials[key], digest)
 
     def _written(self, key: str, file: Path, digest: str) -> Written:
         footer = pq.read_metadata(file)
@@ -256,11 +261,9 @@ class Lake(dg.IOManager):
         known = self._storage.versions(table.path)
         keys = {month: _key(table.path, month) for month in months}
         content = _conformed(obj, table, keep=(_PARTITION,))
-        with ExitStack() as replacing:
-            partial = {
-                month: replacing.enter_context(self._storage.replacing(key, known.get(key)))
-                for month, key in keys.items()
-            }
+        versions = {key: known.get(key) for key in keys.values()}
+        with self._storage.replacing_all(versions, self._engine.spread) as places:
+            partial = {month: places[key] for month, key in keys.items()}
             digests = self._engine.write_partitions(content, _PARTITION, partial, table.key)
             return {
                 month: self._written(keys[month], partial[month], digests[month])
