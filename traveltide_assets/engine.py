@@ -181,7 +181,7 @@ def open_engine(settings: Settings) -> Engine:
             raise SettingsError(
                 f"TRAVELTIDE_ENGINE=spark needs the extra `spark`: pip install '.[spark]' ({error})"
             ) from error
-        return Spark(settings.spark.master, scratch)
+        return Spark(settings.spark.master, scratch, settings.memory)
     return DuckDB(scratch, settings.memory)
 
 

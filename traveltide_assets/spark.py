@@ -71,12 +71,16 @@ _MIDNIGHT = r" 24:(0{1,2}:0{1,2}(?:\.0*)?)$"  # At the end of a day.
 
 
 class Spark:
-    """A Spark session on a cluster, or on this machine where the master is `local[…]`."""
+    """A Spark session on a cluster, or on this machine where the master is `local[…]`.
 
-    def __init__(self, master: str, scratch: Path) -> None:
+    `memory` is the most that DuckDB takes where it reads a landed file.
+    """
+
+    def __init__(self, master: str, scratch: Path, memory: str | None = None) -> None:
         self._master = master
         self._scratch = scratch
-        self.single = DuckDB(scratch)
+        self._memory = memory
+        self.single = DuckDB(scratch, memory)
 
     @cached_property
     def session(self) -> SparkSession:
@@ -155,7 +159,7 @@ class Spark:
     def each(
         self, function: Callable[[DuckDB, _Item], _Result], items: Sequence[_Item]
     ) -> list[_Result]:
-        return self.spread(partial(_on_executor, function), items)
+        return self.spread(partial(_on_executor, function, self._memory), items)
 
     def spread(
         self, function: Callable[[_Item], _Result], items: Sequence[_Item], /
@@ -246,8 +250,10 @@ class _Compiler(PySparkCompiler):  # type: ignore[misc]
 _Backend.compiler = _Compiler()
 
 
-def _on_executor(function: Callable[[DuckDB, _Item], _Result], item: _Item) -> _Result:
-    return function(DuckDB(Path(tempfile.gettempdir()) / "traveltide"), item)
+def _on_executor(
+    function: Callable[[DuckDB, _Item], _Result], memory: str | None, item: _Item
+) -> _Result:
+    return function(DuckDB(Path(tempfile.gettempdir()) / "traveltide", memory), item)
 
 
 def _attempt(function: Callable[[_Item], _Result], item: _Item) -> _Result | StorageError:
