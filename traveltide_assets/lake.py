@@ -28,7 +28,7 @@ from traveltide_assets.engine import Engine
 from traveltide_assets.months import next_month
 from traveltide_assets.profile import profile
 from traveltide_assets.settings import Partitions
-from traveltide_assets.storage import Replaced, Storage
+from traveltide_assets.storage import Replaced, Spread, Storage
 
 _PARTITION = "month"
 
@@ -110,7 +110,7 @@ class Lake(dg.IOManager):
         if self._engine.opens(self._storage.uri(keys[0])):
             uris = [self._storage.uri(key) for key in self._stored(keys)]
             return self._engine.read_parquet(uris, partition)
-        return self._engine.read_parquet(self._files(keys), partition)
+        return self._engine.read_parquet(self._files(keys, self._engine.spread), partition)
 
     def frame(
         self, path: str, month: str | None = None, columns: Sequence[str] | None = None
@@ -125,7 +125,7 @@ class Lake(dg.IOManager):
 
     def stored_schema(self, path: str, month: str | None = None) -> pa.Schema:
         """The schema that the stored file really has."""
-        return pq.read_schema(self.path(path, month))
+        return pq.read_schema(self._shared(path, month))
 
     def digest(self, path: str, month: str | None = None) -> str:
         """SHA-256 of the stored file."""
@@ -133,14 +133,16 @@ class Lake(dg.IOManager):
 
     def rows(self, path: str, month: str | None = None) -> int:
         """The number of rows of a table, or of one month of it."""
-        return pq.read_metadata(self.path(path, month)).num_rows
+        return pq.read_metadata(self._shared(path, month)).num_rows
 
     def total_rows(self, path: str, bounds: Partitions) -> int:
         """The number of rows of a table, over all its months within the bounds."""
         if not self._tables[path].partitioned:
             return self.rows(path)
         months = [month for month in self.months(path) if bounds.include(month)]
-        files = self._files([_key(path, month) for month in months]) if months else []
+        if not months:
+            return 0
+        files = self._files([_key(path, month) for month in months], self._engine.spread)
         return sum(pq.read_metadata(file).num_rows for file in files)
 
     def months(self, path: str) -> list[str]:
@@ -206,14 +208,21 @@ class Lake(dg.IOManager):
             )
         return {key: stored[key] for key in keys}
 
-    def _files(self, keys: Sequence[str], attempts: int = 3) -> list[Path]:
-        """Files that this machine and those of the engine see."""
+    def _shared(self, path: str, month: str | None) -> Path:
+        """The file of a table, however large: brought here by the machines of the engine."""
+        (file,) = self._files([_key(path, month)], self._engine.spread)
+        return file
+
+    def _files(
+        self, keys: Sequence[str], spread: Spread | None = None, attempts: int = 3
+    ) -> list[Path]:
+        """Files that this machine sees, and with it those of the engine."""
         try:
-            return self._storage.files(self._stored(keys), self._engine.spread)
+            return self._storage.files(self._stored(keys), spread)
         except Replaced:
             if attempts == 1:
                 raise
-        return self._files(keys, attempts - 1)
+        return self._files(keys, spread, attempts - 1)
 
     def read_bytes(self, path: str, month: str, name: str) -> bytes:
         """The content of a file that `write_text` or `write_bytes` wrote."""
