@@ -1,15 +1,22 @@
 """What Spark costs where one machine would do: bronze to features, on DuckDB and on Spark.
 
-    python -m benchmarks.spark_cost --users 20000 --master 'local[2]' --master spark://host:7077
+    python -m benchmarks.spark_cost --users 20000 100000 --master 'local[2]' spark://host:7077
 
-Whole jobs with their checks; the first job of Spark includes the start of its session. All masters
-share this process, so name one at a time to compare their starts.
+Whole processes, with the checks, the start of Python and of Spark's session. `features again` is
+the same job a second time in the same process, when nothing has to be started any more. The
+executors of a cluster are not among the processors and the memory that are shown; what their tasks
+report is, in the second line.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import re
+import shlex
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -30,6 +37,82 @@ from traveltide_assets.settings import Settings, Spark
 
 MONTH = "2023-07"
 GOLD = ("users_final", "sessions_final", "flights_final", "hotels_final", "trips_final")
+DUCKDB = "duckdb"
+_MB = 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--users", type=int, nargs="+", default=[20_000])
+    parser.add_argument("--master", nargs="+", default=["local[2]"])
+    parser.add_argument("--run", nargs=2, metavar=("ENGINE", "FOLDER"), help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.run:
+        run(chosen.run[0], Path(chosen.run[1]))
+        return
+    for users in chosen.users:
+        with tempfile.TemporaryDirectory() as name:
+            write_sample(Path(name) / "source", SampleSpec(users=users))
+            print(f"{users:,} users, load {os.getloadavg()[0]:.1f}", flush=True)
+            for engine in (DUCKDB, *chosen.master):
+                measure(engine, Path(name))
+
+
+def measure(engine: str, folder: Path) -> None:
+    """An engine from start to end, in a process of its own."""
+    log = folder / "events"
+    log.mkdir(exist_ok=True)
+    conf = {
+        "spark.eventLog.enabled": "true",
+        "spark.eventLog.dir": log.as_uri(),
+        "spark.eventLog.compress": "false",
+        "spark.eventLog.rolling.enabled": "false",
+    }
+    told = shlex.join(word for item in conf.items() for word in ("--conf", "=".join(item)))
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.spark_cost", "--run", engine, folder],
+        env=os.environ | {"PYSPARK_SUBMIT_ARGS": f"{told} pyspark-shell"},
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{engine} failed")
+    print(
+        f"{engine}: {time.monotonic() - start:.1f} s, {used.ru_utime + used.ru_stime:.1f} CPU s, "
+        f"largest process {used.ru_maxrss / 1024:.0f} MB",
+        flush=True,
+    )
+    for events in log.iterdir():
+        print(f"  {tasks(events)}", flush=True)
+        events.unlink()
+
+
+def run(engine: str, folder: Path) -> None:
+    """The jobs on an engine, and the seconds that each took."""
+    spark = engine != DUCKDB
+    place = folder / re.sub(r"\W+", "-", engine)
+    settings = Settings(
+        source=folder / "source",
+        home=place / "home",
+        lake=place / "lake",
+        engine="spark" if spark else "duckdb",
+        spark=Spark(master=engine) if spark else Spark(),
+    )
+    definitions = build_definitions(settings)
+    months = months_within(settings.partitions)
+    tags = {
+        ASSET_PARTITION_RANGE_START_TAG: months[0],
+        ASSET_PARTITION_RANGE_END_TAG: months[-1],
+    }
+    ingest = timed(definitions, INGEST, tags=tags)
+    wanted = [dg.AssetKey(["gold", asset]) for asset in (*GOLD, "user_features")]
+    features, again = (
+        timed(definitions, ASSIGN_PERKS, partition_key=MONTH, asset_selection=wanted)
+        for _ in range(2)
+    )
+    print(f"  ingest {ingest:.1f} s, features {features:.1f} s, features again {again:.1f} s")
+    if spark:
+        stop()
 
 
 def timed(definitions: dg.Definitions, job: str, **options: Any) -> float:
@@ -44,45 +127,33 @@ def timed(definitions: dg.Definitions, job: str, **options: Any) -> float:
     return time.monotonic() - started
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--users", type=int, default=20_000)
-    parser.add_argument("--master", action="append", default=[])
-    arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        write_sample(folder / "source", SampleSpec(users=arguments.users, active_share=0.3))
-        source = folder / "source"
-        tried = {
-            "duckdb": Settings(source=source, home=folder / "home", lake=folder / "lake"),
-        } | {
-            master: Settings(
-                source=source,
-                home=folder / f"home-{i}",
-                lake=folder / f"lake-{i}",
-                engine="spark",
-                spark=Spark(master=master),
-            )
-            for i, master in enumerate(arguments.master)
-        }
-        for engine, settings in tried.items():
-            definitions = build_definitions(settings)
-            months = months_within(settings.partitions)
-            tags = {
-                ASSET_PARTITION_RANGE_START_TAG: months[0],
-                ASSET_PARTITION_RANGE_END_TAG: months[-1],
-            }
-            ingest = timed(definitions, INGEST, tags=tags)
-            wanted = [dg.AssetKey(["gold", asset]) for asset in (*GOLD, "user_features")]
-            features = [
-                timed(definitions, ASSIGN_PERKS, partition_key=MONTH, asset_selection=wanted)
-                for _ in range(2)
-            ]
-            print(
-                f"{engine}: ingest {ingest:.1f} s, features {features[0]:.1f} s, "
-                f"again {features[1]:.1f} s; load {os.getloadavg()[0]:.1f}",
-                flush=True,
-            )
+def stop() -> None:
+    """End the session and wait for its process: only then does what it used count as ours."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    SparkSession.builder.getOrCreate().stop()
+    gateway: Any = SparkContext._gateway
+    gateway.shutdown()
+    gateway.proc.stdin.close()
+    gateway.proc.wait()
+
+
+def tasks(events: Path) -> str:
+    """What Spark's tasks report of themselves, from its log of events."""
+    with events.open() as lines:
+        ended = [event for event in map(json.loads, lines) if "Task Metrics" in event]
+    metrics = [task["Task Metrics"] for task in ended]
+    shuffled = sum(m["Shuffle Write Metrics"]["Shuffle Bytes Written"] for m in metrics)
+    spilled = sum(m["Disk Bytes Spilled"] for m in metrics)
+    peak = max(m["Peak Execution Memory"] for m in metrics)
+    seconds = sum(m["Executor CPU Time"] for m in metrics) / 1e9
+    returned = sum(m["Result Size"] for m in metrics)
+    return (
+        f"{len(ended):,} tasks, {seconds:.1f} CPU s in Java, shuffled {shuffled / _MB:.0f} MB, "
+        f"spilled {spilled / _MB:.0f} MB, returned {returned / _MB:.0f} MB to the driver, "
+        f"most memory of a task {peak / _MB:.0f} MB"
+    )
 
 
 if __name__ == "__main__":

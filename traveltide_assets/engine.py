@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import duckdb
 import ibis
@@ -17,6 +17,9 @@ from ibis.backends.duckdb import Backend
 
 from traveltide_assets.checksum import digest_of
 from traveltide_assets.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from traveltide_assets.storage import Spread
 
 # What one step of an expression computes, the next one reads: merged into one `SELECT`, it would be
 # computed again wherever it is named, and cleaning names every value many times.
@@ -37,10 +40,20 @@ class Engine(Protocol):
     def single(self) -> DuckDB:
         """The engine for work on one file, on this machine."""
 
+    @property
+    def spread(self) -> Spread | None:
+        """What has other machines move bytes; none where there is only this one."""
+
+    def opens(self, uri: str) -> bool:
+        """Whether it reads what lies at a URI by itself, with no copy on any machine."""
+
     def read_parquet(
-        self, paths: Sequence[Path], partition: str | None = None, numbered: str | None = None
+        self,
+        files: Sequence[Path] | Sequence[str],
+        partition: str | None = None,
+        numbered: str | None = None,
     ) -> ibis.Table:
-        """Parquet files as one table.
+        """Parquet files, by path or by a URI that the engine opens, as one table.
 
         `partition` names the hive key that becomes a column, `numbered` a column to be made of the
         number of each row in its file, from 1.
@@ -66,6 +79,8 @@ class Engine(Protocol):
 class DuckDB:
     """One DuckDB connection that reads and writes Parquet and spills to `scratch`."""
 
+    spread = None
+
     def __init__(self, scratch: Path, memory: str | None = None) -> None:
         self._scratch = scratch
         self._memory = memory
@@ -84,12 +99,18 @@ class DuckDB:
     def single(self) -> DuckDB:
         return self
 
+    def opens(self, uri: str) -> bool:
+        return False
+
     def read_parquet(
-        self, paths: Sequence[Path], partition: str | None = None, numbered: str | None = None
+        self,
+        files: Sequence[Path] | Sequence[str],
+        partition: str | None = None,
+        numbered: str | None = None,
     ) -> ibis.Table:
         try:
             rows = self.backend.read_parquet(
-                [str(path) for path in paths],
+                [str(file) for file in files],
                 union_by_name=True,
                 hive_partitioning=partition is not None,
                 hive_types_autocast=False,
@@ -160,7 +181,7 @@ def open_engine(settings: Settings) -> Engine:
             raise SettingsError(
                 f"TRAVELTIDE_ENGINE=spark needs the extra `spark`: pip install '.[spark]' ({error})"
             ) from error
-        return Spark(settings.spark.master, scratch)
+        return Spark(settings.spark.master, scratch, settings.memory)
     return DuckDB(scratch, settings.memory)
 
 

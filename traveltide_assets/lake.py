@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from traveltide_assets.engine import Engine
 from traveltide_assets.months import next_month
 from traveltide_assets.profile import profile
 from traveltide_assets.settings import Partitions
-from traveltide_assets.storage import Replaced, Storage
+from traveltide_assets.storage import Replaced, Spread, Storage
 
 _PARTITION = "month"
 
@@ -107,9 +106,11 @@ class Lake(dg.IOManager):
         """A table, or the given months of it, lazily."""
         table = self._tables[path]
         keys = [_key(path, month) for month in months] if months else [_key(path)]
-        return self._engine.read_parquet(
-            self._files(keys), _PARTITION if table.partitioned else None
-        )
+        partition = _PARTITION if table.partitioned else None
+        if self._engine.opens(self._storage.uri(keys[0])):
+            uris = [self._storage.uri(key) for key in self._stored(keys)]
+            return self._engine.read_parquet(uris, partition)
+        return self._engine.read_parquet(self._files(keys, self._engine.spread), partition)
 
     def frame(
         self, path: str, month: str | None = None, columns: Sequence[str] | None = None
@@ -124,7 +125,7 @@ class Lake(dg.IOManager):
 
     def stored_schema(self, path: str, month: str | None = None) -> pa.Schema:
         """The schema that the stored file really has."""
-        return pq.read_schema(self.path(path, month))
+        return pq.read_schema(self._shared(path, month))
 
     def digest(self, path: str, month: str | None = None) -> str:
         """SHA-256 of the stored file."""
@@ -132,14 +133,16 @@ class Lake(dg.IOManager):
 
     def rows(self, path: str, month: str | None = None) -> int:
         """The number of rows of a table, or of one month of it."""
-        return pq.read_metadata(self.path(path, month)).num_rows
+        return pq.read_metadata(self._shared(path, month)).num_rows
 
     def total_rows(self, path: str, bounds: Partitions) -> int:
         """The number of rows of a table, over all its months within the bounds."""
         if not self._tables[path].partitioned:
             return self.rows(path)
         months = [month for month in self.months(path) if bounds.include(month)]
-        files = self._files([_key(path, month) for month in months]) if months else []
+        if not months:
+            return 0
+        files = self._files([_key(path, month) for month in months], self._engine.spread)
         return sum(pq.read_metadata(file).num_rows for file in files)
 
     def months(self, path: str) -> list[str]:
@@ -193,8 +196,8 @@ class Lake(dg.IOManager):
             partial.write_bytes(content)
         return Written(self._storage.uri(key), len(content), hashlib.sha256(content).hexdigest())
 
-    def _files(self, keys: Sequence[str], attempts: int = 3) -> list[Path]:
-        """Files on this machine, all as of one look at the lake."""
+    def _stored(self, keys: Sequence[str]) -> dict[str, str]:
+        """The versions of keys, all as of one look at the lake."""
         stored = self._storage.versions(
             posixpath.commonpath([posixpath.dirname(key) for key in keys])
         )
@@ -203,12 +206,23 @@ class Lake(dg.IOManager):
                 f"{self._storage.uri(missing[0])} does not exist: materialize that asset first",
                 allow_retries=False,
             )
+        return {key: stored[key] for key in keys}
+
+    def _shared(self, path: str, month: str | None) -> Path:
+        """The file of a table, however large: brought here by the machines of the engine."""
+        (file,) = self._files([_key(path, month)], self._engine.spread)
+        return file
+
+    def _files(
+        self, keys: Sequence[str], spread: Spread | None = None, attempts: int = 3
+    ) -> list[Path]:
+        """Files that this machine sees, and with it those of the engine."""
         try:
-            return self._storage.files({key: stored[key] for key in keys})
+            return self._storage.files(self._stored(keys), spread)
         except Replaced:
             if attempts == 1:
                 raise
-        return self._files(keys, attempts - 1)
+        return self._files(keys, spread, attempts - 1)
 
     def read_bytes(self, path: str, month: str, name: str) -> bytes:
         """The content of a file that `write_text` or `write_bytes` wrote."""
@@ -231,13 +245,13 @@ class Lake(dg.IOManager):
         known: Mapping[str, str],
     ) -> Written:
         key = _key(table.path, month)
-        with self._storage.replacing(key, known.get(key)) as partial:
-            if isinstance(content, pa.Table):
+        if isinstance(content, pa.Table):
+            with self._storage.replacing(key, known.get(key)) as partial:
                 pq.write_table(content, partial, compression="zstd")
-                digest = digest_of(partial)
-            else:
-                digest = self._engine.write_parquet(content, partial, table.key)
-            return self._written(key, partial, digest)
+                return self._written(key, partial, digest_of(partial))
+        with self._storage.replacing_all({key: known.get(key)}, self._engine.spread) as partials:
+            digest = self._engine.write_parquet(content, partials[key], table.key)
+            return self._written(key, partials[key], digest)
 
     def _written(self, key: str, file: Path, digest: str) -> Written:
         footer = pq.read_metadata(file)
@@ -256,11 +270,9 @@ class Lake(dg.IOManager):
         known = self._storage.versions(table.path)
         keys = {month: _key(table.path, month) for month in months}
         content = _conformed(obj, table, keep=(_PARTITION,))
-        with ExitStack() as replacing:
-            partial = {
-                month: replacing.enter_context(self._storage.replacing(key, known.get(key)))
-                for month, key in keys.items()
-            }
+        versions = {key: known.get(key) for key in keys.values()}
+        with self._storage.replacing_all(versions, self._engine.spread) as places:
+            partial = {month: places[key] for month, key in keys.items()}
             digests = self._engine.write_partitions(content, _PARTITION, partial, table.key)
             return {
                 month: self._written(keys[month], partial[month], digests[month])

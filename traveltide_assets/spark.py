@@ -27,11 +27,13 @@ import sqlglot.expressions as sge
 from ibis.backends.pyspark import Backend
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.formats.pyarrow import PyArrowData
+from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from traveltide_assets.engine import DuckDB, UnreadableFile
 from traveltide_assets.spark_writing import Writing
+from traveltide_assets.storage import StorageError
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -65,15 +67,20 @@ _TIME = (
     r"^([0-9]{4})([-/ ])([0-9]{1,2})\2([0-9]{1,2})"
     r"[ T] *([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(\.[0-9]*)? *$|^[\s\S]*$"
 )
+_MIDNIGHT = r" 24:(0{1,2}:0{1,2}(?:\.0*)?)$"  # At the end of a day.
 
 
 class Spark:
-    """A Spark session on a cluster, or on this machine where the master is `local[…]`."""
+    """A Spark session on a cluster, or on this machine where the master is `local[…]`.
 
-    def __init__(self, master: str, scratch: Path) -> None:
+    `memory` is the most that DuckDB takes where it reads a landed file.
+    """
+
+    def __init__(self, master: str, scratch: Path, memory: str | None = None) -> None:
         self._master = master
         self._scratch = scratch
-        self.single = DuckDB(scratch)
+        self._memory = memory
+        self.single = DuckDB(scratch, memory)
 
     @cached_property
     def session(self) -> SparkSession:
@@ -89,7 +96,7 @@ class Spark:
             "spark.local.dir": str(self._scratch.resolve()),
             "spark.sql.warehouse.dir": str(self._scratch.resolve() / "warehouse"),
         }
-        session = builder.config(map=_CONF | places).getOrCreate()
+        session = builder.config(map={**_CONF, **places, **_s3_conf()}).getOrCreate()
         session.sparkContext.setLogLevel("ERROR")
         return session
 
@@ -98,17 +105,39 @@ class Spark:
         _ = ibis.pyspark  # Registers the options that its compiler reads.
         return _Backend().connect(self.session)
 
+    def opens(self, uri: str) -> bool:
+        return uri.startswith("s3://") and self._has_s3a
+
+    @cached_property
+    def _has_s3a(self) -> bool:
+        """Whether Hadoop finds its file system for S3, which Spark does not bring."""
+        hadoop = self.session._jsc.hadoopConfiguration()
+        jvm: Any = self.session._jvm
+        try:
+            jvm.org.apache.hadoop.fs.FileSystem.getFileSystemClass("s3a", hadoop)
+        except Py4JJavaError:
+            return False
+        return True
+
     def read_parquet(
-        self, paths: Sequence[Path], partition: str | None = None, numbered: str | None = None
+        self,
+        files: Sequence[Path] | Sequence[str],
+        partition: str | None = None,
+        numbered: str | None = None,
     ) -> ibis.Table:
-        paths = [path.resolve() for path in paths]
-        schema = _schema(paths)
+        urls = [_url(file) for file in files]
+        paths = [file for file in files if isinstance(file, Path)]
         reader = self.session.read
         if partition is not None:
-            schema = schema.append(pa.field(partition, pa.string()))
-            reader = reader.option("basePath", _url(_above(partition, paths[0])))
-        reader = reader.schema(from_arrow_schema(schema, prefer_timestamp_ntz=True))
-        rows = reader.parquet(*map(_url, paths))
+            reader = reader.option("basePath", urls[0].rpartition(f"/{partition}=")[0])
+        if paths:
+            schema = _schema(paths)
+            if partition is not None:
+                schema = schema.append(pa.field(partition, pa.string()))
+            reader = reader.schema(from_arrow_schema(schema, prefer_timestamp_ntz=True))
+        else:
+            reader = reader.option("mergeSchema", True)  # Executors read the footers.
+        rows = reader.parquet(*urls)
         if numbered is not None:
             rows = rows.withColumn(numbered, functions.col("_metadata.row_index") + 1)
         return self._table(rows)
@@ -130,10 +159,20 @@ class Spark:
     def each(
         self, function: Callable[[DuckDB, _Item], _Result], items: Sequence[_Item]
     ) -> list[_Result]:
+        return self.spread(partial(_on_executor, function, self._memory), items)
+
+    def spread(
+        self, function: Callable[[_Item], _Result], items: Sequence[_Item], /
+    ) -> list[_Result]:
         if not items:
             return []
-        spread = self.session.sparkContext.parallelize(list(items), len(items))
-        return spread.map(partial(_on_executor, function)).collect()
+        tasks = self.session.sparkContext.parallelize(list(items), len(items))
+        done: list[_Result] = []
+        for result in tasks.map(partial(_attempt, function)).collect():
+            if isinstance(result, StorageError):
+                raise result
+            done.append(result)
+        return done
 
     def _table(self, rows: DataFrame) -> ibis.Table:
         name = f"read_{uuid.uuid4().hex}"
@@ -197,6 +236,11 @@ class _Compiler(PySparkCompiler):  # type: ignore[misc]
             arg = self._replaced(arg, _DATE, "$1 0:0:0")
             arg = self._replaced(arg, _MINUTE, "$1:0")
             arg = self._replaced(arg, _TIME, "$1-$3-$4 $5:$6:$7$8")
+            begun = self._replaced(arg, _MIDNIGHT, " 0:$1")
+            time = super().visit_TryCast(op, arg=begun, to=to)
+            ended = self.f.anon.regexp_like(arg, sge.convert(_MIDNIGHT))
+            day = sge.Interval(this=sge.convert(1), unit=sge.Var(this="DAY"))
+            return self.if_(ended, time + day, time)
         return super().visit_TryCast(op, arg=arg, to=to)
 
     def _replaced(self, text: Any, pattern: str, by: str) -> Any:
@@ -206,8 +250,35 @@ class _Compiler(PySparkCompiler):  # type: ignore[misc]
 _Backend.compiler = _Compiler()
 
 
-def _on_executor(function: Callable[[DuckDB, _Item], _Result], item: _Item) -> _Result:
-    return function(DuckDB(Path(tempfile.gettempdir()) / "traveltide"), item)
+def _on_executor(
+    function: Callable[[DuckDB, _Item], _Result], memory: str | None, item: _Item
+) -> _Result:
+    return function(DuckDB(Path(tempfile.gettempdir()) / "traveltide", memory), item)
+
+
+def _attempt(function: Callable[[_Item], _Result], item: _Item) -> _Result | StorageError:
+    """What the storage refuses is said as it is; Spark would try again and hide the words."""
+    try:
+        return function(item)
+    except StorageError as error:
+        return error
+
+
+def _s3_conf() -> dict[str, str]:
+    """Where S3 is, as it is said to this process, for the executors' boto3 and for s3a.
+
+    Credentials are for each machine to find, so that no configuration holds them.
+    """
+    conf = {}
+    if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
+        conf["spark.executorEnv.AWS_ENDPOINT_URL"] = endpoint
+        conf["spark.hadoop.fs.s3a.endpoint"] = endpoint
+        # Servers other than Amazon's seldom have a host name for each bucket.
+        conf["spark.hadoop.fs.s3a.path.style.access"] = "true"
+    if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
+        conf["spark.executorEnv.AWS_REGION"] = region
+        conf["spark.hadoop.fs.s3a.endpoint.region"] = region
+    return conf
 
 
 def _schema(paths: Sequence[Path]) -> pa.Schema:
@@ -223,10 +294,7 @@ def _stored_schema(table: ibis.Table) -> pa.Schema:
     return table.schema().to_pyarrow()
 
 
-def _above(partition: str, path: Path) -> Path:
-    """The folder of a file's table: the one above `month=2023-07`."""
-    return next(p.parent for p in path.parents if p.name.startswith(f"{partition}="))
-
-
-def _url(path: Path) -> str:
-    return f"file://{path}"
+def _url(file: Path | str) -> str:
+    if isinstance(file, Path):
+        return f"file://{file.resolve()}"
+    return f"s3a://{file.removeprefix('s3://')}"

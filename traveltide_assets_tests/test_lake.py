@@ -22,7 +22,7 @@ from traveltide_assets.engine import DuckDB
 from traveltide_assets.lake import ContractError, Lake
 from traveltide_assets.partitions import ALL_UP_TO, bounded
 from traveltide_assets.settings import Partitions
-from traveltide_assets.storage import Replaced
+from traveltide_assets.storage import Replaced, Spread
 from traveltide_assets.storage.folder import Folder
 
 COLUMNS = (
@@ -232,7 +232,7 @@ class Restless(Folder):
         super().__init__(root)
         self.times = times
 
-    def files(self, versions: Mapping[str, str]) -> list[Path]:
+    def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
         self.times -= 1
         if self.times >= 0:
             raise Replaced("replaced while it was read")

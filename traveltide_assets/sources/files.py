@@ -109,7 +109,9 @@ class Files:
             for name, version in versions.items()
         }
         unread = [place for place, copy in copies.items() if not copy.exists()]
-        here = self._landing.files({name: files[table][name] for table, name in unread})
+        here = self._landing.files(
+            {name: files[table][name] for table, name in unread}, self._engine.spread
+        )
         landed = [
             _Landed(table, name, self._landing.uri(name), file.resolve(), copies[table, name])
             for (table, name), file in zip(unread, here, strict=True)

@@ -10,11 +10,20 @@ from traveltide_assets.storage.storage import (
     Conflict,
     Refused,
     Replaced,
+    Spread,
     Storage,
     StorageError,
 )
 
-__all__ = ["Conflict", "Refused", "Replaced", "Storage", "StorageError", "open_storage"]
+__all__ = [
+    "Conflict",
+    "Refused",
+    "Replaced",
+    "Spread",
+    "Storage",
+    "StorageError",
+    "open_storage",
+]
 
 
 def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:

@@ -7,10 +7,10 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from traveltide_assets.storage.storage import Conflict
+from traveltide_assets.storage.storage import Conflict, Spread
 
 _ABANDONED_SECONDS = 3600
 
@@ -31,7 +31,7 @@ class Folder:
             if path.is_file()
         }
 
-    def files(self, versions: Mapping[str, str]) -> list[Path]:
+    def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
         return [self._root / key for key in versions]
 
     @contextmanager
@@ -47,6 +47,16 @@ class Folder:
                     f"{target} was replaced by another run while this one wrote it: run it again"
                 )
             os.replace(path, target)
+
+    @contextmanager
+    def replacing_all(
+        self, versions: Mapping[str, str | None], spread: Spread | None = None
+    ) -> Iterator[dict[str, Path]]:
+        with ExitStack() as stack:
+            yield {
+                key: stack.enter_context(self.replacing(key, version))
+                for key, version in versions.items()
+            }
 
     def remove(self, key: str) -> None:
         (self._root / key).unlink(missing_ok=True)

@@ -14,12 +14,12 @@ import mimetypes
 import os
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from botocore.exceptions import (
@@ -37,7 +37,13 @@ from dagster_aws.s3 import S3Resource
 from traveltide_assets.checksum import digest_of
 from traveltide_assets.locations import S3Location
 from traveltide_assets.storage.folder import partial, replacing
-from traveltide_assets.storage.storage import Conflict, Refused, Replaced, StorageError
+from traveltide_assets.storage.storage import (
+    Conflict,
+    Refused,
+    Replaced,
+    Spread,
+    StorageError,
+)
 
 _ATTEMPTS = 6
 _THREADS = 8
@@ -60,21 +66,27 @@ _ACTIONS = {
     "write": "s3:PutObject",
     "remove": "s3:DeleteObject",
 }
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
 
 
 class S3:
     """Objects under a prefix of a bucket; a key is what follows the prefix, its version the ETag.
 
-    Endpoint, region and credentials are found the way boto3 finds them; `setting` is the name of
-    ours that the location comes from, for messages.
+    Endpoint, region and credentials are found the way boto3 finds them, on whichever machine moves
+    the bytes; `setting` is the name of ours that the location comes from, for messages.
     """
 
     def __init__(self, location: S3Location, cache: Path, setting: str) -> None:
         self._location = location
         self._folder = f"{location.prefix}/" if location.prefix else ""
-        self._cache = cache
+        self._cache = cache.resolve()
         self._setting = setting
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the client: every process makes its own, of its own credentials."""
+        return {name: value for name, value in vars(self).items() if name != "client"}
 
     @cached_property
     def client(self) -> Any:
@@ -97,18 +109,35 @@ class S3:
             if not found["Key"].endswith("/")
         }
 
-    def files(self, versions: Mapping[str, str]) -> list[Path]:
-        with ThreadPoolExecutor(_THREADS) as pool:
-            return list(pool.map(self._copy, versions.keys(), versions.values()))
+    def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
+        copies = {key: self._place(key, version) for key, version in versions.items()}
+        absent = [(key, versions[key], copy) for key, copy in copies.items() if not _kept(copy)]
+        if spread is not None:
+            spread(self._fetch, absent)
+        else:
+            with ThreadPoolExecutor(_THREADS) as pool:
+                list(pool.map(self._fetch, absent))
+        return list(copies.values())
 
     @contextmanager
     def replacing(self, key: str, version: str | None) -> Iterator[Path]:
-        with partial(self._place(key, "new")) as path:
-            yield path
-            with self._explained("write", key):
-                etag = self._publish(key, path, version)
-            os.replace(path, self._place(key, etag))
-        self._forget(key, etag)
+        with self.replacing_all({key: version}) as paths:
+            yield paths[key]
+
+    @contextmanager
+    def replacing_all(
+        self, versions: Mapping[str, str | None], spread: Spread | None = None
+    ) -> Iterator[dict[str, Path]]:
+        with ExitStack() as stack:
+            paths = {key: stack.enter_context(partial(self._place(key, "new"))) for key in versions}
+            yield paths
+            written = [(key, version, paths[key]) for key, version in versions.items()]
+            # One after the other here: the parts of each take all threads there are.
+            etags = (spread or _in_turn)(self._publish, written)
+            for (key, _, path), etag in zip(written, etags, strict=True):
+                copy = self._place(key, etag)
+                os.replace(path, copy)
+                _forget_others(copy)
 
     def remove(self, key: str) -> None:
         with self._explained("remove", key):
@@ -119,16 +148,12 @@ class S3:
 
     # Reading
 
-    def _copy(self, key: str, version: str) -> Path:
-        """The local copy of an object in a version, downloaded unless it is here."""
-        copy = self._place(key, version)
-        try:
-            os.utime(copy)  # Copies in use are not forgotten.
-        except FileNotFoundError:
-            with self._explained("read", key), replacing(copy) as path:
-                self._download(key, version, path)
-            self._forget(key, version)
-        return copy
+    def _fetch(self, wanted: tuple[str, str, Path]) -> None:
+        """Download the object of a key in a version to a place."""
+        key, version, copy = wanted
+        with self._explained("read", key), replacing(copy) as path:
+            self._download(key, version, path)
+        _forget_others(copy)
 
     def _download(self, key: str, version: str, path: Path) -> None:
         for attempt in range(_ATTEMPTS):
@@ -165,8 +190,13 @@ class S3:
 
     # Writing
 
-    def _publish(self, key: str, path: Path, version: str | None) -> str:
-        """Store a file under a key that holds `version`; returns the new version."""
+    def _publish(self, written: tuple[str, str | None, Path]) -> str:
+        """Store under a key that holds a version what was written; returns the new version."""
+        key, version, path = written
+        with self._explained("write", key):
+            return self._replace(key, version, path)
+
+    def _replace(self, key: str, version: str | None, path: Path) -> str:
         digest = digest_of(path)
         if version is not None and (same := self._holds(key, digest)):
             return same
@@ -260,13 +290,6 @@ class S3:
         folder = self._cache / f"{self._location.bucket}-{server}" / self._folder / key
         return folder / f"{quote(version, safe='')}-{Path(key).name}"
 
-    def _forget(self, key: str, version: str) -> None:
-        """Remove copies of other versions that nobody has used for a day."""
-        current = self._place(key, version)
-        for copy in set(current.parent.glob("[!.]*")) - {current}:
-            if copy.is_file() and time.time() - copy.stat().st_mtime > _UNUSED_SECONDS:
-                copy.unlink(missing_ok=True)
-
     @contextmanager
     def _explained(self, doing: str, key: str) -> Iterator[None]:
         """Turns what boto3 raises into a message that says what to set or to allow.
@@ -317,6 +340,26 @@ class S3:
                 f"{self._setting} or AWS_… to others"
             )
         return None
+
+
+def _in_turn(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
+    return [function(item) for item in items]
+
+
+def _forget_others(current: Path) -> None:
+    """Remove copies of other versions that nobody has used for a day."""
+    for copy in set(current.parent.glob("[!.]*")) - {current}:
+        if copy.is_file() and time.time() - copy.stat().st_mtime > _UNUSED_SECONDS:
+            copy.unlink(missing_ok=True)
+
+
+def _kept(copy: Path) -> bool:
+    """Whether there is a copy; one in use is not forgotten."""
+    try:
+        os.utime(copy)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _code(error: ClientError) -> str:

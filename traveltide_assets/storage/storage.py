@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import dagster as dg
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
 
 
 class StorageError(Exception):
@@ -33,8 +36,19 @@ class Conflict(StorageError):
     """
 
 
+class Spread(Protocol):
+    """Calls a function with every item, on the machines of a cluster."""
+
+    def __call__(
+        self, function: Callable[[_Item], _Result], items: Sequence[_Item], /
+    ) -> list[_Result]: ...
+
+
 class Storage(Protocol):
-    """Files under keys such as `gold/users_final/month=2023-07/users_final.parquet`."""
+    """Files under keys such as `gold/users_final/month=2023-07/users_final.parquet`.
+
+    What has to be moved is moved by this machine, or where `spread` says.
+    """
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
         """The version of every file in a folder of keys, in key order; one file, one content.
@@ -42,8 +56,8 @@ class Storage(Protocol):
         Files in folders of the folder count as well, unless it is not to be `deep`.
         """
 
-    def files(self, versions: Mapping[str, str]) -> list[Path]:
-        """Local files with the content of these keys; `Replaced` if a version is gone."""
+    def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
+        """Files with the content of these keys; `Replaced` if a version is gone."""
 
     def replacing(self, key: str, version: str | None) -> AbstractContextManager[Path]:
         """A path to write to; what is written there gets the key in one step at the end.
@@ -51,6 +65,11 @@ class Storage(Protocol):
         `version` is what the key is known to hold; `Conflict` if by then it holds something else
         that is not the same content either. On any failure, what is stored stays.
         """
+
+    def replacing_all(
+        self, versions: Mapping[str, str | None], spread: Spread | None = None
+    ) -> AbstractContextManager[dict[str, Path]]:
+        """The same for several keys at once; each of them is replaced in one step of its own."""
 
     def remove(self, key: str) -> None:
         """Remove a file, if it is there."""
