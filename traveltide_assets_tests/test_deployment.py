@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,18 +52,58 @@ class Deployment:
     """The running processes, what their commands answered, and where things are."""
 
     processes: Processes
-    source: Path
     month: str
     database: str
-    logs: S3Location
+    bucket: str
     s3: S3Server
     answers: dict[str, tuple[int, str]]
 
+    def place(self, name: str) -> S3Location:
+        """`landing`, `lake` or `compute-logs`."""
+        return S3Location(self.bucket, name)
+
+    def table(self, path: str, month: str) -> pd.DataFrame:
+        """A month of a table of the lake."""
+        place = self.place(f"lake/{path}/month={month}")
+        return pd.read_parquet(
+            BytesIO(self.s3.contents(place)[f"{path.rsplit('/', 1)[-1]}.parquet"])
+        )
+
+    def instance(self) -> dg.DagsterInstance:
+        """What every process reads and writes, in PostgreSQL."""
+        return dg.DagsterInstance.from_config(self.processes.environment["DAGSTER_HOME"])
+
     def runs(self, **tags: str) -> list[dg.DagsterRun]:
-        """Runs with tags, oldest first; read from PostgreSQL, as every process does."""
+        """Runs with tags, oldest first."""
         wanted = {f"dagster/{name}": value for name, value in tags.items()}
-        with dg.DagsterInstance.from_config(self.processes.environment["DAGSTER_HOME"]) as found:
-            return list(found.get_runs(dg.RunsFilter(tags=wanted), ascending=True))
+        with self.instance() as instance:
+            return list(instance.get_runs(dg.RunsFilter(tags=wanted), ascending=True))
+
+    def told_of(self, run: dg.DagsterRun) -> str:
+        """What Dagster's processes had to say of a run."""
+        kinds = {dg.DagsterEventType.ENGINE_EVENT, dg.DagsterEventType.RUN_FAILURE}
+        with self.instance() as instance:
+            return "\n".join(entry.message for entry in instance.all_logs(run.run_id, kinds))
+
+    def process_of(self, run: dg.DagsterRun) -> int:
+        """The number of a run's process."""
+        return int(re.findall(r"Started process for run \(pid: (\d+)\)", self.told_of(run))[0])
+
+    def wait_for_start(self, after: dg.DagsterRun | None = None) -> dg.DagsterRun:
+        """The run that is under way, once one is; another than one that was."""
+        found: list[dg.DagsterRun] = []
+
+        def started() -> bool:
+            found[:] = [
+                run
+                for run in self.runs()
+                if run.status == dg.DagsterRunStatus.STARTED
+                and (after is None or run.run_id != after.run_id)
+            ]
+            return bool(found)
+
+        self.processes.wait(started, "the start of a run")
+        return found[0]
 
     def wait_for_run(self, position: int, **tags: str) -> dg.DagsterRun:
         """The run with these tags at a position, once it has succeeded."""
@@ -88,7 +131,6 @@ def deployment(
     """Everything the README says, done: a live deployment on a sample of the last three months."""
     folder = tmp_path_factory.mktemp("deployment")
     month = f"{dt.datetime.now(dt.UTC):%Y-%m}"
-    source = write_live_sample(folder / "landing", month)
     database, bucket = postgres_server.create_database(), s3.bucket()
     url = urlsplit(database)
     environment = {
@@ -106,8 +148,8 @@ def deployment(
         "DAGSTER_LOG_BUCKET": bucket,
         "CODE_SERVER_PORT": str(free_port()),
         "WEBSERVER_PORT": str(free_port()),
-        "TRAVELTIDE_SOURCE": str(source),
-        "TRAVELTIDE_LAKE": str(folder / "lake"),
+        "TRAVELTIDE_SOURCE": f"s3://{bucket}/landing/",
+        "TRAVELTIDE_LAKE": f"s3://{bucket}/lake",
         "TRAVELTIDE_HOME": str(folder / "home"),
         "TRAVELTIDE_PARTITIONS__FIRST": shift(month, -2),
         "TRAVELTIDE_PARTITIONS__LAST": "open",
@@ -119,9 +161,8 @@ def deployment(
     }
     (folder / "logs").mkdir()
     processes = Processes(environment, folder / "logs")
-    running = Deployment(
-        processes, source, month, database, S3Location(bucket, "compute-logs"), s3, {}
-    )
+    running = Deployment(processes, month, database, bucket, s3, {})
+    s3.upload(write_live_sample(folder / "landing", month), running.place("landing"))
     with pytest.MonkeyPatch.context() as patch:
         for name in environment:
             patch.setenv(name, environment[name])
@@ -197,26 +238,73 @@ def test_the_schedule_refreshes_the_current_month(deployment: Deployment) -> Non
     run = deployment.wait_for_run(0, schedule_name="current_month")
     assert run.job_name == "full_refresh"
     assert run.tags["dagster/partition"] == deployment.month
-    lake = Path(deployment.processes.environment["TRAVELTIDE_LAKE"])
-    assert (lake / f"gold/perk_assignments/month={deployment.month}").is_dir()
+    assert len(deployment.table("gold/perk_assignments", deployment.month)) > 0
 
 
-def test_a_file_that_lands_is_ingested_by_a_run_of_the_months_it_touches(
+def test_a_file_that_lands_is_ingested_once_by_a_run_of_the_months_it_touches(
     deployment: Deployment,
 ) -> None:
-    before = shift(deployment.month, -1)
-    sessions = pd.read_csv(deployment.source / "sessions.csv", dtype=str, keep_default_na=False)
+    # What was taken is remembered by no process.
+    restart("dagster-daemon run", deployment)
+    before, landing = shift(deployment.month, -1), deployment.place("landing")
+    there = BytesIO(deployment.s3.contents(landing)["sessions.csv"])
+    sessions = pd.read_csv(there, dtype=str, keep_default_na=False)
     late = sessions[sessions["session_start"].str.startswith(before)].head(5).copy()
     late["session_id"] = "late-" + late["session_id"]
-    path = Path(deployment.processes.environment["TRAVELTIDE_LAKE"]) / "silver/sessions_processed"
-    file = path / f"month={before}" / "sessions_processed.parquet"
-    rows = len(pd.read_parquet(file))
-    late.to_csv(deployment.source / "sessions-late.csv", index=False)
+    rows = len(deployment.table("silver/sessions_processed", before))
+    deployment.s3.client.put_object(
+        Bucket=landing.bucket,
+        Key=f"{landing.prefix}/sessions-late.csv",
+        Body=late.to_csv(index=False).encode(),
+    )
     run = deployment.wait_for_run(1, sensor_name="landing")
     assert run.tags[ASSET_PARTITION_RANGE_START_TAG] == before
     assert run.tags[ASSET_PARTITION_RANGE_END_TAG] == before
-    assert len(pd.read_parquet(file)) == rows + 5
-    assert len(deployment.runs(sensor_name="landing")) == 2
+    assert len(deployment.table("silver/sessions_processed", before)) == rows + 5
+
+
+def restart(beginning: str, running: Deployment) -> None:
+    """Kill one of the processes, and whatever it has started, and start it again."""
+    (command,) = [command for command in commands() if command.startswith(beginning)]
+    running.processes.kill(command)
+    obey(command, running)
+
+
+def test_runs_wait_for_their_turn_and_killed_ones_are_started_again(
+    deployment: Deployment,
+) -> None:
+    (launch,) = [command for command in commands() if "job launch" in command]
+    before = len(deployment.runs())
+    assert deployment.processes.run(f"{launch} & {launch}; wait").returncode == 0
+    # Killed alone, and killed with the server that would have told.
+    alone = deployment.wait_for_start()
+    os.kill(deployment.process_of(alone), signal.SIGKILL)
+    together = deployment.wait_for_start(after=alone)
+    restart("dagster code-server", deployment)
+
+    def runs() -> list[dg.DagsterRun]:
+        return deployment.runs()[before:]
+
+    deployment.processes.wait(lambda: sum(run.is_success for run in runs()) == 2, "two successes")
+    killed, again = runs()[:2], runs()[2:]
+    assert {run.run_id for run in killed} == {alone.run_id, together.run_id}
+    assert {run.status for run in killed} == {dg.DagsterRunStatus.FAILURE}
+    assert {run.parent_run_id for run in again} == {run.run_id for run in killed}
+    assert "SIGKILL" in deployment.told_of(alone)
+    assert "is gone" in deployment.told_of(together)
+
+
+def test_runs_never_overlap(deployment: Deployment) -> None:
+    with deployment.instance() as instance:
+        records = instance.get_run_records(ascending=True)
+    spans = sorted((record.start_time or 0, record.end_time or 0) for record in records)
+    assert len(spans) > 5
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    # Somebody did wait.
+    assert any(
+        later.create_timestamp.timestamp() < (earlier.end_time or 0)
+        for earlier, later in pairwise(records)
+    )
 
 
 def test_history_lies_in_postgresql_and_the_output_of_runs_in_s3(deployment: Deployment) -> None:
@@ -229,7 +317,7 @@ def test_history_lies_in_postgresql_and_the_output_of_runs_in_s3(deployment: Dep
     connection.close()
     home = Path(deployment.processes.environment["DAGSTER_HOME"])
     assert not list(home.rglob("*.db"))
-    kept = deployment.s3.contents(deployment.logs)
+    kept = deployment.s3.contents(deployment.place("compute-logs"))
     assert any(name.endswith(".err") for name in kept), list(kept)[:5]
 
 
