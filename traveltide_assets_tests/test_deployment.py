@@ -241,57 +241,51 @@ def test_the_schedule_refreshes_the_current_month(deployment: Deployment) -> Non
     assert len(deployment.table("gold/perk_assignments", deployment.month)) > 0
 
 
-def test_a_file_that_lands_is_ingested_once_by_a_run_of_the_months_it_touches(
-    deployment: Deployment,
-) -> None:
-    # What was taken is remembered by no process.
-    restart("dagster-daemon run", deployment)
+def test_a_file_that_lands_is_ingested_once_whatever_is_killed(deployment: Deployment) -> None:
     before, landing = shift(deployment.month, -1), deployment.place("landing")
     there = BytesIO(deployment.s3.contents(landing)["sessions.csv"])
     sessions = pd.read_csv(there, dtype=str, keep_default_na=False)
     late = sessions[sessions["session_start"].str.startswith(before)].head(5).copy()
     late["session_id"] = "late-" + late["session_id"]
     rows = len(deployment.table("silver/sessions_processed", before))
+    known = {run.run_id for run in deployment.runs()}
     deployment.s3.client.put_object(
         Bucket=landing.bucket,
         Key=f"{landing.prefix}/sessions-late.csv",
         Body=late.to_csv(index=False).encode(),
     )
-    run = deployment.wait_for_run(1, sensor_name="landing")
-    assert run.tags[ASSET_PARTITION_RANGE_START_TAG] == before
-    assert run.tags[ASSET_PARTITION_RANGE_END_TAG] == before
-    assert len(deployment.table("silver/sessions_processed", before)) == rows + 5
-
-
-def restart(beginning: str, running: Deployment) -> None:
-    """Kill one of the processes, and whatever it has started, and start it again."""
-    (command,) = [command for command in commands() if command.startswith(beginning)]
-    running.processes.kill(command)
-    obey(command, running)
-
-
-def test_runs_wait_for_their_turn_and_killed_ones_are_started_again(
-    deployment: Deployment,
-) -> None:
     (launch,) = [command for command in commands() if "job launch" in command]
-    before = len(deployment.runs())
-    assert deployment.processes.run(f"{launch} & {launch}; wait").returncode == 0
-    # Killed alone, and killed with the server that would have told.
+    assert deployment.processes.run(launch).returncode == 0
+    # One run is killed alone, which its server tells; one with everything, as machines go down.
     alone = deployment.wait_for_start()
     os.kill(deployment.process_of(alone), signal.SIGKILL)
     together = deployment.wait_for_start(after=alone)
-    restart("dagster code-server", deployment)
+    restart(deployment, *STAYING[:2])
 
-    def runs() -> list[dg.DagsterRun]:
-        return deployment.runs()[before:]
+    def new() -> list[dg.DagsterRun]:
+        return [run for run in deployment.runs() if run.run_id not in known]
 
-    deployment.processes.wait(lambda: sum(run.is_success for run in runs()) == 2, "two successes")
-    killed, again = runs()[:2], runs()[2:]
-    assert {run.run_id for run in killed} == {alone.run_id, together.run_id}
-    assert {run.status for run in killed} == {dg.DagsterRunStatus.FAILURE}
-    assert {run.parent_run_id for run in again} == {run.run_id for run in killed}
+    deployment.processes.wait(lambda: sum(run.is_success for run in new()) == 2, "two successes")
+    failed = {run.run_id for run in new() if run.status == dg.DagsterRunStatus.FAILURE}
+    assert failed == {alone.run_id, together.run_id}
+    assert {run.parent_run_id for run in new()} == {None, *failed}
     assert "SIGKILL" in deployment.told_of(alone)
     assert "is gone" in deployment.told_of(together)
+    landed = [run for run in new() if "dagster/sensor_name" in run.tags]
+    assert [run.parent_run_id for run in landed].count(None) == 1
+    for run in landed:
+        assert run.tags[ASSET_PARTITION_RANGE_START_TAG] == before
+        assert run.tags[ASSET_PARTITION_RANGE_END_TAG] == before
+    assert len(deployment.table("silver/sessions_processed", before)) == rows + 5
+
+
+def restart(running: Deployment, *beginnings: str) -> None:
+    """Kill some of the processes, with all that they have started, and start them again."""
+    chosen = [command for command in commands() if command.startswith(beginnings)]
+    for command in chosen:
+        running.processes.kill(command)
+    for command in chosen:
+        obey(command, running)
 
 
 def test_runs_never_overlap(deployment: Deployment) -> None:

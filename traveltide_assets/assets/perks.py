@@ -46,3 +46,22 @@ def perk_assignments(
             "perks": picture(plots.perk_counts(assignments), "customers per perk"),
         },
     )
+
+
+@dg.asset(key_prefix="gold", kinds={"pandas"}, partitions_def=MONTHLY)
+def perk_catalogue(
+    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+) -> dg.MaterializeResult[pd.DataFrame]:
+    rows = [
+        {
+            "perk": perk.id,
+            "position": position,
+            "title": perk.title,
+            "audience": perk.audience,
+            "headline": perk.headline,
+            "features": list(perk.features),
+            "weights": list(perk.features.values()),
+        }
+        for position, perk in enumerate(perk_catalogue)
+    ]
+    return dg.MaterializeResult(value=pd.DataFrame(rows))

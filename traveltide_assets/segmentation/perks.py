@@ -81,6 +81,11 @@ def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
     return members
 
 
+def features_of(perks: Iterable[Perk]) -> frozenset[str]:
+    """The features that speak for any of the perks, or against."""
+    return frozenset(name for perk in perks for name in perk.features)
+
+
 def profiles(features: pd.DataFrame, groups: pd.Series) -> pd.DataFrame:
     """Mean deviation of each group (row) from the cohort in each feature (column), in SD."""
     return standardised(numeric(features)).groupby(groups.to_numpy()).mean()
