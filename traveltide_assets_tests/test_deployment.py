@@ -255,7 +255,7 @@ def test_a_file_that_lands_is_ingested_once_whatever_is_killed(deployment: Deplo
         Body=late.to_csv(index=False).encode(),
     )
     (launch,) = [command for command in commands() if "job launch" in command]
-    assert deployment.processes.run(launch).returncode == 0
+    deployment.processes.run(f"{launch} > /dev/null 2>&1 &")
     # One run is killed alone, which its server tells; one with everything, as machines go down.
     alone = deployment.wait_for_start()
     os.kill(deployment.process_of(alone), signal.SIGKILL)
