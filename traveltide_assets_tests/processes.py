@@ -13,6 +13,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "TRAVELTIDE_COHORT__MIN_SESSIONS": "2",
@@ -55,7 +57,11 @@ class Processes:
     def kill(self, command: str) -> None:
         """End a started command, and whatever it has started, without a word of warning."""
         process = self._running.pop(command)
-        _signal(process, signal.SIGKILL)
+        # Dagster's servers start processes in groups of their own.
+        family = psutil.Process(process.pid).children(recursive=True)
+        for member in [psutil.Process(process.pid), *family]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
         process.wait()
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
