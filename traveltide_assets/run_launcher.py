@@ -41,13 +41,13 @@ class RunLauncher(DefaultRunLauncher):
             return _RUNNING
         for entry in self._instance.all_logs(run.run_id, dg.DagsterEventType.ENGINE_EVENT):
             if told := _STARTED.match(entry.message):
-                if _lives(int(told[1]), entry.timestamp) or not _answers(server):
+                if lives(int(told[1]), entry.timestamp) or not _answers(server):
                     return _RUNNING
                 return CheckRunHealthResult(WorkerStatus.NOT_FOUND, f"process {told[1]} is gone")
         return _RUNNING
 
 
-def _lives(number: int, told_at: float) -> bool:
+def lives(number: int, told_at: float) -> bool:
     """Whether a process lives; one that began later is another with the same number."""
     try:
         process = psutil.Process(number)

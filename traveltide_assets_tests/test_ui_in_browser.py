@@ -11,6 +11,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def test_the_whole_lineage_shows(ui: Ui) -> None:
     ui.page.set_viewport_size({"width": 2400, "height": 2000})
     for group, names in groups.items():
         ui.open_graph(group)
-        ui.processes.wait(lambda names=names: ui.shows(names), f"the lineage of {group}", 60)
+        ui.processes.wait(partial(ui.shows, names), f"the lineage of {group}", 60)
         ui.keep(f"lineage-{group}")
     ui.page.set_viewport_size(SCREEN)
 
