@@ -248,6 +248,9 @@ def test_a_file_that_lands_is_ingested_once_whatever_is_killed(deployment: Deplo
     late = sessions[sessions["session_start"].str.startswith(before)].head(5).copy()
     late["session_id"] = "late-" + late["session_id"]
     rows = len(deployment.table("silver/sessions_processed", before))
+    deployment.processes.wait(
+        lambda: all(run.is_finished for run in deployment.runs()), "the end of the runs before"
+    )
     known = {run.run_id for run in deployment.runs()}
     deployment.s3.client.put_object(
         Bucket=landing.bucket,
