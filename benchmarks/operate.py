@@ -167,32 +167,25 @@ def compare_runs(s3: S3Server, users: int) -> None:
         write_sample(Path(name), SampleSpec(users=users))
         landing = S3Location(s3.bucket(), "landing")
         s3.upload(Path(name), landing)
+        print(f"\n{users:,} users, {len(months)} months              s   CPU s   times: s, CPU s")
         with place(name) as here:
-            whole = here.run(INGEST, first, last)
-            decided = here.run(ASSIGN_PERKS, last, last)
-            forked = here.run(ASSIGN_PERKS, last, last, TRAVELTIDE_EXECUTOR="forkserver")
-            again = here.run(INGEST, first, last, TRAVELTIDE_EXECUTOR="forkserver")
-        with place(name) as here:
-            apart = reduce(add, (here.run(INGEST, month, month) for month in months))
+            whole = show("ingest, one run, folder", here.run(INGEST, first, last))
+            forked = here.run(INGEST, first, last, TRAVELTIDE_EXECUTOR="forkserver")
+            show("ingest, forkserver", forked, whole)
+            decided = show("a month decided, folder", here.run(ASSIGN_PERKS, last, last))
         lake = f"s3://{landing.bucket}/lake"
         with place(str(landing), lake, **s3.environment) as there:
-            in_s3 = there.run(INGEST, first, last)
-            decided_in_s3 = there.run(ASSIGN_PERKS, last, last)
-    print(
-        f"\n{users:,} users, {len(months)} months             s   CPU s   times the first: s, CPU s"
-    )
-    show("ingest, one run, folder", whole)
-    show("ingest, a run a month", apart, whole)
-    show("ingest, forkserver", again, whole)
-    show("ingest, S3", in_s3, whole)
-    show("one month decided, folder", decided)
-    show("one month decided, forkserver", forked, decided)
-    show("one month decided, S3", decided_in_s3, decided)
+            show("ingest, S3", there.run(INGEST, first, last), whole)
+            show("a month decided, S3", there.run(ASSIGN_PERKS, last, last), decided)
+        with place(name) as here:
+            apart = reduce(add, (here.run(INGEST, month, month) for month in months))
+            show("ingest, a run a month", apart, whole)
 
 
-def show(what: str, taken: Taken, first: Taken | None = None) -> None:
-    ratios = f"{taken.wall / first.wall:18.2f} {taken.cpu / first.cpu:6.2f}" if first else ""
-    print(f"{what:30}{taken.wall:6.1f} {taken.cpu:7.1f} {ratios}", flush=True)
+def show(what: str, taken: Taken, first: Taken | None = None) -> Taken:
+    ratios = f"{taken.wall / first.wall:9.2f} {taken.cpu / first.cpu:6.2f}" if first else ""
+    print(f"{what:28}{taken.wall:7.1f} {taken.cpu:7.1f} {ratios}", flush=True)
+    return taken
 
 
 def main() -> None:
