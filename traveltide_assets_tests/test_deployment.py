@@ -257,9 +257,8 @@ def test_a_file_that_lands_is_ingested_once_whatever_is_killed(deployment: Deplo
         Key=f"{landing.prefix}/sessions-late.csv",
         Body=late.to_csv(index=False).encode(),
     )
-    (launch,) = [command for command in commands() if "job launch" in command]
-    deployment.processes.run(f"{launch} > /dev/null 2>&1 &")
-    # One run is killed alone, which its server tells; one with everything, as machines go down.
+    # Its run is killed alone, which the code server tells; the next with everything, as machines go
+    # down; what comes then is the last that may be tried.
     alone = deployment.wait_for_start()
     os.kill(deployment.process_of(alone), signal.SIGKILL)
     together = deployment.wait_for_start(after=alone)
@@ -268,15 +267,12 @@ def test_a_file_that_lands_is_ingested_once_whatever_is_killed(deployment: Deplo
     def new() -> list[dg.DagsterRun]:
         return [run for run in deployment.runs() if run.run_id not in known]
 
-    deployment.processes.wait(lambda: sum(run.is_success for run in new()) == 2, "two successes")
-    failed = {run.run_id for run in new() if run.status == dg.DagsterRunStatus.FAILURE}
-    assert failed == {alone.run_id, together.run_id}
-    assert {run.parent_run_id for run in new()} == {None, *failed}
+    deployment.processes.wait(lambda: any(run.is_success for run in new()), "a success")
+    assert [run.parent_run_id for run in new()] == [None, alone.run_id, together.run_id]
     assert "SIGKILL" in deployment.told_of(alone)
     assert "is gone" in deployment.told_of(together)
-    landed = [run for run in new() if "dagster/sensor_name" in run.tags]
-    assert [run.parent_run_id for run in landed].count(None) == 1
-    for run in landed:
+    for run in new():
+        assert run.tags["dagster/sensor_name"] == "landing"
         assert run.tags[ASSET_PARTITION_RANGE_START_TAG] == before
         assert run.tags[ASSET_PARTITION_RANGE_END_TAG] == before
     assert len(deployment.table("silver/sessions_processed", before)) == rows + 5
