@@ -89,20 +89,15 @@ class Deployment:
         """The number of a run's process."""
         return int(re.findall(r"Started process for run \(pid: (\d+)\)", self.told_of(run))[0])
 
-    def wait_for_start(self, after: dg.DagsterRun | None = None) -> dg.DagsterRun:
-        """The run that is under way, once one is; another than one that was."""
+    def wait_for_start(self, position: int, **tags: str) -> dg.DagsterRun:
+        """The run with these tags at a position, once its process is at work."""
         found: list[dg.DagsterRun] = []
 
         def started() -> bool:
-            found[:] = [
-                run
-                for run in self.runs()
-                if run.status == dg.DagsterRunStatus.STARTED
-                and (after is None or run.run_id != after.run_id)
-            ]
-            return bool(found)
+            found[:] = self.runs(**tags)[position : position + 1]
+            return bool(found) and found[0].status == dg.DagsterRunStatus.STARTED
 
-        self.processes.wait(started, "the start of a run")
+        self.processes.wait(started, f"the start of run {position} of {tags}")
         return found[0]
 
     def wait_for_run(self, position: int, **tags: str) -> dg.DagsterRun:
@@ -248,10 +243,11 @@ def test_a_file_that_lands_is_ingested_once_whatever_is_killed(deployment: Deplo
     late = sessions[sessions["session_start"].str.startswith(before)].head(5).copy()
     late["session_id"] = "late-" + late["session_id"]
     rows = len(deployment.table("silver/sessions_processed", before))
-    deployment.processes.wait(
-        lambda: all(run.is_finished for run in deployment.runs()), "the end of the runs before"
-    )
-    known = {run.run_id for run in deployment.runs()}
+    known = len(deployment.runs(sensor_name="landing"))
+
+    def new() -> list[dg.DagsterRun]:
+        return deployment.runs(sensor_name="landing")[known:]
+
     deployment.s3.client.put_object(
         Bucket=landing.bucket,
         Key=f"{landing.prefix}/sessions-late.csv",
@@ -259,20 +255,15 @@ def test_a_file_that_lands_is_ingested_once_whatever_is_killed(deployment: Deplo
     )
     # Its run is killed alone, which the code server tells; the next with everything, as machines go
     # down; what comes then is the last that may be tried.
-    alone = deployment.wait_for_start()
+    alone = deployment.wait_for_start(known, sensor_name="landing")
     os.kill(deployment.process_of(alone), signal.SIGKILL)
-    together = deployment.wait_for_start(after=alone)
+    together = deployment.wait_for_start(known + 1, sensor_name="landing")
     restart(deployment, *STAYING[:2])
-
-    def new() -> list[dg.DagsterRun]:
-        return [run for run in deployment.runs() if run.run_id not in known]
-
     deployment.processes.wait(lambda: any(run.is_success for run in new()), "a success")
     assert [run.parent_run_id for run in new()] == [None, alone.run_id, together.run_id]
     assert "SIGKILL" in deployment.told_of(alone)
     assert "is gone" in deployment.told_of(together)
     for run in new():
-        assert run.tags["dagster/sensor_name"] == "landing"
         assert run.tags[ASSET_PARTITION_RANGE_START_TAG] == before
         assert run.tags[ASSET_PARTITION_RANGE_END_TAG] == before
     assert len(deployment.table("silver/sessions_processed", before)) == rows + 5
