@@ -230,6 +230,11 @@ def test_the_schedule_refreshes_the_current_month(deployment: Deployment) -> Non
         lambda: bool(deployment.runs(schedule_name="current_month")), "a tick of the schedule"
     )
     assert deployment.processes.run(stop).returncode == 0
+    # Of the other ticks so far, nothing more is to be learnt.
+    with deployment.instance() as instance:
+        for other in deployment.runs(schedule_name="current_month")[1:]:
+            if other.status == dg.DagsterRunStatus.QUEUED:
+                assert instance.run_coordinator.cancel_run(other.run_id)
     run = deployment.wait_for_run(0, schedule_name="current_month")
     assert run.job_name == "full_refresh"
     assert run.tags["dagster/partition"] == deployment.month
@@ -280,7 +285,7 @@ def restart(running: Deployment, *beginnings: str) -> None:
 
 def test_runs_never_overlap(deployment: Deployment) -> None:
     with deployment.instance() as instance:
-        records = instance.get_run_records(ascending=True)
+        records = [r for r in instance.get_run_records(ascending=True) if r.start_time]
     spans = sorted((record.start_time or 0, record.end_time or 0) for record in records)
     assert len(spans) > 5
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
