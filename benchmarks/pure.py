@@ -108,7 +108,7 @@ def decided(
     segments = keep("gold/segments/kmeans", kmeans.segment(features, model, catalogue, sample))
     shown = kmeans.sample(segments, config)
     profile = perks.profiles(sample, shown["segment"])[list(model.features)]
-    weighed = features.select("user_id", *perks.weighed(catalogue)).order_by("user_id")
+    weighed = features.select("user_id", *perks.features_of(catalogue)).order_by("user_id")
     given = perks.assignments(
         weighed.to_pyarrow().to_pandas(), segments.to_pyarrow().to_pandas(), catalogue
     )

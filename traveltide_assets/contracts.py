@@ -766,7 +766,7 @@ _PERK_CATALOGUE = Table(
     "gold",
     "perk_catalogue",
     "One row per perk: the catalogue that the month was decided with, for those who only read the "
-    "lake.",
+    "lake, as the service does. Other assets have it from the settings.",
     (
         Column("perk", "string", "The perk"),
         Column("position", "int64", "Place in the catalogue, from 0"),

@@ -52,6 +52,7 @@ def _lineage() -> str:
     assets = build_definitions(Settings(source=PACKAGE)).resolve_asset_graph()
     keys = sorted(assets.materializable_asset_keys)
     lines = ["```mermaid", "flowchart LR", "  source[(users, sessions, flights, hotels)]"]
+    lines += ["  catalogue[(perks.toml)]"]
     for layer in _LAYERS:
         lines.append(f"  subgraph {layer}")
         lines += [f"    {_node(k)}[{'/'.join(k.path[1:])}]" for k in keys if k.path[0] == layer]
@@ -59,7 +60,8 @@ def _lineage() -> str:
     for key in keys:
         parents = assets.get(key).parent_keys - {key}
         lines += [f"  {_node(parent)} --> {_node(key)}" for parent in sorted(parents)]
-        lines += [f"  source --> {_node(key)}"] if not parents else []
+        origin = "source" if key.path[0] == "bronze" else "catalogue"
+        lines += [f"  {origin} --> {_node(key)}"] if not parents else []
     return "\n".join([*lines, "```"])
 
 

@@ -13,6 +13,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import psutil
+
 ROOT = Path(__file__).parents[1]
 SMALL = {
     "TRAVELTIDE_COHORT__MIN_SESSIONS": "2",
@@ -38,21 +40,29 @@ class Processes:
     def __init__(self, environment: Mapping[str, str], logs: Path) -> None:
         self.environment = dict(environment)
         self._logs = logs
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, command: str) -> None:
-        log = self._logs / f"{len(self._running)}.log"
+        log = self._logs / f"{len(list(self._logs.iterdir()))}.log"
         with log.open("wb") as output:
-            self._running.append(
-                subprocess.Popen(
-                    ["bash", "-c", f"exec {command}"],
-                    cwd=ROOT,
-                    env=self.environment,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    start_new_session=True,
-                )
+            self._running[command] = subprocess.Popen(
+                ["bash", "-c", f"exec {command}"],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
+
+    def kill(self, command: str) -> None:
+        """End a started command, and whatever it has started, without a word of warning."""
+        process = self._running.pop(command)
+        # Dagster's servers start processes in groups of their own.
+        family = psutil.Process(process.pid).children(recursive=True)
+        for member in [psutil.Process(process.pid), *family]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        process.wait()
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end."""
@@ -69,7 +79,7 @@ class Processes:
         """Wait for something that the processes do; all logs are shown where it does not happen."""
         deadline = time.monotonic() + seconds
         while not happened():
-            ended = [p for p in self._running if p.poll() is not None]
+            ended = [p for p in self._running.values() if p.poll() is not None]
             if ended or time.monotonic() > deadline:
                 logs = "\n".join(f.read_text()[-4000:] for f in sorted(self._logs.glob("*.log")))
                 raise AssertionError(f"{what} did not happen in {seconds} s\n{logs}")
@@ -77,9 +87,9 @@ class Processes:
 
     def stop(self) -> None:
         """Stop every process, and whatever it has started."""
-        for process in reversed(self._running):
+        for process in reversed(self._running.values()):
             _signal(process, signal.SIGTERM)
-        for process in self._running:
+        for process in self._running.values():
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(15)
             _signal(process, signal.SIGKILL)

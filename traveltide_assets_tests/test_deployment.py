@@ -5,9 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -49,18 +52,53 @@ class Deployment:
     """The running processes, what their commands answered, and where things are."""
 
     processes: Processes
-    source: Path
     month: str
     database: str
-    logs: S3Location
+    bucket: str
     s3: S3Server
     answers: dict[str, tuple[int, str]]
 
+    def place(self, name: str) -> S3Location:
+        """`landing`, `lake` or `compute-logs`."""
+        return S3Location(self.bucket, name)
+
+    def table(self, path: str, month: str) -> pd.DataFrame:
+        """A month of a table of the lake."""
+        place = self.place(f"lake/{path}/month={month}")
+        return pd.read_parquet(
+            BytesIO(self.s3.contents(place)[f"{path.rsplit('/', 1)[-1]}.parquet"])
+        )
+
+    def instance(self) -> dg.DagsterInstance:
+        """What every process reads and writes, in PostgreSQL."""
+        return dg.DagsterInstance.from_config(self.processes.environment["DAGSTER_HOME"])
+
     def runs(self, **tags: str) -> list[dg.DagsterRun]:
-        """Runs with tags, oldest first; read from PostgreSQL, as every process does."""
+        """Runs with tags, oldest first."""
         wanted = {f"dagster/{name}": value for name, value in tags.items()}
-        with dg.DagsterInstance.from_config(self.processes.environment["DAGSTER_HOME"]) as found:
-            return list(found.get_runs(dg.RunsFilter(tags=wanted), ascending=True))
+        with self.instance() as instance:
+            return list(instance.get_runs(dg.RunsFilter(tags=wanted), ascending=True))
+
+    def told_of(self, run: dg.DagsterRun) -> str:
+        """What Dagster's processes had to say of a run."""
+        kinds = {dg.DagsterEventType.ENGINE_EVENT, dg.DagsterEventType.RUN_FAILURE}
+        with self.instance() as instance:
+            return "\n".join(entry.message for entry in instance.all_logs(run.run_id, kinds))
+
+    def process_of(self, run: dg.DagsterRun) -> int:
+        """The number of a run's process."""
+        return int(re.findall(r"Started process for run \(pid: (\d+)\)", self.told_of(run))[0])
+
+    def wait_for_start(self, position: int, **tags: str) -> dg.DagsterRun:
+        """The run with these tags at a position, once its process is at work."""
+        found: list[dg.DagsterRun] = []
+
+        def started() -> bool:
+            found[:] = self.runs(**tags)[position : position + 1]
+            return bool(found) and found[0].status == dg.DagsterRunStatus.STARTED
+
+        self.processes.wait(started, f"the start of run {position} of {tags}")
+        return found[0]
 
     def wait_for_run(self, position: int, **tags: str) -> dg.DagsterRun:
         """The run with these tags at a position, once it has succeeded."""
@@ -88,7 +126,6 @@ def deployment(
     """Everything the README says, done: a live deployment on a sample of the last three months."""
     folder = tmp_path_factory.mktemp("deployment")
     month = f"{dt.datetime.now(dt.UTC):%Y-%m}"
-    source = write_live_sample(folder / "landing", month)
     database, bucket = postgres_server.create_database(), s3.bucket()
     url = urlsplit(database)
     environment = {
@@ -106,8 +143,8 @@ def deployment(
         "DAGSTER_LOG_BUCKET": bucket,
         "CODE_SERVER_PORT": str(free_port()),
         "WEBSERVER_PORT": str(free_port()),
-        "TRAVELTIDE_SOURCE": str(source),
-        "TRAVELTIDE_LAKE": str(folder / "lake"),
+        "TRAVELTIDE_SOURCE": f"s3://{bucket}/landing/",
+        "TRAVELTIDE_LAKE": f"s3://{bucket}/lake",
         "TRAVELTIDE_HOME": str(folder / "home"),
         "TRAVELTIDE_PARTITIONS__FIRST": shift(month, -2),
         "TRAVELTIDE_PARTITIONS__LAST": "open",
@@ -119,9 +156,8 @@ def deployment(
     }
     (folder / "logs").mkdir()
     processes = Processes(environment, folder / "logs")
-    running = Deployment(
-        processes, source, month, database, S3Location(bucket, "compute-logs"), s3, {}
-    )
+    running = Deployment(processes, month, database, bucket, s3, {})
+    s3.upload(write_live_sample(folder / "landing", month), running.place("landing"))
     with pytest.MonkeyPatch.context() as patch:
         for name in environment:
             patch.setenv(name, environment[name])
@@ -194,29 +230,70 @@ def test_the_schedule_refreshes_the_current_month(deployment: Deployment) -> Non
         lambda: bool(deployment.runs(schedule_name="current_month")), "a tick of the schedule"
     )
     assert deployment.processes.run(stop).returncode == 0
+    # Of the other ticks so far, nothing more is to be learnt.
+    with deployment.instance() as instance:
+        for other in deployment.runs(schedule_name="current_month")[1:]:
+            if other.status == dg.DagsterRunStatus.QUEUED:
+                assert instance.run_coordinator.cancel_run(other.run_id)
     run = deployment.wait_for_run(0, schedule_name="current_month")
     assert run.job_name == "full_refresh"
     assert run.tags["dagster/partition"] == deployment.month
-    lake = Path(deployment.processes.environment["TRAVELTIDE_LAKE"])
-    assert (lake / f"gold/perk_assignments/month={deployment.month}").is_dir()
+    assert len(deployment.table("gold/perk_assignments", deployment.month)) > 0
 
 
-def test_a_file_that_lands_is_ingested_by_a_run_of_the_months_it_touches(
-    deployment: Deployment,
-) -> None:
-    before = shift(deployment.month, -1)
-    sessions = pd.read_csv(deployment.source / "sessions.csv", dtype=str, keep_default_na=False)
+def test_a_file_that_lands_is_ingested_once_whatever_is_killed(deployment: Deployment) -> None:
+    before, landing = shift(deployment.month, -1), deployment.place("landing")
+    there = BytesIO(deployment.s3.contents(landing)["sessions.csv"])
+    sessions = pd.read_csv(there, dtype=str, keep_default_na=False)
     late = sessions[sessions["session_start"].str.startswith(before)].head(5).copy()
     late["session_id"] = "late-" + late["session_id"]
-    path = Path(deployment.processes.environment["TRAVELTIDE_LAKE"]) / "silver/sessions_processed"
-    file = path / f"month={before}" / "sessions_processed.parquet"
-    rows = len(pd.read_parquet(file))
-    late.to_csv(deployment.source / "sessions-late.csv", index=False)
-    run = deployment.wait_for_run(1, sensor_name="landing")
-    assert run.tags[ASSET_PARTITION_RANGE_START_TAG] == before
-    assert run.tags[ASSET_PARTITION_RANGE_END_TAG] == before
-    assert len(pd.read_parquet(file)) == rows + 5
-    assert len(deployment.runs(sensor_name="landing")) == 2
+    rows = len(deployment.table("silver/sessions_processed", before))
+    known = len(deployment.runs(sensor_name="landing"))
+
+    def new() -> list[dg.DagsterRun]:
+        return deployment.runs(sensor_name="landing")[known:]
+
+    deployment.s3.client.put_object(
+        Bucket=landing.bucket,
+        Key=f"{landing.prefix}/sessions-late.csv",
+        Body=late.to_csv(index=False).encode(),
+    )
+    # Its run is killed alone, which the code server tells; the next with everything, as machines go
+    # down; what comes then is the last that may be tried.
+    alone = deployment.wait_for_start(known, sensor_name="landing")
+    os.kill(deployment.process_of(alone), signal.SIGKILL)
+    together = deployment.wait_for_start(known + 1, sensor_name="landing")
+    restart(deployment, *STAYING[:2])
+    deployment.processes.wait(lambda: any(run.is_success for run in new()), "a success")
+    assert [run.parent_run_id for run in new()] == [None, alone.run_id, together.run_id]
+    assert "SIGKILL" in deployment.told_of(alone)
+    assert "is gone" in deployment.told_of(together)
+    for run in new():
+        assert run.tags[ASSET_PARTITION_RANGE_START_TAG] == before
+        assert run.tags[ASSET_PARTITION_RANGE_END_TAG] == before
+    assert len(deployment.table("silver/sessions_processed", before)) == rows + 5
+
+
+def restart(running: Deployment, *beginnings: str) -> None:
+    """Kill some of the processes, with all that they have started, and start them again."""
+    chosen = [command for command in commands() if command.startswith(beginnings)]
+    for command in chosen:
+        running.processes.kill(command)
+    for command in chosen:
+        obey(command, running)
+
+
+def test_runs_never_overlap(deployment: Deployment) -> None:
+    with deployment.instance() as instance:
+        records = [r for r in instance.get_run_records(ascending=True) if r.start_time]
+    spans = sorted((record.start_time or 0, record.end_time or 0) for record in records)
+    assert len(spans) > 5
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    # Somebody did wait.
+    assert any(
+        later.create_timestamp.timestamp() < (earlier.end_time or 0)
+        for earlier, later in pairwise(records)
+    )
 
 
 def test_history_lies_in_postgresql_and_the_output_of_runs_in_s3(deployment: Deployment) -> None:
@@ -229,7 +306,7 @@ def test_history_lies_in_postgresql_and_the_output_of_runs_in_s3(deployment: Dep
     connection.close()
     home = Path(deployment.processes.environment["DAGSTER_HOME"])
     assert not list(home.rglob("*.db"))
-    kept = deployment.s3.contents(deployment.logs)
+    kept = deployment.s3.contents(deployment.place("compute-logs"))
     assert any(name.endswith(".err") for name in kept), list(kept)[:5]
 
 

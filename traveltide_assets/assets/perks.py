@@ -38,7 +38,9 @@ def perk_assignments(
         )
     if "model_version" not in customers:
         customers["model_version"] = lake.digest(path, month)[:12]
-    features = lake.frame("gold/user_features", month, ["user_id", *perks.weighed(perk_catalogue)])
+    features = lake.frame(
+        "gold/user_features", month, ["user_id", *perks.features_of(perk_catalogue)]
+    )
     assignments = perks.assignments(features, customers, perk_catalogue).assign(
         strategy=settings.strategy, as_of_month=month
     )
@@ -49,3 +51,22 @@ def perk_assignments(
             "perks": picture(plots.perk_counts(assignments), "customers per perk"),
         },
     )
+
+
+@dg.asset(key_prefix="gold", kinds={"pandas"}, partitions_def=MONTHLY)
+def perk_catalogue(
+    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+) -> dg.MaterializeResult[pd.DataFrame]:
+    rows = [
+        {
+            "perk": perk.id,
+            "position": position,
+            "title": perk.title,
+            "audience": perk.audience,
+            "headline": perk.headline,
+            "features": list(perk.features),
+            "weights": list(perk.features.values()),
+        }
+        for position, perk in enumerate(perk_catalogue)
+    ]
+    return dg.MaterializeResult(value=pd.DataFrame(rows))

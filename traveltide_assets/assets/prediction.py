@@ -231,22 +231,3 @@ def perk_predictor(
     return dg.MaterializeResult(
         value=serving, metadata={"model_version": version, "newly_promoted": promoted}
     )
-
-
-@dg.asset(key_prefix="gold", kinds={"pandas"}, partitions_def=MONTHLY)
-def perk_catalogue(
-    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
-) -> dg.MaterializeResult[pd.DataFrame]:
-    rows = [
-        {
-            "perk": perk.id,
-            "position": position,
-            "title": perk.title,
-            "audience": perk.audience,
-            "headline": perk.headline,
-            "features": list(perk.features),
-            "weights": list(perk.features.values()),
-        }
-        for position, perk in enumerate(perk_catalogue)
-    ]
-    return dg.MaterializeResult(value=pd.DataFrame(rows))

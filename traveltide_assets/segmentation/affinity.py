@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.segmentation.naming import LABELS
-from traveltide_assets.segmentation.perks import DECIDING, Perk, of_program
+from traveltide_assets.segmentation.perks import DECIDING, Perk, features_of, of_program
 from traveltide_assets.segmentation.ranks import standing
 from traveltide_assets.segmentation.scaling import numeric
 from traveltide_assets.segmentation.strategy import History
@@ -35,6 +35,10 @@ class AffinityStrategy:
     description: str = "Everybody is ranked for each perk and gets the one they rank highest for"
     learns_from_outcomes: bool = False
 
+    @property
+    def inputs(self) -> frozenset[str]:
+        return features_of(of_program(self.perks, "classic"))
+
     def reseeded(self, seed: int) -> AffinityStrategy:
         """The strategy itself: nothing about it is random."""
         return self
@@ -42,7 +46,7 @@ class AffinityStrategy:
     def fit(self, history: History) -> FittedAffinity:
         """Learn how features and indices are distributed over the cohort (one row each)."""
         perks = of_program(self.perks, "classic")
-        values = numeric(history.features)[sorted({name for p in perks for name in p.features})]
+        values = numeric(history.features)[sorted(self.inputs)]
         features = {name: np.sort(column.dropna().to_numpy()) for name, column in values.items()}
         index = _indices(_evidence(history.features, features), features, perks)
         return FittedAffinity(perks, features, {p: np.sort(index[p].to_numpy()) for p in index})

@@ -145,6 +145,10 @@ class KMeansStrategy:
     description: str = "K-means on six scaled behaviours, perks by the profile of the cluster"
     learns_from_outcomes: bool = False
 
+    @property
+    def inputs(self) -> frozenset[str]:
+        return frozenset(self.config.features) | perk_rules.features_of(self.perks)
+
     def reseeded(self, seed: int) -> KMeansStrategy:
         return replace(self, config=self.config.model_copy(update={"seed": seed}))
 

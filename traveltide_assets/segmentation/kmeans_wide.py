@@ -141,6 +141,11 @@ class WideKMeans:
     )
     learns_from_outcomes: bool = False
 
+    @property
+    def inputs(self) -> frozenset[str]:
+        classic = perk_rules.of_program(self.perks, "classic")
+        return frozenset(self.config.features) | perk_rules.features_of(classic)
+
     def reseeded(self, seed: int) -> WideKMeans:
         """The same model from other starts, and judged on another sample."""
         return replace(self, config=self.config.model_copy(update={"seed": seed}))

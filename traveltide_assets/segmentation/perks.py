@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -81,13 +81,13 @@ def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
     return members
 
 
-def weighed(perks: tuple[Perk, ...]) -> list[str]:
-    """The features that the perks weigh, each once."""
-    return sorted({name for perk in perks for name in perk.features})
+def features_of(perks: Iterable[Perk]) -> frozenset[str]:
+    """The features that speak for any of the perks, or against."""
+    return frozenset(name for perk in perks for name in perk.features)
 
 
 def profiles(
-    features: pd.DataFrame, groups: pd.Series, names: Sequence[str] = NUMERIC
+    features: pd.DataFrame, groups: pd.Series, names: Iterable[str] = NUMERIC
 ) -> pd.DataFrame:
     """Mean deviation of each group (row) from the cohort in each feature (column), in SD."""
     return standardised(numeric(features, names)).groupby(groups.to_numpy()).mean()
@@ -150,7 +150,7 @@ def assignments(
     """
     merged = customers.merge(features[["user_id"]], on="user_id", validate="one_to_one")
     groups = features[["user_id"]].merge(merged, on="user_id", validate="one_to_one")["segment"]
-    affinity = affinities(profiles(features, groups, weighed(perks)), perks)
+    affinity = affinities(profiles(features, groups, sorted(features_of(perks))), perks)
     perk = merged.groupby("segment")["perk"].first()
     second = runner_up(affinity[_alternatives(perks, perk)], perk)
     return merged.rename(columns={"reason": "deciding_features"}).assign(

@@ -56,6 +56,10 @@ class PropensityStrategy:
     )
     learns_from_outcomes: bool = True
 
+    @property
+    def inputs(self) -> frozenset[str]:
+        return frozenset(_TIMELESS)
+
     def fit(self, history: History) -> FittedPropensity:
         if history.earlier is None or history.outcomes is None or history.earlier.empty:
             raise TooLittleHistory("propensity needs customers as of a cut and what they did since")

@@ -147,7 +147,7 @@ class RuleStrategy(_Entry):
 
     def fit(self, history: History) -> FittedRules:
         """The rules with their quantiles settled on the cohort (one row per customer)."""
-        values = {name: _values(history.features, name) for name in self._features}
+        values = {name: _values(history.features, name) for name in self.inputs}
         return FittedRules(
             tuple(
                 segment.model_copy(
@@ -172,8 +172,8 @@ class RuleStrategy(_Entry):
         return self
 
     @property
-    def _features(self) -> set[str]:
-        return {entry.feature for segment in self.segments for entry in segment.conditions}
+    def inputs(self) -> frozenset[str]:
+        return frozenset(entry.feature for segment in self.segments for entry in segment.conditions)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ replaced by the cohort's mean: it then speaks neither for nor against a segment 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from traveltide_assets.transforms.features import CATALOGUE
 NUMERIC = tuple(feature.name for feature in CATALOGUE if feature.type != "string")
 
 
-def numeric(features: pd.DataFrame, names: Sequence[str] = NUMERIC) -> pd.DataFrame:
+def numeric(features: pd.DataFrame, names: Iterable[str] = NUMERIC) -> pd.DataFrame:
     """The numeric features, yes and no as 1 and 0, indexed by `user_id`."""
     # `set_index` would copy every column, text included.
     return features[list(names)].astype("float64").set_axis(pd.Index(features["user_id"]), axis=0)

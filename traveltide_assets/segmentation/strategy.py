@@ -41,6 +41,10 @@ class Strategy(Protocol):
     def description(self) -> str: ...
 
     @property
+    def inputs(self) -> frozenset[str]:
+        """The features it looks at; no other makes a difference."""
+
+    @property
     def learns_from_outcomes(self) -> bool:
         """Whether `fit` looks at what came after: such a strategy is judged on other customers."""
 
