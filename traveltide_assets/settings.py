@@ -386,10 +386,10 @@ class Settings(BaseSettings):
         description="Steps of a run: one after the other in one process, or each in a process "
         "of its own",
     )
-    memory: Annotated[str | None, Field(pattern=r"^\d+(\.\d+)? ?[KMGT]i?B$")] = Field(
-        None,
-        description="Most memory of the engine, as `4GB`; what needs more is spilled to `home`; "
-        "none: 80 % of the machine's",
+    memory: Annotated[str, Field(pattern=r"^(\d+(\.\d+)? ?[KMGT]i?B|[1-9]\d?%)$")] = Field(
+        "25%",
+        description="Most memory of the engine, as `4GB` or a share of the machine's; what needs "
+        "more is spilled to `home`",
     )
     parallel_steps: int = Field(2, ge=1, description="Steps at a time, with `forkserver`")
     partitions: Partitions = Partitions()
