@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import logging
 import urllib.error
@@ -48,6 +49,10 @@ class Webhook:
             raise AlertFailed(f"the webhook answered {error.code}: {text}") from None
         except OSError as error:
             raise AlertFailed(f"the webhook cannot be reached ({error}): {text}") from None
+        except http.client.HTTPException as error:
+            # Its words may quote the address, which is a secret.
+            kind = type(error).__name__
+            raise AlertFailed(f"the webhook cannot be spoken to ({kind}): {text}") from None
 
 
 def target_of(webhook: SecretStr | None) -> Target:

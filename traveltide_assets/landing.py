@@ -24,7 +24,6 @@ from traveltide_assets.settings import Settings
 from traveltide_assets.sources import FileSource, Source, SourceError
 
 _REQUEST_TAG = "traveltide/landing"
-_FAILED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
 # Contents that break a contract fail however often they are tried.
 _ATTEMPTS = 3
 
@@ -124,7 +123,7 @@ def _failed(instance: dg.DagsterInstance, before: Mapping[str, _Taken]) -> set[s
     requests = {file.request for file in before.values()}
     failed = [
         run
-        for run in _runs(instance, requests, statuses=_FAILED)
+        for run in _runs(instance, requests, statuses=[dg.DagsterRunStatus.FAILURE])
         if run.tags.get(WILL_RETRY_TAG) != "true"
     ]
     again = _runs(instance, {run.tags[_REQUEST_TAG] for run in failed})

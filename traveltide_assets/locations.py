@@ -59,9 +59,16 @@ def parse_location(text: str) -> Location:
     scheme = text.partition("://")[0].lower() if "://" in text else ""
     if scheme in _POSTGRES:
         try:
-            _ = urlsplit(text).port
+            parts = urlsplit(text)
+            _ = parts.port
         except ValueError:
             raise ValueError("not written as postgresql://user:password@host:port/name") from None
+        if "@" in parts.path + parts.query + parts.fragment:
+            # What stands before it may be a part of the password, which would be shown.
+            raise ValueError(
+                "not written as postgresql://user:password@host:port/name: in a password, write "
+                "/ as %2F, ? as %3F, # as %23 and @ as %40"
+            )
         return PostgresLocation(text)
     if scheme == "s3":
         if found := _S3.fullmatch(text):

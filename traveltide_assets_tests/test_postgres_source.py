@@ -416,6 +416,7 @@ def test_a_database_in_the_settings_file_is_refused(
         ("TRAVELTIDE_LAKE", f"postgresql://ana:{PASSWORD}@db/travel"),
         ("TRAVELTIDE_SOURCE", f"postgresql://ana:{PASSWORD}@db:port/travel"),
         ("TRAVELTIDE_SOURCE", f"postgresql://ana:{PASSWORD}@[::1/travel"),
+        ("TRAVELTIDE_SOURCE", f"postgresql://ana:4711/{PASSWORD}@db/travel"),
         ("TRAVELTIDE_PUBLISH", f"mysql://ana:{PASSWORD}@db/travel"),
         ("TRAVELTIDE_PUBLISH", f"folder:{PASSWORD}"),
     ],

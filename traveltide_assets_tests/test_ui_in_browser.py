@@ -33,6 +33,10 @@ FIRST, LAST = "2023-05", "2023-07"
 LOADED = "{workspaceOrError{... on Workspace{locationEntries{locationOrLoadError{__typename}}}}}"
 RUNS = "{runsOrError{... on Runs{results{status jobName}}}}"
 BACKFILLS = "{partitionBackfillsOrError{... on PartitionBackfills{results{status numPartitions}}}}"
+DECIDED = (
+    '{assetNodeOrError(assetKey:{path:["gold","perk_assignments"]})'
+    "{... on AssetNode{partitionStats{numMaterialized}}}}"
+)
 SECONDS = 900
 
 
@@ -194,6 +198,8 @@ def test_a_backfill_of_three_months_completes(ui: Ui) -> None:
     ui.processes.wait(done, "the backfill", SECONDS)
     (backfill, *_) = ui.ask(BACKFILLS)["partitionBackfillsOrError"]["results"]
     assert backfill["status"].startswith("COMPLETED_SUCCESS")
+    assert backfill["numPartitions"] == 3
+    assert ui.ask(DECIDED)["assetNodeOrError"]["partitionStats"]["numMaterialized"] == 3
     assert set(ui.statuses()) == {"SUCCESS"}
     ui.open("/runs")
     ui.keep("runs")

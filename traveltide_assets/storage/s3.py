@@ -266,9 +266,14 @@ class S3:
 
     def _abort_abandoned(self, key: str) -> None:
         """Remove the parts that killed writers of this key left: unseen, yet paid for."""
-        known = self.client.list_multipart_uploads(
-            Bucket=self._location.bucket, Prefix=self._folder + key
-        )
+        try:
+            known = self.client.list_multipart_uploads(
+                Bucket=self._location.bucket, Prefix=self._folder + key
+            )
+        except ClientError as error:
+            # Who may write need not be allowed to look for these.
+            _log.warning("%s: parts of killed writers stay: %s", self.uri(key), _code(error))
+            return
         for found in known.get("Uploads", []):
             if time.time() - found["Initiated"].timestamp() > _ABANDONED_SECONDS:
                 self._abort({**self._object(key), "UploadId": found["UploadId"]})
