@@ -14,7 +14,6 @@ from traveltide_assets.segmentation import evidence, plots, scorecard
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.segmentation.strategy import History
-from traveltide_assets.segmentation.threads import side_by_side
 from traveltide_assets.settings import STRATEGIES, Settings
 
 _SEGMENTS: dict[str, dg.AssetIn] = {
@@ -34,9 +33,10 @@ def perk_evidence(
     later: pd.DataFrame,
 ) -> dg.MaterializeResult[pd.DataFrame]:
     trial = evidence.Trial.prepare(earlier, later, settings.evidence, settings.kmeans.seed)
-    strategies = build_strategies(settings, perk_catalogue)
-    given = side_by_side(lambda s: evidence.assign_from_past(s, trial), strategies.values())
-    assigned = dict(zip(strategies, given, strict=True))
+    assigned = {
+        name: evidence.assign_from_past(strategy, trial)
+        for name, strategy in build_strategies(settings, perk_catalogue).items()
+    }
     judged = evidence.judge(assigned, trial, perk_catalogue)
     return dg.MaterializeResult(
         value=judged,

@@ -19,7 +19,7 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from traveltide_assets.segmentation.threads import one_thread, side_by_side
+from traveltide_assets.segmentation.threads import one_thread
 from traveltide_assets.settings import Prediction
 
 LOGISTIC = "logistic regression"
@@ -143,24 +143,22 @@ def cross_validate(
     All rows of a customer are in the same fold. The vote is the mean of its members, which are
     fitted once for both; there is none without them all.
     """
-
-    def tried(numbered: tuple[int, tuple[np.ndarray, np.ndarray]]) -> tuple[list[Trial], Fold]:
-        number, (learnt, held) = numbered
+    trials: list[Trial] = []
+    kept: list[Fold] = []
+    for number, (learnt, held) in enumerate(_folds(examples, config, seed)):
         known, unseen = examples.of(learnt), examples.of(held)
         fold = Fold({kind: fit(kind, known, config, seed) for kind in members}, unseen)
         found = {kind: fold.probabilities(kind, unseen.inputs) for kind in members}
         if found.keys() >= set(MEMBERS):
             found[VOTE] = np.mean([found[kind] for kind in MEMBERS], axis=0)
-        rows = np.flatnonzero(held)
-        trials = [
-            Trial(kind, number, rows, share, share.argmax(axis=1)) for kind, share in found.items()
+        trials += [
+            Trial(kind, number, np.flatnonzero(held), share, share.argmax(axis=1))
+            for kind, share in found.items()
         ]
-        return [*trials, *baselines(known, unseen, number, rows)], fold
-
-    done = side_by_side(tried, enumerate(_folds(examples, config, seed)))
-    return [trial for trials, _ in done for trial in trials], [
-        fold for _, fold in done[: config.folds]
-    ]
+        trials += baselines(known, unseen, number, np.flatnonzero(held))
+        if number < config.folds:
+            kept.append(fold)
+    return trials, kept
 
 
 def _folds(

@@ -21,7 +21,7 @@ from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.propensity import TooLittleHistory
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.segmentation.strategy import History, Strategy
-from traveltide_assets.segmentation.threads import side_by_side
+from traveltide_assets.segmentation.threads import one_thread
 from traveltide_assets.settings import Evidence as Config
 
 SUPPORTED, NOT_SUPPORTED, TOO_LITTLE = "supported", "not supported", "too little data"
@@ -108,8 +108,11 @@ def judge(assigned: Mapping[str, pd.Series], trial: Trial, perks: Sequence[Perk]
     `assigned` holds each strategy's perk of each customer of the trial. P-values are corrected over
     all rows with enough data, because the report names whatever any strategy found.
     """
-    measured = side_by_side(lambda perk: _measured(perk, assigned, trial), perks)
-    rows = [{"strategy": strategy, **row} for found in measured for strategy, row in found.items()]
+    rows = [
+        {"strategy": strategy, **row}
+        for perk in perks
+        for strategy, row in _measured(perk, assigned, trial).items()
+    ]
     table = pd.DataFrame(rows, columns=["strategy", *_MEASURED])
     if not rows:  # Columns without a row have no type of their own.
         table = table.astype(dict.fromkeys(_MEASURED[2:], "float64"))
@@ -170,8 +173,9 @@ def _measured(
     done = trial.outcomes[[f"{perk.outcome}_amount", f"{perk.outcome}_opportunities"]]
     amount, chances = done.to_numpy(dtype=np.float64).T
     given = np.stack(list(groups.values()))
-    draws = _bootstrap_lifts(amount, chances, given, trial.weights)
-    shuffled = _all_shuffled(amount, chances, given, trial)
+    with one_thread():
+        draws = _bootstrap_lifts(amount, chances, given, trial.weights)
+        shuffled = _all_shuffled(amount, chances, given, trial)
     return {
         name: _summarised(perk, amount, chances, groups[name], draws[i], shuffled[i])
         for i, name in enumerate(groups)

@@ -22,7 +22,7 @@ from traveltide_assets.segmentation.kmeans import ClusteringError
 from traveltide_assets.segmentation.propensity import TooLittleHistory
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.segmentation.strategy import History, Strategy
-from traveltide_assets.segmentation.threads import one_thread, side_by_side
+from traveltide_assets.segmentation.threads import one_thread
 
 _OUTLIERS = 0.01
 _SCORED_ROWS = 4_000
@@ -126,30 +126,32 @@ def score(
     Where no perk is supported, none is.
     """
     yardstick = Yardstick.of(history.features, seed)
-
-    def row(strategy: Strategy) -> dict[str, object]:
+    rows = []
+    for strategy in strategies:
         customers = assigned[strategy.name]
         if customers.empty:
-            return _nobody(strategy)
+            rows.append(_nobody(strategy))
+            continue
         shares = customers["segment"].value_counts(normalize=True)
         verdicts = evidence[evidence["strategy"] == strategy.name]
         supported = verdicts.loc[verdicts["verdict"] == SUPPORTED, "perk"]
-        return {
-            "strategy": strategy.name,
-            "description": strategy.description,
-            "coverage": len(customers) / len(history.features),
-            "segments": len(shares),
-            "smallest_share": float(shares.min()),
-            "largest_share": float(shares.max()),
-            **yardstick.separation(customers["segment"]),
-            **stability(strategy, history, customers["segment"], seed, refits),
-            "persistence": persistence(customers, before[strategy.name]),
-            "perks": int(customers["perk"].nunique()),
-            "supported_perks": len(supported),
-            "supported_share": float(customers["perk"].isin(supported).mean()),
-        }
-
-    table = pd.DataFrame(side_by_side(row, strategies))
+        rows.append(
+            {
+                "strategy": strategy.name,
+                "description": strategy.description,
+                "coverage": len(customers) / len(history.features),
+                "segments": len(shares),
+                "smallest_share": float(shares.min()),
+                "largest_share": float(shares.max()),
+                **yardstick.separation(customers["segment"]),
+                **stability(strategy, history, customers["segment"], seed, refits),
+                "persistence": persistence(customers, before[strategy.name]),
+                "perks": int(customers["perk"].nunique()),
+                "supported_perks": len(supported),
+                "supported_share": float(customers["perk"].isin(supported).mean()),
+            }
+        )
+    table = pd.DataFrame(rows)
     measures = {name: table.get(name, np.nan) for name in _MEASURES}
     return table.assign(**measures, recommended=_recommended(table))
 
