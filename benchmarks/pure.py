@@ -10,7 +10,6 @@ import ibis
 import pandas as pd
 
 from traveltide_assets.checks.decisions import out_of_range
-from traveltide_assets.lake import Lake
 from traveltide_assets.segmentation import kmeans, perks, plots
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.stability import bootstrap_agreement
@@ -21,7 +20,7 @@ from traveltide_assets.sources import Source
 from traveltide_assets.transforms import cleaning, cohort, features, trips
 from traveltide_assets.transforms.cleaning import Cleaned
 
-Keep = Callable[[str, ibis.Table | pd.DataFrame], ibis.Table]
+Keep = Callable[[str, ibis.Table], ibis.Table]
 """Stores a table under its path in the lake, wherever that is, and hands it over to read again."""
 
 
@@ -103,8 +102,8 @@ def decided(
     sample = kmeans.sample(features, config)
     model = kmeans.fit(sample, config, perks.of_program(catalogue, "classic"), None)
     tried = kmeans.diagnose(sample, model, config)
-    keep("gold/kmeans_model", model.to_frame())
-    keep("gold/kmeans_diagnostics", tried)
+    keep("gold/kmeans_model", ibis.memtable(model.to_frame()))
+    keep("gold/kmeans_diagnostics", ibis.memtable(tried))
     segments = keep("gold/segments/kmeans", kmeans.segment(features, model, catalogue, sample))
     shown = kmeans.sample(segments, config)
     profile = perks.profiles(sample, shown["segment"])[list(model.features)]
@@ -112,10 +111,8 @@ def decided(
     given = perks.assignments(
         weighed.to_pyarrow().to_pandas(), segments.to_pyarrow().to_pandas(), catalogue
     )
-    keep(
-        "gold/perk_assignments",
-        given.assign(strategy=settings.strategy, as_of_month=settings.partitions.last),
-    )
+    decision = given.assign(strategy=settings.strategy, as_of_month=settings.partitions.last)
+    keep("gold/perk_assignments", ibis.memtable(decision))
     plots.correlations(sample[list(model.features)])
     plots.elbow(tried)
     plots.scatter(shown, config.seed)
@@ -123,12 +120,3 @@ def decided(
     plots.perk_counts(given)
     out_of_range(features)
     bootstrap_agreement(model, sample, config.seed, settings.checks.bootstraps)
-
-
-def orphans(lake: Lake, months: Sequence[str]) -> int:
-    """Flights and hotels whose trip no session names."""
-    sessions = lake.table("silver/sessions_processed", months)
-    booked = (lake.table(f"silver/{name}_processed") for name in ("flights", "hotels"))
-    return sum(
-        int(trips.anti_join(sessions, "trip_id").count().to_pyarrow().as_py()) for trips in booked
-    )

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import dagster as dg
     import ibis
-    import pandas as pd
 
     from traveltide_assets.settings import Settings
 
@@ -102,10 +101,9 @@ def increment(source: Path, work: Path) -> Stages:
 
 def pure(source: Path, work: Path) -> Stages:
     """What `perks` does, its files, pictures and checks of many rows, without Dagster."""
-    import pandas as pd
-
-    from benchmarks.pure import decided, gold, orphans
+    from benchmarks.pure import decided, gold
     from traveltide_assets.checks import contracts
+    from traveltide_assets.checks.ingestion import orphans
     from traveltide_assets.contracts import build_tables
     from traveltide_assets.engine import DuckDB
     from traveltide_assets.lake import Lake
@@ -121,13 +119,13 @@ def pure(source: Path, work: Path) -> Stages:
     lake = Lake(open_storage(settings.lake, settings.home / "cache", ""), engine, tables)
     every_month = months_within(settings.partitions)
 
-    def keep(path: str, rows: ibis.Table | pd.DataFrame) -> ibis.Table:
+    def keep(path: str, rows: ibis.Table) -> ibis.Table:
         table = tables[path]
         months = [MONTH] if table.layer == "gold" else every_month
         with timed(stages, path):
             if table.layer == "gold":
                 lake.write(table, rows, MONTH)
-            elif table.partitioned and not isinstance(rows, pd.DataFrame):
+            elif table.partitioned:
                 lake.write_months(table, rows, months)
             else:
                 lake.write(table, rows)
@@ -142,7 +140,8 @@ def pure(source: Path, work: Path) -> Stages:
         origin.table("users")
     found = gold(origin, settings.cohort, MONTH, every_month, keep)
     with timed(stages, "checks"):
-        orphans(lake, every_month)
+        for name in ("flights", "hotels"):
+            orphans(tables[f"silver/{name}_processed"], tables["silver/sessions_processed"], lake)
     with timed(stages, "perks"):
         decided(found.features, settings, catalogue, keep)
     return stages

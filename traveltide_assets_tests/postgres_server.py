@@ -6,7 +6,6 @@ import importlib.util
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 import tempfile
@@ -15,9 +14,11 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-import psutil
 import psycopg2
 from psycopg2 import sql
+
+from traveltide_assets_tests.ports import free_port
+from traveltide_assets_tests.processes import kill_family
 
 USER, PASSWORD = "traveltide", "correct-horse-battery"
 _SECONDS = 60
@@ -29,7 +30,7 @@ class PostgresServer:
     def __init__(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="traveltide-postgres-"))
         self._data = self._folder / "data"
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._account = _account(self._folder)
         password = self._folder / "password"
@@ -92,12 +93,8 @@ class PostgresServer:
     def kill(self) -> None:
         """Kill the server with all its processes, as a power cut would."""
         assert self._process is not None
-        server = psutil.Process(self._process.pid)
-        family = [server, *server.children(recursive=True)]
-        for process in family:
-            process.kill()
+        kill_family(self._process.pid)
         self._process.wait(_SECONDS)
-        psutil.wait_procs(family, _SECONDS)
         self._process = None
 
     def remove(self) -> None:
@@ -130,9 +127,3 @@ def _account(folder: Path) -> dict[str, Any]:
             parent.chmod(mode | stat.S_IXOTH)
     shutil.chown(folder, "nobody")
     return {"user": "nobody", "group": "nogroup", "extra_groups": []}
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

@@ -57,11 +57,7 @@ class Processes:
     def kill(self, command: str) -> None:
         """End a started command, and whatever it has started, without a word of warning."""
         process = self._running.pop(command)
-        # Dagster's servers start processes in groups of their own.
-        family = psutil.Process(process.pid).children(recursive=True)
-        for member in [psutil.Process(process.pid), *family]:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
+        kill_family(process.pid)
         process.wait()
 
     def run(self, command: str) -> subprocess.CompletedProcess[str]:
@@ -97,17 +93,24 @@ class Processes:
         self._running.clear()
 
 
+def kill_family(pid: int) -> None:
+    """End a process and whatever it has started without a word, as a power cut would."""
+    parent = psutil.Process(pid)
+    # What it starts from now on would not be among those listed, and would live on.
+    parent.suspend()
+    # A group would not do: Dagster's servers start processes in groups of their own.
+    family = [parent, *parent.children(recursive=True)]
+    for member in family:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    psutil.wait_procs(family, timeout=60)
+
+
 def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:
         return
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def answers(url: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -28,6 +27,7 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from traveltide_assets.locations import S3Location
+from traveltide_assets_tests.ports import free_ports
 
 _KEY, _SECRET = "tests", "tests-may-do-everything"
 _READER, _READERS_SECRET = "reader", "reader-may-only-read"
@@ -115,7 +115,7 @@ def running_s3(folder: Path) -> Iterator[S3Server]:
     )
     names = ("master", "volume", "filer", "s3")
     options = [f"{name}.port{grpc}" for name in names for grpc in ("", ".grpc")]
-    ports = dict(zip(options, _ports(len(options)), strict=True))
+    ports = dict(zip(options, free_ports(len(options)), strict=True))
     command = [
         shutil.which("weed", path=str(Path(sys.executable).parent)) or "weed",
         "server",
@@ -150,14 +150,6 @@ def _identity(key: str, secret: str, actions: list[str]) -> dict[str, Any]:
         "credentials": [{"accessKey": key, "secretKey": secret}],
         "actions": actions,
     }
-
-
-def _ports(number: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
-    ports = [opened.getsockname()[1] for opened in sockets]
-    for opened in sockets:
-        opened.close()
-    return ports
 
 
 def _wait(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:

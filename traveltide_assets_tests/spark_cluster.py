@@ -6,14 +6,12 @@ The machines live in another time zone, so that whatever depends on it shows.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import time
 from pathlib import Path
 
-import psutil
-
-from traveltide_assets_tests.processes import ROOT, free_port, listens
+from traveltide_assets_tests.ports import free_port
+from traveltide_assets_tests.processes import ROOT, kill_family, listens
 
 _START_SECONDS = 120
 _DRIVER = """
@@ -59,8 +57,7 @@ class SparkCluster:
     def kill_worker(self) -> None:
         """End a worker and its executors without a word."""
         worker = self._workers.pop(0)
-        for process in [*psutil.Process(worker.pid).children(recursive=True), worker]:
-            process.send_signal(signal.SIGKILL)
+        kill_family(worker.pid)
         worker.wait()
 
     def stop(self) -> None:

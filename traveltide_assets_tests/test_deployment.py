@@ -26,8 +26,9 @@ from dagster._core.storage.tags import (
 from traveltide_assets.locations import S3Location
 from traveltide_assets.months import shift, start_of
 from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets_tests.ports import free_port
 from traveltide_assets_tests.postgres_server import PostgresServer
-from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers, free_port, listens
+from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers, listens
 from traveltide_assets_tests.s3_server import S3Server, running_s3
 
 DATES = {

@@ -6,9 +6,9 @@ import logging
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import dagster as dg
@@ -262,23 +262,22 @@ def test_a_server_that_goes_down_in_mid_extraction_and_comes_back_loses_and_repe
         empty, "SELECT count(*) FROM sessions WHERE session_start >= %s", f"{FIRST}-01"
     )[0][0]
     staging = tmp_path / "staging/postgres"
-    interrupted = []
 
     def interrupt() -> None:
-        while not (partial := [*staging.glob(".*/raw/sessions.parquet")]):
+        while not [*staging.glob(".*/raw/sessions.parquet")]:
             time.sleep(0.005)
         fail(postgres_server)
-        interrupted.extend(partial)
         postgres_server.start()
 
-    thread = threading.Thread(target=interrupt)
-    thread.start()
-    with caplog.at_level(logging.INFO):
-        settings = Settings(source=PostgresLocation(empty), home=tmp_path, partitions=BOUNDS)
-        opened = open_source(settings, DuckDB(tmp_path / "scratch"), Run("run", (FIRST, LAST)))
-        sessions = opened.table("sessions")
-    thread.join()
-    assert interrupted
+    settings = Settings(source=PostgresLocation(empty), home=tmp_path, partitions=BOUNDS)
+    with caplog.at_level(logging.INFO), ThreadPoolExecutor() as pool:
+        interrupted = pool.submit(interrupt)
+        try:
+            opened = open_source(settings, DuckDB(tmp_path / "scratch"), Run("run", (FIRST, LAST)))
+            sessions = opened.table("sessions")
+        finally:
+            # Says why, where the server has not come back.
+            interrupted.result(timeout=60)
     assert "attempt 1 of 6 failed" in caplog.text
     assert [path.name for path in staging.iterdir() if path.is_dir()] == ["run"]
     dated = sessions.filter(sessions.month >= FIRST)

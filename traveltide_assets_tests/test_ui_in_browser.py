@@ -21,7 +21,8 @@ from playwright.sync_api import Page, ViewportSize, sync_playwright
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import PACKAGE, Settings
-from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers, free_port
+from traveltide_assets_tests.ports import free_port
+from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers
 
 ARTEFACTS = ROOT / "artifacts"
 BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")

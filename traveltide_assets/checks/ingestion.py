@@ -193,17 +193,22 @@ def _silver(
 
 
 def _foreign_key(table: Table, sessions: Table, lake: Lake, limit: float) -> dg.AssetCheckResult:
-    months = lake.months(sessions.path)
-    trips = lake.table(table.path)
-    if months:
-        trips = trips.anti_join(lake.table(sessions.path, months), "trip_id")
-    # A backfill from the UI takes the snapshots before the first month of sessions.
-    orphans = int(trips.count().to_pyarrow().as_py())
-    share = orphans / max(lake.rows(table.path), 1)
+    without = orphans(table, sessions, lake)
+    share = without / max(lake.rows(table.path), 1)
     return report(
         table,
         "foreign_key",
         share <= limit,
-        {"rows_without_session": orphans, "share": share, "limit": limit},
+        {"rows_without_session": without, "share": share, "limit": limit},
         warn=True,
     )
+
+
+def orphans(table: Table, sessions: Table, lake: Lake) -> int:
+    """The number of rows whose trip no session names."""
+    months = lake.months(sessions.path)
+    trips = lake.table(table.path)
+    # A backfill from the UI takes the snapshots before the first month of sessions.
+    if months:
+        trips = trips.anti_join(lake.table(sessions.path, months), "trip_id")
+    return int(trips.count().to_pyarrow().as_py())
