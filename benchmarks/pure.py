@@ -60,7 +60,8 @@ def gold(source: Source, rule: Cohort, month: str, months: Sequence[str], keep: 
         keep(f"gold/{name}_final", cohort.named_by(silver[name], sessions))
         for name in ("flights", "hotels")
     )
-    booked = keep("gold/trips_final", trips.build_trips(sessions, users, flights, hotels, month))
+    bookings = trips.bookings_of(sessions).cache()
+    booked = keep("gold/trips_final", trips.build_trips(bookings, users, flights, hotels, month))
     wide = keep("gold/user_features", features.user_features(users, sessions, booked, month))
     return Gold(users, sessions, flights, hotels, booked, wide)
 

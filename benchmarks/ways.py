@@ -82,7 +82,7 @@ def report(source: Path, work: Path) -> Stages:
 
 
 def everybody(source: Path, work: Path) -> Stages:
-    """`perks` with every user in the cohort."""
+    """`perks` with every user in the cohort, the engine held to a gigabyte."""
     with _opened(source, work, everybody=True) as run:
         return run.ingest(MONTH) | run.decide(MONTH)
 
@@ -176,8 +176,12 @@ def sample(source: Path, work: Path) -> Stages:
 def _settings(source: Path, work: Path, everybody: bool) -> Settings:
     from traveltide_assets.settings import Cohort, Settings
 
-    rule = Cohort(min_sessions=1, active_since=None) if everybody else Cohort()
-    return Settings(source=source, lake=work / "lake", home=work / "home", cohort=rule)
+    settings = Settings(source=source, lake=work / "lake", home=work / "home")
+    if not everybody:
+        return settings
+    # What does not fit is spilled: the time of a machine without memory to spare.
+    rule = Cohort(min_sessions=1, active_since=None)
+    return settings.model_copy(update={"cohort": rule, "memory": "1GB"})
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,13 @@ class DuckDB:
         scratch.mkdir(parents=True, exist_ok=True)
         limit = {"memory_limit": self._memory} if self._memory else {}
         return ibis.duckdb.connect(
-            ":memory:", temp_directory=str(scratch), preserve_insertion_order=True, **limit
+            ":memory:",
+            temp_directory=str(scratch),
+            preserve_insertion_order=True,
+            # Files are read once or twice, and the system caches them: another cache cost 7 % of
+            # the time, and memory until something else needed it.
+            enable_external_file_cache=False,
+            **limit,
         )
 
     @property

@@ -103,7 +103,9 @@ def _computed() -> dict[str, Lineage]:
         "sessions_final": cohort.cohort_sessions(silver["sessions"], users, rule, month),
         "flights_final": cohort.named_by(rows("silver/flights_processed"), sessions),
         "hotels_final": cohort.named_by(rows("silver/hotels_processed"), sessions),
-        "trips_final": trips.build_trips(sessions, users, flights, hotels, month),
+        "trips_final": trips.build_trips(
+            trips.bookings_of(sessions), users, flights, hotels, month
+        ),
         "user_features": features.user_features(users, sessions, booked, month),
         "perk_outcomes": outcomes.outcomes_after(users, sessions, booked, month),
         "exploration": exploration.explore(users, sessions, booked, month),

@@ -62,7 +62,7 @@ class SparkCluster:
 
     def stop(self) -> None:
         for process in [*self._workers, self._master]:
-            process.terminate()
+            kill_family(process.pid)
             process.wait()
 
     def _spawn(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traveltide_assets.transforms.features import CATALOGUE, exact_sum, user_features
-from traveltide_assets.transforms.trips import build_trips
+from traveltide_assets.transforms.trips import bookings_of, build_trips
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.project import Project
 from traveltide_assets_tests.test_trips import great_circle
@@ -312,7 +312,7 @@ def features_as_bytes(tables: dict[str, pa.Table]) -> bytes:
         backend.create_table(name, tables[name])
         for name in ("users", "sessions", "flights", "hotels")
     )
-    trips = build_trips(sessions, users, flights, hotels, "2023-07")
+    trips = build_trips(bookings_of(sessions), users, flights, hotels, "2023-07")
     found = user_features(users, sessions, trips, "2023-07").order_by("user_id").to_pyarrow()
     assert len(found) == len(tables["users"])
     buffer = io.BytesIO()

@@ -95,6 +95,8 @@ def trips_final(
     flights: ibis.Table,
     hotels: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
+    # In one expression with the joins that follow, what is ranked here could not be spilled.
+    bookings = trips.bookings_of(sessions).cache()
     return dg.MaterializeResult(
-        value=trips.build_trips(sessions, users, flights, hotels, context.partition_key)
+        value=trips.build_trips(bookings, users, flights, hotels, context.partition_key)
     )

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.transforms.features import CATALOGUE, Feature, user_features
-from traveltide_assets.transforms.trips import build_trips
+from traveltide_assets.transforms.trips import bookings_of, build_trips
 
 MOST_SESSIONS = 5
 _BITS_OF_N = 3
@@ -59,7 +59,7 @@ def early_features(
     """
     seen = first_sessions(sessions, n, at_least)
     known = users.semi_join(seen, "user_id")
-    trips = build_trips(seen, known, flights, hotels, month)
+    trips = build_trips(bookings_of(seen), known, flights, hotels, month)
     features = user_features(known, seen, trips, month)
     return features.mutate(**{SEEN: features.total_sessions})
 
@@ -82,7 +82,7 @@ def early_features_by_n(
     seen = _customers_of_n(_trips_of_n(copies)).drop("place", "of", "n")
     known = _customers_of_n(_every_n(users)).drop("n").semi_join(seen, "user_id")
     flown, stayed = (_trips_of_n(_every_n(table)).drop("n") for table in (flights, hotels))
-    trips = build_trips(seen, known, flown, stayed, month)
+    trips = build_trips(bookings_of(seen), known, flown, stayed, month)
     features = user_features(known, seen, trips, month, within="total_sessions")
     return features.mutate(
         user_id=features.user_id >> _BITS_OF_N, **{SEEN: features.total_sessions}

@@ -90,7 +90,13 @@ def profiles(
     features: pd.DataFrame, groups: pd.Series, names: Iterable[str] = NUMERIC
 ) -> pd.DataFrame:
     """Mean deviation of each group (row) from the cohort in each feature (column), in SD."""
-    return standardised(numeric(features, names)).groupby(groups.to_numpy()).mean()
+    members, labels = pd.factorize(groups.to_numpy(), sort=True)
+    # One after the other: of a million customers each copy of all features takes 140 MB.
+    means = {
+        name: standardised(numeric(features, [name])).groupby(members)[name].mean()
+        for name in names
+    }
+    return pd.DataFrame(means).set_axis(labels, axis=0)
 
 
 def affinities(profile: pd.DataFrame, perks: tuple[Perk, ...]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import ibis.expr.types as ir
 
 from traveltide_assets.months import end_of
 from traveltide_assets.transforms import features as f
-from traveltide_assets.transforms.trips import build_trips
+from traveltide_assets.transforms.trips import bookings_of, build_trips
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def earlier_features(
     """The feature catalogue as of the end of the month `cut`, for customers seen by then."""
     before = sessions.filter(sessions.session_start < end_of(cut))
     seen = users.semi_join(before, "user_id")
-    trips = build_trips(before, seen, flights, hotels, cut)
+    trips = build_trips(bookings_of(before), seen, flights, hotels, cut)
     return f.user_features(seen, before, trips, cut)
 
 

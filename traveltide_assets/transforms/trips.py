@@ -13,15 +13,14 @@ _KM_DECIMALS = 3
 
 
 def build_trips(
-    sessions: ibis.Table, users: ibis.Table, flights: ibis.Table, hotels: ibis.Table, month: str
+    bookings: ibis.Table, users: ibis.Table, flights: ibis.Table, hotels: ibis.Table, month: str
 ) -> ibis.Table:
-    """One row per trip that the sessions book or cancel, as of the end of a month.
+    """One row per trip of `bookings_of` some sessions, as of the end of a month.
 
     A trip whose booking lies before the data has `booked_at` null; what it holds is then read
     from the flight and hotel tables, because a cancellation's own flags are always true.
     """
-    trips = _booked_and_cancelled(sessions)
-    trips = trips.left_join(_homes(users), "user_id").drop("user_id_right")
+    trips = bookings.left_join(_homes(users), "user_id").drop("user_id_right")
     trips = trips.left_join(flights.rename(flight_trip="trip_id"), [("trip_id", "flight_trip")])
     trips = trips.left_join(hotels.rename(hotel_trip="trip_id"), [("trip_id", "hotel_trip")])
     trips = trips.mutate(
@@ -51,8 +50,12 @@ def build_trips(
     )
 
 
-def _booked_and_cancelled(sessions: ibis.Table) -> ibis.Table:
-    """One row per trip: its first booking session beside its first cancellation."""
+def bookings_of(sessions: ibis.Table) -> ibis.Table:
+    """One row per trip that the sessions book or cancel: its first booking and cancellation.
+
+    `booked_at` and what was booked are null where the sessions only cancel, `cancelled_at` where
+    they only book.
+    """
     named = sessions.filter(sessions.trip_id.notnull())
     bookings = named.filter((named.flight_booked | named.hotel_booked).fill_null(False))
     first = ibis.row_number().over(
