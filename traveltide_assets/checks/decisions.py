@@ -114,7 +114,13 @@ def _features(
                 after=(users,),
             ),
             declare(features, "accepted_range", "Values lie in the catalogue's range.", months),
-            declare(features, "drift", "Features are distributed as last month (PSI).", months),
+            declare(
+                features,
+                "drift",
+                "Features of at most `kmeans.fit_rows` customers are distributed as last month's "
+                "(PSI).",
+                months,
+            ),
         ],
     )
     def checks(
@@ -184,7 +190,8 @@ def _model(
             declare(
                 model,
                 "stability",
-                "Refits on other draws of the cohort find the same segments (ARI).",
+                "Refits on other draws of at most `kmeans.fit_rows` customers find the same "
+                "segments (ARI).",
                 months,
                 after=(features,),
             ),
