@@ -62,7 +62,8 @@ def gold(source: Source, rule: Cohort, month: str, months: Sequence[str], keep: 
     )
     bookings = trips.bookings_of(sessions).cache()
     booked = keep("gold/trips_final", trips.build_trips(bookings, users, flights, hotels, month))
-    wide = keep("gold/user_features", features.user_features(users, sessions, booked, month))
+    measured = features.measured(users, sessions, booked, month).cache()
+    wide = keep("gold/user_features", features.compared(measured))
     return Gold(users, sessions, flights, hotels, booked, wide)
 
 

@@ -641,9 +641,13 @@ def user_features(
     month: str,
     within: str | None = None,
 ) -> ibis.Table:
-    """One row per customer of the cohort: every feature of the catalogue, in its order.
+    """One row per customer of the cohort: every feature of the catalogue, in its order."""
+    return compared(measured(users, sessions, trips, month), within)
 
-    Scores compare a customer with the cohort, or with those of it who are equal in `within`.
+
+def measured(users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, month: str) -> ibis.Table:
+    """One row per customer of the cohort: the features that need no other customer.
+
     Trips whose booking lies before the data belong to no opportunity seen and are left out.
     """
     as_of = end_of(month)
@@ -654,15 +658,22 @@ def user_features(
     customers = dated.select("user_id", **_expressions(dated, "users"))
     table = customers.left_join(by_session, "user_id").drop("user_id_right")
     table = table.left_join(by_trip, "user_id").drop("user_id_right")
-    table = table.mutate(
+    return table.mutate(
         {f.name: table[f.name].fill_null(0) for f in CATALOGUE if _fills_with_zero(f)}
     )
-    if within is not None:
-        table = table.mutate({_COHORT: table[within]})
-    for feature in CATALOGUE:
-        if feature.source == "features":
-            table = table.mutate({feature.name: feature.expression(table)})
-    return table.select("user_id", *[feature.name for feature in CATALOGUE])
+
+
+def compared(customers: ibis.Table, within: str | None = None) -> ibis.Table:
+    """What was `measured` of customers, and their scores, in the catalogue's order.
+
+    Scores compare a customer with the cohort, or with those of it who are equal in `within`.
+    """
+    table = customers if within is None else customers.mutate({_COHORT: customers[within]})
+    # Apart from the other features: a window holds every column that passes through it.
+    scores = table.select("user_id", **_expressions(table, "features"))
+    return customers.left_join(scores, "user_id").select(
+        "user_id", *[feature.name for feature in CATALOGUE]
+    )
 
 
 def _fills_with_zero(feature: Feature) -> bool:
