@@ -60,10 +60,11 @@ def gold(source: Source, rule: Cohort, month: str, months: Sequence[str], keep: 
         keep(f"gold/{name}_final", cohort.named_by(silver[name], sessions))
         for name in ("flights", "hotels")
     )
-    bookings = trips.bookings_of(sessions).cache()
-    booked = keep("gold/trips_final", trips.build_trips(bookings, users, flights, hotels, month))
-    measured = features.measured(users, sessions, booked, month).cache()
-    wide = keep("gold/user_features", features.compared(measured))
+    with trips.bookings_of(sessions).cache() as bookings:
+        made = trips.build_trips(bookings, users, flights, hotels, month)
+        booked = keep("gold/trips_final", made)
+    with features.measured(users, sessions, booked, month).cache() as measured:
+        wide = keep("gold/user_features", features.compared(measured))
     return Gold(users, sessions, flights, hotels, booked, wide)
 
 

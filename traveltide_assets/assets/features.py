@@ -1,5 +1,8 @@
 """What is known of every customer of the cohort: features, and what followed earlier ones."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 import ibis
 
@@ -21,10 +24,10 @@ def _rows(*names: str) -> dict[str, dg.AssetIn]:
 )
 def user_features(
     context: dg.AssetExecutionContext, users: ibis.Table, sessions: ibis.Table, trips: ibis.Table
-) -> dg.MaterializeResult[ibis.Table]:
+) -> Iterator[Any]:
     # Read twice, by what compares the customers and by what is compared.
-    measured = features.measured(users, sessions, trips, context.partition_key).cache()
-    return dg.MaterializeResult(value=features.compared(measured))
+    with features.measured(users, sessions, trips, context.partition_key).cache() as measured:
+        yield dg.MaterializeResult(value=features.compared(measured))
 
 
 @dg.asset(

@@ -1,5 +1,8 @@
 """Gold: the cohort and its rows, as of the end of a month."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import dagster as dg
 import ibis
 
@@ -94,9 +97,9 @@ def trips_final(
     users: ibis.Table,
     flights: ibis.Table,
     hotels: ibis.Table,
-) -> dg.MaterializeResult[ibis.Table]:
+) -> Iterator[Any]:
     # In one expression with the joins that follow, what is ranked here could not be spilled.
-    bookings = trips.bookings_of(sessions).cache()
-    return dg.MaterializeResult(
-        value=trips.build_trips(bookings, users, flights, hotels, context.partition_key)
-    )
+    with trips.bookings_of(sessions).cache() as bookings:
+        yield dg.MaterializeResult(
+            value=trips.build_trips(bookings, users, flights, hotels, context.partition_key)
+        )
