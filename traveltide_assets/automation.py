@@ -144,7 +144,13 @@ def root_cause(event: dg.DagsterEvent) -> str:
     error = event.step_failure_data.error
     while error is not None and error.cause is not None:
         error = error.cause
-    return error.message.strip() if error else "unknown error"
+    if error is None:
+        return "unknown error"
+    message = error.message.strip()
+    if error.cls_name == "OutOfMemoryException":
+        # Behind its first line DuckDB advises SQL, which nobody can give it here.
+        return f"{message.partition(chr(10))[0]}; set TRAVELTIDE_MEMORY to more"
+    return message
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
 import gzip
 import os
+import shutil
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -90,6 +92,7 @@ class DuckDB:
         # Processes side by side would delete one another's spilled files.
         scratch = self._scratch / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         limit = {"memory_limit": self._memory} if self._memory else {}
         return ibis.duckdb.connect(
             ":memory:",

@@ -94,8 +94,8 @@ class Partitions(_Section):
 class Cohort(_Section):
     """Who counts as an active customer; the defaults are the rule of the program's brief."""
 
-    active_since: dt.date | None = Field(
-        dt.date(2023, 1, 4), description="Only sessions from this day on count"
+    active_since: Annotated[dt.date | None, BeforeValidator(lambda day: day or None)] = Field(
+        dt.date(2023, 1, 4), description="Only sessions from this day on count; empty: any day"
     )
     min_sessions: int = Field(8, ge=1, description="Fewest sessions of a customer")
     window_months: int | None = Field(
@@ -245,8 +245,8 @@ class Spark(_Section):
     Anything else is Spark's own to say, in `spark-defaults.conf`.
     """
 
-    master: str = Field(
-        "local[*]", min_length=1, description="Its master: `spark://host:7077`, `yarn`, `local[4]`"
+    master: Annotated[str, Field(pattern=r"^(local(\[.+\])?|spark://.+|k8s://.+|yarn)$")] = Field(
+        "local[*]", description="Its master: `spark://host:7077`, `k8s://…`, `yarn` or `local[4]`"
     )
 
 

@@ -80,6 +80,11 @@ def test_an_empty_source_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings().source is None
 
 
+def test_an_empty_day_lets_sessions_of_any_day_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAVELTIDE_COHORT__ACTIVE_SINCE", "")
+    assert load_settings().cohort.active_since is None
+
+
 def test_the_generated_sample_has_a_place_of_its_own_for_each_of_its_settings(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -100,6 +105,7 @@ def test_the_generated_sample_has_a_place_of_its_own_for_each_of_its_settings(
         ("TRAVELTIDE_KMEANS__K", "elbow", "kmeans.k"),
         ("TRAVELTIDE_KMEANS__FEATURES", "total_trips,age", "kmeans"),
         ("TRAVELTIDE_CHECKS__MAX_QUARANTINE_SHARE", "1.5", "checks.max_quarantine_share"),
+        ("TRAVELTIDE_SPARK__MASTER", "localhost:7077", "spark.master"),
     ],
 )
 def test_a_wrong_value_in_the_environment_is_named(

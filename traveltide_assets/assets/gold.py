@@ -98,7 +98,6 @@ def trips_final(
     flights: ibis.Table,
     hotels: ibis.Table,
 ) -> Iterator[Any]:
-    # In one expression with the joins that follow, what is ranked here could not be spilled.
     with trips.bookings_of(sessions).cache() as bookings:
         yield dg.MaterializeResult(
             value=trips.build_trips(bookings, users, flights, hotels, context.partition_key)

@@ -15,6 +15,7 @@ from traveltide_assets.lottery import draws
 from traveltide_assets.prediction import early, models
 from traveltide_assets.prediction.models import MAJORITY, Examples
 from traveltide_assets.prediction.predictor import Predictor
+from traveltide_assets.segmentation.threads import one_thread
 
 IN_SERVICE = "model in service"
 ALL = 0
@@ -162,6 +163,7 @@ def _paired(differences: pd.DataFrame, users: pd.Series, resamples: int, seed: i
     each = differences.groupby(users.to_numpy()).mean()
     size = len(each)
     drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
-    means = drawn @ each.to_numpy() / size
+    with one_thread():
+        means = drawn @ each.to_numpy() / size
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return pd.DataFrame([each.mean().to_numpy(), low, high], columns=each.columns)

@@ -126,7 +126,7 @@ def _calendar_nights(r: Row) -> ir.IntegerValue:
 def _brand_and_city(r: Row) -> tuple[ir.StringValue, ir.StringValue]:
     # The brand may hold a hyphen and the city too (winston-salem); blank-hyphen-blank splits them.
     name = r["hotel_name"]
-    before, after = (_stripped(name.re_extract(r"^(.*) - (.*)$", part)) for part in (1, 2))
+    before, after = (_stripped(name.re_extract(r"(?s)\A(.*) - (.*)\z", part)) for part in (1, 2))
     # A name that does not split has no match, and no text before it.
     brand = before.nullif("").fill_null(name)
     return brand, after.nullif("")

@@ -17,6 +17,9 @@ def build_trips(
 ) -> ibis.Table:
     """One row per trip of `bookings_of` some sessions, as of the end of a month.
 
+    Of many sessions these are to be cached: what ranks them cannot be spilled in one expression
+    with the joins that follow.
+
     A trip whose booking lies before the data has `booked_at` null; what it holds is then read
     from the flight and hotel tables, because a cancellation's own flags are always true.
     """
