@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import ibis
 import pandas as pd
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
@@ -545,3 +546,17 @@ def test_forkserver_writes_the_same_bytes(tmp_path: Path) -> None:
     }
     assert written[one.lake] == written[tmp_path / "lake"]
     assert len(written[one.lake]) == 13
+
+
+def test_too_little_memory_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:
+    engine = DuckDB(tmp_path, memory="1MB")
+
+    @dg.asset
+    def numbers() -> None:
+        engine.write_parquet(ibis.range(10_000_000).unnest().as_table(), tmp_path / "numbers")
+
+    result = dg.materialize([numbers], raise_on_error=False)
+    (failed,) = (event for event in result.all_events if event.is_step_failure)
+    said = automation.root_cause(failed)
+    assert "TRAVELTIDE_MEMORY" in said
+    assert "SET " not in said

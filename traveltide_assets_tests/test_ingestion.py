@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from traveltide_assets.automation import INGEST, root_cause
+from traveltide_assets.automation import INGEST
 from traveltide_assets.contracts import KEYS, SOURCES
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets_tests.project import Project, failed_checks, instance_in
@@ -138,16 +138,6 @@ def test_a_second_run_gives_the_same_bytes_and_their_hash_as_data_version(copy: 
     for (asset, month), version in found.items():
         content = copy.file(asset, month).read_bytes()
         assert version == hashlib.sha256(content).hexdigest()
-
-
-def test_too_little_memory_is_an_error_that_says_what_to_set(source: Path, tmp_path: Path) -> None:
-    poor = Project(tmp_path, source, memory="1MB")
-    result = poor.ingest(FIRST, LAST)
-    assert not result.success
-    (failed, *_) = (event for event in result.all_events if event.is_step_failure)
-    said = root_cause(failed)
-    assert "TRAVELTIDE_MEMORY" in said
-    assert "SET " not in said
 
 
 def test_bronze_is_the_source_word_by_word(project: Project, source: Path) -> None:

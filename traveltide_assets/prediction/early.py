@@ -82,7 +82,7 @@ def early_features_by_n(
     seen = _customers_of_n(_trips_of_n(copies)).drop("place", "of", "n")
     known = _customers_of_n(_every_n(users)).drop("n").semi_join(seen, "user_id")
     flown, stayed = (_trips_of_n(_every_n(table)).drop("n") for table in (flights, hotels))
-    trips = build_trips(bookings_of(seen).cache(), known, flown, stayed, month)
+    trips = build_trips(bookings_of(seen), known, flown, stayed, month)
     features = user_features(known, seen, trips, month, within="total_sessions")
     return features.mutate(
         user_id=features.user_id >> _BITS_OF_N, **{SEEN: features.total_sessions}

@@ -117,7 +117,7 @@ def earlier_features(
     """The feature catalogue as of the end of the month `cut`, for customers seen by then."""
     before = sessions.filter(sessions.session_start < end_of(cut))
     seen = users.semi_join(before, "user_id")
-    trips = build_trips(bookings_of(before).cache(), seen, flights, hotels, cut)
+    trips = build_trips(bookings_of(before), seen, flights, hotels, cut)
     return f.user_features(seen, before, trips, cut)
 
 
