@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import logging
+import time
 import urllib.error
 import urllib.request
 from typing import Protocol
@@ -12,6 +13,8 @@ from typing import Protocol
 from pydantic import SecretStr
 
 _SECONDS = 10
+# Dagster asks a sensor of failed runs about each of them once, and for a minute at most.
+_PAUSES = (1, 2, 4)
 _log = logging.getLogger(__name__)
 
 
@@ -32,12 +35,26 @@ class Log:
 
 
 class Webhook:
-    """Alerts as `{"text": …}`, the form that Slack, Mattermost and their kin take."""
+    """Alerts as `{"text": …}`, the form that Slack, Mattermost and their kin take.
+
+    What does not get through at once is tried three times more within seconds.
+    """
 
     def __init__(self, url: SecretStr) -> None:
         self._url = url
 
     def send(self, text: str) -> None:
+        for pause in _PAUSES:
+            try:
+                self._post(text)
+            except AlertFailed as error:
+                _log.warning("%s; trying again in %g s", error, pause)
+                time.sleep(pause)
+            else:
+                return
+        self._post(text)
+
+    def _post(self, text: str) -> None:
         request = urllib.request.Request(  # noqa: S310 (settings take http and https alone)
             self._url.get_secret_value(),
             data=json.dumps({"text": text}).encode(),

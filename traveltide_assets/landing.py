@@ -104,10 +104,11 @@ def _due(source: FileSource, before: Mapping[str, _Taken], failed: set[str]) -> 
             attempts[name] = (version, taken.attempt + 1)
     # The same files in the same state make the same request, whatever became of the cursor.
     request = hashlib.sha256(repr(sorted(attempts.items())).encode()).hexdigest()[:16]
+    months = source.months_of(attempts)
     return {
         name: _Taken(
             version=version,
-            months=tuple(sorted(source.months_of(name))),
+            months=tuple(sorted(months[name])),
             request=request,
             attempt=attempt,
         )

@@ -199,6 +199,7 @@ def _perks(
             **_same("perk_assignments", "user_id"),
             "change": customer | offer,
             "perk": offer,
+            "perk_before": offer,  # of the month before
         },
     }
 

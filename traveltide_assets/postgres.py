@@ -22,6 +22,12 @@ _DIALECT = {"client_encoding": "UTF8", "DateStyle": "ISO, YMD", "extra_float_dig
 _LIBPQ = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
 # A server that answers in another language costs a few attempts before the same error.
 _REFUSALS = ("authentication failed", "does not exist", "pg_hba.conf", "password supplied", " URI")
+_COLUMNS = """
+    SELECT attname::text, typname::text
+    FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+    ORDER BY attnum
+"""
 
 
 class PostgresError(Exception):
@@ -62,6 +68,12 @@ class Session:
                 reader = cursor.fetch_record_batch()
             with closing(reader):
                 yield reader.schema, self._batches(reader)
+
+    def columns(self, table: str) -> dict[str, str]:
+        """The type of each column of a table, in its order; none where no such table is found."""
+        # `to_regclass` reads an identifier, so that one is quoted by whoever quotes the others.
+        identifier = exp.to_identifier(table, quoted=True).sql("postgres")
+        return {str(name): str(kind) for name, kind in self.rows(_COLUMNS, identifier)}
 
     def append(self, table: str, content: pa.Table) -> None:
         """Copy rows into a table that has their columns."""

@@ -25,11 +25,6 @@ _TYPES = {
     "date": "date",
     "timestamp(6)": "timestamp",
 }
-_COLUMNS = """
-    SELECT attname::text, typname::text
-    FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
-    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
-"""
 
 
 def publish(
@@ -48,23 +43,22 @@ def publish(
     columns = (*contract.columns, MONTH)
     schema = pa.schema([*contract.arrow_schema, (MONTH.name, pa.string())])
     content = pa.Table.from_pandas(assignments.assign(month=month), schema, preserve_index=False)
-    table = exp.to_identifier(name, quoted=True)
     with connect(location, settings) as session, session.transaction():
         session.rows("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"publish {name}")
-        _ensure_table(session, table, columns, (MONTH.name, *contract.key))
+        _ensure_table(session, name, columns, (MONTH.name, *contract.key))
         of_month = exp.column(MONTH.name, quoted=True).eq(exp.Parameter(this=exp.Literal.number(1)))
-        session.run(exp.delete(exp.Table(this=table)).where(of_month), month)
+        session.run(exp.delete(exp.table_(name, quoted=True)).where(of_month), month)
         session.append(name, content)
     return content.num_rows
 
 
 def _ensure_table(
-    session: Session, table: exp.Identifier, columns: tuple[Column, ...], key: tuple[str, ...]
+    session: Session, name: str, columns: tuple[Column, ...], key: tuple[str, ...]
 ) -> None:
     expected = {column.name: _TYPES[column.type] for column in columns}
-    found = {str(name): kind for name, kind in session.rows(_COLUMNS, table.sql("postgres"))}
+    found = session.columns(name)
     if not found:
-        session.run(_creation(table, columns, key))
+        session.run(_creation(name, columns, key))
     elif found != expected:
         differences = [
             f"{column} is {found.get(column, 'missing')}, not {expected.get(column, 'expected')}"
@@ -72,14 +66,12 @@ def _ensure_table(
             if found.get(column) != expected.get(column)
         ]
         raise PostgresError(
-            f"{session.location}: table {table.name} has other columns than the perks: "
+            f"{session.location}: table {name} has other columns than the perks: "
             f"{'; '.join(differences)}. Rename or drop it, or set publish_table"
         )
 
 
-def _creation(
-    table: exp.Identifier, columns: tuple[Column, ...], key: tuple[str, ...]
-) -> exp.Create:
+def _creation(name: str, columns: tuple[Column, ...], key: tuple[str, ...]) -> exp.Create:
     fields = [
         exp.ColumnDef(
             this=exp.to_identifier(column.name, quoted=True),
@@ -91,5 +83,5 @@ def _creation(
         for column in columns
     ]
     primary = exp.PrimaryKey(expressions=[exp.to_identifier(c, quoted=True) for c in key])
-    definition = exp.Schema(this=exp.Table(this=table), expressions=[*fields, primary])
+    definition = exp.Schema(this=exp.table_(name, quoted=True), expressions=[*fields, primary])
     return exp.Create(this=definition, kind="TABLE")

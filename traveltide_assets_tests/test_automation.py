@@ -1,13 +1,14 @@
 """What runs by itself: schedules, the landing sensor, alerts, retries and open months."""
 
 import datetime as dt
+import itertools
 import json
 import logging
 import os
 import shutil
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from dagster._core.storage.tags import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traveltide_assets import automation, landing, partitions
+from traveltide_assets import alerts, automation, landing, partitions
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.engine import DuckDB
 from traveltide_assets.lake import ContractError
@@ -129,8 +130,8 @@ class Folder:
     def versions(self) -> dict[str, str]:
         return {name: version for name, (version, _) in self.files.items()}
 
-    def months_of(self, file_name: str) -> set[str]:
-        return self.files[file_name][1]
+    def months_of(self, files: Iterable[str]) -> dict[str, set[str]]:
+        return {name: self.files[name][1] for name in files}
 
 
 class Watch:
@@ -295,9 +296,11 @@ def test_a_folder_knows_the_months_and_versions_of_its_files(
     settings = Project(tmp_path, folder, partitions=BOUNDS).settings
     source = open_source(settings, DuckDB(tmp_path / "scratch"), Run("a-run"))
     assert isinstance(source, FileSource)
-    assert source.months_of("sessions-june.csv") == {"2023-06"}
-    assert source.months_of("sessions.csv") == set(sessions["session_start"].str.slice(0, 7))
-    assert source.months_of("users.csv") == set()
+    assert source.months_of(["sessions-june.csv", "sessions.csv", "users.csv"]) == {
+        "sessions-june.csv": {"2023-06"},
+        "sessions.csv": set(sessions["session_start"].str.slice(0, 7)),
+        "users.csv": set(),
+    }
     before = source.versions()
     assert set(before) >= {"users.csv", "sessions.csv", "sessions-june.csv"}
     june.head(10).to_csv(folder / "sessions-june.csv", index=False)
@@ -373,14 +376,14 @@ class Inbox:
 
     def __init__(self) -> None:
         self.received: list[Any] = []
-        self.status = 200
+        self.answers = itertools.repeat(200)
         inbox = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 length = int(self.headers["Content-Length"])
                 inbox.received.append(json.loads(self.rfile.read(length)))
-                self.send_response(inbox.status)
+                self.send_response(next(inbox.answers))
                 self.end_headers()
 
             def log_message(self, *_: object) -> None:
@@ -392,7 +395,8 @@ class Inbox:
 
 
 @pytest.fixture
-def inbox() -> Iterator[Inbox]:
+def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
+    monkeypatch.setattr(alerts, "_PAUSES", (0.01, 0.02, 0.04))
     inbox = Inbox()
     yield inbox
     inbox.server.shutdown()
@@ -455,13 +459,23 @@ def test_without_a_webhook_alerts_are_logged(
     assert "the cause" in caplog.text
 
 
-def test_a_webhook_that_refuses_is_an_error_that_does_not_name_it(
+def test_an_alert_outlasts_a_webhook_that_is_away_for_seconds(
     inbox: Inbox, instance: dg.DagsterInstance
 ) -> None:
-    inbox.status = 500
+    inbox.answers = iter((503, 503, 429, 200))
+    alert_on_failure(Settings(automation={"webhook": inbox.url}), instance)
+    assert len(inbox.received) == 4
+
+
+def test_a_webhook_that_refuses_is_an_error_that_does_not_name_it(
+    inbox: Inbox, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    inbox.answers = itertools.repeat(500)
     with pytest.raises(Exception, match="the webhook answered 500") as raised:
         alert_on_failure(Settings(automation={"webhook": inbox.url}), instance)
-    assert "s3cret" not in str(raised.value)
+    assert "the cause" in str(raised.value), "whoever reads the tick is told what was not sent"
+    assert "trying again" in caplog.text
+    assert "s3cret" not in str(raised.value) + caplog.text
 
 
 def test_the_webhook_is_a_secret_that_no_file_and_no_print_shows(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 
 import dagster as dg
 import pyarrow.parquet as pq
@@ -19,6 +20,7 @@ from traveltide_assets.automation import INGEST
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import DuckDB
 from traveltide_assets.locations import PostgresLocation
+from traveltide_assets.postgres import ConnectionLost
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, SettingsError, load_settings
 from traveltide_assets.sources import Run, Source, SourceError, open_source
@@ -290,9 +292,24 @@ def test_a_server_that_stays_away_is_an_error_after_the_last_attempt(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = f"postgresql://ana:{PASSWORD}@127.0.0.1:1/travel"
-    with pytest.raises(SourceError, match=r"127\.0\.0\.1:1/travel.*refused.*2 attempts"):
+    with pytest.raises(ConnectionLost, match=r"127\.0\.0\.1:1/travel.*refused.*2 attempts"):
         source(tmp_path, url, attempts=2).table("users")
     assert PASSWORD not in caplog.text
+
+
+def test_a_step_whose_server_has_stayed_away_too_long_is_run_again(
+    tmp_path: Path, postgres_server: PostgresServer, loaded: str
+) -> None:
+    made = Project(tmp_path, PostgresLocation(loaded), partitions=BOUNDS, postgres={"attempts": 1})
+    postgres_server.stop()
+    coming = Timer(3, postgres_server.start)
+    coming.start()
+    try:
+        result = made.ingest(FIRST, LAST)
+    finally:
+        coming.join()
+    assert result.success, failure(result)
+    assert any(event.is_step_up_for_retry for event in result.all_events)
 
 
 def wrong_password(url: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import multiprocessing
 import os
 import signal
@@ -25,7 +26,6 @@ from traveltide_assets.storage import (
     StorageError,
     open_storage,
 )
-from traveltide_assets.storage.s3 import S3
 from traveltide_assets_tests.s3_server import Proxy, S3Server, proxy_of
 
 KEY = "gold/things/month=2023-07/things.parquet"
@@ -412,8 +412,18 @@ def test_who_may_read_alone_reads_and_is_told_what_writing_takes(
     assert get(reader) == b"good"
 
 
-def test_the_secret_shows_nowhere(on_s3: S3Location, s3_server: S3Server, tmp_path: Path) -> None:
-    storage = opened(on_s3, tmp_path)
-    assert isinstance(storage, S3)
-    shown = [repr(storage), str(storage), repr(vars(storage)), storage.uri(), repr(storage.client)]
-    assert all(s3_server.secret not in text for text in shown)
+def test_the_secret_is_in_no_print_log_error_copy_or_pickle(
+    on_s3: S3Location, s3_server: S3Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG):
+        storage = opened(on_s3, tmp_path)
+        put(storage, b"kept")
+        assert get(opened(on_s3, tmp_path / "elsewhere")) == b"kept"
+        with pytest.raises(Refused) as error:
+            opened(S3Location("no-such-bucket", "lake"), tmp_path).versions()
+    assert "Making request" in caplog.text, "boto3 tells what it does"
+    shown = [*map(repr, (storage, vars(storage), storage.__reduce_ex__(4))), storage.uri()]
+    assert s3_server.secret not in "".join([*shown, str(error.value), caplog.text])
+    copies = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert copies
+    assert not any(s3_server.secret.encode() in path.read_bytes() for path in copies)

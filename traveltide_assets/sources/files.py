@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +67,15 @@ class Files:
     def versions(self) -> dict[str, str]:
         return {name: version for files in self.files.values() for name, version in files.items()}
 
-    def months_of(self, file: str) -> set[str]:
-        files = self.files["sessions"]
-        if file not in files:
-            return set()
-        (copy,) = self._staged({"sessions": {file: files[file]}})["sessions"]
-        months = self._engine.read_parquet([copy]).month
-        return set(months.as_table().distinct().to_pyarrow()["month"].to_pylist()) - {None}
+    def months_of(self, files: Iterable[str]) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {file: set() for file in files}
+        sessions = {f: v for f, v in self.files["sessions"].items() if f in found}
+        if sessions:
+            rows = self._engine.read_parquet(self._staged({"sessions": sessions})["sessions"])
+            dated = rows.select("source_file", "month").distinct().drop_null("month")
+            for row in dated.to_pyarrow().to_pylist():
+                found[row["source_file"]].add(row["month"])
+        return found
 
     def table(self, name: str) -> ibis.Table:
         # All files are read before any is used, so that a broken one stops everything before the

@@ -36,12 +36,6 @@ from traveltide_assets.sources.source import Run, SourceError
 from traveltide_assets.transforms.cleaning import month_of
 
 _SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
-_COLUMNS = """
-    SELECT attname::text, typname::text
-    FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
-    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
-    ORDER BY attnum
-"""
 _MONTH_FORMAT = exp.Literal.string("YYYY-MM")
 _UNDATED = "undated"
 _RAW = "raw"
@@ -110,7 +104,10 @@ class Postgres:
             self._folder.touch()
 
     def _patiently(self, action: Callable[[Session, Columns], _Result]) -> _Result:
-        """Do something with a snapshot; where the connection breaks, again with a new one."""
+        """Do something with a snapshot; where the connection breaks, again with a new one.
+
+        A database that stays away is no `SourceError`: a step that reads it may be tried again.
+        """
         attempts = self._settings.attempts
         for attempt in range(1, attempts + 1):
             try:
@@ -121,7 +118,7 @@ class Postgres:
                     return action(session, _described(session))
             except ConnectionLost as error:
                 if attempt == attempts:
-                    raise SourceError(f"{error} ({attempts} attempts)") from None
+                    raise ConnectionLost(f"{error} ({attempts} attempts)") from None
                 wait = 2 ** (attempt - 1)
                 _log.warning("%s; attempt %d of %d failed", error, attempt, attempts)
                 time.sleep(wait)
@@ -191,9 +188,7 @@ def _described(session: Session) -> Columns:
     """The columns of every table by their name in the lake; everything wrong is told at once."""
     found, problems = {}, []
     for name in SOURCES:
-        # `to_regclass` reads an identifier, so that one is quoted by whoever quotes the others.
-        identifier = exp.to_identifier(name, quoted=True).sql("postgres")
-        types = {str(column): str(kind) for column, kind in session.rows(_COLUMNS, identifier)}
+        types = session.columns(name)
         if not types:
             problems.append(f"{session.location}: there is no table {name} on the search path")
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -51,5 +51,5 @@ class FileSource(Source, Protocol):
     def versions(self) -> dict[str, str]:
         """The version of every file of a table, by its name; a changed file has another one."""
 
-    def months_of(self, file: str) -> set[str]:
-        """The months of `session_start` in a file; none where it is of another table."""
+    def months_of(self, files: Iterable[str]) -> dict[str, set[str]]:
+        """The months of `session_start` in each of the files; none in those of other tables."""
