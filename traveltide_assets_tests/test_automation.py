@@ -376,7 +376,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self.received: list[Any] = []
-        self.answers = itertools.repeat(200)
+        self.answers: Iterator[int] = itertools.repeat(200)
         inbox = self
 
         class Handler(BaseHTTPRequestHandler):

@@ -413,7 +413,8 @@ def test_a_file_touches_the_months_that_its_sessions_start_in(folder: Path) -> N
         ),
         encoding="utf-8",
     )
-    known = source(folder)
-    assert known.months_of("sessions.csv") == {"2023-07"}
-    assert known.months_of("sessions-more.csv") == {"2023-05", "2023-06"}
-    assert known.months_of("users.csv") == set()
+    assert source(folder).months_of(["sessions.csv", "sessions-more.csv", "users.csv"]) == {
+        "sessions.csv": {"2023-07"},
+        "sessions-more.csv": {"2023-05", "2023-06"},
+        "users.csv": set(),
+    }
