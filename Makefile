@@ -14,7 +14,7 @@ test: $(VENV)/installed browser
 
 # Dagster's servers with a browser, a database that is killed and started again, S3: some minutes.
 test-servers: $(VENV)/installed browser
-	$(BIN)/pytest -n 0 -m servers
+	$(BIN)/pytest -n 2 -m servers
 
 # The report is opened in a real browser; without one that test is skipped, and says so.
 browser:

@@ -23,8 +23,8 @@ FULL_REFRESH = "full_refresh"
 # Dagster warns that one month per run is the policy of a job with both; a test pins that it is.
 warnings.filterwarnings("ignore", message=f"Asset job {FULL_REFRESH} materializes assets with")
 
-# For reads of a source that is away for a moment. What is wrong with the data itself raises a
-# `dg.Failure` that allows no retries.
+# For reads of a source, or of a lake in S3, that is away for a moment. What is wrong with the data
+# itself raises a `dg.Failure` that allows no retries.
 READ_RETRIES = dg.RetryPolicy(
     max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )

@@ -22,13 +22,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from traveltide_assets.automation import READ_RETRIES
 from traveltide_assets.checksum import digest_of
 from traveltide_assets.contracts import Column, Table
 from traveltide_assets.engine import Engine
 from traveltide_assets.months import next_month
 from traveltide_assets.profile import profile
 from traveltide_assets.settings import Partitions
-from traveltide_assets.storage import Replaced, Spread, Storage
+from traveltide_assets.storage import Replaced, Spread, Storage, StorageError
 
 _PARTITION = "month"
 
@@ -64,7 +65,8 @@ class Lake(dg.IOManager):
     """Stores assets as their contracts say and hands them over as their annotation says.
 
     `ibis.Table` is read lazily by the engine, `pandas.DataFrame` is read into memory. An input that
-    spans several months is one table with a `month` column.
+    spans several months is one table with a `month` column. A step whose inputs cannot be read,
+    though nobody refuses them, is tried again.
     """
 
     def __init__(self, storage: Storage, engine: Engine, tables: Mapping[str, Table]) -> None:
@@ -91,6 +93,15 @@ class Lake(dg.IOManager):
         context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
 
     def load_input(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame | None:
+        try:
+            return self._load(context)
+        except StorageError as error:
+            if isinstance(error, dg.Failure):
+                raise
+            retries, delay = READ_RETRIES.max_retries, READ_RETRIES.delay
+            raise dg.RetryRequested(max_retries=retries, seconds_to_wait=delay) from error
+
+    def _load(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame | None:
         table = self._tables["/".join(context.asset_key.path)]
         months = list(context.asset_partition_keys) if context.has_asset_partitions else None
         if months is not None:

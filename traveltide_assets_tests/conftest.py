@@ -34,11 +34,18 @@ FEW_MODELS = {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resample
 hypothesis.settings.register_profile("traveltide", deadline=None)
 hypothesis.settings.load_profile("traveltide")
 
-# Tests that start Dagster's servers, or kill and start a database, take minutes and a machine of
-# their own: `make test-servers` runs them, one after the other.
+# Tests that start Dagster's servers, or kill and start a database, and wait for them most of the
+# time: `make test-servers` runs them.
 SERVERS = ("test_ui_in_browser.py", "test_deployment.py", "test_postgres_source.py", "test_s3.py")
 # Files of few tests that take long; begun last, they would leave the other processes idle.
-SLOW = ("test_cli.py", "test_point_in_time.py", "test_scorecard.py", "test_serving.py")
+SLOW = (
+    "test_ui_in_browser.py",
+    "test_deployment.py",
+    "test_cli.py",
+    "test_point_in_time.py",
+    "test_scorecard.py",
+    "test_serving.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, cast
 
+import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
+from traveltide_assets import lake
 from traveltide_assets.cli import main
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import DuckDB
@@ -15,8 +18,9 @@ from traveltide_assets.locations import S3Location
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources import Run, SourceError, open_source
 from traveltide_assets.sources.files import Files
+from traveltide_assets.storage import s3
 from traveltide_assets_tests import scenario
-from traveltide_assets_tests.project import Project
+from traveltide_assets_tests.project import Project, failure
 from traveltide_assets_tests.s3_server import S3Server, proxy_of
 
 
@@ -90,6 +94,31 @@ def test_running_again_downloads_and_uploads_nothing(
 def _settings(project: Project) -> dict[str, Any]:
     given = project.settings
     return {"lake": given.lake, "home": given.home, **scenario.settings()}
+
+
+@pytest.mark.parametrize(("busy", "tries"), [(1, 2), (1_000, 4)])
+def test_a_step_that_cannot_read_its_inputs_is_tried_again(
+    project: Project,
+    s3_server: S3Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    busy: int,
+    tries: int,
+) -> None:
+    # Neither the client's own attempts nor the pauses between those of the step.
+    monkeypatch.setattr(s3, "_ATTEMPTS", 1)
+    monkeypatch.setattr(lake, "READ_RETRIES", dg.RetryPolicy(max_retries=3, delay=0.1))
+    with proxy_of(s3_server) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+        proxy.busy = busy
+        settings = {**_settings(project), "home": tmp_path / "home"}
+        again = Project(tmp_path, project.source, **settings)
+        result = again.materialize("gold/users_final", scenario.MONTH)
+    steps = [event for event in result.all_events if event.step_key == "gold__users_final"]
+    assert sum(event.is_step_start or event.is_step_restarted for event in steps) == tries
+    assert result.success == (busy == 1)
+    if not result.success:
+        assert re.search(r"cannot (list|read) s3://.*SlowDown", failure(result))
 
 
 # Commands

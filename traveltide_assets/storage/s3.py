@@ -93,7 +93,8 @@ class S3:
         """The client of boto3: repeats what is throttled or fails on the server, with backoff."""
         # Of the two names for a region, boto3 reads AWS_DEFAULT_REGION alone.
         region = os.environ.get("AWS_REGION") or None
-        return S3Resource(region_name=region, max_attempts=_ATTEMPTS).get_client()
+        # What it calls attempts are those after the first.
+        return S3Resource(region_name=region, max_attempts=_ATTEMPTS - 1).get_client()
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
         prefix = self._folder + (f"{folder}/" if folder else "")
