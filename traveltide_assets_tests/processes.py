@@ -71,7 +71,9 @@ class Processes:
             timeout=240,
         )
 
-    def wait(self, happened: Callable[[], bool], what: str, seconds: float = 300) -> None:
+    def wait(
+        self, happened: Callable[[], bool], what: str, seconds: float = 300, every: float = 0.5
+    ) -> None:
         """Wait for something that the processes do; all logs are shown where it does not happen."""
         deadline = time.monotonic() + seconds
         while not happened():
@@ -79,7 +81,7 @@ class Processes:
             if ended or time.monotonic() > deadline:
                 logs = "\n".join(f.read_text()[-4000:] for f in sorted(self._logs.glob("*.log")))
                 raise AssertionError(f"{what} did not happen in {seconds} s\n{logs}")
-            time.sleep(0.5)
+            time.sleep(every)
 
     def stop(self) -> None:
         """Stop every process, and whatever it has started."""

@@ -20,6 +20,7 @@ SMALL = {"k": 2, "max_k": 3, "restarts": 2, "sample_rows": 100}
 QUICK: dict[str, Any] = {
     "checks": {"bootstraps": 2},
     "evidence": {"folds": 2, "resamples": 100, "shuffles": 100, "refits": 2, "sample_rows": 500},
+    "prediction": {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resamples": 100},
 }
 
 PACKAGE, HOTEL_ONLY, CANCELLER, LATE_CANCELLER, BROWSER, ELSEWHERE, UPCOMING = range(1, 8)

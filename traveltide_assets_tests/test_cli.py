@@ -11,19 +11,15 @@ from pathlib import Path
 import pytest
 
 from traveltide_assets_tests import scenario
+from traveltide_assets_tests.processes import SMALL
 
 COMMAND = Path(sys.executable).parent / "traveltide"
-SETTINGS = {
+SETTINGS = SMALL | {
     "TRAVELTIDE_PARTITIONS__FIRST": "2023-04",
     "TRAVELTIDE_PARTITIONS__LAST": "2023-05",
     "TRAVELTIDE_COHORT__ACTIVE_SINCE": "2023-04-01",
-    "TRAVELTIDE_COHORT__MIN_SESSIONS": "2",
     "TRAVELTIDE_KMEANS__K": "2",
     "TRAVELTIDE_KMEANS__MAX_K": "3",
-    "TRAVELTIDE_CHECKS__BOOTSTRAPS": "2",
-    "TRAVELTIDE_EVIDENCE__RESAMPLES": "100",
-    "TRAVELTIDE_EVIDENCE__FOLDS": "2",
-    "TRAVELTIDE_EVIDENCE__REFITS": "2",
 }
 Done = subprocess.CompletedProcess[str]
 

@@ -13,7 +13,7 @@ from sklearn.metrics import pairwise_distances
 
 from traveltide_assets.segmentation.scorecard import Yardstick, persistence
 from traveltide_assets.settings import STRATEGIES
-from traveltide_assets_tests.conftest import BOUNDS, LAST
+from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks
 
 
@@ -104,7 +104,8 @@ def test_a_month_without_a_past_gets_perks_and_no_verdicts(
 ) -> None:
     bounds = {"first": "2023-01", "last": "2023-03"}
     cohort = {"min_sessions": 3}
-    project = Project(tmp_path, sample_source, partitions=bounds, cohort=cohort)
+    quick = {"evidence": QUICK, "prediction": FEW_MODELS}
+    project = Project(tmp_path, sample_source, partitions=bounds, cohort=cohort, **quick)
     assert project.ingest("2023-01", "2023-03").success
     result = project.assign("2023-03")
     assert result.success
