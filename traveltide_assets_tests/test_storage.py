@@ -214,10 +214,13 @@ def test_of_two_processes_that_write_at_once_one_wins_and_the_other_says_so(
     ends = [end(racer) for racer in racers]
     stored = get(storage)
     assert stored in (b"a" * size, b"b" * size)
-    if isinstance(place, S3Location):
+    if isinstance(place, S3Location) and size == SMALL:
         assert set(ends) == {0, 3}
-    # In a folder both may succeed, one after the other; then the later one's file is there.
+    # In a folder both may succeed, one after the other; then the later one's file is there. So they
+    # may with parts: SeaweedFS asks for the condition before it puts them together, and not again
+    # (of 60 pairs of bare completions at the same moment it let both succeed in 37).
     assert set(ends) <= {0, 3}
+    assert 0 in ends
     winners = [fill for fill, code in zip("ab", ends, strict=True) if code == 0]
     assert stored[:1].decode() in winners
 
