@@ -121,11 +121,13 @@ def _failed(instance: dg.DagsterInstance, before: Mapping[str, _Taken]) -> set[s
 
     There are as many requests as there were deliveries, so they are looked up all at once.
     """
+    # Where Dagster retries runs, it says so of a failed one a moment after it has failed.
+    undecided = str(instance.run_retries_enabled).lower()
     requests = {file.request for file in before.values()}
     failed = [
         run
         for run in _runs(instance, requests, statuses=[dg.DagsterRunStatus.FAILURE])
-        if run.tags.get(WILL_RETRY_TAG) != "true"
+        if run.tags.get(WILL_RETRY_TAG, undecided) != "true"
     ]
     again = _runs(instance, {run.tags[_REQUEST_TAG] for run in failed})
     repeated = {run.parent_run_id for run in again}

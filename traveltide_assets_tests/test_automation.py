@@ -21,6 +21,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_END_TAG,
     ASSET_PARTITION_RANGE_START_TAG,
+    WILL_RETRY_TAG,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -250,6 +251,21 @@ def test_a_run_that_dagster_or_a_person_runs_again_is_left_to_them(
         )
     )
     assert watch.tick() == []
+
+
+def test_a_failed_run_is_left_to_dagster_until_it_has_said_that_it_will_not_retry_it(
+    tmp_path: Path,
+) -> None:
+    retries = {"run_retries": {"enabled": True, "max_retries": 2}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=retries) as instance:
+        watch = Watch(Folder(sessions=("1", {"2023-01"})), instance)
+        (request,) = watch.tick()
+        failed = watch.end(request, dg.DagsterRunStatus.FAILURE)
+        assert watch.tick() == []
+        instance.add_run_tags(failed.run_id, {WILL_RETRY_TAG: "true"})
+        assert watch.tick() == []
+        instance.add_run_tags(failed.run_id, {WILL_RETRY_TAG: "false"})
+        assert len(watch.tick()) == 1
 
 
 def test_a_tick_asks_dagster_for_all_deliveries_at_once(
