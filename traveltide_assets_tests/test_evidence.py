@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from traveltide_assets.months import end_of
 from traveltide_assets.segmentation.evidence import (
@@ -15,7 +13,6 @@ from traveltide_assets.segmentation.evidence import (
     TOO_LITTLE,
     Trial,
     assign_from_past,
-    holm,
     judge,
     perk_signals,
 )
@@ -138,24 +135,6 @@ def test_the_trial_does_not_depend_on_the_order_of_the_customers() -> None:
     again = Trial.prepare(trial.earlier.iloc[order], trial.outcomes.iloc[order], CONFIG, seed=1)
     perk = given_to(rng.random(500) < 0.4)
     pd.testing.assert_series_equal(verdict(perk, trial), verdict(perk, again))
-
-
-# statsmodels collects all garbage in each call, which takes a tenth of a second.
-@settings(max_examples=20)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
-def test_holm_raises_each_p_value_keeps_their_order_and_stays_a_probability(
-    p_values: list[float],
-) -> None:
-    raw = np.array(p_values)
-    corrected = holm(raw)
-    assert (corrected >= raw).all()
-    assert (corrected <= 1).all()
-    assert (np.diff(corrected[np.argsort(raw, kind="stable")]) >= 0).all()
-    assert corrected[raw.argmin()] == pytest.approx(min(1.0, raw.min() * len(raw)))
-
-
-def test_holm_leaves_what_could_not_be_tested_out_of_the_count() -> None:
-    assert holm(np.array([0.01, np.nan, 0.03])) == pytest.approx([0.02, np.nan, 0.03], nan_ok=True)
 
 
 def test_a_strategy_that_learns_is_judged_on_customers_it_has_not_seen(

@@ -15,11 +15,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import chisquare
 from sklearn.decomposition import PCA
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.multivariate import test_mvmean_2indep as hotelling
 from statsmodels.stats.weightstats import ttest_ind
 
 from traveltide_assets import lottery
+from traveltide_assets.holm import holm
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.settings import Experiment, SettingsError
@@ -87,7 +87,7 @@ def mismatches(assignment: pd.DataFrame, ratio: float) -> dict[str, float]:
         str(name): mismatch(personalised[rows], ratio)
         for name, rows in assignment.groupby("segment").indices.items()
     }
-    corrected = multipletests(list(by_segment.values()), method="holm")[1] if by_segment else []
+    corrected = holm(list(by_segment.values()))
     return {
         EVERYBODY: mismatch(personalised, ratio),
         **{name: float(p) for name, p in zip(by_segment, corrected, strict=True)},
@@ -129,7 +129,7 @@ def balance(assignment: pd.DataFrame, features: pd.DataFrame) -> Balance:
     table = pd.DataFrame(
         {
             "difference": one.mean() - other.mean(),
-            "p_holm": multipletests(np.nan_to_num(p_values, nan=1.0), method="holm")[1],
+            "p_holm": holm(np.nan_to_num(p_values, nan=1.0)),
         },
         index=values.columns,
     )

@@ -17,13 +17,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2_contingency, fisher_exact
-from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
 from traveltide_assets.experiment import calendar
 from traveltide_assets.experiment.assignment import EVERYBODY, PERSONALISED, mismatch
 from traveltide_assets.experiment.metrics import METRICS, Metric
+from traveltide_assets.holm import holm
 from traveltide_assets.settings import Experiment
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
@@ -233,9 +233,8 @@ def _judged(table: pd.DataFrame, config: Experiment) -> pd.DataFrame:
     table["p_holm"] = np.nan
     deciding = table["cuped_p_value"].fillna(table["p_value"])
     for role in ("goal", "guardrail"):
-        rows = (table["role"] == role) & deciding.notna()
-        if rows.any():
-            table.loc[rows, "p_holm"] = multipletests(deciding[rows], method="holm")[1]
+        rows = table["role"] == role
+        table.loc[rows, "p_holm"] = holm(deciding[rows].to_numpy())
     table["verdict"] = [
         _verdict(row, p, config) for (_, row), p in zip(table.iterrows(), deciding, strict=True)
     ]

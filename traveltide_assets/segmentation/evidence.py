@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from statsmodels.stats.multitest import multipletests
 
+from traveltide_assets.holm import holm
 from traveltide_assets.segmentation.kmeans import ClusteringError
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.propensity import TooLittleHistory
@@ -125,15 +125,6 @@ def judge(assigned: Mapping[str, pd.Series], trial: Trial, perks: Sequence[Perk]
     table["verdict"] = np.select([~enough, supported], [TOO_LITTLE, SUPPORTED], NOT_SUPPORTED)
     order = {strategy: place for place, strategy in enumerate(assigned)}
     return table.sort_values("strategy", key=lambda names: names.map(order), kind="stable")
-
-
-def holm(p_values: np.ndarray) -> np.ndarray:
-    """P-values corrected for being several (Holm); undefined ones stay undefined and count not."""
-    corrected = np.full(len(p_values), np.nan)
-    known = ~np.isnan(p_values)
-    if known.any():
-        corrected[known] = multipletests(p_values[known], method="holm")[1]
-    return corrected
 
 
 def perk_signals(features: pd.DataFrame, perks: Sequence[Perk]) -> pd.DataFrame:

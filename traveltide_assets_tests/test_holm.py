@@ -1,0 +1,40 @@
+"""Holm's correction, against the one of statsmodels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
+
+from traveltide_assets.holm import holm
+
+P_VALUES = st.lists(st.floats(0, 1), max_size=8)
+
+
+@given(P_VALUES.filter(len))
+def test_each_p_value_is_raised_the_order_kept_and_each_stays_a_probability(
+    p_values: list[float],
+) -> None:
+    raw, corrected = np.array(p_values), holm(p_values)
+    assert (corrected >= raw).all()
+    assert (corrected <= 1).all()
+    assert (np.diff(corrected[np.argsort(raw, kind="stable")]) >= 0).all()
+
+
+# statsmodels collects all garbage in each call, which takes a tenth of a second.
+@settings(max_examples=20)
+@given(P_VALUES.filter(len))
+def test_it_is_the_correction_of_statsmodels(p_values: list[float]) -> None:
+    assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
+
+
+@given(P_VALUES, st.data())
+def test_what_could_not_be_tested_stays_undefined_and_does_not_count(
+    p_values: list[float], data: st.DataObject
+) -> None:
+    place = data.draw(st.integers(0, len(p_values)))
+    corrected = holm([*p_values[:place], np.nan, *p_values[place:]])
+    assert np.isnan(corrected[place])
+    assert np.delete(corrected, place) == pytest.approx(holm(p_values))
