@@ -16,8 +16,14 @@ from sqlglot import exp
 from traveltide_assets.locations import PostgresLocation
 from traveltide_assets.settings import Postgres
 
-# What every session speaks, whatever the server and the role prefer.
-_DIALECT = {"client_encoding": "UTF8", "DateStyle": "ISO, YMD", "extra_float_digits": "1"}
+# What every session speaks, whatever the server and the role prefer; and without helpers, since a
+# server that goes down ends those first, and that reads like a refusal.
+_SESSION = {
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO, YMD",
+    "extra_float_digits": "1",
+    "max_parallel_workers_per_gather": "0",
+}
 # A silent network is noticed within two minutes instead of two hours.
 _LIBPQ = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
 # A server that answers in another language costs a few attempts before the same error.
@@ -109,8 +115,8 @@ class Session:
     def _reporting(self) -> Iterator[None]:
         try:
             yield
-        # In the middle of a stream Arrow reports for the driver, without its kind of error.
-        except (adbc.Error, OSError) as error:
+        # In the middle of a stream Arrow reports for the driver, each SQLSTATE in its own way.
+        except (adbc.Error, pa.ArrowException, OSError) as error:
             kind = ConnectionLost if self._is_lost() else PostgresError
             raise kind(_message(self.location, error)) from None
 
@@ -139,7 +145,7 @@ def connect(location: PostgresLocation, settings: Postgres) -> Iterator[Session]
     with closing(connection):
         session = Session(connection, location)
         timeout = f"{settings.statement_timeout_seconds}s"
-        for name, value in {**_DIALECT, "statement_timeout": timeout}.items():
+        for name, value in {**_SESSION, "statement_timeout": timeout}.items():
             session.set(name, value)
         yield session
 

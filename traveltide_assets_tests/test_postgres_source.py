@@ -355,6 +355,28 @@ def test_a_statement_that_takes_too_long_is_cancelled(tmp_path: Path, empty: str
     assert not list((tmp_path / "staging/postgres").glob("run/*"))
 
 
+@pytest.mark.parametrize("code", ["division_by_zero", "object_not_in_prerequisite_state"])
+def test_a_row_that_the_server_cannot_give_is_an_error_at_once(
+    tmp_path: Path, empty: str, code: str
+) -> None:
+    count = 100_000
+    generate_sessions(empty, count)
+    execute(
+        empty,
+        f"""
+        CREATE FUNCTION checked(id bigint) RETURNS bigint AS $$ BEGIN
+            IF id = {count // 5} THEN RAISE 'row %%', id USING ERRCODE = '{code}'; END IF;
+            RETURN id;
+        END $$ LANGUAGE plpgsql
+        """,
+    )
+    execute(empty, "ALTER TABLE sessions RENAME TO visits")
+    execute(empty, "ALTER TABLE visits RENAME user_id TO visitor")
+    execute(empty, "CREATE VIEW sessions AS SELECT *, checked(visitor) AS user_id FROM visits")
+    with pytest.raises(SourceError, match="row 20000"):
+        source(tmp_path, empty).table("users")
+
+
 # A schema that is not the contract's
 
 
