@@ -7,6 +7,7 @@ snapshots, which every run of `ingest` reads whole. One run takes each unbroken 
 
 from __future__ import annotations
 
+import datetime as dt
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -26,6 +27,9 @@ from traveltide_assets.sources import FileSource, Source, SourceError
 _REQUEST_TAG = "traveltide/landing"
 # Contents that break a contract fail however often they are tried.
 _ATTEMPTS = 3
+# Dagster runs a failed run again within moments. One that it has not by then it has overlooked, as
+# those from before its retries were switched on.
+_PATIENCE = dt.timedelta(hours=1)
 
 
 class _Taken(BaseModel):
@@ -121,27 +125,29 @@ def _failed(instance: dg.DagsterInstance, before: Mapping[str, _Taken]) -> set[s
 
     There are as many requests as there were deliveries, so they are looked up all at once.
     """
-    # Where Dagster retries runs, it says so of a failed one a moment after it has failed.
-    undecided = str(instance.run_retries_enabled).lower()
     requests = {file.request for file in before.values()}
-    failed = [
-        run
-        for run in _runs(instance, requests, statuses=[dg.DagsterRunStatus.FAILURE])
-        if run.tags.get(WILL_RETRY_TAG, undecided) != "true"
-    ]
-    again = _runs(instance, {run.tags[_REQUEST_TAG] for run in failed})
-    repeated = {run.parent_run_id for run in again}
-    return {run.tags[_REQUEST_TAG] for run in failed if run.run_id not in repeated}
+    failed = _runs(instance, requests, statuses=[dg.DagsterRunStatus.FAILURE])
+    ours = [run.dagster_run for run in failed if not _awaits_dagster(instance, run)]
+    again = _runs(instance, {run.tags[_REQUEST_TAG] for run in ours})
+    repeated = {run.dagster_run.parent_run_id for run in again}
+    return {run.tags[_REQUEST_TAG] for run in ours if run.run_id not in repeated}
+
+
+def _awaits_dagster(instance: dg.DagsterInstance, failed: dg.RunRecord) -> bool:
+    """Whether Dagster may still run a failed run again; it says so a moment after the failure."""
+    undecided = str(instance.run_retries_enabled).lower()
+    since = dt.datetime.now(dt.UTC) - failed.update_timestamp
+    return failed.dagster_run.tags.get(WILL_RETRY_TAG, undecided) == "true" and since < _PATIENCE
 
 
 def _runs(
     instance: dg.DagsterInstance,
     requests: set[str],
     statuses: Sequence[dg.DagsterRunStatus] | None = None,
-) -> Sequence[dg.DagsterRun]:
+) -> Sequence[dg.RunRecord]:
     if not requests:
         return []
-    return instance.get_runs(
+    return instance.get_run_records(
         dg.RunsFilter(tags={_REQUEST_TAG: sorted(requests)}, statuses=statuses)
     )
 

@@ -268,6 +268,20 @@ def test_a_failed_run_is_left_to_dagster_until_it_has_said_that_it_will_not_retr
         assert len(watch.tick()) == 1
 
 
+@pytest.mark.parametrize("said", [{}, {WILL_RETRY_TAG: "true"}])
+def test_a_failed_run_that_dagster_overlooks_is_asked_for_again_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, str]
+) -> None:
+    retries = {"run_retries": {"enabled": True, "max_retries": 2}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=retries) as instance:
+        watch = Watch(Folder(sessions=("1", {"2023-01"})), instance)
+        (request,) = watch.tick()
+        instance.add_run_tags(watch.end(request, dg.DagsterRunStatus.FAILURE).run_id, said)
+        assert watch.tick() == []
+        monkeypatch.setattr(landing, "_PATIENCE", dt.timedelta(0))
+        assert len(watch.tick()) == 1
+
+
 def test_a_tick_asks_dagster_for_all_deliveries_at_once(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,13 +291,13 @@ def test_a_tick_asks_dagster_for_all_deliveries_at_once(
         (request,) = watch.tick()
     watch.end(request, dg.DagsterRunStatus.FAILURE)
     asked = []
-    get_runs = type(instance).get_runs
+    get_run_records = type(instance).get_run_records
 
     def counted(self: dg.DagsterInstance, *arguments: Any) -> Any:
         asked.append(arguments)
-        return get_runs(self, *arguments)
+        return get_run_records(self, *arguments)
 
-    monkeypatch.setattr(type(instance), "get_runs", counted)
+    monkeypatch.setattr(type(instance), "get_run_records", counted)
     assert len(watch.tick()) == 1
     assert len(asked) == 2
 

@@ -225,7 +225,7 @@ def test_the_sensor_has_the_files_that_were_there_ingested_in_one_run(
 
 def test_the_schedule_refreshes_the_current_month(deployment: Deployment) -> None:
     # A tick a minute would put runs before those of the next test. Dagster forgets that a schedule
-    # was stopped in the middle of its first tick.
+    # was stopped in the middle of a tick.
     stop = next(command for command in commands() if "schedule stop" in command)
     before = ticks(deployment, "current_month")
     assert deployment.processes.run(stop.replace("stop", "start")).returncode == 0

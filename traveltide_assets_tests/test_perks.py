@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from traveltide_assets.segmentation import perks
 from traveltide_assets.segmentation.perks import (
     LEFT_OVER,
     PerkError,
@@ -23,6 +24,7 @@ from traveltide_assets.segmentation.perks import (
 )
 from traveltide_assets.segmentation.scaling import NUMERIC
 from traveltide_assets.settings import Settings
+from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
 
 PERKS = load_perks(Settings().perks_file)
@@ -126,6 +128,17 @@ def test_an_undefined_value_speaks_neither_for_nor_against() -> None:
     profile = profiles(features, pd.Series(["few", "many", "none", "none"]))
     assert list(profile["mean_nights"].round(9)) == [-1.0, 1.0, 0.0]
     assert (profile.drop(columns="mean_nights") == 0).all(axis=None)
+
+
+def test_profiles_are_the_same_however_many_features_are_taken_at_a_time(
+    sample_project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = sample_project.frame("gold/user_features", LAST)
+    groups = features["user_id"] % 5
+    together = profiles(features, groups)
+    for values in (1, 7 * len(features)):
+        monkeypatch.setattr(perks, "_BLOCK_VALUES", values)
+        pd.testing.assert_frame_equal(profiles(features, groups), together, check_exact=True)
 
 
 def test_the_catalogue_offers_the_five_perks_of_the_program() -> None:

@@ -20,9 +20,9 @@ from traveltide_assets.automation import INGEST
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.engine import DuckDB
 from traveltide_assets.locations import PostgresLocation
-from traveltide_assets.postgres import ConnectionLost
+from traveltide_assets.postgres import ConnectionLost, connect
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Settings, SettingsError, load_settings
+from traveltide_assets.settings import Postgres, Settings, SettingsError, load_settings
 from traveltide_assets.sources import Run, Source, SourceError, open_source
 from traveltide_assets_tests.database import create_tables, execute, generate_sessions, load
 from traveltide_assets_tests.postgres_server import PASSWORD, PostgresServer
@@ -286,6 +286,26 @@ def test_a_server_that_goes_down_in_mid_extraction_and_comes_back_loses_and_repe
     assert int(dated.count().to_pyarrow().as_py()) == expected
     assert int(dated.session_id.nunique().to_pyarrow().as_py()) == expected
     assert opened.counts("sessions", []) == {None: count}
+
+
+def test_no_worker_of_a_query_can_go_down_before_its_session(empty: str) -> None:
+    """Its end would read like a refusal; the server as such would have workers here."""
+    database = empty.rsplit("/", 1)[1]
+    for name in ("parallel_setup_cost", "parallel_tuple_cost", "min_parallel_table_scan_size"):
+        execute(empty, f"ALTER DATABASE {database} SET {name} = 0")
+    generate_sessions(empty, 10_000)
+    execute(
+        empty,
+        """
+        CREATE FUNCTION plan() RETURNS SETOF text AS $$ BEGIN
+            RETURN QUERY EXECUTE 'EXPLAIN SELECT * FROM sessions';
+        END $$ LANGUAGE plpgsql
+        """,
+    )
+    plan = "SELECT plan FROM plan()"
+    assert any("Workers" in line for (line,) in execute(empty, plan))
+    with connect(PostgresLocation(empty), Postgres()) as session:
+        assert not any("Workers" in str(line) for (line,) in session.rows(plan))
 
 
 def test_a_server_that_stays_away_is_an_error_after_the_last_attempt(
