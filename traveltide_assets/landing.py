@@ -7,8 +7,8 @@ snapshots, which every run of `ingest` reads whole. One run takes each unbroken 
 
 from __future__ import annotations
 
-import datetime as dt
 import hashlib
+import time
 from collections.abc import Iterable, Mapping, Sequence
 
 import dagster as dg
@@ -27,9 +27,9 @@ from traveltide_assets.sources import FileSource, Source, SourceError
 _REQUEST_TAG = "traveltide/landing"
 # Contents that break a contract fail however often they are tried.
 _ATTEMPTS = 3
-# Dagster runs a failed run again within moments. One that it has not by then it has overlooked, as
-# those from before its retries were switched on.
-_PATIENCE = dt.timedelta(hours=1)
+# Dagster runs a failed run again within moments. What it has not by then it has overlooked, as a
+# run from before its retries were switched on.
+_PATIENCE_SECONDS = 3600
 
 
 class _Taken(BaseModel):
@@ -135,9 +135,10 @@ def _failed(instance: dg.DagsterInstance, before: Mapping[str, _Taken]) -> set[s
 
 def _awaits_dagster(instance: dg.DagsterInstance, failed: dg.RunRecord) -> bool:
     """Whether Dagster may still run a failed run again; it says so a moment after the failure."""
-    undecided = str(instance.run_retries_enabled).lower()
-    since = dt.datetime.now(dt.UTC) - failed.update_timestamp
-    return failed.dagster_run.tags.get(WILL_RETRY_TAG, undecided) == "true" and since < _PATIENCE
+    said = failed.dagster_run.tags.get(WILL_RETRY_TAG)
+    expected = instance.run_retries_enabled if said is None else said == "true"
+    # Not by its `update_timestamp`, which is in the time zone of Dagster's database.
+    return expected and time.time() - (failed.end_time or 0) < _PATIENCE_SECONDS
 
 
 def _runs(

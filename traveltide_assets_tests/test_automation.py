@@ -35,6 +35,8 @@ from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings, SettingsError, load_settings
 from traveltide_assets.sources import FileSource, Run, SourceError, open_source
 from traveltide_assets.storage import Refused, StorageError
+from traveltide_assets_tests.database import execute
+from traveltide_assets_tests.postgres_server import PostgresServer
 from traveltide_assets_tests.processes import ROOT, Processes
 from traveltide_assets_tests.project import Project, failure
 
@@ -151,11 +153,12 @@ class Watch:
         self.cursor = result.cursor or self.cursor
         return list(result.run_requests or ())
 
-    def end(self, request: dg.RunRequest, status: dg.DagsterRunStatus) -> dg.DagsterRun:
-        """Record a run of a request that ended like this."""
-        return self.instance.add_run(
-            dg.DagsterRun(job_name="ingest", status=status, tags={**request.tags})
-        )
+    def fail(self, request: dg.RunRequest, ago: dt.timedelta = dt.timedelta()) -> dg.DagsterRun:
+        """Record a run of a request that failed."""
+        run = self.instance.add_run(dg.DagsterRun(job_name="ingest", tags={**request.tags}))
+        event = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, "ingest")
+        self.instance.handle_run_event(run.run_id, event, dt.datetime.now(dt.UTC) - ago)
+        return run
 
 
 @pytest.fixture
@@ -228,7 +231,7 @@ def test_a_file_whose_run_failed_is_asked_for_again_at_most_three_times(
         (request,) = watch.tick()
         keys.append(request.run_key)
         assert watch.tick() == [], "while it runs, nothing is asked for"
-        watch.end(request, dg.DagsterRunStatus.FAILURE)
+        watch.fail(request)
     assert watch.tick() == []
     assert len(set(keys)) == landing._ATTEMPTS
     watch.source.files["sessions"] = ("2", {"2023-01"})
@@ -240,7 +243,7 @@ def test_a_run_that_dagster_or_a_person_runs_again_is_left_to_them(
 ) -> None:
     watch = Watch(Folder(sessions=("1", {"2023-01"})), instance)
     (request,) = watch.tick()
-    failed = watch.end(request, dg.DagsterRunStatus.FAILURE)
+    failed = watch.fail(request)
     instance.add_run(
         dg.DagsterRun(
             job_name="ingest",
@@ -260,7 +263,7 @@ def test_a_failed_run_is_left_to_dagster_until_it_has_said_that_it_will_not_retr
     with dg.DagsterInstance.local_temp(str(tmp_path), overrides=retries) as instance:
         watch = Watch(Folder(sessions=("1", {"2023-01"})), instance)
         (request,) = watch.tick()
-        failed = watch.end(request, dg.DagsterRunStatus.FAILURE)
+        failed = watch.fail(request)
         assert watch.tick() == []
         instance.add_run_tags(failed.run_id, {WILL_RETRY_TAG: "true"})
         assert watch.tick() == []
@@ -269,17 +272,31 @@ def test_a_failed_run_is_left_to_dagster_until_it_has_said_that_it_will_not_retr
 
 
 @pytest.mark.parametrize("said", [{}, {WILL_RETRY_TAG: "true"}])
-def test_a_failed_run_that_dagster_overlooks_is_asked_for_again_in_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, said: dict[str, str]
+@pytest.mark.parametrize(("minutes", "asked"), [(55, 0), (65, 1)])
+def test_a_failed_run_that_dagster_overlooks_for_an_hour_is_asked_for_again(
+    tmp_path: Path, said: dict[str, str], minutes: int, asked: int
 ) -> None:
     retries = {"run_retries": {"enabled": True, "max_retries": 2}}
     with dg.DagsterInstance.local_temp(str(tmp_path), overrides=retries) as instance:
         watch = Watch(Folder(sessions=("1", {"2023-01"})), instance)
         (request,) = watch.tick()
-        instance.add_run_tags(watch.end(request, dg.DagsterRunStatus.FAILURE).run_id, said)
+        failed = watch.fail(request, ago=dt.timedelta(minutes=minutes))
+        instance.add_run_tags(failed.run_id, said)
+        assert len(watch.tick()) == asked
+
+
+def test_a_failed_run_is_left_to_dagster_whatever_the_time_zone_of_its_database(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    url = postgres_server.create_database()
+    execute(url, f"ALTER DATABASE {url.rsplit('/', 1)[1]} SET timezone = 'America/New_York'")
+    database = {"postgres_url": url.replace("postgresql:", "postgresql+psycopg2:")}
+    overrides = {"storage": {"postgres": database}, "run_retries": {"enabled": True}}
+    with dg.DagsterInstance.local_temp(str(tmp_path), overrides=overrides) as instance:
+        watch = Watch(Folder(sessions=("1", {"2023-01"})), instance)
+        (request,) = watch.tick()
+        watch.fail(request)
         assert watch.tick() == []
-        monkeypatch.setattr(landing, "_PATIENCE", dt.timedelta(0))
-        assert len(watch.tick()) == 1
 
 
 def test_a_tick_asks_dagster_for_all_deliveries_at_once(
@@ -289,7 +306,7 @@ def test_a_tick_asks_dagster_for_all_deliveries_at_once(
     for number in range(5):
         watch.source.files[f"sessions_{number}"] = ("1", {"2023-01"})
         (request,) = watch.tick()
-    watch.end(request, dg.DagsterRunStatus.FAILURE)
+    watch.fail(request)
     asked = []
     get_run_records = type(instance).get_run_records
 

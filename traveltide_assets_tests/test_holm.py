@@ -21,6 +21,7 @@ def test_each_p_value_is_raised_the_order_kept_and_each_stays_a_probability(
     assert (corrected >= raw).all()
     assert (corrected <= 1).all()
     assert (np.diff(corrected[np.argsort(raw, kind="stable")]) >= 0).all()
+    assert corrected[raw.argmin()] == pytest.approx(min(1.0, raw.min() * len(raw)))
 
 
 # statsmodels collects all garbage in each call, which takes a tenth of a second.
@@ -30,8 +31,12 @@ def test_it_is_the_correction_of_statsmodels(p_values: list[float]) -> None:
     assert holm(p_values) == pytest.approx(multipletests(p_values, method="holm")[1])
 
 
+def test_what_could_not_be_tested_is_left_out_of_the_count() -> None:
+    assert holm(np.array([0.01, np.nan, 0.03])) == pytest.approx([0.02, np.nan, 0.03], nan_ok=True)
+
+
 @given(P_VALUES, st.data())
-def test_what_could_not_be_tested_stays_undefined_and_does_not_count(
+def test_an_undefined_p_value_changes_no_other_wherever_it_stands(
     p_values: list[float], data: st.DataObject
 ) -> None:
     place = data.draw(st.integers(0, len(p_values)))
