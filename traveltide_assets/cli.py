@@ -16,7 +16,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Settings, SettingsError, load_settings
+from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.settings import Settings, load_settings
 
 _console = Console()
 _errors = Console(stderr=True)
@@ -26,9 +27,9 @@ class _Commands(click.Group):
     """Ends with a message instead of a traceback where the fault is the user's to mend."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        from traveltide_assets.pipeline import PipelineFailed
-        from traveltide_assets.segmentation.perks import PerkError
-        from traveltide_assets.storage import StorageError
+        from traveltide_assets.catalogue.perks import PerkError
+        from traveltide_assets.defs.run import PipelineFailed
+        from traveltide_assets.lake.storage.base import StorageError
         from traveltide_assets.summary import NothingDecided
 
         try:
@@ -56,8 +57,9 @@ def main() -> None:
 @click.option("--month", help="Decide this month, YYYY-MM; the last one by default.")
 def run(month: str | None) -> None:
     """Ingest every month of the source and decide one: perks for every customer."""
-    from traveltide_assets import pipeline, summary
+    from traveltide_assets import summary
     from traveltide_assets.definitions import build_definitions
+    from traveltide_assets.defs import run as pipeline
 
     settings = load_settings()
     month = _known_month(settings, month)
@@ -161,9 +163,7 @@ def serve(port: int, host: str) -> None:
 
 
 def _known_month(settings: Settings, month: str | None) -> str:
-    from traveltide_assets.partitions import months_within
-
-    months = months_within(settings.partitions)
+    months = settings.partitions.months()
     chosen = month or months[-1]
     if chosen not in months:
         raise SettingsError(

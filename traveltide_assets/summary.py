@@ -8,18 +8,18 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table as Grid
 
-from traveltide_assets import report
+from traveltide_assets import report, resources
 from traveltide_assets.campaign import mailing
-from traveltide_assets.contracts import SESSIONS_UNDATED, SOURCES, build_tables
-from traveltide_assets.engine import open_engine
-from traveltide_assets.lake import Lake
-from traveltide_assets.pipeline import Outcome
-from traveltide_assets.segmentation.perks import Perk, load_perks
+from traveltide_assets.catalogue.perks import Perk, load_perks
+from traveltide_assets.defs.run import Outcome
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.schema.config import Partitions
+from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.segmentation.scaling import numeric
-from traveltide_assets.settings import Partitions, Settings
-from traveltide_assets.storage import open_storage
+from traveltide_assets.settings import Settings
+from traveltide_assets.sources.tables import SESSIONS_UNDATED
 from traveltide_assets.transforms.cohort import describe
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
 ASSIGNMENTS = "gold/perk_assignments"
 FEATURES = "gold/user_features"
@@ -33,10 +33,7 @@ class NothingDecided(Exception):
 def open_lake(settings: Settings) -> tuple[Lake, dict[str, Perk]]:
     """The lake of the settings, for reading, and its perk catalogue by id."""
     perks = load_perks(settings.perks_file)
-    tables = build_tables(perks)
-    storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
-    lake = Lake(storage, open_engine(settings), tables)
-    return lake, {perk.id: perk for perk in perks}
+    return resources.open_lake(settings), {perk.id: perk for perk in perks}
 
 
 def print_run(console: Console, settings: Settings, month: str, outcome: Outcome) -> None:

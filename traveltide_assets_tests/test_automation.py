@@ -26,15 +26,17 @@ from dagster._core.storage.tags import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traveltide_assets import alerts, automation, landing, partitions
+from traveltide_assets import alerts
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.lake import ContractError
-from traveltide_assets.months import next_month, shift
+from traveltide_assets.defs import automation, landing, partitions
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.storage.base import Refused, StorageError
+from traveltide_assets.resources import open_source
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Settings, SettingsError, load_settings
-from traveltide_assets.sources import FileSource, Run, SourceError, open_source
-from traveltide_assets.storage import Refused, StorageError
+from traveltide_assets.schema.errors import ContractError, SettingsError
+from traveltide_assets.schema.months import next_month, shift
+from traveltide_assets.settings import Settings, load_settings
+from traveltide_assets.sources.base import FileSource, Run, SourceError
 from traveltide_assets_tests.database import execute
 from traveltide_assets_tests.postgres_server import PostgresServer
 from traveltide_assets_tests.processes import ROOT, Processes

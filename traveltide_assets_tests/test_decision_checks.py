@@ -13,7 +13,7 @@ import pytest
 from dagster import AssetCheckEvaluation, AssetCheckSeverity
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from traveltide_assets.pipeline import QUIET
+from traveltide_assets.defs.run import QUIET
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.conftest import BOUNDS, LAST
 from traveltide_assets_tests.project import Project, failed_checks

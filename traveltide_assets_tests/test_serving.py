@@ -17,10 +17,10 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
-from traveltide_assets.contracts import SOURCES
-from traveltide_assets.locations import S3Location
+from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.predictor import Predictor
+from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.serving.app import build_app
 from traveltide_assets.serving.history import HistoryFeatures
 from traveltide_assets.serving.schema import History

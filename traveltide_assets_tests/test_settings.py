@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from traveltide_assets.settings import SettingsError, load_settings
+from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.settings import load_settings
 
 
 @pytest.fixture(autouse=True)

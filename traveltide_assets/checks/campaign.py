@@ -13,8 +13,8 @@ from traveltide_assets.campaign import mailing
 from traveltide_assets.campaign.suppression import Suppressed, read_suppressed
 from traveltide_assets.checks import contracts
 from traveltide_assets.checks.results import declare, report
-from traveltide_assets.contracts import Table
-from traveltide_assets.lake import Lake
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.schema.table import Table
 from traveltide_assets.settings import Settings
 
 

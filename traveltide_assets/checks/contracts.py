@@ -6,8 +6,8 @@ import dagster as dg
 import ibis
 
 from traveltide_assets.checks.results import declare, report
-from traveltide_assets.contracts import Table
-from traveltide_assets.lake import Lake
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.schema.table import Table
 
 
 def declarations(

@@ -7,17 +7,18 @@ import ibis
 import numpy as np
 import pandas as pd
 
+from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.checks import contracts
 from traveltide_assets.checks.results import declare, report
-from traveltide_assets.contracts import Table
-from traveltide_assets.lake import Lake
-from traveltide_assets.months import previous_month
-from traveltide_assets.segmentation import kmeans
-from traveltide_assets.segmentation.perks import Perk
-from traveltide_assets.segmentation.stability import bootstrap_agreement, population_stability
-from traveltide_assets.settings import STRATEGIES, Settings
+from traveltide_assets.evidence.stability import bootstrap_agreement, population_stability
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.schema.months import previous_month
+from traveltide_assets.schema.table import Table
+from traveltide_assets.segmentation import kmeans, registry
+from traveltide_assets.segmentation.cluster_model import Model
+from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cohort import describe
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
 _Specs = list[dg.AssetCheckSpec]
 
@@ -162,7 +163,7 @@ def _drift(features: Table, lake: Lake, month: str, settings: Settings) -> dg.As
     if not (before and lake.rows(features.path, before) and lake.rows(features.path, month)):
         return report(features, "drift", True, {"compared_with": "no features in the month before"})
     earlier, now = (
-        kmeans.sample(lake.table(features.path, [each]), settings.kmeans)
+        kmeans.sample(lake.table(features.path, [each]), settings.kmeans, settings.seed)
         for each in (before, month)
     )
     index = population_stability(earlier, now).sort_values(ascending=False)
@@ -206,9 +207,9 @@ def _model(
         yield from contracts.evaluate([model, tried], lake, [month])
         yield _silhouette(tried, lake.frame(tried.path, month), limits.min_silhouette)
         agreement = bootstrap_agreement(
-            kmeans.Model.from_frame(lake.frame(model.path, month)),
-            kmeans.sample(lake.table(features.path, [month]), settings.kmeans),
-            settings.kmeans.seed,
+            Model.from_frame(lake.frame(model.path, month)),
+            kmeans.sample(lake.table(features.path, [month]), settings.kmeans, settings.seed),
+            settings.seed,
             limits.bootstraps,
         )
         yield report(
@@ -270,7 +271,7 @@ def _strategies(
     tables: Mapping[str, Table], months: dg.PartitionsDefinition
 ) -> dg.AssetChecksDefinition:
     users = tables["gold/users_final"]
-    segments = [tables[f"gold/segments/{name}"] for name in STRATEGIES if name != "kmeans"]
+    segments = [tables[f"gold/segments/{name}"] for name in registry.names() if name != "kmeans"]
 
     @dg.multi_asset_check(
         name="strategy_checks",

@@ -6,9 +6,10 @@ import dagster as dg
 
 from traveltide_assets.checks import contracts
 from traveltide_assets.checks.results import declare, report
-from traveltide_assets.contracts import Table
-from traveltide_assets.experiment import assignment, calendar, readout
-from traveltide_assets.lake import Lake
+from traveltide_assets.experiment import assignment, readout
+from traveltide_assets.experiment import periods as calendar
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.schema.table import Table
 from traveltide_assets.settings import Settings
 
 

@@ -6,10 +6,12 @@ import dagster as dg
 
 from traveltide_assets.checks import contracts
 from traveltide_assets.checks.results import declare, report
-from traveltide_assets.contracts import KEYS, SESSIONS_UNDATED, SOURCES, Table
-from traveltide_assets.lake import Lake
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.schema.sources import KEYS, SOURCES
+from traveltide_assets.schema.table import Table
 from traveltide_assets.settings import Settings
-from traveltide_assets.sources import Source
+from traveltide_assets.sources.base import Source
+from traveltide_assets.sources.tables import SESSIONS_UNDATED
 
 
 def build(

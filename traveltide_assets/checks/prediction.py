@@ -7,9 +7,9 @@ import pandas as pd
 
 from traveltide_assets.checks import contracts
 from traveltide_assets.checks.results import declare, report
-from traveltide_assets.contracts import Table
-from traveltide_assets.lake import Lake
+from traveltide_assets.lake.lake import Lake
 from traveltide_assets.prediction.promotion import ALL, beaten_by
+from traveltide_assets.schema.table import Table
 
 
 def build(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from traveltide_assets.contracts import Table
+from traveltide_assets.schema.table import Table
 
 
 def key_of(table: Table) -> dg.AssetKey:

@@ -1,0 +1,52 @@
+"""Whether a segmentation would come out again, and whether the cohort is still the same."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import adjusted_rand_score
+
+from traveltide_assets.segmentation.cluster_model import Model
+from traveltide_assets.segmentation.kmeans import refit
+from traveltide_assets.segmentation.scaling import numeric
+
+_BINS = 10
+_FLOOR = 1e-4
+
+
+def bootstrap_agreement(
+    model: Model, features: pd.DataFrame, seed: int, repetitions: int
+) -> np.ndarray:
+    """Adjusted Rand index between the model and each refit on customers drawn with replacement."""
+    scaled = model.scale(features)
+    labels, _ = model.assign(features)
+    k = len(model.centroids)
+    rng = np.random.default_rng(seed)
+    scores = []
+    for _ in range(repetitions):
+        draw = rng.integers(0, len(scaled), len(scaled))
+        centroids = refit(scaled[draw], k, int(rng.integers(2**31)), restarts=5)
+        again = Model(model.features, model.fill, model.minimum, model.maximum, centroids)
+        scores.append(adjusted_rand_score(labels, again.assign(features)[0]))
+    return np.array(scores)
+
+
+def population_stability(before: pd.DataFrame, now: pd.DataFrame) -> pd.Series:
+    """Population stability index of every numeric feature between two months, by feature.
+
+    Bins are the tenths of the earlier month; undefined values are a bin of their own.
+    """
+    earlier, later = numeric(before), numeric(now)
+    return pd.Series({name: _psi(earlier[name], later[name]) for name in earlier.columns})
+
+
+def _psi(earlier: pd.Series, later: pd.Series) -> float:
+    edges = np.unique(earlier.quantile(np.linspace(0, 1, _BINS + 1)[1:-1]).dropna())
+    expected, actual = _shares(earlier, edges), _shares(later, edges)
+    return float(((actual - expected) * np.log(actual / expected)).sum())
+
+
+def _shares(values: pd.Series, edges: np.ndarray) -> np.ndarray:
+    bins = np.where(values.isna(), len(edges) + 1, np.searchsorted(edges, values, side="left"))
+    counts = np.bincount(bins, minlength=len(edges) + 2)
+    return np.maximum(counts / counts.sum(), _FLOOR)
