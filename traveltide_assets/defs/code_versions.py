@@ -12,8 +12,9 @@ import hashlib
 import inspect
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -41,24 +42,40 @@ _FROM_FILES = {"perks", "segments"}
 def code_version(
     asset: dg.AssetsDefinition, settings: Settings, tables: Mapping[str, Table]
 ) -> str:
-    """The code version of an asset, as 12 hex digits."""
+    """The code version of an asset: `code=1a2b3c4d contract=… seed=…`, a hash per part.
+
+    There is a part for every setting that the asset's data rests on.
+    """
     function = inspect.unwrap(asset.op.compute_fn.decorated_fn)  # type: ignore[union-attr]
     code = _Code(function)
     paths = ["/".join(key.path) for key in sorted(asset.keys)]
-    parts = [
-        *code.own,
-        *code.facts,
-        *(f"{name}={getattr(settings, name)!r}" for name in sorted(_settings_named(function))),
-        *(_contract(tables[path]) for path in paths if path in tables),
-        *(digest for module in sorted(_closure(code.modules)) for digest in _digests(module)),
-    ]
+    modules = sorted(_closure(code.modules))
+    files = [digest for module in modules for digest in _digests(module)]
     if any(path not in tables for path in paths):  # A page is made of the report's code, too.
-        parts += _digests_of_folder(Path(__file__).parents[1] / "report")
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+        files += _digests_of_folder(Path(__file__).parents[1] / "report")
+    parts = {
+        "code": [*code.own, *files],
+        "contract": [_contract(tables[path]) for path in paths if path in tables],
+        "strategies": code.facts,
+        **{name: [repr(attrgetter(name)(settings))] for name in sorted(_settings_named(function))},
+    }
+    return " ".join(f"{name}={_short_hash(part)}" for name, part in parts.items() if part)
+
+
+def changed_parts(before: str | None, now: str | None) -> list[str]:
+    """The parts in which two code versions differ, by name; `code` where one has none."""
+    if not before or not now:
+        return ["code"]
+    one, other = (dict(part.split("=") for part in each.split()) for each in (before, now))
+    return sorted(name for name in one | other if one.get(name) != other.get(name))
+
+
+def _short_hash(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
 
 
 class _Code:
-    """What a function is made of: its own code and its helpers', facts, and modules it refers to."""
+    """What a function is made of: its code and its helpers', strategies, and modules it names."""
 
     def __init__(self, function: FunctionType) -> None:
         self.own: list[str] = []
@@ -115,11 +132,20 @@ def _names(code: CodeType) -> set[str]:
 
 
 def _settings_named(function: FunctionType) -> set[str]:
-    """The settings that a function names; all that matter if it hands the settings on as a whole."""
+    """The settings that a function names, such as `seed`, `cohort` or `evidence.months`.
+
+    All that matter if it hands the settings on as a whole.
+    """
     nodes = list(ast.walk(_tree(function)))
-    named = [n.attr for n in nodes if isinstance(n, ast.Attribute) and _is_settings(n.value)]
-    handed_on = sum(_is_settings(node) for node in nodes) > len(named)
-    return (set(Settings.model_fields) if handed_on else set(named)) - _OPERATIONAL
+    named = [n for n in nodes if isinstance(n, ast.Attribute) and _is_settings(n.value)]
+    if sum(_is_settings(node) for node in nodes) > len(named):
+        return set(Settings.model_fields) - _OPERATIONAL
+    inside = {
+        id(n.value): f"{n.value.attr}.{n.attr}"
+        for n in nodes
+        if isinstance(n, ast.Attribute) and n.value in named
+    }
+    return {inside.get(id(n), n.attr) for n in named if n.attr not in _OPERATIONAL}
 
 
 def _is_settings(node: ast.AST) -> bool:

@@ -8,12 +8,12 @@ until the month is over.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 
 import dagster as dg
 
 from traveltide_assets.defs import tags
+from traveltide_assets.defs.beta import relied_on
 from traveltide_assets.schema.months import FORMAT, next_month
 
 _CRON = "0 0 1 * *"
@@ -21,9 +21,7 @@ _CRON = "0 0 1 * *"
 # The shape that the assets are declared with; `build_definitions` sets the bounds.
 MONTHLY = dg.TimeWindowPartitionsDefinition(start="2000-01", fmt=FORMAT, cron_schedule=_CRON)
 
-with warnings.catch_warnings():
-    # Backfill policies are in beta; a test pins what is relied on.
-    warnings.simplefilter("ignore", dg.BetaWarning)
+with relied_on():
     RANGE_PER_RUN = dg.BackfillPolicy.single_run()
 
 # As of the end of a month, an asset sees that month and everything before it, never after it.

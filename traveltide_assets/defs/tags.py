@@ -9,5 +9,6 @@ RETRY_STRATEGY = "dagster/retry_strategy"
 WILL_RETRY = "dagster/will_retry"
 PRIORITY = "dagster/priority"
 DATA_VERSION = "dagster/data_version"
+CODE_VERSION = "dagster/code_version"
 # Ours: the run has looked at its inputs.
 OBSERVED = "traveltide/observed"

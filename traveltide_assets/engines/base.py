@@ -78,3 +78,12 @@ class Engine(Protocol):
         self, function: Callable[[LocalEngine, _Item], _Result], items: Sequence[_Item]
     ) -> list[_Result]:
         """The function of every item, called where the engine computes."""
+
+
+def compile_step_by_step() -> None:
+    """Have Ibis compile each step of an expression to a query of its own; engines need it.
+
+    What one step computes, the next one reads: merged into one `SELECT`, it would be computed again
+    wherever it is named, and cleaning names every value many times.
+    """
+    ibis.options.sql.fuse_selects = False

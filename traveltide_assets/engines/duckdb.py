@@ -17,12 +17,8 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
-from traveltide_assets.engines.base import LocalEngine, UnreadableFile
+from traveltide_assets.engines.base import LocalEngine, UnreadableFile, compile_step_by_step
 from traveltide_assets.engines.checksum import digest_of
-
-# What one step of an expression computes, the next one reads: merged into one `SELECT`, it would be
-# computed again wherever it is named, and cleaning names every value many times.
-ibis.options.sql.fuse_selects = False
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -43,6 +39,7 @@ class DuckDB:
         scratch = self._scratch / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        compile_step_by_step()
         limit = {"memory_limit": self._memory} if self._memory else {}
         return ibis.duckdb.connect(
             ":memory:",

@@ -31,10 +31,10 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from traveltide_assets.engines.base import UnreadableFile
+from traveltide_assets.engines.base import UnreadableFile, compile_step_by_step
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.engines.spark_writer import Writing
-from traveltide_assets.lake.storage.base import StorageError
+from traveltide_assets.schema.errors import TravelTideError
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -103,6 +103,7 @@ class Spark:
 
     @cached_property
     def backend(self) -> _Backend:
+        compile_step_by_step()
         _ = ibis.pyspark  # Registers the options that its compiler reads.
         return _Backend().connect(self.session)
 
@@ -170,7 +171,7 @@ class Spark:
         tasks = self.session.sparkContext.parallelize(list(items), len(items))
         done: list[_Result] = []
         for result in tasks.map(partial(_attempt, function)).collect():
-            if isinstance(result, StorageError):
+            if isinstance(result, TravelTideError):
                 raise result
             done.append(result)
         return done
@@ -257,11 +258,11 @@ def _on_executor(
     return function(DuckDB(Path(tempfile.gettempdir()) / "traveltide", memory), item)
 
 
-def _attempt(function: Callable[[_Item], _Result], item: _Item) -> _Result | StorageError:
-    """What the storage refuses is said as it is; Spark would try again and hide the words."""
+def _attempt(function: Callable[[_Item], _Result], item: _Item) -> _Result | TravelTideError:
+    """Errors for people come back as they are; Spark would try again and hide their words."""
     try:
         return function(item)
-    except StorageError as error:
+    except TravelTideError as error:
         return error
 
 

@@ -4,6 +4,7 @@ import dagster as dg
 import ibis
 
 from traveltide_assets.defs.assets.inputs import table_of
+from traveltide_assets.defs.beta import relied_on
 from traveltide_assets.defs.partitions import MONTHLY, RANGE_PER_RUN
 from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
 from traveltide_assets.settings import Settings
@@ -36,23 +37,25 @@ flights_raw = _snapshot("flights")
 hotels_raw = _snapshot("hotels")
 
 
-@dg.asset(
-    key_prefix="bronze",
-    kinds={"duckdb"},
-    partitions_def=MONTHLY,
-    deps=[table_of("sessions")],
-    backfill_policy=RANGE_PER_RUN,
-    retry_policy=READ_RETRIES,
-)
-def sessions_raw(
-    context: dg.AssetExecutionContext, source: dg.ResourceParam[Source]
-) -> dg.MaterializeResult[ibis.Table]:
-    with permanent_errors_end_the_step():
-        sessions = source.table("sessions")
-        return dg.MaterializeResult(
-            value=sessions.filter(sessions.month.isin(list(context.partition_keys))),
-            metadata={"origins": _origins(source, "sessions")},
-        )
+with relied_on():
+
+    @dg.asset(
+        key_prefix="bronze",
+        kinds={"duckdb"},
+        partitions_def=MONTHLY,
+        deps=[table_of("sessions")],
+        backfill_policy=RANGE_PER_RUN,
+        retry_policy=READ_RETRIES,
+    )
+    def sessions_raw(
+        context: dg.AssetExecutionContext, source: dg.ResourceParam[Source]
+    ) -> dg.MaterializeResult[ibis.Table]:
+        with permanent_errors_end_the_step():
+            sessions = source.table("sessions")
+            return dg.MaterializeResult(
+                value=sessions.filter(sessions.month.isin(list(context.partition_keys))),
+                metadata={"origins": _origins(source, "sessions")},
+            )
 
 
 @dg.asset(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ import dagster as dg
 
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.defs import tags
+from traveltide_assets.defs.beta import relied_on
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.settings import Settings
@@ -132,9 +132,7 @@ def _observable(
             return dg.DataVersionsByPartition({str(m): v for m, v in found.items()})
         return dg.DataVersion(found[None])
 
-    with warnings.catch_warnings():
-        # Observable assets are in beta; tests pin what is relied on.
-        warnings.simplefilter("ignore", dg.BetaWarning)
+    with relied_on():
         observable = dg.observable_source_asset(
             key=key,
             description=description,

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import ibis
 
+from traveltide_assets.defs.beta import relied_on
 from traveltide_assets.defs.describe import counts
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY, RANGE_PER_RUN
 from traveltide_assets.transforms.cleaning import judge
@@ -42,21 +43,23 @@ def users_silver(raw: ibis.Table) -> Iterator[Any]:
     yield from _outputs("users", judge.clean_users(raw))
 
 
-@dg.multi_asset(
-    name="sessions_silver",
-    outs=_halves("sessions"),
-    ins={
-        "raw": dg.AssetIn(["bronze", "sessions_raw"], partition_mapping=ALL_UP_TO),
-        "users": dg.AssetIn(["silver", "users_processed"]),
-    },
-    partitions_def=MONTHLY,
-    backfill_policy=RANGE_PER_RUN,
-)
-def sessions_silver(
-    context: dg.AssetExecutionContext, raw: ibis.Table, users: ibis.Table
-) -> Iterator[Any]:
-    months = list(context.partition_keys)
-    yield from _outputs("sessions", judge.clean_sessions(raw, users, months))
+with relied_on():
+
+    @dg.multi_asset(
+        name="sessions_silver",
+        outs=_halves("sessions"),
+        ins={
+            "raw": dg.AssetIn(["bronze", "sessions_raw"], partition_mapping=ALL_UP_TO),
+            "users": dg.AssetIn(["silver", "users_processed"]),
+        },
+        partitions_def=MONTHLY,
+        backfill_policy=RANGE_PER_RUN,
+    )
+    def sessions_silver(
+        context: dg.AssetExecutionContext, raw: ibis.Table, users: ibis.Table
+    ) -> Iterator[Any]:
+        months = list(context.partition_keys)
+        yield from _outputs("sessions", judge.clean_sessions(raw, users, months))
 
 
 @dg.multi_asset(
