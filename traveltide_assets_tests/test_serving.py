@@ -17,6 +17,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
+from traveltide_assets.cli.console import open_lake
 from traveltide_assets.contracts import SOURCES
 from traveltide_assets.locations import S3Location
 from traveltide_assets.prediction.early import EARLY, SEEN
@@ -25,7 +26,6 @@ from traveltide_assets.serving.app import build_app
 from traveltide_assets.serving.history import HistoryFeatures
 from traveltide_assets.serving.schema import History
 from traveltide_assets.settings import Settings
-from traveltide_assets.summary import open_lake
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
 from traveltide_assets_tests.s3_server import S3Server

@@ -26,10 +26,10 @@ class _Commands(click.Group):
     """Ends with a message instead of a traceback where the fault is the user's to mend."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        from traveltide_assets.cli.console import NothingDecided
         from traveltide_assets.pipeline import PipelineFailed
         from traveltide_assets.segmentation.perks import PerkError
         from traveltide_assets.storage import StorageError
-        from traveltide_assets.summary import NothingDecided
 
         try:
             return super().invoke(ctx)
@@ -56,7 +56,8 @@ def main() -> None:
 @click.option("--month", help="Decide this month, YYYY-MM; the last one by default.")
 def run(month: str | None) -> None:
     """Ingest every month of the source and decide one: perks for every customer."""
-    from traveltide_assets import pipeline, summary
+    from traveltide_assets import pipeline
+    from traveltide_assets.cli import console
     from traveltide_assets.definitions import build_definitions
 
     settings = load_settings()
@@ -74,7 +75,7 @@ def run(month: str | None) -> None:
                 task, description=step, completed=done, total=total
             ),
         )
-    summary.print_run(_console, settings, month, outcome)
+    console.print_run(_console, settings, month, outcome)
 
 
 @main.command()
@@ -113,9 +114,9 @@ def sample(
 @click.option("--month", help="YYYY-MM; the latest decided by default.")
 def show(month: str | None) -> None:
     """Show the latest perks and segments."""
-    from traveltide_assets import summary
+    from traveltide_assets.cli import console
 
-    summary.print_decisions(_console, load_settings(), month)
+    console.print_decisions(_console, load_settings(), month)
 
 
 @main.command()
@@ -123,9 +124,9 @@ def show(month: str | None) -> None:
 @click.option("--month", help="YYYY-MM; the latest decided by default.")
 def explain(user_id: int, month: str | None) -> None:
     """Explain why customer USER_ID got this perk."""
-    from traveltide_assets import summary
+    from traveltide_assets.cli import console
 
-    summary.print_explanation(_console, load_settings(), user_id, month)
+    console.print_explanation(_console, load_settings(), user_id, month)
 
 
 @main.command()
@@ -136,9 +137,9 @@ def explain(user_id: int, month: str | None) -> None:
 @click.option("--open", "opened", is_flag=True, help="Open the report in the browser.")
 def report(month: str | None, to: Path | None, opened: bool) -> None:
     """Show where the report is, write it to a file or open it in the browser."""
-    from traveltide_assets import summary
+    from traveltide_assets.cli import console
 
-    file, where = summary.find_report(load_settings(), month)
+    file, where = console.find_report(load_settings(), month)
     if to is not None:
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, to)
@@ -153,8 +154,8 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def serve(port: int, host: str) -> None:
     """Serve perks over HTTP: of assigned customers, and predicted for new ones."""
+    from traveltide_assets.cli.console import open_lake
     from traveltide_assets.serving import app
-    from traveltide_assets.summary import open_lake
 
     settings = load_settings()
     app.serve(open_lake(settings)[0], settings, host, port)
