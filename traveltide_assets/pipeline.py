@@ -111,6 +111,6 @@ def _execute(
 def _reason(result: dg.ExecuteInProcessResult, outcome: Outcome) -> str:
     for event in result.all_events:
         if event.is_step_failure:
-            lines = [f"step {event.step_key} failed: {root_cause(event)}"]
+            lines = [f"{root_cause(event)} (in step {event.step_key})"]
             return "\n".join([*lines, *outcome.warnings])
     return f"run {result.run_id} failed before its first step"
