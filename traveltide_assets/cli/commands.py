@@ -128,7 +128,7 @@ class _SampleOption(click.Option):
         return super().get_help_record(ctx)
 
     def get_default(self, ctx: click.Context, call: bool = True) -> Any:
-        if ctx.resilient_parsing:  # A shell that completes a command asks for no values.
+        if call and ctx.resilient_parsing:  # A shell that completes a command wants no values.
             return None
         from traveltide_assets.settings import load_settings
 
