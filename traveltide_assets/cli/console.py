@@ -110,7 +110,8 @@ def print_decisions(console: Console, settings: Settings, month: str | None) -> 
         perk, size = perks.get(perk_id), len(members)
         title = perk.title if perk else perk_id
         console.print()
-        _write(console, f"{title} for {size:,} customers (segment: {segment})")
+        heading = f"{title} for {size:,} customers (segment: {segment})"
+        _write(console, heading, style="bold")
         # Strategies that give each customer a reason of their own are shown with the commonest.
         reason = _labelled(members["deciding_features"].mode()[0])
         said = _segments_reasons(perk, features.loc[members.index], features) if perk else []
@@ -149,7 +150,7 @@ def print_explanation(
     values = pd.DataFrame(
         {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
     )
-    _write(console, f"Customer {user_id} at the end of {month}")
+    _write(console, f"Customer {user_id} at the end of {month}", style="bold")
     console.print()
     for name, fact in {
         "Perk": f"{perk.title}, for a customer who {perk.audience}",
@@ -236,7 +237,9 @@ def _grid(*texts: str, numbers: tuple[str, ...]) -> Grid:
     return grid
 
 
-def _write(console: Console, text: str, indent: int = 0, hanging: int | None = None) -> None:
+def _write(
+    console: Console, text: str, indent: int = 0, hanging: int | None = None, style: str = ""
+) -> None:
     """A paragraph that breaks between words, never within one."""
     filled = textwrap.fill(
         text,
@@ -246,7 +249,7 @@ def _write(console: Console, text: str, indent: int = 0, hanging: int | None = N
         break_long_words=False,
         break_on_hyphens=False,
     )
-    console.print(filled, soft_wrap=True)
+    console.print(filled, soft_wrap=True, style=style)
 
 
 def _labelled(reason: str) -> str:
