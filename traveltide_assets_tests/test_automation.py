@@ -611,6 +611,29 @@ def test_forkserver_writes_the_same_bytes(tmp_path: Path) -> None:
     assert len(written[one.lake]) == 13
 
 
+@pytest.mark.parametrize(
+    ("error", "beneath", "said"),
+    [
+        (SourceError("users.csv: the file is empty"), None, "users.csv: the file is empty"),
+        (SourceError("users.csv: no rows"), OSError("read(4)"), "users.csv: no rows"),
+        (StorageError("the bucket is gone"), KeyError("Bucket"), "the bucket is gone"),
+        (dg.Failure("2023-04 has no features"), None, "2023-04 has no features"),
+        (KeyError("nights"), None, "KeyError: 'nights'"),
+        (RuntimeError("late"), KeyError("early"), "KeyError: 'early'"),
+    ],
+)
+def test_a_failed_step_says_what_is_wrong_and_not_in_which_class(
+    error: Exception, beneath: Exception | None, said: str
+) -> None:
+    @dg.asset
+    def broken() -> None:
+        raise error from beneath
+
+    result = dg.materialize([broken], raise_on_error=False)
+    (failed,) = (event for event in result.all_events if event.is_step_failure)
+    assert automation.root_cause(failed) == said
+
+
 def test_too_little_memory_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:
     engine = DuckDB(tmp_path, memory="1MB")
 

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 from traveltide_assets.cli import main
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.engines.duckdb import DuckDB
-from traveltide_assets.lake import lake
+from traveltide_assets.lake.lake import lake
 from traveltide_assets.lake.storage import s3
 from traveltide_assets.resources import open_source
 from traveltide_assets.schema.sources import SOURCES

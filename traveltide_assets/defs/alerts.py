@@ -9,6 +9,7 @@ import datetime as dt
 import dagster as dg
 
 from traveltide_assets import alerts
+from traveltide_assets.defs.failures import root_cause
 from traveltide_assets.defs.partitions import months_of_run
 from traveltide_assets.defs.schedules import sensor_status
 from traveltide_assets.settings import Settings
@@ -56,17 +57,3 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
 def _name(run: dg.DagsterRun) -> str:
     months = " to ".join(dict.fromkeys(months_of_run(run.tags) or ()))
     return f"run {run.run_id[:8]} of {run.job_name}{f' ({months})' if months else ''}"
-
-
-def root_cause(event: dg.DagsterEvent) -> str:
-    """The message of the error that a failed step began with."""
-    error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    if error is None:
-        return "unknown error"
-    message = error.message.strip()
-    if error.cls_name == "OutOfMemoryException":
-        # Behind its first line DuckDB advises SQL, which nobody can give it here.
-        return f"{message.partition(chr(10))[0]}; set TRAVELTIDE_MEMORY to more"
-    return message
