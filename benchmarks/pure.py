@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import ibis
 import pandas as pd
 
-from traveltide_assets.checks.decisions import out_of_range
+from traveltide_assets.defs.checks.decisions import out_of_range
 from traveltide_assets.segmentation import kmeans, perks, plots
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.stability import bootstrap_agreement

@@ -102,9 +102,9 @@ def increment(source: Path, work: Path) -> Stages:
 def pure(source: Path, work: Path) -> Stages:
     """What `perks` does, its files, pictures and checks of many rows, without Dagster."""
     from benchmarks.pure import decided, gold
-    from traveltide_assets.checks import contracts
-    from traveltide_assets.checks.ingestion import orphans
     from traveltide_assets.contracts import build_tables
+    from traveltide_assets.defs.checks import contracts
+    from traveltide_assets.defs.checks.ingestion import orphans
     from traveltide_assets.engine import DuckDB
     from traveltide_assets.lake import Lake
     from traveltide_assets.partitions import months_within

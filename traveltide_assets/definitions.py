@@ -23,11 +23,11 @@ from traveltide_assets.assets import (
     segments,
     silver,
 )
-from traveltide_assets.checks import campaign as campaign_checks
-from traveltide_assets.checks import decisions, ingestion
-from traveltide_assets.checks import experiment as experiment_checks
-from traveltide_assets.checks import prediction as prediction_checks
 from traveltide_assets.contracts import Table, build_tables
+from traveltide_assets.defs.checks import campaign as campaign_checks
+from traveltide_assets.defs.checks import decisions, ingestion
+from traveltide_assets.defs.checks import experiment as experiment_checks
+from traveltide_assets.defs.checks import prediction as prediction_checks
 from traveltide_assets.engine import open_engine
 from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake import Lake

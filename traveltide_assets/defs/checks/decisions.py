@@ -7,9 +7,9 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.checks import contracts
-from traveltide_assets.checks.results import declare, report
 from traveltide_assets.contracts import Table
+from traveltide_assets.defs.checks import contracts
+from traveltide_assets.defs.checks.results import declare, report
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import previous_month
 from traveltide_assets.segmentation import kmeans

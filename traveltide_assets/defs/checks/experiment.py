@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
-from traveltide_assets.checks import contracts
-from traveltide_assets.checks.results import declare, report
 from traveltide_assets.contracts import Table
+from traveltide_assets.defs.checks import contracts
+from traveltide_assets.defs.checks.results import declare, report
 from traveltide_assets.experiment import assignment, calendar, readout
 from traveltide_assets.lake import Lake
 from traveltide_assets.settings import Settings

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping, Sequence
 import dagster as dg
 import ibis
 
-from traveltide_assets.checks.results import declare, report
 from traveltide_assets.contracts import Table
+from traveltide_assets.defs.checks.results import declare, report
 from traveltide_assets.lake import Lake
 
 

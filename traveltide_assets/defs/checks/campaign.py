@@ -11,9 +11,9 @@ import pandas as pd
 
 from traveltide_assets.campaign import mailing
 from traveltide_assets.campaign.suppression import Suppressed, read_suppressed
-from traveltide_assets.checks import contracts
-from traveltide_assets.checks.results import declare, report
 from traveltide_assets.contracts import Table
+from traveltide_assets.defs.checks import contracts
+from traveltide_assets.defs.checks.results import declare, report
 from traveltide_assets.lake import Lake
 from traveltide_assets.settings import Settings
 
