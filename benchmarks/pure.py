@@ -12,7 +12,6 @@ import pandas as pd
 from traveltide_assets.defs.checks.decisions import out_of_range
 from traveltide_assets.segmentation import kmeans, perks, plots
 from traveltide_assets.segmentation.perks import Perk
-from traveltide_assets.segmentation.stability import bootstrap_agreement
 from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Cohort, Settings
@@ -122,4 +121,3 @@ def decided(
     plots.profile_bars(profile)
     plots.perk_counts(given)
     out_of_range(features)
-    bootstrap_agreement(model, sample, config.seed, settings.checks.bootstraps)

@@ -103,7 +103,7 @@ def pure(source: Path, work: Path) -> Stages:
     """What `perks` does, its files, pictures and checks of many rows, without Dagster."""
     from benchmarks.pure import decided, gold
     from traveltide_assets.contracts import build_tables
-    from traveltide_assets.defs.checks import contracts
+    from traveltide_assets.defs.checks.every_table import contract_problems, repeated_keys
     from traveltide_assets.defs.checks.ingestion import orphans
     from traveltide_assets.engine import DuckDB
     from traveltide_assets.lake import Lake
@@ -130,10 +130,12 @@ def pure(source: Path, work: Path) -> Stages:
             else:
                 lake.write(table, rows)
         with timed(stages, "checks"):
-            for check in contracts.evaluate([table], lake, months):
-                if not check.passed:
-                    raise AssertionError(f"{path}: {check.check_name} {check.metadata}")
-        return lake.table(path, months if table.partitioned else None)
+            own = months if table.partitioned else []
+            if problems := contract_problems(table, lake, own):
+                raise AssertionError(f"{path}: {problems}")
+            if extra := repeated_keys(table, lake, own):
+                raise AssertionError(f"{path}: {extra} rows have the key of another")
+        return lake.table(path, own)
 
     with timed(stages, "read"):
         origin = open_source(settings, engine, Run("pure", (every_month[0], every_month[-1])))
@@ -141,7 +143,7 @@ def pure(source: Path, work: Path) -> Stages:
     found = gold(origin, settings.cohort, MONTH, every_month, keep)
     with timed(stages, "checks"):
         for name in ("flights", "hotels"):
-            orphans(tables[f"silver/{name}_processed"], tables["silver/sessions_processed"], lake)
+            orphans(f"silver/{name}_processed", lake)
     with timed(stages, "perks"):
         decided(found.features, settings, catalogue, keep)
     return stages

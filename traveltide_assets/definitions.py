@@ -24,10 +24,7 @@ from traveltide_assets.assets import (
     silver,
 )
 from traveltide_assets.contracts import Table, build_tables
-from traveltide_assets.defs.checks import campaign as campaign_checks
-from traveltide_assets.defs.checks import decisions, ingestion
-from traveltide_assets.defs.checks import experiment as experiment_checks
-from traveltide_assets.defs.checks import prediction as prediction_checks
+from traveltide_assets.defs.checks import steps
 from traveltide_assets.engine import open_engine
 from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake import Lake
@@ -75,14 +72,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
     return dg.Definitions(
         assets=completed,
-        asset_checks=[
-            *ingestion.build(tables, months),
-            *decisions.build(tables, months),
-            *prediction_checks.build(tables, months),
-            *experiment_checks.build(tables, months),
-            *campaign_checks.build(tables, months),
-        ],
-        jobs=automation.build_jobs(),
+        asset_checks=steps.build(tables, months),
+        jobs=[*automation.build_jobs(), steps.build_job(months)],
         schedules=automation.build_schedules(settings),
         sensors=[
             *automation.build_alerts(settings),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 import tomllib
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -219,12 +220,25 @@ class Checks(_Section):
     min_segment_share: Share = Field(0.02, description="Customers in the smallest segment")
     min_silhouette: float = Field(0.15, ge=-1, le=1, description="Silhouette of the chosen k")
     min_stability: float = Field(
-        0.6, ge=-1, le=1, description="Mean adjusted Rand index of refits on bootstrap draws"
+        0.6, ge=-1, le=1, description="Mean adjusted Rand index of k-means with bootstrap refits"
     )
     max_psi: float = Field(
         0.25, ge=0, description="Population stability index of a feature against last month"
     )
-    bootstraps: int = Field(8, ge=2, description="Refits for the stability check")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_bootstraps(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "bootstraps" not in given:
+            return given
+        warnings.warn(
+            f"checks.bootstraps ({_PREFIX}CHECKS__BOOTSTRAPS) does nothing any more and can be "
+            "removed: the check of stability reads the scorecard, whose refits are set by "
+            "evidence.refits",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return {name: value for name, value in given.items() if name != "bootstraps"}
 
 
 class Postgres(_Section):

@@ -24,7 +24,6 @@ LENIENT = {
     "min_silhouette": -1,
     "min_stability": -1,
     "max_psi": 100,
-    "bootstraps": 2,
 }
 STRICT = {
     "max_cohort_change": 0,
@@ -32,7 +31,6 @@ STRICT = {
     "min_silhouette": 1,
     "min_stability": 1,
     "max_psi": 0,
-    "bootstraps": 2,
 }
 TABLES = (
     "gold/users_final",

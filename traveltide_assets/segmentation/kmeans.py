@@ -277,11 +277,6 @@ def _sum(values: list[ir.FloatingValue]) -> ir.FloatingValue:
     return reduce(operator.add, values)
 
 
-def refit(scaled: np.ndarray, k: int, seed: int, restarts: int) -> np.ndarray:
-    """Centroids of a fresh fit, on the scale given."""
-    return centroids_of(scaled, _cluster(scaled, k, seed, restarts).labels_)
-
-
 def nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index of the nearest centroid of each point (row), and its margin.
 

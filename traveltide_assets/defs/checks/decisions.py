@@ -1,147 +1,66 @@
-"""Gold: the cohort, its features, the segments and the perks."""
+"""Gold up to the perks: the cohort, its features, the segments and who gets what."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from __future__ import annotations
 
-import dagster as dg
+from collections.abc import Iterable, Sequence
+from functools import partial
+
 import ibis
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.contracts import Table
-from traveltide_assets.defs.checks import contracts
-from traveltide_assets.defs.checks.results import declare, report
-from traveltide_assets.lake import Lake
+from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
 from traveltide_assets.months import previous_month
 from traveltide_assets.segmentation import kmeans
-from traveltide_assets.segmentation.perks import Perk
-from traveltide_assets.segmentation.stability import bootstrap_agreement, population_stability
-from traveltide_assets.settings import STRATEGIES, Settings
+from traveltide_assets.segmentation.stability import population_stability
 from traveltide_assets.transforms.cohort import describe
 from traveltide_assets.transforms.features import CATALOGUE
 
-_Specs = list[dg.AssetCheckSpec]
+_USERS = "gold/users_final"
+_FEATURES = "gold/user_features"
+_MODEL = "gold/kmeans_model"
+_DIAGNOSTICS = "gold/kmeans_diagnostics"
+_SEGMENTS = "gold/segments/kmeans"
+_SCORECARD = "gold/segmentation_scorecard"
+_ASSIGNMENTS = "gold/perk_assignments"
 
 
-def build(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> list[dg.AssetChecksDefinition]:
-    """One step of checks per stage of the decision."""
-    return [
-        _cohort(tables, months),
-        contracts.build(["sessions_final"], tables, months),
-        contracts.build(["flights_final", "hotels_final"], tables, months),
-        contracts.build(["trips_final"], tables, months),
-        _features(tables, months),
-        _model(tables, months),
-        _segments(tables, months),
-        contracts.build(["earlier_features", "perk_outcomes"], tables, months),
-        _strategies(tables, months),
-        contracts.build(["perk_evidence", "perk_signals", "dbscan_trial"], tables, months),
-        contracts.build(["segmentation_scorecard", "strategy_agreement"], tables, months),
-        contracts.build(["exploration"], tables, months),
-        _perks(tables, months),
-    ]
-
-
-def _before(lake: Lake, table: Table, month: str) -> str | None:
+def _month_before(path: str, context: Context) -> str | None:
     """The month before, if the lake has it."""
-    before = previous_month(month)
-    return before if before in lake.months(table.path) else None
+    before = previous_month(context.month)
+    return before if before in context.lake.months(path) else None
 
 
-def _cohort(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    users = tables["gold/users_final"]
-
-    @dg.multi_asset_check(
-        name="cohort_checks",
-        specs=[
-            *contracts.declarations([users], months),
-            declare(users, "not_empty", "Somebody is in the cohort.", months, blocking=True),
-            declare(users, "size_change", "The cohort is about as large as last month.", months),
-        ],
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext,
-        lake: dg.ResourceParam[Lake],
-        settings: dg.ResourceParam[Settings],
-    ) -> Iterator[dg.AssetCheckResult]:
-        month = context.op_execution_context.partition_key
-        yield from contracts.evaluate([users], lake, [month])
-        size = lake.rows(users.path, month)
-        rule = describe(settings.cohort, month)
-        yield report(users, "not_empty", size > 0, {"customers": size, "cohort_rule": rule})
-        yield _size_change(users, lake, month, size, settings.checks.max_cohort_change)
-
-    return checks
+def _cohort_not_empty(context: Context) -> Outcome:
+    size = context.lake.rows(_USERS, context.month)
+    rule = describe(context.settings.cohort, context.month)
+    return Outcome(size > 0, {"customers": size, "cohort_rule": rule})
 
 
-def _size_change(
-    users: Table, lake: Lake, month: str, size: int, limit: float
-) -> dg.AssetCheckResult:
-    before = _before(lake, users, month)
-    earlier = lake.rows(users.path, before) if before else 0
+def _cohort_size_is_steady(context: Context) -> Outcome:
+    before = _month_before(_USERS, context)
+    earlier = context.lake.rows(_USERS, before) if before else 0
     if not earlier:
-        return report(
-            users, "size_change", True, {"compared_with": "no cohort in the month before"}
-        )
+        return Outcome(True, {"compared_with": "no cohort in the month before"})
+    size, limit = context.lake.rows(_USERS, context.month), context.settings.checks
     change = size / earlier - 1
-    return report(
-        users,
-        "size_change",
-        abs(change) <= limit,
-        {"customers": size, "customers_before": earlier, "change": change, "limit": limit},
-        warn=True,
-    )
+    facts = {
+        "customers": size,
+        "customers_before": earlier,
+        "change": change,
+        "limit": limit.max_cohort_change,
+    }
+    return Outcome(abs(change) <= limit.max_cohort_change, facts)
 
 
-def _features(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    features, users = tables["gold/user_features"], tables["gold/users_final"]
+def _one_row_per_customer(context: Context) -> Outcome:
+    rows, cohort = (context.lake.rows(path, context.month) for path in (_FEATURES, _USERS))
+    return Outcome(rows == cohort, {"rows": rows, "customers": cohort})
 
-    @dg.multi_asset_check(
-        name="feature_checks",
-        specs=[
-            *contracts.declarations([features], months),
-            declare(
-                features,
-                "one_row_per_customer",
-                "As many rows as customers in the cohort.",
-                months,
-                blocking=True,
-                after=(users,),
-            ),
-            declare(features, "accepted_range", "Values lie in the catalogue's range.", months),
-            declare(
-                features,
-                "drift",
-                "Features of at most `kmeans.fit_rows` customers are distributed as last month's "
-                "(PSI).",
-                months,
-            ),
-        ],
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext,
-        lake: dg.ResourceParam[Lake],
-        settings: dg.ResourceParam[Settings],
-    ) -> Iterator[dg.AssetCheckResult]:
-        month = context.op_execution_context.partition_key
-        yield from contracts.evaluate([features], lake, [month])
-        rows, cohort = lake.rows(features.path, month), lake.rows(users.path, month)
-        yield report(
-            features,
-            "one_row_per_customer",
-            rows == cohort,
-            {"rows": rows, "customers": cohort},
-        )
-        outside = out_of_range(lake.table(features.path, [month]))
-        yield report(features, "accepted_range", not outside, {"rows_outside": outside})
-        yield _drift(features, lake, month, settings)
 
-    return checks
+def _features_in_range(context: Context) -> Outcome:
+    outside = out_of_range(context.lake.table(_FEATURES, [context.month]))
+    return Outcome(not outside, {"rows_outside": outside})
 
 
 def out_of_range(features: ibis.Table) -> dict[str, int]:
@@ -157,183 +76,64 @@ def out_of_range(features: ibis.Table) -> dict[str, int]:
     return {name: rows for name, rows in counts.items() if rows}
 
 
-def _drift(features: Table, lake: Lake, month: str, settings: Settings) -> dg.AssetCheckResult:
-    before, limit = _before(lake, features, month), settings.checks.max_psi
-    if not (before and lake.rows(features.path, before) and lake.rows(features.path, month)):
-        return report(features, "drift", True, {"compared_with": "no features in the month before"})
+def _no_feature_drifts(context: Context) -> Outcome:
+    lake, month, limit = context.lake, context.month, context.settings.checks.max_psi
+    before = _month_before(_FEATURES, context)
+    if not (before and lake.rows(_FEATURES, before) and lake.rows(_FEATURES, month)):
+        return Outcome(True, {"compared_with": "no features in the month before"})
     earlier, now = (
-        kmeans.sample(lake.table(features.path, [each]), settings.kmeans)
+        kmeans.sample(lake.table(_FEATURES, [each]), context.settings.kmeans)
         for each in (before, month)
     )
     index = population_stability(earlier, now).sort_values(ascending=False)
     drifted = {str(name): float(value) for name, value in index.items() if value > limit}
-    return report(
-        features,
-        "drift",
-        not drifted,
-        {"drifted": drifted, "highest_psi": float(index.iloc[0]), "limit": limit},
-        warn=True,
-    )
+    facts = {"drifted": drifted, "highest_psi": float(index.iloc[0]), "limit": limit}
+    return Outcome(not drifted, facts)
 
 
-def _model(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    model, tried = tables["gold/kmeans_model"], tables["gold/kmeans_diagnostics"]
-    features = tables["gold/user_features"]
-
-    @dg.multi_asset_check(
-        name="kmeans_model_checks",
-        specs=[
-            *contracts.declarations([model, tried], months),
-            declare(tried, "silhouette", "The segments are apart from each other.", months),
-            declare(
-                model,
-                "stability",
-                "Refits on other draws of at most `kmeans.fit_rows` customers find the same "
-                "segments (ARI).",
-                months,
-                after=(features,),
-            ),
-        ],
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext,
-        lake: dg.ResourceParam[Lake],
-        settings: dg.ResourceParam[Settings],
-    ) -> Iterator[dg.AssetCheckResult]:
-        month, limits = context.op_execution_context.partition_key, settings.checks
-        yield from contracts.evaluate([model, tried], lake, [month])
-        yield _silhouette(tried, lake.frame(tried.path, month), limits.min_silhouette)
-        agreement = bootstrap_agreement(
-            kmeans.Model.from_frame(lake.frame(model.path, month)),
-            kmeans.sample(lake.table(features.path, [month]), settings.kmeans),
-            settings.kmeans.seed,
-            limits.bootstraps,
-        )
-        yield report(
-            model,
-            "stability",
-            agreement.mean() >= limits.min_stability,
-            {
-                "mean_adjusted_rand_index": float(agreement.mean()),
-                "lowest": float(agreement.min()),
-                "refits": len(agreement),
-                "limit": limits.min_stability,
-            },
-            warn=True,
-        )
-
-    return checks
+def _segments_are_apart(context: Context) -> Outcome:
+    tried = context.lake.frame(_DIAGNOSTICS, context.month)
+    value = float(tried.loc[tried["chosen"], "silhouette"].iloc[0])
+    limit = context.settings.checks.min_silhouette
+    return Outcome(value >= limit, {"silhouette": value, "limit": limit})
 
 
-def _silhouette(tried: Table, diagnostics: pd.DataFrame, limit: float) -> dg.AssetCheckResult:
-    value = float(diagnostics.loc[diagnostics["chosen"], "silhouette"].iloc[0])
-    return report(
-        tried, "silhouette", value >= limit, {"silhouette": value, "limit": limit}, warn=True
-    )
+def _refits_find_the_segments(context: Context) -> Outcome:
+    card = context.lake.stored_frame(_SCORECARD, context.month)
+    if card is None:
+        return Outcome(True, {"scorecard": "none for this month, so nothing was refitted"})
+    value = float(card.set_index("strategy").loc["kmeans", "stability_bootstrap"])
+    limit, refits = context.settings.checks.min_stability, context.settings.evidence.refits
+    # The UI cannot show what is not a number.
+    shown = "undefined: a refit found no segments" if np.isnan(value) else value
+    facts = {"mean_adjusted_rand_index": shown, "refits": refits, "limit": limit}
+    return Outcome(value >= limit, facts)
 
 
-def _segments(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    segments = tables["gold/segments/kmeans"]
-
-    @dg.multi_asset_check(
-        name="kmeans_segments_checks",
-        specs=[
-            *contracts.declarations([segments], months),
-            declare(segments, "smallest_segment", "No segment is too small to address.", months),
-        ],
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext,
-        lake: dg.ResourceParam[Lake],
-        settings: dg.ResourceParam[Settings],
-    ) -> Iterator[dg.AssetCheckResult]:
-        month, limit = context.op_execution_context.partition_key, settings.checks.min_segment_share
-        yield from contracts.evaluate([segments], lake, [month])
-        given = lake.frame(segments.path, month, ["segment"])["segment"]
-        shares = given.value_counts(normalize=True)
-        yield report(
-            segments,
-            "smallest_segment",
-            shares.min() >= limit,
-            {"segment": str(shares.idxmin()), "share": float(shares.min()), "limit": limit},
-            warn=True,
-        )
-
-    return checks
+def _no_segment_is_tiny(context: Context) -> Outcome:
+    given = context.lake.frame(_SEGMENTS, context.month, ["segment"])["segment"]
+    shares, limit = given.value_counts(normalize=True), context.settings.checks.min_segment_share
+    smallest = float(shares.min())
+    facts = {"segment": str(shares.idxmin()), "share": smallest, "limit": limit}
+    return Outcome(smallest >= limit, facts)
 
 
-def _strategies(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    users = tables["gold/users_final"]
-    segments = [tables[f"gold/segments/{name}"] for name in STRATEGIES if name != "kmeans"]
-
-    @dg.multi_asset_check(
-        name="strategy_checks",
-        specs=[
-            *contracts.declarations(segments, months),
-            *(
-                declare(table, "coverage", "Every customer is in one segment.", months)
-                for table in segments
-            ),
-        ],
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext, lake: dg.ResourceParam[Lake]
-    ) -> Iterator[dg.AssetCheckResult]:
-        month = context.op_execution_context.partition_key
-        yield from contracts.evaluate(segments, lake, [month])
-        size = lake.rows(users.path, month)
-        for table in segments:
-            rows = lake.rows(table.path, month)
-            metadata = {"customers": size, "rows": rows}
-            yield report(table, "coverage", rows == size, metadata, warn=True)
-
-    return checks
+def _covers_the_cohort(path: str, context: Context) -> Outcome:
+    size, rows = (context.lake.rows(each, context.month) for each in (_USERS, path))
+    return Outcome(rows == size, {"customers": size, "rows": rows})
 
 
-def _perks(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    assignments, users = tables["gold/perk_assignments"], tables["gold/users_final"]
-
-    @dg.multi_asset_check(
-        name="perk_checks",
-        specs=[
-            *contracts.declarations([assignments], months),
-            declare(
-                assignments,
-                "exactly_one_perk",
-                "Every customer of the cohort has one perk of the catalogue, and nobody else has.",
-                months,
-                blocking=True,
-                after=(users,),
-            ),
-        ],
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext,
-        lake: dg.ResourceParam[Lake],
-        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
-    ) -> Iterator[dg.AssetCheckResult]:
-        month = context.op_execution_context.partition_key
-        yield from contracts.evaluate([assignments], lake, [month])
-        assigned = lake.frame(assignments.path, month, ["user_id", "perk"])
-        cohort = lake.frame(users.path, month, ["user_id"])["user_id"]
-        problems = perk_problems(assigned, cohort, [perk.id for perk in perk_catalogue])
-        yield report(assignments, "exactly_one_perk", not any(problems.values()), problems)
-
-    return checks
+def _one_perk_each(context: Context) -> Outcome:
+    assigned = context.lake.frame(_ASSIGNMENTS, context.month, ["user_id", "perk"])
+    cohort = context.lake.frame(_USERS, context.month, ["user_id"])["user_id"]
+    problems = perk_problems(assigned, cohort, [perk.id for perk in context.perks])
+    return Outcome(not any(problems.values()), problems)
 
 
 def perk_problems(
     assigned: pd.DataFrame, cohort: pd.Series, perks: Sequence[str]
 ) -> dict[str, int]:
-    """Customers without a perk, with several, outside the cohort, or with a perk nobody knows."""
+    """Customers without a perk, with several, outside the cohort, or with an unknown perk."""
     given = assigned["user_id"]
     return {
         "customers_without_perk": int((~cohort.isin(given)).sum()),
@@ -341,3 +141,142 @@ def perk_problems(
         "not_in_cohort": int((~given.isin(cohort)).sum()),
         "unknown_perks": int((~assigned["perk"].isin(perks)).sum()),
     }
+
+
+def strategies(tables: Iterable[str]) -> Step:
+    """The step of all segments but those of k-means, which decide and have a step of their own."""
+    paths = tuple(path for path in tables if path.startswith("gold/segments/"))
+    others = tuple(path for path in paths if path != _SEGMENTS)
+    return Step(
+        "strategy",
+        others,
+        tuple(
+            Check(
+                path,
+                "coverage",
+                "Every customer of the cohort is in a segment.",
+                Severity.WARNING,
+                partial(_covers_the_cohort, path),
+            )
+            for path in others
+        ),
+    )
+
+
+STEPS = (
+    Step(
+        "cohort",
+        (_USERS,),
+        (
+            Check(
+                _USERS,
+                "not_empty",
+                "The cohort has at least one customer.",
+                Severity.ERROR,
+                _cohort_not_empty,
+                blocking=True,
+            ),
+            Check(
+                _USERS,
+                "size_change",
+                "The cohort is about as large as in the month before.",
+                Severity.WARNING,
+                _cohort_size_is_steady,
+            ),
+        ),
+    ),
+    Step("flights_final_hotels_final", ("gold/flights_final", "gold/hotels_final")),
+    Step(
+        "feature",
+        (_FEATURES,),
+        (
+            Check(
+                _FEATURES,
+                "one_row_per_customer",
+                "There are as many rows as customers in the cohort.",
+                Severity.ERROR,
+                _one_row_per_customer,
+                blocking=True,
+                after=(_USERS,),
+            ),
+            Check(
+                _FEATURES,
+                "accepted_range",
+                "Every value lies in the range given by the feature catalogue.",
+                Severity.ERROR,
+                _features_in_range,
+            ),
+            Check(
+                _FEATURES,
+                "drift",
+                "No feature has drifted since the month before: population stability index (PSI) "
+                "of at most `kmeans.fit_rows` customers.",
+                Severity.WARNING,
+                _no_feature_drifts,
+            ),
+        ),
+    ),
+    Step(
+        "kmeans_model",
+        (_MODEL, _DIAGNOSTICS),
+        (
+            Check(
+                _DIAGNOSTICS,
+                "silhouette",
+                "The segments are well separated.",
+                Severity.WARNING,
+                _segments_are_apart,
+            ),
+        ),
+    ),
+    Step(
+        "kmeans_segments",
+        (_SEGMENTS,),
+        (
+            Check(
+                _SEGMENTS,
+                "smallest_segment",
+                "No segment is too small to address.",
+                Severity.WARNING,
+                _no_segment_is_tiny,
+            ),
+        ),
+    ),
+    Step("earlier_features_perk_outcomes", ("gold/earlier_features", "gold/perk_outcomes")),
+    Step(
+        "perk_evidence_perk_signals_dbscan_trial",
+        ("gold/perk_evidence", "gold/perk_signals", "gold/dbscan_trial"),
+    ),
+    Step(
+        "segmentation_scorecard_strategy_agreement",
+        (_SCORECARD, "gold/strategy_agreement"),
+        (
+            # Not in the model's step: the segments wait for that one, and the scorecard for them.
+            Check(
+                _MODEL,
+                "stability",
+                "Refits of the strategy on bootstrap draws find the same segments: adjusted Rand "
+                "index (ARI) of the scorecard.",
+                Severity.WARNING,
+                _refits_find_the_segments,
+                after=(_SCORECARD,),
+            ),
+        ),
+    ),
+    Step(
+        "perk",
+        (_ASSIGNMENTS,),
+        (
+            Check(
+                _ASSIGNMENTS,
+                "exactly_one_perk",
+                "Every customer of the cohort has exactly one perk of the catalogue, and nobody "
+                "else has one.",
+                Severity.ERROR,
+                _one_perk_each,
+                blocking=True,
+                after=(_USERS,),
+            ),
+        ),
+    ),
+)

@@ -1,128 +1,130 @@
-"""Gold: was the draw of the experiment fair, and may its readout be believed?"""
+"""The experiment: was the random assignment fair, and may its readout be believed?"""
 
-from collections.abc import Iterator, Mapping
+from __future__ import annotations
 
-import dagster as dg
-
-from traveltide_assets.contracts import Table
-from traveltide_assets.defs.checks import contracts
-from traveltide_assets.defs.checks.results import declare, report
+from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
 from traveltide_assets.experiment import assignment, calendar, readout
-from traveltide_assets.lake import Lake
-from traveltide_assets.settings import Settings
+
+_ARMS = "gold/experiment_assignment"
+_FEATURES = "gold/user_features"
+_PLAN = "gold/experiment_plan"
+_READOUT = "gold/experiment_readout"
 
 
-def build(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> list[dg.AssetChecksDefinition]:
-    """One step of checks for the assignment, one for what follows from it."""
-    return [_assignment(tables, months), _readout(tables, months)]
+def _sizes_match_the_ratio(context: Context) -> Outcome:
+    config = context.settings.experiment
+    p_values = assignment.mismatches(context.lake.frame(_ARMS, context.month), config.ratio)
+    facts = {"p_values": p_values, "limit": config.mismatch_alpha, "ratio": config.ratio}
+    return Outcome(min(p_values.values()) >= config.mismatch_alpha, facts)
 
 
-def _assignment(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    arms, features = tables["gold/experiment_assignment"], tables["gold/user_features"]
+def _nobody_changed_arms(context: Context) -> Outcome:
+    month, start = context.month, context.settings.experiment.start
+    first = calendar.month_of_assignment(start) if start else month
+    before = context.lake.stored_frame(_ARMS, first) if first < month else None
+    moved = 0
+    if before is not None:
+        now = context.lake.frame(_ARMS, month)
+        both = before.merge(now, on="user_id", suffixes=("_before", ""))
+        moved = int((both["arm"] != both["arm_before"]).sum())
+    return Outcome(moved == 0, {"customers_in_the_other_half": moved, "since": first})
 
-    @dg.multi_asset_check(
-        name="experiment_assignment_checks",
-        specs=[
-            *contracts.declarations([arms], months),
-            declare(
-                arms,
+
+def _arms_are_balanced(context: Context) -> Outcome:
+    month, limit = context.month, context.settings.experiment.max_imbalance
+    found = assignment.balance(
+        context.lake.frame(_ARMS, month), context.lake.frame(_FEATURES, month)
+    )
+    facts = {
+        "differing": dict(found.beyond(limit)),
+        "largest_difference_sd": found.largest,
+        "smallest_p_holm": float(found.features["p_holm"].min()),
+        "p_value_of_all_features": found.p_value,
+        "limit": limit,
+    }
+    return Outcome(found.largest <= limit, facts)
+
+
+def _status(context: Context) -> readout.Status:
+    months = context.lake.months(_ARMS)
+    return readout.status(context.settings.experiment, context.month, months)
+
+
+def _can_be_read(context: Context) -> Outcome:
+    status = _status(context)
+    begun = calendar.has_begun(context.settings.experiment, context.month)
+    return Outcome(status.run is not None or not begun, {"status": status.words})
+
+
+def _is_not_read_early(context: Context) -> Outcome:
+    status = _status(context)
+    peeking = status.run is not None and status.run.peeking
+    return Outcome(not peeking, {"status": status.words})
+
+
+def _outcomes_are_complete(context: Context) -> Outcome:
+    rows = context.lake.frame(_READOUT, context.month)
+    lost = sorted(set(rows.loc[rows["verdict"] == readout.LOST, "metric"]))
+    return Outcome(not lost, {"metrics": lost})
+
+
+STEPS = (
+    Step(
+        "experiment_assignment",
+        (_ARMS,),
+        (
+            Check(
+                _ARMS,
                 "sample_ratio",
-                "The halves are as large as the ratio says, over all and in each segment.",
-                months,
+                "The sizes of the arms match the ratio, overall and in each segment.",
+                Severity.ERROR,
+                _sizes_match_the_ratio,
                 blocking=True,
             ),
-            declare(
-                arms,
+            Check(
+                _ARMS,
                 "sticky",
-                "Whoever was in the experiment when it started is still in the same half.",
-                months,
+                "Every customer stays in the arm they had when the experiment started.",
+                Severity.ERROR,
+                _nobody_changed_arms,
                 blocking=True,
             ),
-            declare(
-                arms,
+            Check(
+                _ARMS,
                 "balance",
-                "The halves are alike in every feature.",
-                months,
-                after=(features,),
+                "The arms are balanced in every feature.",
+                Severity.WARNING,
+                _arms_are_balanced,
+                after=(_FEATURES,),
             ),
-        ],
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext,
-        lake: dg.ResourceParam[Lake],
-        settings: dg.ResourceParam[Settings],
-    ) -> Iterator[dg.AssetCheckResult]:
-        month, config = context.op_execution_context.partition_key, settings.experiment
-        yield from contracts.evaluate([arms], lake, [month])
-        assigned = lake.frame(arms.path, month)
-        p_values = assignment.mismatches(assigned, config.ratio)
-        yield report(
-            arms,
-            "sample_ratio",
-            min(p_values.values()) >= config.mismatch_alpha,
-            {"p_values": p_values, "limit": config.mismatch_alpha, "ratio": config.ratio},
-        )
-        first = calendar.month_of_assignment(config.start) if config.start else month
-        before = lake.stored_frame(arms.path, first) if first < month else None
-        moved = 0
-        if before is not None:
-            both = before.merge(assigned, on="user_id", suffixes=("_before", ""))
-            moved = int((both["arm"] != both["arm_before"]).sum())
-        yield report(
-            arms, "sticky", moved == 0, {"customers_in_the_other_half": moved, "since": first}
-        )
-        found = assignment.balance(assigned, lake.frame(features.path, month))
-        yield report(
-            arms,
-            "balance",
-            found.largest <= config.max_imbalance,
-            {
-                "differing": dict(found.beyond(config.max_imbalance)),
-                "largest_difference_sd": found.largest,
-                "smallest_p_holm": float(found.features["p_holm"].min()),
-                "p_value_of_all_features": found.p_value,
-                "limit": config.max_imbalance,
-            },
-            warn=True,
-        )
-
-    return checks
-
-
-def _readout(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    plan, read = tables["gold/experiment_plan"], tables["gold/experiment_readout"]
-    arms = tables["gold/experiment_assignment"]
-
-    @dg.multi_asset_check(
-        name="experiment_checks",
-        specs=[
-            *contracts.declarations([plan, read], months),
-            declare(read, "readable", "What was started can be read.", months, after=(arms,)),
-            declare(read, "no_peeking", "Nobody reads before the planned end.", months),
-            declare(read, "complete", "No half lacks more outcomes than the other.", months),
-        ],
-    )
-    def checks(
-        context: dg.AssetCheckExecutionContext,
-        lake: dg.ResourceParam[Lake],
-        settings: dg.ResourceParam[Settings],
-    ) -> Iterator[dg.AssetCheckResult]:
-        month, config = context.op_execution_context.partition_key, settings.experiment
-        yield from contracts.evaluate([plan, read], lake, [month])
-        status = readout.status(config, month, lake.months(arms.path))
-        begun = calendar.has_begun(config, month)
-        told = {"status": status.words}
-        yield report(read, "readable", status.run is not None or not begun, told, warn=True)
-        peeking = status.run is not None and status.run.peeking
-        yield report(read, "no_peeking", not peeking, told, warn=True)
-        rows = lake.frame(read.path, month)
-        lost = sorted(set(rows.loc[rows["verdict"] == readout.LOST, "metric"]))
-        yield report(read, "complete", not lost, {"metrics": lost}, warn=True)
-
-    return checks
+        ),
+    ),
+    Step(
+        "experiment",
+        (_PLAN, _READOUT),
+        (
+            Check(
+                _READOUT,
+                "readable",
+                "An experiment that has started can be read out.",
+                Severity.WARNING,
+                _can_be_read,
+                after=(_ARMS,),
+            ),
+            Check(
+                _READOUT,
+                "no_peeking",
+                "The results are not read before the planned end.",
+                Severity.WARNING,
+                _is_not_read_early,
+            ),
+            Check(
+                _READOUT,
+                "complete",
+                "Outcomes are not missing more often in one arm than in the other.",
+                Severity.WARNING,
+                _outcomes_are_complete,
+            ),
+        ),
+    ),
+)

@@ -1,214 +1,169 @@
-"""Bronze and silver: nothing is lost, keys refer to something, quarantine stays small."""
+"""Bronze and silver: nothing is lost, trips belong to a session, quarantine stays small."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from __future__ import annotations
 
-import dagster as dg
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING
 
-from traveltide_assets.contracts import KEYS, SESSIONS_UNDATED, SOURCES, Table
-from traveltide_assets.defs.checks import contracts
-from traveltide_assets.defs.checks.results import declare, report
-from traveltide_assets.lake import Lake
-from traveltide_assets.settings import Settings
-from traveltide_assets.sources import Source
+from traveltide_assets.contracts import KEYS, SOURCES
+from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
 
+if TYPE_CHECKING:
+    from traveltide_assets.lake import Lake
 
-def build(
-    tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> list[dg.AssetChecksDefinition]:
-    """One step of checks per source table and layer."""
-    bronze = [_bronze(name, tables, months) for name in SOURCES]
-    silver = [_silver(name, tables, months) for name in SOURCES]
-    return [*bronze, _undated(months), *silver]
+_SESSIONS = "silver/sessions_processed"
+_UNDATED = "bronze/sessions_undated"
 
 
-def _months_of(context: dg.AssetCheckExecutionContext) -> Sequence[str]:
-    run = context.op_execution_context
-    return list(run.partition_keys) if run.has_partition_key or run.has_partition_key_range else []
-
-
-def _bronze(
-    name: str, tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    raw = tables[f"bronze/{name}_raw"]
-
-    @dg.multi_asset_check(
-        name=f"{name}_bronze_checks",
-        specs=[
-            *contracts.declarations([raw], months),
-            declare(
-                raw,
-                "reconciliation",
-                "Every row of the source is here, month by month.",
-                months,
-                blocking=True,
-            ),
-        ],
+def _bronze(name: str) -> Step:
+    raw = f"bronze/{name}_raw"
+    reconciliation = Check(
+        raw,
+        "reconciliation",
+        "Bronze holds every row of the source, month by month.",
+        Severity.ERROR,
+        partial(_everything_ingested, name),
+        blocking=True,
     )
-    def checks(
-        context: dg.AssetCheckExecutionContext,
-        lake: dg.ResourceParam[Lake],
-        source: dg.ResourceParam[Source],
-    ) -> Iterator[dg.AssetCheckResult]:
-        own = _months_of(context) if raw.partitioned else []
-        yield from contracts.evaluate([raw], lake, own)
-        expected = source.counts(name, own)
-        found = {key: lake.rows(raw.path, key) for key in expected}
-        wrong = {str(key): found[key] - n for key, n in expected.items() if found[key] != n}
-        yield report(
-            raw,
-            "reconciliation",
-            not wrong,
-            {
-                "rows_in_source": sum(expected.values()),
-                "rows_in_bronze": sum(found.values()),
-                "differences": wrong,
-            },
-        )
-
-    return checks
+    return Step(f"{name}_bronze", (raw,), (reconciliation,), reads_source=True)
 
 
-def _undated(months: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
-    table = SESSIONS_UNDATED
-
-    @dg.multi_asset_check(
-        name="sessions_undated_checks",
-        specs=[
-            *contracts.declarations([table], months),
-            declare(
-                table,
-                "reconciliation",
-                "Every session of the source that no month takes is here.",
-                months,
-                blocking=True,
-            ),
-            declare(table, "no_undated_sessions", "Every session belongs to a month.", months),
-        ],
-    )
-    def checks(
-        lake: dg.ResourceParam[Lake],
-        source: dg.ResourceParam[Source],
-    ) -> Iterator[dg.AssetCheckResult]:
-        yield from contracts.evaluate([table], lake, [])
-        takes = months.get_partition_keys()
-        dated = sum(source.counts("sessions", takes).values())
-        expected, found = source.counts("sessions", [])[None] - dated, lake.rows(table.path)
-        yield report(
-            table,
-            "reconciliation",
-            expected == found,
-            {"rows_in_source": expected, "rows_in_bronze": found},
-        )
-        yield report(
-            table,
-            "no_undated_sessions",
-            found == 0,
-            {"rows": found, "first_month": takes[0], "last_month": takes[-1]},
-            warn=True,
-        )
-
-    return checks
+def _everything_ingested(name: str, context: Context) -> Outcome:
+    raw = f"bronze/{name}_raw"
+    expected = context.source.counts(name, context.months_of(raw))
+    found = {key: context.lake.rows(raw, key) for key in expected}
+    wrong = {str(key): found[key] - n for key, n in expected.items() if found[key] != n}
+    facts = {
+        "rows_in_source": sum(expected.values()),
+        "rows_in_bronze": sum(found.values()),
+        "differences": wrong,
+    }
+    return Outcome(not wrong, facts)
 
 
-def _silver(
-    name: str, tables: Mapping[str, Table], months: dg.PartitionsDefinition
-) -> dg.AssetChecksDefinition:
-    raw = tables[f"bronze/{name}_raw"]
-    processed = tables[f"silver/{name}_processed"]
-    quarantine = tables[f"silver/{name}_quarantine"]
-    sessions = tables["silver/sessions_processed"]
-    names_trips = KEYS[name] == "trip_id"
-    specs = [
-        *contracts.declarations([processed, quarantine], months),
-        declare(
+def _every_undated_session_kept(context: Context) -> Outcome:
+    dated = sum(context.source.counts("sessions", context.every_month).values())
+    expected = context.source.counts("sessions", [])[None] - dated
+    found = context.lake.rows(_UNDATED)
+    return Outcome(expected == found, {"rows_in_source": expected, "rows_in_bronze": found})
+
+
+def _no_session_undated(context: Context) -> Outcome:
+    found, months = context.lake.rows(_UNDATED), context.every_month
+    facts = {"rows": found, "first_month": months[0], "last_month": months[-1]}
+    return Outcome(found == 0, facts)
+
+
+def _silver(name: str) -> Step:
+    raw, processed, quarantine = _layers(name)
+    checks = [
+        Check(
             processed,
             "reconciliation",
-            "Rows in bronze = rows processed + rows in quarantine, month by month.",
-            months,
+            "Rows in bronze equal rows processed plus rows in quarantine, month by month.",
+            Severity.ERROR,
+            partial(_nothing_lost, name),
             blocking=True,
             after=(raw, quarantine),
         ),
-        declare(
+        Check(
             quarantine,
             "quarantine_share",
-            "Few rows are refused.",
-            months,
+            "Few rows are rejected.",
+            Severity.WARNING,
+            partial(_few_rejected, name),
             after=(processed,),
         ),
     ]
-    if names_trips:
-        specs.append(
-            declare(
+    if KEYS[name] == "trip_id":
+        checks.append(
+            Check(
                 processed,
                 "foreign_key",
-                "The trip of every row is named by an ingested session.",
-                months,
-                after=(sessions,),
+                "Nearly every trip is named by an ingested session.",
+                Severity.WARNING,
+                partial(_few_orphans, processed),
+                after=(_SESSIONS,),
             )
         )
-
-    @dg.multi_asset_check(name=f"{name}_silver_checks", specs=specs)
-    def checks(
-        context: dg.AssetCheckExecutionContext,
-        lake: dg.ResourceParam[Lake],
-        settings: dg.ResourceParam[Settings],
-    ) -> Iterator[dg.AssetCheckResult]:
-        own = _months_of(context) if processed.partitioned else []
-        yield from contracts.evaluate([processed, quarantine], lake, own)
-        keys: Sequence[str | None] = own or [None]
-        split = {
-            key: (
-                lake.rows(raw.path, key),
-                lake.rows(processed.path, key),
-                lake.rows(quarantine.path, key),
-            )
-            for key in keys
-        }
-        total, kept, refused = (sum(column) for column in zip(*split.values(), strict=True))
-        lost = {str(key): a - b - c for key, (a, b, c) in split.items() if a != b + c}
-        yield report(
-            processed,
-            "reconciliation",
-            not lost,
-            {
-                "rows_in_bronze": total,
-                "rows_processed": kept,
-                "rows_in_quarantine": refused,
-                "rows_lost": lost,
-            },
-        )
-        share = refused / total if total else 0.0
-        limit = settings.checks.max_quarantine_share
-        yield report(
-            quarantine,
-            "quarantine_share",
-            share <= limit,
-            {"share": share, "limit": limit},
-            warn=True,
-        )
-        if names_trips:
-            yield _foreign_key(processed, sessions, lake, settings.checks.max_orphan_share)
-
-    return checks
+    return Step(f"{name}_silver", (processed, quarantine), tuple(checks))
 
 
-def _foreign_key(table: Table, sessions: Table, lake: Lake, limit: float) -> dg.AssetCheckResult:
-    without = orphans(table, sessions, lake)
-    share = without / max(lake.rows(table.path), 1)
-    return report(
-        table,
-        "foreign_key",
-        share <= limit,
-        {"rows_without_session": without, "share": share, "limit": limit},
-        warn=True,
+def _layers(name: str) -> tuple[str, str, str]:
+    return f"bronze/{name}_raw", f"silver/{name}_processed", f"silver/{name}_quarantine"
+
+
+def _rows(name: str, context: Context) -> Iterator[tuple[str | None, int, int, int]]:
+    """Per month: the rows in bronze, processed and in quarantine."""
+    layers = _layers(name)
+    for month in context.months_of(layers[0]) or (None,):
+        raw, processed, quarantine = (context.lake.rows(path, month) for path in layers)
+        yield month, raw, processed, quarantine
+
+
+def _nothing_lost(name: str, context: Context) -> Outcome:
+    months = list(_rows(name, context))
+    lost = {str(month): a - b - c for month, a, b, c in months if a != b + c}
+    facts = {
+        "rows_in_bronze": sum(raw for _, raw, _, _ in months),
+        "rows_processed": sum(processed for _, _, processed, _ in months),
+        "rows_in_quarantine": sum(quarantine for _, _, _, quarantine in months),
+        "rows_lost": lost,
+    }
+    return Outcome(not lost, facts)
+
+
+def _few_rejected(name: str, context: Context) -> Outcome:
+    months = list(_rows(name, context))
+    total = sum(raw for _, raw, _, _ in months)
+    rejected = sum(quarantine for _, _, _, quarantine in months)
+    share, limit = rejected / total if total else 0.0, context.settings.checks.max_quarantine_share
+    return Outcome(share <= limit, {"share": share, "limit": limit})
+
+
+def _few_orphans(path: str, context: Context) -> Outcome:
+    without = orphans(path, context.lake)
+    share = without / max(context.lake.rows(path), 1)
+    limit = context.settings.checks.max_orphan_share
+    return Outcome(
+        share <= limit, {"rows_without_session": without, "share": share, "limit": limit}
     )
 
 
-def orphans(table: Table, sessions: Table, lake: Lake) -> int:
-    """The number of rows whose trip no session names."""
-    months = lake.months(sessions.path)
-    trips = lake.table(table.path)
+def orphans(path: str, lake: Lake) -> int:
+    """The number of rows whose trip no ingested session names."""
+    months = lake.months(_SESSIONS)
+    trips = lake.table(path)
     # A backfill from the UI takes the snapshots before the first month of sessions.
     if months:
-        trips = trips.anti_join(lake.table(sessions.path, months), "trip_id")
+        trips = trips.anti_join(lake.table(_SESSIONS, months), "trip_id")
     return int(trips.count().to_pyarrow().as_py())
+
+
+STEPS = (
+    *(_bronze(name) for name in SOURCES),
+    Step(
+        "sessions_undated",
+        (_UNDATED,),
+        (
+            Check(
+                _UNDATED,
+                "reconciliation",
+                "Holds every session of the source that falls in none of the months.",
+                Severity.ERROR,
+                _every_undated_session_kept,
+                blocking=True,
+            ),
+            Check(
+                _UNDATED,
+                "no_undated_sessions",
+                "Every session falls in one of the months.",
+                Severity.WARNING,
+                _no_session_undated,
+            ),
+        ),
+        reads_source=True,
+    ),
+    *(_silver(name) for name in SOURCES),
+)
