@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -46,12 +46,14 @@ class Context:
     def month(self) -> str:
         """The month of the run; `ValueError` if the run has none, or several."""
         if len(self.months) != 1:
-            given = f"of {self.months[0]} to {self.months[-1]}" if self.months else "of no month"
             raise ValueError(
-                f"evaluated for one month at a time, and this run is {given}: launch the job "
-                "`check` for a month"
+                f"evaluated for one month, and there are {', '.join(self.months) or 'none'}"
             )
         return self.months[0]
+
+    def of_latest_month(self, path: str) -> Context:
+        """This, but for the latest month of a table in the lake; for none if it has none yet."""
+        return replace(self, months=tuple(self.lake.months(path)[-1:]))
 
     @property
     def source(self) -> Source:
@@ -68,7 +70,7 @@ class Context:
         if not self.tables[path].partitioned:
             return []
         if not self.months:
-            raise ValueError(f"{path} has months and this run has none: launch the job `check`")
+            raise ValueError(f"there is no month of {path} to evaluate")
         return list(self.months)
 
 

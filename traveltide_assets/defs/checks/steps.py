@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -14,7 +15,7 @@ from traveltide_assets.defs.checks import (
     ingestion,
     prediction,
 )
-from traveltide_assets.defs.checks.check import Check, Context, Severity, Step
+from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
 
 CHECK = "check"
 
@@ -43,8 +44,9 @@ def build(
 def build_job(months: dg.PartitionsDefinition) -> "dg.UnresolvedAssetJobDefinition":
     """Every check of a month, and nothing else.
 
-    The UI executes the checks of an asset only if it has no months: "Executing checks on their own
-    for partitioned assets is not yet supported" (Dagster 1.13).
+    For a month of choice: *Execute all* of an asset evaluates its checks for the latest one, and
+    *Execute* of a single check is disabled where there are months ("Executing checks on their own
+    for partitioned assets is not yet supported", says the UI of Dagster 1.13).
     """
     return dg.define_asset_job(
         CHECK,
@@ -60,22 +62,27 @@ def _definition(
 ) -> dg.AssetChecksDefinition:
     basic = [check for path in step.tables for check in every_table.checks(tables[path])]
     checks = {_key(check): check for check in (*basic, *step.checks)}
+    specs = {key: _spec(check, tables, months) for key, check in checks.items()}
     resources = {"lake", "settings", "perk_catalogue"} | (
         {"source"} if step.reads_source else set()
     )
 
     @dg.multi_asset_check(
         name=f"{step.name}_checks",
-        specs=[_spec(check, tables, months) for check in checks.values()],
+        specs=list(specs.values()),
         # So that one check, or the checks of one asset, can be executed without the others.
         can_subset=True,
         required_resource_keys=resources,
     )
-    def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
         seen = _context(context.op_execution_context, tables, months)
         for key, check in checks.items():
-            if key in context.selected_asset_check_keys:
-                yield _result(check, seen)
+            if key not in context.selected_asset_check_keys:
+                continue
+            if seen.months or not tables[check.table].partitioned:
+                yield _result(check, check.outcome(seen))
+            else:
+                yield from _of_latest_month(check, seen, specs[key].get_python_identifier())
 
     return evaluate
 
@@ -111,8 +118,7 @@ def _spec(
         )
 
 
-def _result(check: Check, context: Context) -> dg.AssetCheckResult:
-    outcome = check.outcome(context)
+def _result(check: Check, outcome: Outcome) -> dg.AssetCheckResult:
     severity = dg.AssetCheckSeverity
     return dg.AssetCheckResult(
         asset_key=_asset(check.table),
@@ -121,6 +127,28 @@ def _result(check: Check, context: Context) -> dg.AssetCheckResult:
         passed=bool(outcome.passed),
         severity=severity.ERROR if check.severity is Severity.ERROR else severity.WARN,
         metadata=dict(outcome.facts),  # type: ignore[arg-type]
+    )
+
+
+def _of_latest_month(
+    check: Check, context: Context, output_name: str
+) -> Iterator[dg.Output[None] | dg.AssetCheckEvaluation]:
+    """What a check of a table by month says in a run without a month: of the lake's latest one.
+
+    Dagster 1.13 makes no evaluation of a result then ("Cannot access partition_key for a
+    non-partitioned run"), so this makes it, with the month that it is of.
+    """
+    latest = context.of_latest_month(check.table)
+    result = _result(check, check.outcome(latest))
+    yield dg.Output(None, output_name)
+    yield dg.AssetCheckEvaluation(
+        asset_key=_asset(check.table),
+        check_name=check.name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        blocking=check.blocking,
+        partition=latest.month,
     )
 
 
