@@ -57,37 +57,36 @@ def _no_session_undated(context: Context) -> Outcome:
 
 def _silver(name: str) -> Step:
     raw, processed, quarantine = _layers(name)
-    checks = [
-        Check(
-            processed,
-            "reconciliation",
-            "Rows in bronze equal rows processed plus rows in quarantine, month by month.",
-            Severity.ERROR,
-            partial(_nothing_lost, name),
-            blocking=True,
-            after=(raw, quarantine),
-        ),
-        Check(
-            quarantine,
-            "quarantine_share",
-            "Few rows are rejected.",
-            Severity.WARNING,
-            partial(_few_rejected, name),
-            after=(processed,),
-        ),
-    ]
-    if KEYS[name] == "trip_id":
-        checks.append(
-            Check(
-                processed,
-                "foreign_key",
-                "Nearly every trip is named by an ingested session.",
-                Severity.WARNING,
-                partial(_few_orphans, processed),
-                after=(_SESSIONS,),
-            )
-        )
-    return Step(f"{name}_silver", (processed, quarantine), tuple(checks))
+    reconciliation = Check(
+        processed,
+        "reconciliation",
+        "Rows in bronze equal rows processed plus rows in quarantine, month by month.",
+        Severity.ERROR,
+        partial(_nothing_lost, name),
+        blocking=True,
+        after=(raw, quarantine),
+    )
+    share = Check(
+        quarantine,
+        "quarantine_share",
+        "Few rows are rejected.",
+        Severity.WARNING,
+        partial(_few_rejected, name),
+        after=(processed,),
+    )
+    keys = (_foreign_key(processed),) if KEYS[name] == "trip_id" else ()
+    return Step(f"{name}_silver", (processed, quarantine), (reconciliation, share, *keys))
+
+
+def _foreign_key(processed: str) -> Check:
+    return Check(
+        processed,
+        "foreign_key",
+        "Nearly every trip is named by an ingested session.",
+        Severity.WARNING,
+        partial(_few_orphans, processed),
+        after=(_SESSIONS,),
+    )
 
 
 def _layers(name: str) -> tuple[str, str, str]:
