@@ -63,26 +63,20 @@ def _definition(
     basic = [check for path in step.tables for check in every_table.checks(tables[path])]
     checks = {_key(check): check for check in (*basic, *step.checks)}
     specs = {key: _spec(check, tables, months) for key, check in checks.items()}
-    resources = {"lake", "settings", "perk_catalogue"} | (
-        {"source"} if step.reads_source else set()
-    )
+    source = {"source"} if step.reads_source else set()
 
     @dg.multi_asset_check(
         name=f"{step.name}_checks",
         specs=list(specs.values()),
         # So that one check, or the checks of one asset, can be executed without the others.
         can_subset=True,
-        required_resource_keys=resources,
+        required_resource_keys={"lake", "settings", "perk_catalogue", *source},
     )
     def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
         seen = _context(context.op_execution_context, tables, months)
         for key, check in checks.items():
-            if key not in context.selected_asset_check_keys:
-                continue
-            if seen.months or not tables[check.table].partitioned:
-                yield _result(check, check.outcome(seen))
-            else:
-                yield from _of_latest_month(check, seen, specs[key].get_python_identifier())
+            if key in context.selected_asset_check_keys:
+                yield from _evaluated(check, specs[key], seen)
 
     return evaluate
 
@@ -130,24 +124,24 @@ def _result(check: Check, outcome: Outcome) -> dg.AssetCheckResult:
     )
 
 
-def _of_latest_month(
-    check: Check, context: Context, output_name: str
-) -> Iterator[dg.Output[None] | dg.AssetCheckEvaluation]:
-    """What a check of a table by month says in a run without a month: of the lake's latest one.
-
-    Dagster 1.13 makes no evaluation of a result then ("Cannot access partition_key for a
-    non-partitioned run"), so this makes it, with the month that it is of.
-    """
+def _evaluated(check: Check, spec: dg.AssetCheckSpec, context: Context) -> Iterator[Any]:
+    """What Dagster is to be told of a check."""
+    if context.months or spec.partitions_def is None:
+        yield _result(check, check.outcome(context))
+        return
+    # *Execute all* of the UI asks for no month, and Dagster 1.13 makes no evaluation of the result
+    # of a check by month then: "Cannot access partition_key for a non-partitioned run". So it is
+    # made here, of the latest month in the lake.
     latest = context.of_latest_month(check.table)
     result = _result(check, check.outcome(latest))
-    yield dg.Output(None, output_name)
+    yield dg.Output(None, spec.get_python_identifier())
     yield dg.AssetCheckEvaluation(
-        asset_key=_asset(check.table),
-        check_name=check.name,
+        asset_key=spec.asset_key,
+        check_name=spec.name,
         passed=result.passed,
         metadata=result.metadata,
         severity=result.severity,
-        blocking=check.blocking,
+        blocking=spec.blocking,
         partition=latest.month,
     )
 
