@@ -101,11 +101,12 @@ def increment(source: Path, work: Path) -> Stages:
 
 def pure(source: Path, work: Path) -> Stages:
     """What `perks` does, its files, pictures and checks of many rows, without Dagster."""
+    from traveltide_assets.checks.ingestion import orphans
+
     from benchmarks.pure import decided, gold
     from traveltide_assets.catalogue.perks import load_perks
-    from traveltide_assets.checks import contracts
-    from traveltide_assets.checks.ingestion import orphans
     from traveltide_assets.contracts import build_tables
+    from traveltide_assets.defs.checks import contracts
     from traveltide_assets.engines.duckdb import DuckDB
     from traveltide_assets.lake.lake import Lake
     from traveltide_assets.resources import open_source, open_storage

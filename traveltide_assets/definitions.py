@@ -7,10 +7,6 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from traveltide_assets.catalogue.perks import load_perks
-from traveltide_assets.checks import campaign as campaign_checks
-from traveltide_assets.checks import decisions, ingestion
-from traveltide_assets.checks import experiment as experiment_checks
-from traveltide_assets.checks import prediction as prediction_checks
 from traveltide_assets.contracts import build_tables
 from traveltide_assets.defs import alerts, jobs, landing, partitions, schedules
 from traveltide_assets.defs.assets import (
@@ -28,6 +24,7 @@ from traveltide_assets.defs.assets import (
     silver,
 )
 from traveltide_assets.defs.assets.inputs import Inputs
+from traveltide_assets.defs.checks import steps
 from traveltide_assets.defs.describe import Finish
 from traveltide_assets.defs.io_manager import LakeIOManager
 from traveltide_assets.experiment.assignment import headlines
@@ -59,14 +56,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     ]
     return dg.Definitions(
         assets=[*inputs.build(months), *assets],
-        asset_checks=[
-            *ingestion.build(tables, months),
-            *decisions.build(tables, months),
-            *prediction_checks.build(tables, months),
-            *experiment_checks.build(tables, months),
-            *campaign_checks.build(tables, months),
-        ],
-        jobs=jobs.build_jobs(),
+        asset_checks=steps.build(tables, months),
+        jobs=[*jobs.build_jobs(), steps.build_job(months)],
         schedules=schedules.build_schedules(settings),
         sensors=[
             *alerts.build_alerts(settings),

@@ -187,7 +187,7 @@ def test_what_is_computed_does_without_dagster(path: Path) -> None:
     assert not [
         name
         for name in modules
-        if re.match(r"traveltide_assets\.(assets|checks|definitions|automation)\b", name)
+        if re.match(r"traveltide_assets\.(assets|defs|definitions|automation)\b", name)
     ]
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traveltide_assets.catalogue.perks import PerkError, load_perks
-from traveltide_assets.segmentation import perks
+from traveltide_assets.segmentation import affinities as perks
 from traveltide_assets.segmentation.affinities import (
     LEFT_OVER,
     affinities,

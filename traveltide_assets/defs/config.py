@@ -5,7 +5,10 @@ This module imports no Dagster: the settings are read without it.
 
 from __future__ import annotations
 
-from pydantic import Field, SecretStr, field_validator
+import warnings
+from typing import Any
+
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from traveltide_assets.schema.config import Section, Share
 
@@ -21,12 +24,24 @@ class Checks(Section):
     min_segment_share: Share = Field(0.02, description="Customers in the smallest segment")
     min_silhouette: float = Field(0.15, ge=-1, le=1, description="Silhouette of the chosen k")
     min_stability: float = Field(
-        0.6, ge=-1, le=1, description="Mean adjusted Rand index of refits on bootstrap draws"
+        0.6, ge=-1, le=1, description="Mean adjusted Rand index of k-means with bootstrap refits"
     )
     max_psi: float = Field(
         0.25, ge=0, description="Population stability index of a feature against last month"
     )
-    bootstraps: int = Field(8, ge=2, description="Refits for the stability check")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _ignore_bootstraps(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or "bootstraps" not in given:
+            return given
+        warnings.warn(
+            "the setting checks.bootstraps has no effect and can be removed: the check of "
+            "stability reads the scorecard, whose refits are set by evidence.refits",
+            FutureWarning,
+            stacklevel=2,
+        )
+        return {name: value for name, value in given.items() if name != "bootstraps"}
 
 
 class Automation(Section):

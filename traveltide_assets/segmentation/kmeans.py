@@ -141,11 +141,6 @@ def diagnose(features: pd.DataFrame, model: Model, config: Config, seed: int) ->
     return tried.assign(chosen=tried["k"] == len(model.centroids))
 
 
-def refit(scaled: np.ndarray, k: int, seed: int, restarts: int) -> np.ndarray:
-    """Centroids of a fresh fit, on the scale given."""
-    return centroids_of(scaled, _cluster(scaled, k, seed, restarts).labels_)
-
-
 def cluster(scaled: np.ndarray, config: Config, seed: int) -> np.ndarray:
     """The cluster of each row, for the configured k or the one with the highest silhouette."""
     if isinstance(config.k, int):

@@ -1,34 +1,14 @@
-"""Whether a segmentation would come out again, and whether the cohort is still the same."""
+"""Whether the cohort is still the same: drift of the features between two months."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import adjusted_rand_score
 
-from traveltide_assets.segmentation.cluster_model import Model
-from traveltide_assets.segmentation.kmeans import refit
 from traveltide_assets.segmentation.scaling import numeric
 
 _BINS = 10
 _FLOOR = 1e-4
-
-
-def bootstrap_agreement(
-    model: Model, features: pd.DataFrame, seed: int, repetitions: int
-) -> np.ndarray:
-    """Adjusted Rand index between the model and each refit on customers drawn with replacement."""
-    scaled = model.scale(features)
-    labels, _ = model.assign(features)
-    k = len(model.centroids)
-    rng = np.random.default_rng(seed)
-    scores = []
-    for _ in range(repetitions):
-        draw = rng.integers(0, len(scaled), len(scaled))
-        centroids = refit(scaled[draw], k, int(rng.integers(2**31)), restarts=5)
-        again = Model(model.features, model.fill, model.minimum, model.maximum, centroids)
-        scores.append(adjusted_rand_score(labels, again.assign(features)[0]))
-    return np.array(scores)
 
 
 def population_stability(before: pd.DataFrame, now: pd.DataFrame) -> pd.Series:
