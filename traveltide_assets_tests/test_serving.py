@@ -22,8 +22,8 @@ from traveltide_assets.locations import S3Location
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.serving.app import build_app
-from traveltide_assets.serving.history import HistoryFeatures
-from traveltide_assets.serving.schema import History
+from traveltide_assets.serving.histories import HistoryFeatures
+from traveltide_assets.serving.messages import History
 from traveltide_assets.settings import Settings
 from traveltide_assets.summary import open_lake
 from traveltide_assets_tests.conftest import LAST

@@ -23,14 +23,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from traveltide_assets.lake import Lake
 from traveltide_assets.prediction.early import EARLY, SEEN
-from traveltide_assets.serving import schema, scorer
+from traveltide_assets.serving import messages, scorer
 from traveltide_assets.serving.guard import HEADER, OPEN, Guard, Metrics
-from traveltide_assets.serving.history import HistoryFeatures, RefusedRow
+from traveltide_assets.serving.histories import HistoryFeatures, RefusedRow
 from traveltide_assets.serving.scorer import Scorer, Snapshot
 from traveltide_assets.settings import Settings
 
-_QUESTION: TypeAdapter[Any] = TypeAdapter(schema.Question)
-_BY_FEATURES = TypeAdapter(schema.ByFeatures)
+_QUESTION: TypeAdapter[Any] = TypeAdapter(messages.Question)
+_BY_FEATURES = TypeAdapter(messages.ByFeatures)
 _HEADERS = [(b"content-type", b"application/json")]
 _SMALL = 65_536
 _RUN = "run `traveltide run` first"
@@ -122,18 +122,18 @@ class Service:
         except ValidationError as error:
             raise Refused(422, _problems(error)) from None
         most = self.settings.serving.max_batch
-        if isinstance(question, schema.Batch) and len(question.customers) > most:
+        if isinstance(question, messages.Batch) and len(question.customers) > most:
             where = {"loc": ["body", "customers"], "type": "too_long"}
             raise Refused(422, [where | {"msg": f"at most {most} customers in a request"}])
         return question
 
     def answer(self, active: Scorer, question: Any) -> bytes:
         """The answers to what is no single set of features; slow, so not for the event loop."""
-        whole = isinstance(question, schema.Batch)
+        whole = isinstance(question, messages.Batch)
         customers = question.customers if whole else [question]
-        histories = [i for i, c in enumerate(customers) if isinstance(c, schema.ByHistory)]
+        histories = [i for i, c in enumerate(customers) if isinstance(c, messages.ByHistory)]
         features = pd.DataFrame(index=range(len(customers)), columns=[*_FEATURES, SEEN])
-        given = [i for i, c in enumerate(customers) if isinstance(c, schema.ByFeatures)]
+        given = [i for i, c in enumerate(customers) if isinstance(c, messages.ByFeatures)]
         if given:
             rows = [customers[i].features.__dict__ for i in given]
             frame = pd.DataFrame(rows, index=given, columns=_FEATURES)
@@ -161,7 +161,7 @@ class Service:
 def _problems(error: ValidationError) -> list[dict[str, Any]]:
     """Place, message and type of every problem, without what was given."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
-    return [{"loc": schema.place(p["loc"]), "msg": p["msg"], "type": p["type"]} for p in found]
+    return [{"loc": messages.place(p["loc"]), "msg": p["msg"], "type": p["type"]} for p in found]
 
 
 def _json(body: bytes, status: int = 200) -> Response:
@@ -170,12 +170,12 @@ def _json(body: bytes, status: int = 200) -> Response:
 
 def _says(model: Any, *statuses: int) -> dict[int | str, dict[str, Any]]:
     described: dict[int, tuple[Any, str]] = {
-        401: (schema.Problem, f"{HEADER} is missing or wrong"),
-        404: (schema.Problem, "This customer has no perk"),
-        413: (schema.Problem, "The body is too large"),
-        422: (schema.FieldProblems, "Some fields are not valid"),
-        503: (schema.Problem, "Nothing has been promoted or decided yet"),
-        504: (schema.Problem, "The answer took too long"),
+        401: (messages.Problem, f"{HEADER} is missing or wrong"),
+        404: (messages.Problem, "This customer has no perk"),
+        413: (messages.Problem, "The body is too large"),
+        422: (messages.FieldProblems, "Some fields are not valid"),
+        503: (messages.Problem, "Nothing has been promoted or decided yet"),
+        504: (messages.Problem, "The answer took too long"),
     }
     said: dict[int | str, dict[str, Any]] = {
         s: {"model": described[s][0], "description": described[s][1]} for s in statuses
@@ -244,7 +244,7 @@ class PerkEndpoint:
                 question = _BY_FEATURES.validate_json(body)
             except ValidationError:
                 question = service.read(body)
-        if isinstance(question, schema.ByFeatures):
+        if isinstance(question, messages.ByFeatures):
             answer = active.score_one(question.features.__dict__)
             service.metrics.customers.inc()
             return json.dumps(answer).encode()
@@ -255,15 +255,17 @@ def _documented() -> APIRouter:
     """What the OpenAPI document says of `PerkEndpoint`; nothing calls it."""
     router = APIRouter()
 
-    @router.post("/perk", responses=_says(schema.Answer | schema.Answers, 401, 413, 422, 503, 504))
-    async def predicted_perk(question: schema.Question) -> None:
+    @router.post(
+        "/perk", responses=_says(messages.Answer | messages.Answers, 401, 413, 422, 503, 504)
+    )
+    async def predicted_perk(question: messages.Question) -> None:
         """The perk that a new customer would get, from features or raw rows; one or a batch."""
 
     return router
 
 
 def _add_endpoints(app: FastAPI, service: Service) -> None:
-    @app.get("/customers/{user_id}/perk", responses=_says(schema.Answer, 401, 404, 422, 503, 504))
+    @app.get("/customers/{user_id}/perk", responses=_says(messages.Answer, 401, 404, 422, 503, 504))
     async def assigned_perk(user_id: Annotated[int, Path(ge=1, le=2**63 - 1)]) -> Response:
         """The perk that an active customer has been given."""
         found = service.decided("nobody has been given a perk yet").assigned.find(user_id)
@@ -271,17 +273,17 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
             raise Refused(404, "this customer is not among the active ones of the month")
         return _json(json.dumps(found).encode())
 
-    @app.get("/perks", responses=_says(schema.Catalogue, 401, 503, 504))
+    @app.get("/perks", responses=_says(messages.Catalogue, 401, 503, 504))
     async def perks() -> Response:
         """The catalogue that the latest month was decided with."""
         return _json(service.decided("there is no catalogue in the lake yet").catalogue_json)
 
-    @app.get("/health", responses={200: {"model": schema.Problem}})
+    @app.get("/health", responses={200: {"model": messages.Problem}})
     async def health() -> Response:
         """The process answers."""
         return _json(b'{"detail": "ok"}')
 
-    @app.get("/ready", responses=_says(schema.Problem, 503))
+    @app.get("/ready", responses=_says(messages.Problem, 503))
     async def ready() -> Response:
         """A promoted model is in service."""
         service.ready()

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from traveltide_assets.contracts import PLACE, SOURCES
 from traveltide_assets.prediction.early import early_features
-from traveltide_assets.serving.schema import History
+from traveltide_assets.serving.messages import History
 from traveltide_assets.transforms import cleaning
 
 _ORDER = ("users", "sessions", "flights", "hotels")
