@@ -103,7 +103,8 @@ def check_history_features(project: Project) -> None:
     for n in (1, 3, 5):
         expected = stored_features(project, n)
         asked = histories(raw, list(expected["user_id"]), n)
-        found = of_month.of([History.model_validate_json(json.dumps(one)) for one in asked])
+        parsed = [History.model_validate_json(json.dumps(one)) for one in asked]
+        found = of_month.of(dict(enumerate(parsed))).sort_index()
         pd.testing.assert_frame_equal(found[NAMES], expected[NAMES], check_dtype=False)
 
 

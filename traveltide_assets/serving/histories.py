@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -54,10 +54,10 @@ class HistoryFeatures:
         # Several threads cost a single customer more than they give.
         self._engine = duckdb.connect(":memory:", config={"threads": 1})
 
-    def of(self, customers: Sequence[History]) -> pd.DataFrame:
-        """One row per customer, in their order; `RefusedRow` for a row that cleaning refuses."""
+    def of(self, customers: Mapping[int, History]) -> pd.DataFrame:
+        """One row per customer, indexed by their number; `RefusedRow` if cleaning rejects a row."""
         rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _ORDER}
-        for number, customer in enumerate(customers):
+        for number, customer in customers.items():
             for name, part in _PARTS.items():
                 given = getattr(customer, part)
                 entries = given if isinstance(given, list) else [given]
@@ -73,7 +73,7 @@ class HistoryFeatures:
             _refuse(name, found)
             self._engine.register(f"judged_{name}", found)
         features = self._run(self._features).to_pandas()
-        return features.sort_values("user_id", ignore_index=True)
+        return features.sort_values("user_id").set_axis(sorted(customers))
 
     def _run(self, sql: str) -> pa.Table:
         # `sql()`, which DuckDB recommends instead, plans the query three times.
@@ -86,7 +86,7 @@ class HistoryFeatures:
     ) -> dict[str, Any]:
         """A row as the source would have it: text, with ids that differ between customers."""
         row = {column: _text(value) for column, value in values.items()}
-        row["user_id"] = str(customer + 1)
+        row["user_id"] = str(customer)
         if name == "users":
             row["gender"] = row["home_city"] = _UNKNOWN
         if name == "sessions":

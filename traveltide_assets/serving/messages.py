@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -18,6 +19,8 @@ from pydantic import (
     Field,
     NaiveDatetime,
     Tag,
+    TypeAdapter,
+    ValidationError,
     create_model,
 )
 
@@ -140,7 +143,32 @@ Question = Annotated[
 ]
 
 
-def place(location: Iterable[int | str]) -> list[int | str]:
+_QUESTION: TypeAdapter[Any] = TypeAdapter(Question)
+_SCHEMA = _QUESTION.json_schema(ref_template="#/components/schemas/{model}")
+# The request body of the OpenAPI document, and the models that it refers to.
+QUESTION_MODELS: dict[str, Any] = _SCHEMA.pop("$defs")
+QUESTION_BODY = {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}
+
+
+def parse(body: bytes, max_batch: int) -> Question:
+    """The question of a JSON body; `RequestValidationError` with every field that is not valid."""
+    try:
+        # From JSON and not from Python values: strict models take a text for a time from JSON only.
+        question = _QUESTION.validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        raise RequestValidationError(
+            [{"loc": _place(p["loc"]), "msg": p["msg"], "type": p["type"]} for p in found]
+        ) from None
+    if isinstance(question, Batch) and len(question.customers) > max_batch:
+        most = f"at most {max_batch} customers in a request"
+        raise RequestValidationError(
+            [{"loc": ["body", "customers"], "msg": most, "type": "too_long"}]
+        )
+    return question
+
+
+def _place(location: Iterable[int | str]) -> list[int | str]:
     """Where in the body something is wrong, without the names of union members."""
     return ["body", *(p for p in location if not str(p).startswith(_MEMBER))]
 
