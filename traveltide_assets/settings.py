@@ -317,10 +317,12 @@ class Prediction(_Section):
 class Serving(_Section):
     """The scoring service."""
 
-    max_body_bytes: int = Field(33_554_432, ge=1_024, description="Largest body of a request")
-    max_batch: int = Field(10_000, ge=1, description="Most customers in a request")
-    timeout_seconds: float = Field(30, gt=0, description="A request that takes longer gets 504")
-    poll_seconds: float = Field(5, gt=0, description="Pause between looks for a new model")
+    max_body_bytes: int = Field(33_554_432, ge=1_024, description="Largest request body, in bytes")
+    max_batch: int = Field(10_000, ge=1, description="Most customers in one request")
+    timeout_seconds: float = Field(
+        30, gt=0, description="Seconds until a request is given up with 504"
+    )
+    poll_seconds: float = Field(5, gt=0, description="Seconds between checks for a new model")
 
 
 def _location(value: object) -> object:
@@ -405,7 +407,9 @@ class Settings(BaseSettings):
     prediction: Prediction = Prediction()
     serving: Serving = Serving()
     api_key: Annotated[SecretStr | None, BeforeValidator(lambda key: key or None)] = Field(
-        None, description="Key that the scoring service asks for in `X-API-Key`; none: it asks not"
+        None,
+        description="API key clients must send in `X-API-Key`. Leave empty to disable "
+        "authentication.",
     )
 
     @property

@@ -1,6 +1,6 @@
-"""The scoring service put together: routes, error handlers, the request middleware and lifespan.
+"""Builds and runs the scoring service.
 
-What an endpoint does is in `routes.py`, what it needs in `deps.py`, what it answers from in
+Endpoints belong in `routes.py`, what they need in `deps.py`, and the data they answer from in
 `service.py`.
 """
 
@@ -21,7 +21,7 @@ from traveltide_assets.settings import Settings
 
 
 def build_app(lake: Lake, settings: Settings) -> FastAPI:
-    """The service over a lake, ready to be run by any ASGI server."""
+    """The scoring service over a lake, as an ASGI app."""
     service = Service(lake, settings.serving)
 
     @asynccontextmanager
@@ -36,13 +36,13 @@ def build_app(lake: Lake, settings: Settings) -> FastAPI:
     app.include_router(routes.protected, dependencies=keys)
     app.exception_handler(RequestValidationError)(routes.invalid)
     app.add_middleware(middleware.Requests, settings.serving.timeout_seconds, service.metrics)
-    # FastAPI documents the bodies it reads itself; `deps.question` says why this one is not.
+    # FastAPI documents only bodies it reads itself; see `deps.question`.
     app.openapi()["components"]["schemas"].update(messages.QUESTION_MODELS)
     return app
 
 
 def serve(lake: Lake, settings: Settings, host: str, port: int) -> None:
-    """Serves until the process is told to stop, then answers the requests under way."""
+    """Serves until the process is told to stop; requests under way are still answered."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     uvicorn.run(
         build_app(lake, settings),

@@ -1,4 +1,4 @@
-"""Dependencies of the routes: the API key, what is in service, and the question in the body."""
+"""Dependencies of the routes: the API key, what is in service, the question in the body."""
 
 from __future__ import annotations
 
@@ -15,17 +15,16 @@ from traveltide_assets.serving.scorer import Scorer, Snapshot
 from traveltide_assets.serving.service import Service
 
 HEADER = "X-API-Key"
-_LARGE = 65_536
 _RUN = "run `traveltide run` first"
 _key = APIKeyHeader(name=HEADER, scheme_name="key", auto_error=False)
 
 
 def require(key: SecretStr) -> Callable[..., Awaitable[None]]:
-    """The dependency that answers 401 to a request without this key."""
+    """A dependency that answers 401 to requests without this key."""
     expected = key.get_secret_value().encode()
 
     async def check(given: Annotated[str | None, Security(_key)]) -> None:
-        # Headers are decoded as Latin-1, so this gives back the bytes that were sent.
+        # Headers are decoded as Latin-1, so this restores the bytes that were sent.
         if not hmac.compare_digest((given or "").encode("latin-1"), expected):
             raise HTTPException(401, f"{HEADER} is missing or wrong")
 
@@ -33,7 +32,7 @@ def require(key: SecretStr) -> Callable[..., Awaitable[None]]:
 
 
 async def running_service(request: Request) -> Service:
-    """The service of the app that got the request."""
+    """The service behind the app."""
     service: Service = request.app.state.service
     return service
 
@@ -58,14 +57,12 @@ async def promoted(service: RunningService) -> Scorer:
 async def question(request: Request, service: RunningService) -> messages.Question:
     """The question in the body; 413 if the body is too large, 422 if a field is not valid.
 
-    FastAPI would read and parse a declared body before it runs any dependency, so before the key
-    is checked, and always on the event loop, where small requests would wait for large ones.
+    A body declared as a parameter would be read and parsed before any dependency runs, so before
+    the key is checked.
     """
-    limits = service.settings
-    body = await _read(request, limits.max_body_bytes)
-    if len(body) > _LARGE:
-        return await service.in_background(messages.parse, body, limits.max_batch)
-    return messages.parse(body, limits.max_batch)
+    body = await _read(request, service.settings.max_body_bytes)
+    # Not in a thread: pydantic holds the GIL, so the event loop would wait for it all the same.
+    return messages.parse(body, service.settings.max_batch)
 
 
 async def _read(request: Request, limit: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What surrounds every request: its time limit, the answer to an unexpected error, the counters.
+"""What surrounds every request: time limit, answer to unexpected errors, counters.
 
 Plain ASGI, because every request passes it. Metrics and logs name the route's template and never
 the path, which may name a customer.
@@ -20,7 +20,7 @@ _log = logging.getLogger("traveltide.serving")
 
 
 class Requests:
-    """Answers 504 after `seconds` and 500 to what nobody expected, and counts every request."""
+    """Answers 504 after `seconds` and 500 to unexpected errors, and counts every request."""
 
     def __init__(self, app: ASGIApp, seconds: float, metrics: Metrics) -> None:
         self._app, self._seconds, self._metrics = app, seconds, metrics
@@ -32,7 +32,7 @@ class Requests:
         start = time.perf_counter()
         status: int | None = None
 
-        async def noting(message: Message) -> None:
+        async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -40,11 +40,11 @@ class Requests:
 
         async def fail(code: int, detail: str) -> None:
             if status is None:
-                await JSONResponse({"detail": detail}, code)(scope, receive, noting)
+                await JSONResponse({"detail": detail}, code)(scope, receive, send_and_note)
 
         try:
             async with asyncio.timeout(self._seconds):
-                await self._app(scope, receive, noting)
+                await self._app(scope, receive, send_and_note)
         except TimeoutError:
             await fail(504, "the answer took too long")
         except Exception as error:  # noqa: BLE001 - uvicorn would log its message
@@ -62,6 +62,6 @@ def _route(scope: Scope) -> str:
 
 
 def _place(error: Exception) -> str:
-    """Type and place of an error; its message might quote the request."""
+    """Type and place of an error, without its message, which might quote the request."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {frame.name}, {frame.filename}:{frame.lineno}"

@@ -1,6 +1,6 @@
-"""The endpoints, and what their requests are refused with.
+"""The endpoints.
 
-Nothing here names a customer in an error: problems give the place of a value, never the value.
+Errors never quote a customer's data: a problem gives the path to a value, not the value.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from traveltide_assets.serving import messages
 from traveltide_assets.serving.deps import HEADER, Asked, Decided, Promoted, RunningService
-from traveltide_assets.serving.histories import RefusedRow
+from traveltide_assets.serving.histories import RejectedRow
 from traveltide_assets.serving.scorer import Scorer
 from traveltide_assets.serving.service import Service
 
@@ -43,13 +43,13 @@ protected = APIRouter()
 
 @public.get("/health", responses=_responses(messages.Problem))
 async def health() -> Response:
-    """The process answers."""
+    """Whether the process answers."""
     return JSONResponse({"detail": "ok"})
 
 
 @public.get("/ready", responses=_responses(messages.Problem, 503))
 async def ready(_: Promoted) -> Response:
-    """A promoted model is in service."""
+    """Whether a promoted model is in service."""
     return JSONResponse({"detail": "ready"})
 
 
@@ -59,7 +59,7 @@ async def ready(_: Promoted) -> Response:
     openapi_extra={"requestBody": messages.QUESTION_BODY},
 )
 async def predicted_perk(service: RunningService, scorer: Promoted, question: Asked) -> Response:
-    """The perk predicted for a new customer, from features or raw rows; for one or a batch."""
+    """Predicts the perk of new customers, one or a batch, from features or raw rows."""
     if isinstance(question, messages.ByFeatures):
         answer = scorer.score_one(vars(question.features))
         service.metrics.customers.inc()
@@ -74,7 +74,7 @@ def _score_many(
     customers = question.customers if isinstance(question, messages.Batch) else [question]
     try:
         answers = scorer.score_many(customers)
-    except RefusedRow as row:
+    except RejectedRow as row:
         place: list[int | str] = ["customers", row.customer] if batch else []
         place += ["history", row.part] + ([] if row.part == "profile" else [row.row])
         problem = {"loc": ["body", *place], "msg": str(row), "type": "refused"}
@@ -89,16 +89,16 @@ def _score_many(
 async def assigned_perk(
     snapshot: Decided, user_id: Annotated[int, Path(ge=1, le=2**63 - 1)]
 ) -> Response:
-    """The perk that an active customer has been given."""
+    """The perk assigned to an active customer."""
     found = snapshot.assigned.find(user_id)
     if found is None:
-        raise HTTPException(404, "this customer is not among the active ones of the month")
+        raise HTTPException(404, "no perk: this customer was not active in the month")
     return JSONResponse(found)
 
 
 @protected.get("/perks", responses=_responses(messages.Catalogue, 401, 503, 504))
 async def perks(snapshot: Decided) -> Response:
-    """The catalogue that the latest month was decided with."""
+    """The perk catalogue used for the latest decided month."""
     return JSONResponse(snapshot.catalogue)
 
 
@@ -109,6 +109,6 @@ async def metrics(service: RunningService) -> Response:
 
 
 async def invalid(_: Request, error: RequestValidationError) -> Response:
-    """422 with place, message and type of every problem, and never the value that was sent."""
+    """422 with path, message and type of every problem, and never the value that was sent."""
     found = [{"loc": p["loc"], "msg": p["msg"], "type": p["type"]} for p in error.errors()]
     return JSONResponse({"detail": found}, 422)

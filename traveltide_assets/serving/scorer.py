@@ -91,9 +91,9 @@ class Scorer:
         return self._answer(features["total_sessions"], values, shares)
 
     def score_many(self, customers: Sequence[ByFeatures | ByHistory]) -> list[dict[str, Any]]:
-        """The answers for many customers, in their order; `RefusedRow` for an unusable raw row.
+        """The answers for many customers, in their order. Not thread-safe.
 
-        Not for several threads at once.
+        `RejectedRow` if cleaning rejects a raw row.
         """
         features = pd.DataFrame(index=range(len(customers)), columns=[*_FEATURES, SEEN])
         given = {i: vars(c.features) for i, c in enumerate(customers) if isinstance(c, ByFeatures)}

@@ -1,6 +1,6 @@
-"""The snapshot in service, and the loop that replaces it when the lake holds another.
+"""The snapshot in service, and the loop that replaces it when the lake has changed.
 
-Nothing of HTTP belongs here.
+Nothing about HTTP belongs here.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _log = logging.getLogger("traveltide.serving")
 class Service:
     """What requests are answered from. `snapshot` is None until a month has been decided.
 
-    Slow work (large bodies, batches, raw rows) is done by one thread: small requests do not wait
-    for it, DuckDB's connection serves one thread at a time, and memory holds one large request.
+    One thread does all slow work (batches and raw rows): other requests need not wait for it, and a
+    DuckDB connection serves one thread at a time.
     """
 
     def __init__(self, lake: Lake, settings: Serving) -> None:
@@ -39,7 +39,7 @@ class Service:
         self._lake = lake
         self._failed: scorer.State | None = None
         self._slow = ThreadPoolExecutor(1, "slow")
-        # Compiling takes seconds, and another model of the same month needs the same features.
+        # Compiling takes seconds, and models of the same month share them.
         self._histories = functools.lru_cache(maxsize=1)(HistoryFeatures)
 
     @asynccontextmanager
@@ -65,7 +65,7 @@ class Service:
             if current in (known, self._failed):
                 return
             loaded = scorer.load(self._lake, self._histories)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with it, the old one serves on
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, the current model stays
             self._failed = current
             self.metrics.reloads.labels("failed").inc()
             kept = "what was in service stays" if self.snapshot else "nothing is in service"
