@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import ibis
 import pandas as pd
 from traveltide_assets.checks.decisions import out_of_range
-from traveltide_assets.evidence.drift import bootstrap_agreement
 
 from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.evidence.drift import bootstrap_agreement
 from traveltide_assets.segmentation import affinities as perks
 from traveltide_assets.segmentation import kmeans, plots
 from traveltide_assets.segmentation.registry import build_strategies
