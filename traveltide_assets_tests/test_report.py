@@ -15,8 +15,8 @@ from click.testing import CliRunner
 from traveltide_assets import report
 from traveltide_assets.campaign import mailing
 from traveltide_assets.cli import main
-from traveltide_assets.prediction import card
-from traveltide_assets.prediction.card import Card
+from traveltide_assets.prediction import model_card as model_cards
+from traveltide_assets.prediction.model_card import ModelCard
 from traveltide_assets.prediction.models import RULES
 from traveltide_assets.prediction.promotion import BETTER, WORSE
 from traveltide_assets.report import words
@@ -32,9 +32,9 @@ def report_file(project: Project, month: str = LAST) -> Path:
     return project.lake / report.PATH / f"month={month}" / report.FILE
 
 
-def model_card(project: Project) -> Card | None:
+def model_card(project: Project) -> ModelCard | None:
     names = ("scores", "importance", "confusion", "reliability")
-    return card.build(
+    return model_cards.build(
         project.frame("gold/perk_predictor_candidate", LAST),
         project.frame("gold/perk_predictor", LAST),
         project.frame("gold/predictor_promotion", LAST),

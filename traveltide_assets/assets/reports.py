@@ -13,7 +13,7 @@ from traveltide_assets.experiment.readout import status
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import previous_month
 from traveltide_assets.partitions import ALL_UP_TO, MONTHLY
-from traveltide_assets.prediction import card
+from traveltide_assets.prediction import model_card
 from traveltide_assets.report import FILE, PATH, build
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.settings import STRATEGIES, Partitions, Settings
@@ -134,7 +134,9 @@ def report(
         plan=plan,
         readout=read,
         status=status(settings.experiment, month, lake.months(_ASSIGNMENT)).words,
-        card=card.build(candidate, serving, decision, scores, importance, confusion, reliability),
+        card=model_card.build(
+            candidate, serving, decision, scores, importance, confusion, reliability
+        ),
     )
     written = lake.write_text(PATH, month, FILE, build.render(material))
     counts = assignments.groupby(["segment", "perk"]).size().rename("customers").reset_index()

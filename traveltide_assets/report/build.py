@@ -12,14 +12,14 @@ import jinja2
 import pandas as pd
 
 from traveltide_assets.months import shift
-from traveltide_assets.prediction.card import Card
+from traveltide_assets.prediction.model_card import ModelCard
 from traveltide_assets.report import (
-    campaign,
-    cards,
-    charts,
-    experiment,
+    bars,
+    campaign_section,
+    experiment_section,
     pictures,
-    prediction,
+    prediction_section,
+    segment_cards,
     verdicts,
     words,
 )
@@ -63,7 +63,7 @@ class Material:
     plan: pd.DataFrame
     readout: pd.DataFrame
     status: str
-    card: Card | None
+    card: ModelCard | None
 
     @property
     def strategy(self) -> str:
@@ -130,7 +130,7 @@ def context(material: Material) -> dict[str, Any]:
         "strategy_description": _row_of(m.scorecard, m.strategy)["description"].rstrip("."),
         "perk_rows": _perk_rows(m, judged),
         "summary": _summary(m, judged),
-        "cards": cards.build(m.features, m.assignments, perks, judged),
+        "cards": segment_cards.build(m.features, m.assignments, perks, judged),
         "scorecard": _scorecard(m.scorecard),
         "strategies": [words.strategy(name) for name in m.scorecard["strategy"]],
         "recommended": [words.strategy(name) for name in _recommended(m.scorecard)],
@@ -141,12 +141,14 @@ def context(material: Material) -> dict[str, Any]:
         "dbscan": _dbscan(m.dbscan),
         "pictures": _pictures(m),
         "migration": _migration(m),
-        "charts": charts.build(m.exploration),
+        "charts": bars.build(m.exploration),
         "quality": _quality(m),
         "limits": _limits(m.settings.checks),
-        "campaign": campaign.context(m.campaign, m.titles),
-        "experiment": experiment.context(m.plan, m.readout, m.status, m.settings.experiment),
-        "prediction": prediction.context(m.card, m.titles),
+        "campaign": campaign_section.context(m.campaign, m.titles),
+        "experiment": experiment_section.context(
+            m.plan, m.readout, m.status, m.settings.experiment
+        ),
+        "prediction": prediction_section.context(m.card, m.titles),
     }
 
 
@@ -345,7 +347,7 @@ def _pictures(m: Material) -> dict[str, pictures.Picture]:
     deviations = standardised(numeric(m.features))
     segments = m.assignments.set_index("user_id")["segment"]
     profile = profiles(m.features, segments[m.features["user_id"]])
-    telling = cards.telling(profile, deviations.corr().abs(), _PROFILE_FEATURES)
+    telling = segment_cards.telling(profile, deviations.corr().abs(), _PROFILE_FEATURES)
     return {
         "elbow": pictures.elbow(m.diagnostics),
         "scatter": pictures.scatter(
@@ -353,7 +355,7 @@ def _pictures(m: Material) -> dict[str, pictures.Picture]:
         ),
         "profile": pictures.profile(profile[telling]),
         "lifts": pictures.lifts(m.evidence, m.titles),
-        "seasons": pictures.seasons(charts.by_month(m.exploration)),
+        "seasons": pictures.seasons(bars.by_month(m.exploration)),
     }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.prediction.card import Card
+from traveltide_assets.prediction.model_card import ModelCard
 from traveltide_assets.prediction.models import BINS, MAJORITY, MEMBERS, RULES, VOTE
 from traveltide_assets.prediction.promotion import ALL, IN_SERVICE, beaten_by
 from traveltide_assets.report import pictures, words
@@ -27,7 +27,7 @@ _RIVALS = {
 }
 
 
-def context(card: Card | None, titles: Mapping[str, str]) -> dict[str, Any] | None:
+def context(card: ModelCard | None, titles: Mapping[str, str]) -> dict[str, Any] | None:
     """What the template shows of a model; none where there was nothing to learn from."""
     if card is None:
         return None
@@ -157,7 +157,7 @@ def _input(name: str) -> str:
     return f"{label}: {value}" if text else label
 
 
-def _confusion(card: Card, titles: Mapping[str, str], n: int) -> dict[str, Any]:
+def _confusion(card: ModelCard, titles: Mapping[str, str], n: int) -> dict[str, Any]:
     """The share of each perk's customers (row) predicted to get each perk, after n sessions."""
     at = card.confusion[card.confusion["sessions_seen"] == n]
     shares = at.pivot_table(index="perk", columns="predicted", values="share", fill_value=0.0)

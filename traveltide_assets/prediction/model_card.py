@@ -24,7 +24,7 @@ LEFT_OUT = (
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """A month's model; `scores` has a row per number of sessions seen, a column per metric.
 
     `candidate` is none where customers were too few. `next_month` and `next_majority`, last month's
@@ -65,13 +65,13 @@ def build(
     importance: pd.DataFrame,
     confusion: pd.DataFrame,
     reliability: pd.DataFrame,
-) -> Card | None:
+) -> ModelCard | None:
     """The card of a month from its tables as stored; none if there is no candidate."""
     if candidate.empty:
         return None
     model = candidate.iloc[0]
     leaked = scores[(scores["evaluation"] == LEAK) & scores["model"].isin(KINDS)]
-    return Card(
+    return ModelCard(
         intended=INTENDED,
         left_out=LEFT_OUT,
         version=model["model_version"],

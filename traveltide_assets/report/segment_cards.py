@@ -45,7 +45,7 @@ class Trait:
 
 
 @dataclass(frozen=True)
-class Card:
+class SegmentCard:
     """What the report tells of a segment."""
 
     segment: str
@@ -64,7 +64,7 @@ def build(
     assignments: pd.DataFrame,
     perks: Mapping[str, Perk],
     judged: Mapping[str, Verdict],
-) -> list[Card]:
+) -> list[SegmentCard]:
     """The cards of the segments, the largest first; inputs have one row per customer."""
     features = features.set_index("user_id", drop=False)
     values = numeric(features)
@@ -76,7 +76,7 @@ def build(
         users = members["user_id"]
         perk = perks[members["perk"].mode()[0]]
         cards.append(
-            Card(
+            SegmentCard(
                 segment=str(segment),
                 customers=len(members),
                 share=words.percent(len(members) / len(assignments)),
