@@ -15,12 +15,12 @@ from click.testing import CliRunner
 from traveltide_assets import report
 from traveltide_assets.campaign import mailing
 from traveltide_assets.cli import main
-from traveltide_assets.prediction import model_card as model_cards
-from traveltide_assets.prediction.model_card import ModelCard
 from traveltide_assets.prediction.models import RULES
 from traveltide_assets.prediction.promotion import BETTER, WORSE
 from traveltide_assets.report import words
-from traveltide_assets.report.build import Material, render
+from traveltide_assets.report.build import render
+from traveltide_assets.report.material import TABLES, Material
+from traveltide_assets.report.quality_section import row_counts
 from traveltide_assets.segmentation.evidence import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
 from traveltide_assets.segmentation.perks import load_perks
 from traveltide_assets_tests import scenario
@@ -32,50 +32,23 @@ def report_file(project: Project, month: str = LAST) -> Path:
     return project.lake / report.PATH / f"month={month}" / report.FILE
 
 
-def model_card(project: Project) -> ModelCard | None:
-    names = ("scores", "importance", "confusion", "reliability")
-    return model_cards.build(
-        project.frame("gold/perk_predictor_candidate", LAST),
-        project.frame("gold/perk_predictor", LAST),
-        project.frame("gold/predictor_promotion", LAST),
-        **{name: project.frame(f"gold/predictor_{name}", LAST) for name in names},
-    )
+def frames(project: Project) -> dict[str, pd.DataFrame]:
+    """The tables that the report of the project's last month shows, by their path."""
+    return {path: project.frame(path, LAST) for path in TABLES}
 
 
 def material(project: Project, **changes: Any) -> Material:
     """What the report of the project's last month is made of, some of it changed."""
-    strategy = project.settings.strategy
-    assignments = project.frame("gold/perk_assignments", LAST)
-    names = {
-        "features": "user_features",
-        "places": "segments/kmeans",
-        "before": f"segments/{strategy}",
-        "diagnostics": "kmeans_diagnostics",
-        "scorecard": "segmentation_scorecard",
-        "agreement": "strategy_agreement",
-        "evidence": "perk_evidence",
-        "signals": "perk_signals",
-        "dbscan": "dbscan_trial",
-        "exploration": "exploration",
-        "plan": "experiment_plan",
-        "readout": "experiment_readout",
-    }
-    frames = {key: project.frame(f"gold/{name}", LAST) for key, name in names.items()}
-    quality = pd.DataFrame(
-        {"table": ["users"], "read": [9], "processed": [8], "quarantined": [1], "undated": [0]}
-    )
-    perks = load_perks(project.settings.perks_file)
     manifest = project.lake / mailing.PATH / f"month={LAST}" / mailing.MANIFEST
-    made = Material(
+    made = Material.of(
         LAST,
         project.settings,
-        perks,
-        assignments=assignments,
-        quality=quality,
+        load_perks(project.settings.perks_file),
+        frames(project),
+        before=project.frame(f"gold/segments/{project.settings.strategy}", LAST),
+        quality=row_counts(lambda path: 9),
         campaign=json.loads(manifest.read_text("utf-8")),
         status="No experiment has been started.",
-        card=model_card(project),
-        **frames,
     )
     return replace(made, **changes)
 
@@ -173,7 +146,7 @@ def test_every_strategy_may_decide(sample_project: Project) -> None:
 
 
 def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> None:
-    made = model_card(sample_project)
+    made = material(sample_project).card
     assert made is not None
     page = render(material(sample_project))
     assert f"Model {made.version}, data {made.data_version}" in page
@@ -190,7 +163,7 @@ def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> No
 def test_the_model_card_shows_every_rival_after_each_number_of_sessions(
     sample_project: Project,
 ) -> None:
-    made = model_card(sample_project)
+    made = material(sample_project).card
     assert made is not None
     page = render(material(sample_project))
     for row in made.contest.itertuples():
@@ -207,7 +180,7 @@ def test_the_model_card_shows_every_rival_after_each_number_of_sessions(
 
 
 def test_the_model_card_says_how_often_a_score_comes_true(sample_project: Project) -> None:
-    made = model_card(sample_project)
+    made = material(sample_project).card
     assert made is not None
     page = render(material(sample_project))
     one_bin = made.reliability[made.reliability["bin"] == 6]

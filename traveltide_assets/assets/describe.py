@@ -7,6 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from traveltide_assets.contracts import Column, Table
+from traveltide_assets.report.charts import Chart, png
 
 OWNER = "team:growth"
 
@@ -43,10 +44,10 @@ def without_table(spec: dg.AssetSpec) -> dg.AssetSpec:
     return spec.replace_attributes(owners=[OWNER], kinds={layer, *spec.kinds})
 
 
-def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
-    """A picture that the UI shows when its metadata is opened."""
+def picture(chart: Chart) -> dg.MarkdownMetadataValue:
+    """A chart that the UI shows when its metadata is opened."""
     return dg.MetadataValue.md(
-        f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
+        f"![{chart.title}](data:image/png;base64,{base64.b64encode(png(chart)).decode()})"
     )
 
 

@@ -10,8 +10,9 @@ from traveltide_assets.assets.describe import picture, preview
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import previous_month
 from traveltide_assets.partitions import MONTHLY
-from traveltide_assets.segmentation import evidence, plots, scorecard
-from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.report import charts
+from traveltide_assets.segmentation import evidence, scorecard
+from traveltide_assets.segmentation.perks import Perk, titles
 from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import STRATEGIES, Settings
@@ -41,7 +42,7 @@ def perk_evidence(
     return dg.MaterializeResult(
         value=judged,
         metadata={
-            "lifts": picture(plots.lifts(judged), "lift of each perk by strategy"),
+            "lifts": picture(charts.lifts(judged, titles(perk_catalogue))),
             "verdicts": preview(judged, rows=len(judged)),
         },
     )
@@ -113,5 +114,5 @@ def segmentation_scorecard(
     yield dg.Output(
         agreement,
         output_name="strategy_agreement",
-        metadata={"agreement": picture(plots.agreement(agreement), "agreement of strategies")},
+        metadata={"agreement": picture(charts.agreement(agreement))},
     )

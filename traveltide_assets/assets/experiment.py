@@ -11,11 +11,11 @@ import pandas as pd
 from traveltide_assets.assets.describe import picture, preview
 from traveltide_assets.campaign import invitations
 from traveltide_assets.campaign.suppression import read_suppressed
-from traveltide_assets.experiment import assignment, calendar, outcomes, plan, plots, readout
+from traveltide_assets.experiment import assignment, calendar, outcomes, plan, readout
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import end_of
 from traveltide_assets.partitions import ALL_UP_TO, MONTHLY
-from traveltide_assets.segmentation.plots import png
+from traveltide_assets.report import charts
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms import cohort, traffic
 
@@ -74,7 +74,7 @@ def experiment_plan_and_readout(
         planned,
         output_name="experiment_plan",
         metadata={
-            "power": picture(png(plots.power(planned)), "power by metric and segment"),
+            "power": picture(charts.power(planned)),
             "plan": preview(planned, rows=len(planned)),
         },
     )
@@ -84,7 +84,7 @@ def experiment_plan_and_readout(
     if len(read):
         shown = read[["metric", "segment", "verdict", "in_words"]]
         metadata |= {
-            "differences": picture(png(plots.forest(read)), "difference by metric and segment"),
+            "differences": picture(charts.differences(read)),
             "verdicts": preview(shown, rows=len(shown)),
         }
     yield dg.Output(read, output_name="experiment_readout", metadata=metadata)

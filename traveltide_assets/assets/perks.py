@@ -6,7 +6,8 @@ import pandas as pd
 from traveltide_assets.assets.describe import picture
 from traveltide_assets.lake import Lake
 from traveltide_assets.partitions import MONTHLY
-from traveltide_assets.segmentation import perks, plots
+from traveltide_assets.report import charts
+from traveltide_assets.segmentation import perks
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.settings import STRATEGIES, Settings
 
@@ -48,7 +49,7 @@ def perk_assignments(
         value=assignments,
         metadata={
             "strategy": settings.strategy,
-            "perks": picture(plots.perk_counts(assignments), "customers per perk"),
+            "perks": picture(charts.perk_counts(assignments, perks.titles(perk_catalogue))),
         },
     )
 

@@ -12,8 +12,9 @@ from traveltide_assets.assets.describe import picture, preview
 from traveltide_assets.lake import Lake
 from traveltide_assets.months import previous_month
 from traveltide_assets.partitions import MONTHLY
-from traveltide_assets.prediction import early, plots, promotion, training
+from traveltide_assets.prediction import early, promotion, training
 from traveltide_assets.prediction.predictor import COLUMNS, Predictor
+from traveltide_assets.report import charts
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.segmentation.strategy import History
@@ -147,7 +148,7 @@ def perk_predictor_candidate(
         scores,
         "scores",
         metadata={
-            "learning": picture(plots.scores_by_sessions(scores), "log loss by sessions seen"),
+            "learning": picture(charts.learning_by_model(scores)),
             "table": preview(scores, rows=len(scores)),
         },
     )

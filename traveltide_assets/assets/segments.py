@@ -9,7 +9,8 @@ import pandas as pd
 
 from traveltide_assets.assets.describe import picture, preview
 from traveltide_assets.partitions import MONTHLY, PREVIOUS
-from traveltide_assets.segmentation import kmeans, kmeans_wide, perks, plots
+from traveltide_assets.report import charts
+from traveltide_assets.segmentation import kmeans, kmeans_wide, perks
 from traveltide_assets.segmentation.perks import Perk
 from traveltide_assets.segmentation.propensity import TooLittleHistory
 from traveltide_assets.segmentation.strategies import build_strategies
@@ -45,21 +46,20 @@ def kmeans_model(
     classic = perks.of_program(perk_catalogue, "classic")
     model = kmeans.fit(customers, settings.kmeans, classic, before)
     diagnostics = kmeans.diagnose(customers, model, settings.kmeans)
-    correlations = plots.correlations(customers[list(model.features)])
     yield dg.Output(
         model.to_frame(),
         output_name="model",
         metadata={
             "model_version": model.version,
             "customers_fitted_on": len(customers),
-            "correlations": picture(correlations, "correlations"),
+            "correlations": picture(charts.correlations(customers[list(model.features)])),
         },
     )
     yield dg.Output(
         diagnostics,
         output_name="diagnostics",
         metadata={
-            "elbow": picture(plots.elbow(diagnostics), "elbow and silhouette"),
+            "elbow": picture(charts.elbow(diagnostics)),
             "table": preview(diagnostics, rows=len(diagnostics)),
         },
     )
@@ -86,12 +86,12 @@ def kmeans_segments(
     customers = kmeans.segment(features, fitted, perk_catalogue, sample)
     shown = kmeans.sample(customers, settings.kmeans)
     profile = perks.profiles(sample, shown["segment"])[list(fitted.features)]
-    scatter = plots.scatter(shown, settings.kmeans.seed)
+    scatter = charts.scatter(shown, shown["segment"], settings.kmeans.seed)
     return dg.MaterializeResult(
         value=customers,
         metadata={
-            "customers_by_segment": picture(scatter, "customers by segment"),
-            "segment_profiles": picture(plots.profile_bars(profile), "segment profiles"),
+            "customers_by_segment": picture(scatter),
+            "segment_profiles": picture(charts.profile(profile)),
             "sizes": preview(_sizes(customers), rows=len(profile)),
         },
     )

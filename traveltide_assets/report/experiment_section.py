@@ -10,7 +10,7 @@ import pandas as pd
 from traveltide_assets.experiment import readout
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.metrics import BY_NAME, METRICS
-from traveltide_assets.report import pictures, words
+from traveltide_assets.report import charts, words
 from traveltide_assets.settings import Experiment
 
 _SYMBOLS = {
@@ -42,7 +42,7 @@ def context(
             (BY_NAME[metric].title, [_read(row) for _, row in rows.iterrows()])
             for metric, rows in read.groupby("metric", sort=False)
         ],
-        "picture": pictures.differences(read) if len(read) else None,
+        "picture": charts.differences(read) if len(read) else None,
     }
 
 

@@ -11,7 +11,8 @@ import pandas as pd
 from traveltide_assets.prediction.model_card import ModelCard
 from traveltide_assets.prediction.models import BINS, MAJORITY, MEMBERS, RULES, VOTE
 from traveltide_assets.prediction.promotion import ALL, IN_SERVICE, beaten_by
-from traveltide_assets.report import pictures, words
+from traveltide_assets.report import charts, words
+from traveltide_assets.report.heat import HeatRow
 
 _ROWS = (
     ("The model", "scores"),
@@ -61,7 +62,7 @@ def context(card: ModelCard | None, titles: Mapping[str, str]) -> dict[str, Any]
         "inputs": _inputs(card.inputs),
         "most": max(seen),
         **_confusion(card, titles, max(seen)),
-        "picture": pictures.learning(loss),
+        "picture": charts.learning(loss),
     }
 
 
@@ -167,7 +168,10 @@ def _confusion(card: ModelCard, titles: Mapping[str, str], n: int) -> dict[str, 
     return {
         "perks": [titles.get(perk, perk) for perk in card.perks],
         "confusion": [
-            (titles.get(perk, perk), [(words.percent(v), float(v)) for v in shares.loc[perk]])
+            HeatRow(
+                titles.get(perk, perk),
+                tuple((words.percent(v), float(v)) for v in shares.loc[perk]),
+            )
             for perk in card.perks
         ],
         "weakest": {

@@ -1,16 +1,21 @@
-"""The pictures of an experiment, as figures: the report draws them, too."""
+"""Charts of an experiment: what it could find out, and what it found."""
 
 from __future__ import annotations
 
+import matplotlib as mpl
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.metrics import BY_NAME
-from traveltide_assets.segmentation.plots import COLOURS
+from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
+from traveltide_assets.report import words
+from traveltide_assets.report.charts.canvas import COLOURS, STYLE, Chart
 
 
-def forest(readout: pd.DataFrame) -> Figure:
+@mpl.rc_context(STYLE)
+def differences(readout: pd.DataFrame) -> Chart:
     """Difference of each segment with its interval, a panel per metric; adjusted where possible."""
     figure, panels = _panels(readout, width=3.0, height=0.32)
     for metric, (axes, rows) in panels.items():
@@ -28,10 +33,20 @@ def forest(readout: pd.DataFrame) -> Figure:
         axes.set_title(BY_NAME[metric].title, fontsize=9)
         unit = "percentage points" if scale == 100 else "per customer"
         axes.set_xlabel(f"personalised - control, {unit}", fontsize=8)
-    return figure
+    clear = readout[readout["verdict"].isin([BETTER, WORSE, HARM])]
+    told = [
+        f"{row['metric'].replace('_', ' ')}, {row['segment']}: {row['verdict']}"
+        for _, row in clear.iterrows()
+    ]
+    alt = (
+        "Difference between the personalised perk and the control offer by metric and segment, "
+        f"with 95 % intervals. Beyond chance: {words.listed(told) if told else 'none'}."
+    )
+    return Chart(figure, "Difference between the personalised perk and the control offer", alt)
 
 
-def power(plan: pd.DataFrame) -> Figure:
+@mpl.rc_context(STYLE)
+def power(plan: pd.DataFrame) -> Chart:
     """Power of each segment to find the effect that is worth finding, a panel per metric."""
     figure, panels = _panels(plan, width=1.9, height=0.3)
     for metric, (axes, rows) in panels.items():
@@ -39,7 +54,13 @@ def power(plan: pd.DataFrame) -> Figure:
         axes.set_xlim(0, 1)
         axes.set_title(metric.replace("_", " "), fontsize=9)
         axes.set_xlabel("power", fontsize=8)
-    return figure
+    overall = plan[plan["segment"] == EVERYBODY]
+    told = [
+        f"{row['metric'].replace('_', ' ')} {words.percent(row['power'])}"
+        for _, row in overall.iterrows()
+    ]
+    alt = f"Bar charts of the power by metric and segment. All customers: {words.listed(told)}."
+    return Chart(figure, "Power to find the effect that is worth finding", alt)
 
 
 def _panels(
