@@ -69,9 +69,9 @@ def test_the_asset_says_where_the_report_is(sample_project: Project) -> None:
 
 def test_last_months_segments_are_compared_where_there_are_any(sample_project: Project) -> None:
     page = report_file(sample_project).read_text("utf-8")
-    assert "customers who were there in June 2023 too are in the same segment" in page
+    assert "customers who were already here in June 2023 are in the same segment" in page
     first = report_file(sample_project, "2023-06").read_text("utf-8")
-    assert "The month before has not been decided" in first
+    assert "The previous month has not been decided" in first
 
 
 def test_the_real_cohort_is_told_the_truth(real_project: Project) -> None:
@@ -132,7 +132,7 @@ def test_too_little_data_and_no_evidence_at_all_are_not_verdicts(sample_project:
     assert "nan" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page).lower()
     page = render(material(sample_project, evidence=evidence.iloc[:0], before=None))
     assert 'badge supported"' not in page
-    assert "not tried" in page
+    assert "not tested" in page
 
 
 def test_every_strategy_may_decide(sample_project: Project) -> None:
@@ -150,14 +150,14 @@ def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> No
     assert made is not None
     page = render(material(sample_project))
     assert f"Model {made.version}, data {made.data_version}" in page
-    assert f"that learnt from {made.customers:,} customers of July 2023" in page
+    assert f"trained on {made.customers:,} customers of July 2023" in page
     assert all(made.scores["log_loss"].map(words.decimal).map(lambda v: f"<td>{v}</td>" in page))
     assert "<strong>Not a prediction:</strong>" in page
-    refused = replace(made, promoted=False, because="no better", in_service="none")
-    worse = replace(refused, scores=made.scores.assign(log_loss=9.0))
+    rejected = replace(made, promoted=False, because="no better", in_service="none")
+    worse = replace(rejected, scores=made.scores.assign(log_loss=9.0))
     page = render(material(sample_project, card=worse))
     assert "<strong>It is not in service.</strong>" in page
-    assert "better than both simple answers after no number of sessions tried" in page
+    assert "beats both baselines after none of the numbers of sessions tested" in page
 
 
 def test_the_model_card_shows_every_rival_after_each_number_of_sessions(

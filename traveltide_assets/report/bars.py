@@ -1,4 +1,4 @@
-"""The descriptive part of the report: bars drawn as tables, so that they are read in any way."""
+"""Bars of the exploration drawn as HTML tables, which screen readers and printers can read too."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class BarTable:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What is shown of the exploration: a measure of a breakdown, and how."""
+    """One table of bars: a measure of a breakdown in the exploration, and its format."""
 
     title: str
     topic: str

@@ -1,4 +1,4 @@
-"""The report's section on the evidence: every perk of every strategy, tried on what followed."""
+"""The report's section on the evidence: the back-test of every perk of every strategy."""
 
 from __future__ import annotations
 

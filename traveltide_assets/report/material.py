@@ -42,12 +42,12 @@ TABLES = (*_FRAMES.values(), *_CARD.values())
 
 @dataclass(frozen=True)
 class Material:
-    """Everything the report is made of; frames as the lake's contracts describe them.
+    """Everything the report is made of; the contracts describe the frames.
 
-    `before` holds last month's segments of the deciding strategy, none if there are none. `places`
-    are the k-means segments, for the picture. `quality` has a row per source table: `table`,
-    `read`, `processed`, `quarantined` and `undated` rows. `campaign` is the campaign's manifest,
-    `status` says what can be read of the experiment. `card` is none in a month without a model.
+    `before` holds last month's segments of the deciding strategy, or None if that month was not
+    decided. `places` are the k-means segments, for the scatter plot. `quality` has a row per source
+    table (see `quality_section.row_counts`). `campaign` is the campaign's manifest, `status` a
+    sentence on how far the experiment can be read. `card` is None in a month without a model.
     """
 
     month: str

@@ -32,11 +32,11 @@ def pictures(m: Material) -> dict[str, Chart]:
 
 
 def migration(m: Material) -> dict[str, Any] | None:
-    """Where last month's customers of each segment are now; none without a month before."""
+    """Where last month's customers of each segment are now; None if that month was not decided."""
     if m.before is None:
         return None
     both = m.before.merge(m.assignments, on="user_id", how="outer", suffixes=("_before", ""))
-    before = both["segment_before"].fillna("new in the cohort")
+    before = both["segment_before"].fillna("new to the cohort")
     now = both["segment"].fillna("left the cohort")
     table = pd.crosstab(before, now)
     shares = table.div(table.sum(axis=1), axis=0)

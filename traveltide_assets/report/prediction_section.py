@@ -1,4 +1,4 @@
-"""The report's section on the predictor: the model card of the month, in plain words."""
+"""The report's section on the predictor: the month's model card in plain words."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _RIVALS = {
 
 
 def context(card: ModelCard | None, titles: Mapping[str, str]) -> dict[str, Any] | None:
-    """What the template shows of a model; none where there was nothing to learn from."""
+    """What the template shows of a model; None if no model was trained."""
     if card is None:
         return None
     seen = list(card.scores.index)
@@ -67,7 +67,7 @@ def context(card: ModelCard | None, titles: Mapping[str, str]) -> dict[str, Any]
 
 
 def _quality(table: pd.DataFrame, n: int) -> dict[str, str]:
-    """How good after n sessions; dashes where it was not tried."""
+    """Quality after n sessions; dashes if it was not measured."""
     row = table.loc[n] if n in table.index else {}
     return {
         "top2": words.percent(row.get("top2_accuracy", math.nan)),
@@ -77,18 +77,18 @@ def _quality(table: pd.DataFrame, n: int) -> dict[str, str]:
 
 
 def _beats(own: pd.Series, loss: Mapping[str, pd.Series]) -> str:
-    """After how many sessions the model has a lower log loss than both baselines."""
+    """The numbers of sessions after which the model has a lower log loss than both baselines."""
     others = pd.concat([table for table in loss.values() if table is not own], axis=1)
     ahead = own < others.min(axis=1)
     if ahead.all():
-        return "after any number of sessions tried"
+        return "after every number of sessions tested"
     if not ahead.any():
-        return "after no number of sessions tried"
+        return "after none of the numbers of sessions tested"
     return f"after {words.listed([str(n) for n in own.index[ahead]])} sessions only"
 
 
 def _calibration(reliability: pd.DataFrame) -> list[tuple[str, str, str, str]]:
-    """By tenth of the score, any number of sessions: answers, mean score, share that came true."""
+    """By tenth of the score: predictions, mean score, share that came true. Sessions are pooled."""
     answers = reliability["customers"]
     weighed = reliability.assign(
         score=reliability["mean_score"] * answers, hits=reliability["hit_share"] * answers
@@ -140,7 +140,7 @@ def _against(row: pd.Series) -> dict[str, str]:
 
 
 def _inputs(importance: pd.DataFrame) -> list[dict[str, Any]]:
-    """The inputs whose shuffling costs most; the longest bar fills the width."""
+    """The inputs whose permutation costs most; the longest bar fills the width."""
     top = max(float(importance["mean"].max()), 1e-9)
     return [
         {
@@ -159,7 +159,7 @@ def _input(name: str) -> str:
 
 
 def _confusion(card: ModelCard, titles: Mapping[str, str], n: int) -> dict[str, Any]:
-    """The share of each perk's customers (row) predicted to get each perk, after n sessions."""
+    """Share of each perk's customers (row) for whom each perk is predicted after n sessions."""
     at = card.confusion[card.confusion["sessions_seen"] == n]
     shares = at.pivot_table(index="perk", columns="predicted", values="share", fill_value=0.0)
     shares = shares.reindex(index=card.perks, columns=card.perks, fill_value=0.0)

@@ -1,4 +1,4 @@
-"""The report's section on the strategies: one scorecard, and how far they agree."""
+"""The report's section on the strategies: the scorecard, and how far they agree."""
 
 from __future__ import annotations
 
@@ -14,39 +14,39 @@ from traveltide_assets.report.material import Material
 
 _MEASURES: tuple[tuple[str, str, str, Any], ...] = (
     ("Customers with a perk", "of all active customers", "coverage", words.percent),
-    ("Groups", "how many segments it makes", "segments", "{:.0f}".format),
-    ("Smallest group", "of all customers", "smallest_share", words.percent),
-    ("Largest group", "of all customers", "largest_share", words.percent),
+    ("Groups", "number of segments", "segments", "{:.0f}".format),
+    ("Smallest group", "share of all customers", "smallest_share", words.percent),
+    ("Largest group", "share of all customers", "largest_share", words.percent),
     (
         "Separation",
-        "silhouette over all features: 1 far apart, 0 touching, below 0 mixed up",
+        "silhouette over all features: 1 well separated, 0 touching, below 0 mixed up",
         "silhouette",
         words.decimal,
     ),
-    ("Overlap", "Davies-Bouldin index: the lower, the less", "davies_bouldin", words.decimal),
+    ("Overlap", "Davies-Bouldin index: lower means less", "davies_bouldin", words.decimal),
     (
-        "Same groups from other customers",
-        "learnt anew from random draws of customers: 1 same groups, 0 no more than chance",
+        "Stability across samples",
+        "refitted on bootstrap samples of customers: 1 the same groups, 0 no more than chance",
         "stability_bootstrap",
         words.decimal,
     ),
     (
-        "Same groups in another run",
-        "with another random start: 1 same groups, 0 no more than chance",
+        "Stability across seeds",
+        "refitted with another random seed: 1 the same groups, 0 no more than chance",
         "stability_seed",
         words.decimal,
     ),
     (
         "Stay in their group",
-        "customers in the same group as last month",
+        "share of customers in the same group as last month",
         "persistence",
         words.percent,
     ),
-    ("Perks given", "different perks", "perks", "{:.0f}".format),
-    ("Perks supported", "by what customers did later", "supported_perks", "{:.0f}".format),
+    ("Perks given", "number of different perks", "perks", "{:.0f}".format),
+    ("Perks supported", "by what customers did afterwards", "supported_perks", "{:.0f}".format),
     (
         "Customers with a supported perk",
-        "what the recommendation goes by",
+        "the basis of the recommendation",
         "supported_share",
         words.percent,
     ),
@@ -58,7 +58,7 @@ def row_of(scorecard: pd.DataFrame, strategy: str) -> pd.Series:
 
 
 def recommended(scorecard: pd.DataFrame) -> list[str]:
-    """The strategy that the scorecard recommends; empty where no perk is supported."""
+    """The strategy that the scorecard recommends; empty if no perk is supported."""
     return list(scorecard.loc[scorecard["recommended"], "strategy"])
 
 
@@ -71,7 +71,7 @@ def measures(scorecard: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
 
 
 def agreement(m: Material, measure: str, shown: Callable[[float], str]) -> list[HeatRow]:
-    """A measure of agreement for each pair of strategies."""
+    """A measure of agreement between each pair of strategies."""
     names = list(m.scorecard["strategy"])
     found = {
         frozenset(pair): float(value)

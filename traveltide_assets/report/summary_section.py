@@ -1,4 +1,4 @@
-"""The report's first page: the perks, how many customers get each, and what holds up."""
+"""The report's executive summary: the perks, how many customers get each, and what holds up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from traveltide_assets.segmentation.evidence import SUPPORTED
 
 @dataclass(frozen=True)
 class PerkRow:
-    """A perk of the deciding strategy: how many get it, and what the evidence says."""
+    """A perk of the deciding strategy: how many customers get it, and what the evidence says."""
 
     title: str
     customers: int
@@ -33,7 +33,7 @@ def perk_rows(m: Material, judged: Mapping[str, Verdict]) -> list[PerkRow]:
             customers=int(counts.get(perk.id, 0)),
             share=words.percent(counts.get(perk.id, 0) / max(len(m.assignments), 1)),
             width=float(100 * counts.get(perk.id, 0) / max(counts.max(), 1)),
-            verdict=judged.get(perk.id, verdicts.not_tried()),
+            verdict=judged.get(perk.id, verdicts.not_tested()),
         )
         for perk in m.perks
         if perk.id in counts or perk.id in judged
@@ -53,7 +53,7 @@ def summary(m: Material, judged: Mapping[str, Verdict]) -> dict[str, Any]:
         "supported_customers": int(m.assignments["perk"].isin(supported).sum()),
         "supported_anywhere": [m.titles[perk] for perk, names in holding.items() if names],
         "supported_nowhere": [m.titles[perk] for perk, names in holding.items() if not names],
-        "untried": len(given - set(judged)),
+        "untested": len(given - set(judged)),
         "best": _best(m, best[0]) if best else None,
         "best_decides": best == [m.strategy],
         "strategies": len(m.scorecard),

@@ -1,4 +1,4 @@
-"""Names and numbers as a reader without statistics wants them: units, rounding, no jargon."""
+"""Names and numbers as the report writes them: with units, and rounded to what a reader can use."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def outcome(name: str, value: float) -> str:
 
 
 def times(lift: float, low: float, high: float) -> str:
-    return f"{decimal(lift)} times (95{_SPACE}% interval {decimal(low)} to {decimal(high)})"
+    return f"a lift of {decimal(lift)} (95{_SPACE}% interval {decimal(low)} to {decimal(high)})"
 
 
 def month_name(month: str) -> str:
@@ -84,7 +84,7 @@ def last_day(month: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """`a, b and c`; a dash for none."""
+    """`a, b and c`; a dash if there are none."""
     if not names:
         return NONE
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

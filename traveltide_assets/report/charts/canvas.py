@@ -27,7 +27,7 @@ STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
 }
 _UI_DPI = 110
-# Of what an SVG holds as pixels: clouds of thousands of points.
+# For the parts of an SVG that are stored as pixels: clouds of thousands of points.
 _POINT_DPI = 160
 # Beyond this share of the scale black is hard to read.
 _DARK = 0.6

@@ -47,9 +47,9 @@ def perk_counts(assignments: pd.DataFrame, titles: Mapping[str, str]) -> Chart:
     axes.bar_label(bars, shown, padding=4)
     axes.set_xlim(0, counts.max() * 1.2)
     axes.set_xlabel("customers")
-    told = [f"{name} {text}" for name, text in zip(names, shown, strict=True)]
+    facts = [f"{name} {text}" for name, text in zip(names, shown, strict=True)]
     return Chart(
         figure,
         "Customers per perk",
-        f"Bar chart of customers per perk: {words.listed(told[::-1])}.",
+        f"Bar chart of customers per perk: {words.listed(facts[::-1])}.",
     )

@@ -1,4 +1,4 @@
-"""Charts of an experiment: what it could find out, and what it found."""
+"""Charts of an experiment: what it can detect, and what it found."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from traveltide_assets.report.charts.canvas import COLOURS, STYLE, Chart
 
 @mpl.rc_context(STYLE)
 def differences(readout: pd.DataFrame) -> Chart:
-    """Difference of each segment with its interval, a panel per metric; adjusted where possible."""
+    """Difference between the arms with its interval by segment, a panel per metric; CUPED-adjusted
+    where behaviour before the start is known."""
     figure, panels = _panels(readout, width=3.0, height=0.32)
     for metric, (axes, rows) in panels.items():
         scale = 100 if BY_NAME[metric].kind == "rate" else 1
@@ -34,20 +35,20 @@ def differences(readout: pd.DataFrame) -> Chart:
         unit = "percentage points" if scale == 100 else "per customer"
         axes.set_xlabel(f"personalised - control, {unit}", fontsize=8)
     clear = readout[readout["verdict"].isin([BETTER, WORSE, HARM])]
-    told = [
+    facts = [
         f"{row['metric'].replace('_', ' ')}, {row['segment']}: {row['verdict']}"
         for _, row in clear.iterrows()
     ]
     alt = (
-        "Difference between the personalised perk and the control offer by metric and segment, "
-        f"with 95 % intervals. Beyond chance: {words.listed(told) if told else 'none'}."
+        "Difference between the personalised and the control arm by metric and segment, "
+        f"with 95 % intervals. Beyond chance: {words.listed(facts) if facts else 'none'}."
     )
-    return Chart(figure, "Difference between the personalised perk and the control offer", alt)
+    return Chart(figure, "Difference between the personalised and the control arm", alt)
 
 
 @mpl.rc_context(STYLE)
 def power(plan: pd.DataFrame) -> Chart:
-    """Power of each segment to find the effect that is worth finding, a panel per metric."""
+    """Power of each segment to detect the planned effect, a panel per metric."""
     figure, panels = _panels(plan, width=1.9, height=0.3)
     for metric, (axes, rows) in panels.items():
         axes.barh(range(len(rows)), rows["power"].fillna(0.0), color=COLOURS[0], height=0.6)
@@ -55,12 +56,12 @@ def power(plan: pd.DataFrame) -> Chart:
         axes.set_title(metric.replace("_", " "), fontsize=9)
         axes.set_xlabel("power", fontsize=8)
     overall = plan[plan["segment"] == EVERYBODY]
-    told = [
+    facts = [
         f"{row['metric'].replace('_', ' ')} {words.percent(row['power'])}"
         for _, row in overall.iterrows()
     ]
-    alt = f"Bar charts of the power by metric and segment. All customers: {words.listed(told)}."
-    return Chart(figure, "Power to find the effect that is worth finding", alt)
+    alt = f"Bar charts of the power by metric and segment. All customers: {words.listed(facts)}."
+    return Chart(figure, "Power to detect the planned effect", alt)
 
 
 def _panels(

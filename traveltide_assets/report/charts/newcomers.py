@@ -32,7 +32,7 @@ def learning(loss: Mapping[str, pd.Series], spread: Mapping[str, pd.Series] | No
     seen = sorted({n for values in loss.values() for n in values.index})
     axes.set(xlabel="sessions seen", ylabel="log loss", xticks=seen)
     figure.legend(loc="outside lower center", frameon=False, ncols=_LEGEND_COLUMNS)
-    told = [
+    facts = [
         f"{name}: {words.decimal(values.iloc[0])} after {values.index[0]}, "
         f"{words.decimal(values.iloc[-1])} after {values.index[-1]}"
         for name, values in loss.items()
@@ -40,12 +40,12 @@ def learning(loss: Mapping[str, pd.Series], spread: Mapping[str, pd.Series] | No
     return Chart(
         figure,
         "Log loss on unseen customers by number of sessions seen",
-        f"Line chart of the log loss by number of sessions seen. {'; '.join(told)}.",
+        f"Line chart of the log loss by number of sessions seen. {'; '.join(facts)}.",
     )
 
 
 def learning_by_model(scores: pd.DataFrame) -> Chart:
-    """`learning` of every kind of model tried and of both baselines, from the scores as stored."""
+    """`learning` for every kind of model trained and both baselines, from the stored scores."""
     shown = scores[(scores["evaluation"] == CROSS_VALIDATION) & (scores["metric"] == "log_loss")]
     rows = {
         kind: shown[shown["model"] == kind].set_index("sessions_seen").sort_index()

@@ -43,12 +43,12 @@ def elbow(diagnostics: pd.DataFrame) -> Chart:
     left, right = figure.subplots(1, 2)
     chosen = diagnostics[diagnostics["chosen"]]
     for axes, measure, title in (
-        (left, "inertia", "Spread left within the groups"),
+        (left, "inertia", "Spread within the clusters"),
         (right, "silhouette", "Separation (silhouette)"),
     ):
         axes.plot(diagnostics["k"], diagnostics[measure], color=COLOURS[0], marker="o", ms=4)
         axes.plot(chosen["k"], chosen[measure], "D", color=COLOURS[5], ms=8)
-        axes.set(xlabel="number of groups", title=title)
+        axes.set(xlabel="number of clusters", title=title)
         axes.set_ylim(bottom=0)
     figure.legend(
         [Line2D([], [], marker="D", color=COLOURS[5], linestyle="")],
@@ -59,11 +59,11 @@ def elbow(diagnostics: pd.DataFrame) -> Chart:
     best = diagnostics.loc[diagnostics["silhouette"].fillna(-1).idxmax()]
     k = int(chosen["k"].iloc[0])
     alt = (
-        f"Two line charts over 1 to {diagnostics['k'].max()} groups. {k} groups were chosen "
+        f"Two line charts over 1 to {diagnostics['k'].max()} clusters. {k} clusters were chosen "
         f"(silhouette {words.decimal(float(chosen['silhouette'].iloc[0]))}); the highest "
-        f"silhouette is {words.decimal(float(best['silhouette']))} at {int(best['k'])} groups."
+        f"silhouette is {words.decimal(float(best['silhouette']))} at {int(best['k'])} clusters."
     )
-    return Chart(figure, "Choosing the number of groups", alt)
+    return Chart(figure, "Choosing the number of clusters", alt)
 
 
 @mpl.rc_context(STYLE)
@@ -92,7 +92,7 @@ def scatter(places: pd.DataFrame, segments: pd.Series, seed: int) -> Chart:
     axes.set(xlabel="first principal component", ylabel="second principal component")
     figure.legend(loc="outside lower center", frameon=False, markerscale=2.5, ncols=2)
     alt = (
-        f"Scatter plot of {len(shown):,} of {len(places):,} customers, drawn by similarity, "
+        f"Scatter plot of {len(shown):,} of {len(places):,} customers, placed by similarity, "
         f"with a colour and marker for each segment: {words.listed(sorted(set(segments)))}."
     )
     return Chart(figure, "Customers by segment", alt)

@@ -1,4 +1,4 @@
-"""Charts that compare the strategies: the evidence for their perks, and how far they agree."""
+"""Charts that compare the strategies: the lifts of their perks, and how far they agree."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def lifts(evidence: pd.DataFrame, titles: Mapping[str, str]) -> Chart:
     ]
     alt = (
         "Lift of every perk by strategy with its 95 % interval; 1 means no difference. "
-        f"Supported: {words.listed(found)}. Everything else is not."
+        f"Supported: {words.listed(found) if found else 'none'}. The others are not."
     )
     return Chart(figure, "Lift of each perk by strategy", alt)
 
