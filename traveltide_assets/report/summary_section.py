@@ -66,7 +66,10 @@ def _best(m: Material, strategy: str) -> dict[str, Any]:
         "id": strategy,
         "name": words.strategy(strategy),
         "perks": words.listed(
-            [f"{m.titles[p].lower()}: {lift} times" for p, lift in _supported_lifts(m, strategy)]
+            [
+                f"{m.titles[perk].lower()} with a lift of {lift}"
+                for perk, lift in _supported_lifts(m, strategy)
+            ]
         ),
         "supported": int(row["supported_perks"]),
         "of": int((m.evidence["strategy"] == strategy).sum()),
