@@ -8,18 +8,20 @@ from dataclasses import dataclass
 
 import ibis
 import pandas as pd
-
 from traveltide_assets.checks.decisions import out_of_range
+
+from traveltide_assets.catalogue.perks import Perk, titles
+from traveltide_assets.evidence.drift import bootstrap_agreement
 from traveltide_assets.report import charts
-from traveltide_assets.segmentation import kmeans, perks
-from traveltide_assets.segmentation.perks import Perk
-from traveltide_assets.segmentation.stability import bootstrap_agreement
-from traveltide_assets.segmentation.strategies import build_strategies
+from traveltide_assets.segmentation import affinities as perks
+from traveltide_assets.segmentation import kmeans
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import History
-from traveltide_assets.settings import Cohort, Settings
-from traveltide_assets.sources import Source
+from traveltide_assets.settings import Settings
+from traveltide_assets.sources.base import Source
 from traveltide_assets.transforms import cleaning, cohort, features, trips
-from traveltide_assets.transforms.cleaning import Cleaned
+from traveltide_assets.transforms.cleaning.judge import Cleaned
+from traveltide_assets.transforms.config import Config as Cohort
 
 Keep = Callable[[str, ibis.Table], ibis.Table]
 """Stores a table under its path in the lake, wherever that is, and hands it over to read again."""
@@ -122,7 +124,7 @@ def decided(
         charts.elbow(tried),
         charts.scatter(shown, shown["segment"], config.seed),
         charts.profile(profile),
-        charts.perk_counts(given, perks.titles(catalogue)),
+        charts.perk_counts(given, titles(catalogue)),
     ):
         charts.png(chart)
     out_of_range(features)

@@ -15,13 +15,13 @@ import dagster as dg
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from traveltide_assets.contracts import SOURCES
+from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.segmentation.perks import load_perks
-from traveltide_assets.segmentation.strategies import build_strategies
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import PACKAGE, Settings
-from traveltide_assets.transforms.cleaning import DUPLICATES, REFUSALS, REPAIRS
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.cleaning.rules import DUPLICATES, REFUSALS, REPAIRS
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
 _OUTCOMES = {outcome.name: outcome.description for outcome in OUTCOMES}

@@ -17,15 +17,15 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
-from traveltide_assets.contracts import SOURCES
-from traveltide_assets.locations import S3Location
+from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.predictor import Predictor
+from traveltide_assets.resources import open_lake
+from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.serving.app import build_app
 from traveltide_assets.serving.history import HistoryFeatures
 from traveltide_assets.serving.schema import History
 from traveltide_assets.settings import Settings
-from traveltide_assets.summary import open_lake
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
 from traveltide_assets_tests.s3_server import S3Server
@@ -37,7 +37,7 @@ KINDS = {name: {column.name: column.type for column in SOURCES[name]} for name i
 
 def app(lake: Path | S3Location, home: Path, **changes: Any) -> Any:
     configured = Settings(lake=lake, home=home, **changes)
-    return build_app(open_lake(configured)[0], configured)
+    return build_app(open_lake(configured), configured)
 
 
 @pytest.fixture(scope="module")

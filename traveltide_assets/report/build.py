@@ -8,7 +8,6 @@ from typing import Any
 
 import jinja2
 
-from traveltide_assets.months import shift
 from traveltide_assets.report import (
     bars,
     campaign_section,
@@ -26,6 +25,7 @@ from traveltide_assets.report import (
 from traveltide_assets.report.charts import svg
 from traveltide_assets.report.material import Material
 from traveltide_assets.report.scorecard_section import recommended, row_of
+from traveltide_assets.schema.months import shift
 from traveltide_assets.transforms.cohort import describe
 
 _TEMPLATES = Path(__file__).parent

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from traveltide_assets.catalogue.perks import Perk, titles
 from traveltide_assets.prediction import model_card
 from traveltide_assets.prediction.model_card import ModelCard
-from traveltide_assets.segmentation.perks import Perk, titles
 from traveltide_assets.settings import Settings
 
 _FRAMES = {

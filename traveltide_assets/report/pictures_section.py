@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.months import shift
 from traveltide_assets.report import bars, charts, segment_cards, words
 from traveltide_assets.report.charts import Chart
 from traveltide_assets.report.heat import HeatRow
 from traveltide_assets.report.material import Material
-from traveltide_assets.segmentation.perks import profiles
+from traveltide_assets.schema.months import shift
+from traveltide_assets.segmentation.affinities import profiles
 from traveltide_assets.segmentation.scaling import numeric, standardised
 
 _PROFILE_FEATURES = 9
@@ -24,7 +24,7 @@ def pictures(m: Material) -> dict[str, Chart]:
     telling = segment_cards.telling(profile, deviations.corr().abs(), _PROFILE_FEATURES)
     return {
         "elbow": charts.elbow(m.diagnostics),
-        "scatter": charts.scatter(m.places, segments[m.places["user_id"]], m.settings.kmeans.seed),
+        "scatter": charts.scatter(m.places, segments[m.places["user_id"]], m.settings.seed),
         "profile": charts.profile(profile[telling]),
         "lifts": charts.lifts(m.evidence, m.titles),
         "seasons": charts.seasons(bars.by_month(m.exploration)),

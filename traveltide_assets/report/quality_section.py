@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pandas as pd
+from pydantic import BaseModel
 
-from traveltide_assets.contracts import SESSIONS_UNDATED, SOURCES
 from traveltide_assets.report import words
-from traveltide_assets.settings import Checks
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.sources.tables import SESSIONS_UNDATED
 
 
 def row_counts(rows: Callable[[str], int]) -> pd.DataFrame:
@@ -46,7 +47,7 @@ def quality(counts: pd.DataFrame) -> list[dict[str, str]]:
     ]
 
 
-def limits(checks: Checks) -> list[tuple[str, str]]:
+def limits(checks: BaseModel) -> list[tuple[str, str]]:
     """The limits of the checks that warn, with their meaning."""
     return [
         (field.description or name, f"{getattr(checks, name):g}")

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from traveltide_assets.evidence.backtest import SUPPORTED
 from traveltide_assets.report import verdicts, words
 from traveltide_assets.report.material import Material
 from traveltide_assets.report.scorecard_section import recommended, row_of
 from traveltide_assets.report.verdicts import Verdict
-from traveltide_assets.segmentation.evidence import SUPPORTED
 
 
 @dataclass(frozen=True)

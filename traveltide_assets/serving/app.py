@@ -21,7 +21,7 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from traveltide_assets.lake import Lake
+from traveltide_assets.lake.lake import Lake
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.serving import schema, scorer
 from traveltide_assets.serving.guard import HEADER, OPEN, Guard, Metrics

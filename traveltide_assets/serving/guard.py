@@ -18,7 +18,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from traveltide_assets.settings import Serving
+from traveltide_assets.serving.config import Config as Serving
 
 OPEN = ("/health", "/ready", "/docs", "/openapi.json")
 HEADER = "X-API-Key"

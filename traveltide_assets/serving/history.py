@@ -16,10 +16,10 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
-from traveltide_assets.contracts import PLACE, SOURCES
 from traveltide_assets.prediction.early import early_features
+from traveltide_assets.schema.sources import PLACE, SOURCES
 from traveltide_assets.serving.schema import History
-from traveltide_assets.transforms import cleaning
+from traveltide_assets.transforms.cleaning import judge, rules
 
 _ORDER = ("users", "sessions", "flights", "hotels")
 _PARTS = {"users": "profile", "sessions": "sessions", "flights": "flights", "hotels": "hotels"}
@@ -40,10 +40,10 @@ class HistoryFeatures:
     def __init__(self, month: str) -> None:
         self._schemas = {name: _schema(name) for name in _ORDER}
         raw = {name: _unbound(f"raw_{name}", schema) for name, schema in self._schemas.items()}
-        judged = {name: cleaning.judged(name, table) for name, table in raw.items()}
+        judged = {name: judge.judged(name, table) for name, table in raw.items()}
         self._judge = {name: _sql(table) for name, table in judged.items()}
         known = {
-            name: cleaning.processed(name, ibis.table(table.schema(), name=f"judged_{name}"))
+            name: judge.processed(name, ibis.table(table.schema(), name=f"judged_{name}"))
             for name, table in judged.items()
         }
         self._features = _sql(
@@ -124,6 +124,6 @@ def _refuse(name: str, judged: pa.Table) -> None:
         return
     for row in judged.select(["source_file", "source_row", "reason"]).to_pylist():
         if row["reason"]:
-            why = cleaning.rule_reasons(name).get(row["reason"], "")
+            why = rules.rule_reasons(name).get(row["reason"], "")
             part, place = _PARTS[name], int(row["source_row"])
             raise RefusedRow(int(row["source_file"]), part, place, f"{row['reason']}: {why}")

@@ -21,9 +21,10 @@ from pydantic import (
     create_model,
 )
 
-from traveltide_assets.contracts import SOURCES, Column
 from traveltide_assets.prediction.early import EARLY, MOST_SESSIONS
-from traveltide_assets.transforms.features import Feature
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.table import Column
+from traveltide_assets.transforms.features.catalogue import Feature
 
 _LARGEST = 2**53
 _LONGEST = 200

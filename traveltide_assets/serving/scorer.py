@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.lake import Lake
+from traveltide_assets.lake.lake import Lake
 from traveltide_assets.prediction.early import SEEN
 from traveltide_assets.prediction.early import inputs as inputs_of
 from traveltide_assets.prediction.predictor import Predictor, reason

@@ -14,9 +14,9 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from traveltide_assets.evidence.backtest import SUPPORTED
 from traveltide_assets.report import words
 from traveltide_assets.report.charts.canvas import COLOURS, STYLE, Chart, heat_map
-from traveltide_assets.segmentation.evidence import SUPPORTED
 
 _LIFT_TICKS = (0.25, 0.5, 1, 2, 4)
 

@@ -12,12 +12,13 @@ import pandas as pd
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from traveltide_assets.catalogue import perks
+from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED
 from traveltide_assets.experiment import readout
 from traveltide_assets.report import bars, charts
 from traveltide_assets.report.charts import Chart
-from traveltide_assets.segmentation import perks
-from traveltide_assets.segmentation.evidence import NOT_SUPPORTED, SUPPORTED
-from traveltide_assets.segmentation.perks import load_perks
+from traveltide_assets.segmentation.affinities import profiles
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
 
@@ -40,7 +41,7 @@ DRAWN: Mapping[str, Callable[[Frame, dict[str, str]], Chart]] = {
         frame("segments/kmeans"), frame("segments/kmeans")["segment"], seed=1
     ),
     "profile": lambda frame, _: charts.profile(
-        perks.profiles(frame("user_features"), frame("segments/kmeans")["segment"])[FEATURES]
+        profiles(frame("user_features"), frame("segments/kmeans")["segment"])[FEATURES]
     ),
     "perk counts": lambda frame, titles: charts.perk_counts(frame("perk_assignments"), titles),
     "lifts": lambda frame, titles: charts.lifts(frame("perk_evidence"), titles),

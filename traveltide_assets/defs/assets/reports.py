@@ -1,0 +1,112 @@
+"""What people read: the cohort in figures, and the month's report."""
+
+import json
+from functools import partial
+
+import dagster as dg
+import ibis
+import pandas as pd
+
+from traveltide_assets.campaign import mailing
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.defs.assets.inputs import PERKS
+from traveltide_assets.defs.describe import preview
+from traveltide_assets.defs.io_manager import file_metadata
+from traveltide_assets.defs.partitions import ALL_UP_TO, AND_PREVIOUS, MONTHLY
+from traveltide_assets.experiment.readout import status
+from traveltide_assets.lake.lake import Lake, Months
+from traveltide_assets.report import FILE, PATH
+from traveltide_assets.report.build import render
+from traveltide_assets.report.material import TABLES, Material
+from traveltide_assets.report.quality_section import row_counts
+from traveltide_assets.schema.months import previous_month
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.settings import Settings
+from traveltide_assets.transforms.exploration import explore
+
+
+def build(strategy: str) -> list[dg.AssetsDefinition]:
+    """The figures of the cohort and the report; `strategy` is the one that decides."""
+    return [exploration, _report(strategy)]
+
+
+@dg.asset(
+    key_prefix="gold",
+    kinds={"duckdb"},
+    partitions_def=MONTHLY,
+    ins={name: dg.AssetIn(["gold", f"{name}_final"]) for name in ("users", "sessions", "trips")},
+)
+def exploration(
+    context: dg.AssetExecutionContext,
+    users: ibis.Table,
+    sessions: ibis.Table,
+    trips: ibis.Table,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    # A few hundred rows whatever the size of the cohort, so they may be shown as well.
+    figures = explore(users, sessions, trips, context.partition_key).to_pyarrow().to_pandas()
+    ordered = figures.sort_values(["topic", "breakdown", "position", "measure"])
+    return dg.MaterializeResult(
+        value=figures, metadata={"figures": preview(ordered, rows=len(ordered))}
+    )
+
+
+def _report(strategy: str) -> dg.AssetsDefinition:
+    segments_path = f"gold/segments/{strategy}"
+    # An input is named by an identifier, a table by its path.
+    tables = {path.replace("/", "_"): path for path in TABLES if path != segments_path}
+
+    @dg.asset(
+        key_prefix="gold",
+        kinds={"html"},
+        partitions_def=MONTHLY,
+        ins={
+            **{name: dg.AssetIn(path.split("/")) for name, path in tables.items()},
+            "segments": dg.AssetIn(segments_path.split("/"), partition_mapping=AND_PREVIOUS),
+            "arms": dg.AssetIn(["gold", "experiment_assignment"], partition_mapping=ALL_UP_TO),
+        },
+        # Of silver, the row counts are read; of the campaign, its manifest. Quarantine is written
+        # by the step that writes the processed half; naming it as well would draw it at the far end
+        # of the lineage.
+        deps=[
+            PERKS,
+            dg.AssetKey(["gold", "campaign"]),
+            *(
+                dg.AssetDep(
+                    dg.AssetKey(["silver", f"{name}_processed"]),
+                    partition_mapping=ALL_UP_TO if name == "sessions" else None,
+                )
+                for name in SOURCES
+            ),
+        ],
+    )
+    def report(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+        lake: dg.ResourceParam[Lake],
+        segments: Months,
+        arms: Months,
+        **frames: pd.DataFrame,
+    ) -> dg.MaterializeResult[None]:
+        """The month's report: one HTML page with perks, segments, evidence and limits."""
+        month = context.partition_key
+        material = Material.of(
+            month,
+            settings,
+            perk_catalogue,
+            {path: frames[name] for name, path in tables.items()}
+            | {segments_path: segments[month]},
+            before=segments.get(previous_month(month)),
+            quality=row_counts(partial(lake.total_rows, bounds=settings.partitions)),
+            campaign=json.loads(lake.read_bytes(mailing.PATH, month, mailing.MANIFEST)),
+            status=status(settings.experiment, month, list(arms)).words,
+        )
+        written = lake.write_text(PATH, month, FILE, render(material))
+        perks = material.assignments.groupby(["segment", "perk"]).size()
+        counts = perks.rename("customers").reset_index()
+        return dg.MaterializeResult(
+            metadata={**file_metadata(written), "perks": preview(counts, rows=len(counts))},
+            data_version=dg.DataVersion(written.sha256),
+        )
+
+    return report
