@@ -138,7 +138,9 @@ class Settings(BaseSettings):
     prediction: Prediction = Prediction()
     serving: Serving = Serving()
     api_key: Annotated[SecretStr | None, BeforeValidator(lambda key: key or None)] = Field(
-        None, description="Key that the scoring service asks for in `X-API-Key`; none: it asks not"
+        None,
+        description="API key clients must send in `X-API-Key`. Leave empty to disable "
+        "authentication.",
     )
 
     @field_validator("strategy")

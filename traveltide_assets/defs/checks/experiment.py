@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
-from traveltide_assets.experiment import assignment, readout
-from traveltide_assets.experiment import periods
+from traveltide_assets.experiment import assignment, periods, readout
 
 _ARMS = "gold/experiment_assignment"
 _FEATURES = "gold/user_features"

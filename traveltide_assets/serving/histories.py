@@ -1,14 +1,14 @@
-"""Raw rows of new customers to features, by the pipeline's own definitions.
+"""Features of new customers from their raw rows, by the pipeline's own definitions.
 
 Cleaning and features are the Ibis expressions of `transforms/`, compiled once for a month and run
-by DuckDB in memory. Compiling takes seconds, running some hundredths of one.
+by DuckDB in memory. Compiling takes seconds, running a few hundredths of a second.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import duckdb
@@ -16,9 +16,10 @@ import ibis
 import pandas as pd
 import pyarrow as pa
 
+from traveltide_assets.engines.base import compile_step_by_step
 from traveltide_assets.prediction.early import early_features
 from traveltide_assets.schema.sources import PLACE, SOURCES
-from traveltide_assets.serving.schema import History
+from traveltide_assets.serving.messages import History
 from traveltide_assets.transforms.cleaning import judge, rules
 
 _ORDER = ("users", "sessions", "flights", "hotels")
@@ -26,8 +27,8 @@ _PARTS = {"users": "profile", "sessions": "sessions", "flights": "flights", "hot
 _UNKNOWN = "unknown"
 
 
-class RefusedRow(ValueError):
-    """Cleaning refuses a row: whose (`customer`), which (`part`, `row`) and why."""
+class RejectedRow(ValueError):
+    """Cleaning rejects a row: whose (`customer`), which (`part`, `row`) and why."""
 
     def __init__(self, customer: int, part: str, row: int, reason: str) -> None:
         super().__init__(reason)
@@ -35,9 +36,10 @@ class RefusedRow(ValueError):
 
 
 class HistoryFeatures:
-    """Early features of raw rows as of a month. Not for several threads at once."""
+    """Early features of raw rows as of the end of a month. Not thread-safe."""
 
     def __init__(self, month: str) -> None:
+        compile_step_by_step()
         self._schemas = {name: _schema(name) for name in _ORDER}
         raw = {name: _unbound(f"raw_{name}", schema) for name, schema in self._schemas.items()}
         judged = {name: judge.judged(name, table) for name, table in raw.items()}
@@ -51,13 +53,13 @@ class HistoryFeatures:
                 known["users"], known["sessions"], known["flights"], known["hotels"], month
             )
         )
-        # Several threads cost a single customer more than they give.
+        # For a single customer, several threads cost more than they save.
         self._engine = duckdb.connect(":memory:", config={"threads": 1})
 
-    def of(self, customers: Sequence[History]) -> pd.DataFrame:
-        """One row per customer, in their order; `RefusedRow` for a row that cleaning refuses."""
+    def of(self, customers: Mapping[int, History]) -> pd.DataFrame:
+        """One row per customer, indexed by number; `RejectedRow` if cleaning rejects a row."""
         rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _ORDER}
-        for number, customer in enumerate(customers):
+        for number, customer in customers.items():
             for name, part in _PARTS.items():
                 given = getattr(customer, part)
                 entries = given if isinstance(given, list) else [given]
@@ -70,10 +72,10 @@ class HistoryFeatures:
             self._engine.register(f"raw_{name}", table)
         for name in _ORDER:
             found = self._run(self._judge[name])
-            _refuse(name, found)
+            _reject(name, found)
             self._engine.register(f"judged_{name}", found)
         features = self._run(self._features).to_pandas()
-        return features.sort_values("user_id", ignore_index=True)
+        return features.sort_values("user_id").set_axis(sorted(customers))
 
     def _run(self, sql: str) -> pa.Table:
         # `sql()`, which DuckDB recommends instead, plans the query three times.
@@ -84,9 +86,9 @@ class HistoryFeatures:
     def _row(
         self, name: str, customer: int, place: int, values: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """A row as the source would have it: text, with ids that differ between customers."""
+        """A row as the source would have it: strings, with ids unique across customers."""
         row = {column: _text(value) for column, value in values.items()}
-        row["user_id"] = str(customer + 1)
+        row["user_id"] = str(customer)
         if name == "users":
             row["gender"] = row["home_city"] = _UNKNOWN
         if name == "sessions":
@@ -118,7 +120,7 @@ def _text(value: object) -> str | None:
     return value.isoformat(" ") if isinstance(value, dt.datetime) else str(value)
 
 
-def _refuse(name: str, judged: pa.Table) -> None:
+def _reject(name: str, judged: pa.Table) -> None:
     reasons = judged.column("reason")
     if reasons.null_count == len(reasons):
         return
@@ -126,4 +128,4 @@ def _refuse(name: str, judged: pa.Table) -> None:
         if row["reason"]:
             why = rules.rule_reasons(name).get(row["reason"], "")
             part, place = _PARTS[name], int(row["source_row"])
-            raise RefusedRow(int(row["source_file"]), part, place, f"{row['reason']}: {why}")
+            raise RejectedRow(int(row["source_file"]), part, place, f"{row['reason']}: {why}")

@@ -1,7 +1,7 @@
-"""What the service is asked and what it answers.
+"""Requests and responses of the service, and how a request body is parsed.
 
-Features are those of the catalogue, rows those of the source's tables: both are declared once, and
-the models here are made from these declarations.
+Features come from the catalogue and raw rows from the source tables. Both are declared once; the
+models here are built from those declarations.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -18,6 +19,8 @@ from pydantic import (
     Field,
     NaiveDatetime,
     Tag,
+    TypeAdapter,
+    ValidationError,
     create_model,
 )
 
@@ -31,9 +34,9 @@ _LONGEST = 200
 
 
 def _date(value: object) -> dt.date:
-    """A date as ISO writes it: pydantic would take a text of digits for seconds since 1970."""
+    """An ISO date. Pydantic would read a string of digits as seconds since 1970."""
     if not isinstance(value, str) or len(value) != len("YYYY-MM-DD"):
-        raise ValueError("a date is a text, YYYY-MM-DD")
+        raise ValueError("a date must be a string, YYYY-MM-DD")
     return dt.date.fromisoformat(value)
 
 
@@ -45,14 +48,16 @@ _TYPES: Mapping[str, Any] = {
     "date": Annotated[dt.date, BeforeValidator(_date)],
     "timestamp(6)": NaiveDatetime,
 }
-# Nothing is made of these, so a caller need not give them away.
+# No feature uses these, so clients need not send them.
 _NOT_NEEDED = ("gender", "home_city")
-_OF_THE_SERVICE = ("user_id",)
+# The service numbers customers itself.
+_ASSIGNED = ("user_id",)
+# Tags of union members begin with what no field does, so that `_place` can tell them apart.
 _MEMBER = "<"
 
 
 class _Strict(BaseModel):
-    """Every value in its own JSON type: "2" and true are no numbers. Dates and times are texts."""
+    """Values must have their own JSON type: "2" and true are not numbers. Dates are strings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -60,7 +65,7 @@ class _Strict(BaseModel):
 def _feature(feature: Feature) -> tuple[Any, Any]:
     if feature.name == "total_sessions":
         kind = Annotated[int, Field(ge=1, le=MOST_SESSIONS)]
-        text = f"Sessions seen: the model knows the first {MOST_SESSIONS} of a customer"
+        text = f"Sessions seen, at most {MOST_SESSIONS}: the model knows no later ones"
         return kind, Field(description=text)
     bounds: dict[str, Any] = {}
     if feature.type in ("int64", "float64"):
@@ -74,7 +79,7 @@ def _feature(feature: Feature) -> tuple[Any, Any]:
 def _rows(name: str, columns: Iterable[Column]) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for column in columns:
-        if column.name in _OF_THE_SERVICE:
+        if column.name in _ASSIGNED:
             continue
         given = column.required and column.name not in (*_NOT_NEEDED, "session_id")
         kind = _TYPES[column.type]
@@ -96,7 +101,7 @@ Hotel: Any = _rows("Hotel", SOURCES["hotels"])
 
 
 class History(_Strict):
-    """Raw rows of one customer, as in the source's tables; the first five sessions count."""
+    """Raw rows of one customer, as in the source tables; only the first five sessions count."""
 
     profile: Profile
     sessions: Annotated[list[Session], Field(min_length=1, max_length=1_000)]
@@ -105,13 +110,13 @@ class History(_Strict):
 
 
 class ByFeatures(_Strict):
-    """A customer by their features."""
+    """A customer described by features."""
 
     features: Features
 
 
 class ByHistory(_Strict):
-    """A customer by their raw rows."""
+    """A customer described by raw rows."""
 
     history: History
 
@@ -128,7 +133,7 @@ Customer = Annotated[
 
 
 class Batch(_Strict):
-    """Several customers at once; the answers come in their order."""
+    """Several customers; the answers come in the same order."""
 
     customers: Annotated[list[Customer], Field(min_length=1)]
 
@@ -141,34 +146,59 @@ Question = Annotated[
 ]
 
 
-def place(location: Iterable[int | str]) -> list[int | str]:
-    """Where in the body something is wrong, without the names of union members."""
+_QUESTION: TypeAdapter[Any] = TypeAdapter(Question)
+_SCHEMA = _QUESTION.json_schema(ref_template="#/components/schemas/{model}")
+# The request body of the OpenAPI document, and the models that it refers to.
+QUESTION_MODELS: dict[str, Any] = _SCHEMA.pop("$defs")
+QUESTION_BODY = {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}
+
+
+def parse(body: bytes, max_batch: int) -> Question:
+    """The question of a JSON body; `RequestValidationError` with every field that is not valid."""
+    try:
+        # Not from parsed JSON: in strict models only JSON itself may give a time as a string.
+        question = _QUESTION.validate_json(body)
+    except ValidationError as error:
+        found = error.errors(include_input=False, include_url=False, include_context=False)
+        raise RequestValidationError(
+            [{"loc": _place(p["loc"]), "msg": p["msg"], "type": p["type"]} for p in found]
+        ) from None
+    if isinstance(question, Batch) and len(question.customers) > max_batch:
+        most = f"at most {max_batch} customers in a request"
+        raise RequestValidationError(
+            [{"loc": ["body", "customers"], "msg": most, "type": "too_long"}]
+        )
+    return question
+
+
+def _place(location: Iterable[int | str]) -> list[int | str]:
+    """The path to a problem, without the tags of union members."""
     return ["body", *(p for p in location if not str(p).startswith(_MEMBER))]
 
 
 class Answer(BaseModel):
-    """A perk and why."""
+    """A customer's perk and the reason for it."""
 
     perk: str = Field(description="The perk's id")
-    title: str = Field(description="What it is called")
+    title: str = Field(description="The perk's title")
     runner_up: str = Field(description="The next best perk's id")
     score: float = Field(
         description="predicted: the perk's probability; assigned: how clearly the customer "
         "belongs, as the deciding strategy measures it"
     )
-    reason: str = Field(description="What speaks for it")
+    reason: str = Field(description="The features that speak for this perk")
     model_version: str = Field(description="Version of the model that answered")
-    as_of_month: str = Field(description="The month whose customers the model has learnt from")
+    as_of_month: str = Field(description="The month whose customers the model was trained on")
     source: Literal["assigned", "predicted"]
     offer: str | None = Field(
         None,
         description="assigned: what the campaign offers this customer, the perk or the "
-        "experiment's control offer; show nothing else. None: nothing is to be offered",
+        "experiment's control offer; show nothing else. null: offer nothing",
     )
 
 
 class Answers(BaseModel):
-    """The answers to a batch, in its order."""
+    """The answers to a batch, in the order of its customers."""
 
     answers: list[Answer]
 
@@ -183,7 +213,7 @@ class PerkEntry(BaseModel):
 
 
 class Catalogue(BaseModel):
-    """The perks that there are."""
+    """All perks of the catalogue."""
 
     perks: list[PerkEntry]
 
@@ -195,7 +225,7 @@ class Problem(BaseModel):
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field: `loc` is the way to it."""
+    """What is wrong with one field; `loc` is the path to it."""
 
     loc: list[int | str]
     msg: str
