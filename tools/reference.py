@@ -86,8 +86,7 @@ def _code(names: Iterable[str]) -> str:
 def _settings() -> str:
     parts = [
         "Put settings in `traveltide.toml` in the folder you run in, or in the environment, "
-        "which wins. `TRAVELTIDE_CONFIG` names another file. An empty value in the environment "
-        "stands for *not set*.",
+        "which wins. `TRAVELTIDE_CONFIG` names another file.",
         _section(Settings, ()),
     ]
     for name, field in Settings.model_fields.items():
