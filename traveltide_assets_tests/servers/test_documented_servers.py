@@ -44,13 +44,24 @@ def somebody(folder: Path, **environment: str) -> Iterator[Newcomer]:
         found.stop()
 
 
-@pytest.mark.parametrize("page", list(SERVERS))
+@pytest.fixture(scope="module")
+def with_dagster(newcomer: Newcomer) -> Newcomer:
+    """The same, with the UI and the daemon that the README has them start."""
+    newcomer.follow(SERVERS[README])
+    return newcomer
+
+
+@pytest.mark.parametrize("page", [page for page in SERVERS if page != README])
 def test_the_servers_of_a_page_answer(page: str, newcomer: Newcomer) -> None:
-    newcomer.follow(SERVERS[page])
+    assert newcomer.follow(SERVERS[page])[-1]
 
 
-def test_a_range_of_months_is_one_run_and_every_month_of_gold_another(newcomer: Newcomer) -> None:
-    with dg.DagsterInstance.from_config(str(newcomer.folder / ".traveltide" / "dagster")) as home:
+def test_a_range_of_months_is_one_run_and_every_month_of_gold_another(
+    with_dagster: Newcomer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newcomer, folder = with_dagster, with_dagster.folder / ".traveltide" / "dagster"
+    monkeypatch.setenv("DAGSTER_HOME", str(folder))
+    with dg.DagsterInstance.from_config(str(folder)) as home:
         known = {run.run_id for run in home.get_runs()}
         (page,) = blocks_of("months").values()
         newcomer.follow(page)

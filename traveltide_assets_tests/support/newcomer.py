@@ -127,9 +127,10 @@ class Newcomer:
 
     def stop(self) -> None:
         """Stop what runs in the background, with all that it has started."""
-        for process in self._running:
+        running = [process for process in self._running if process.poll() is None]
+        for process in running:
             os.killpg(process.pid, signal.SIGTERM)
-        for process in self._running:
+        for process in running:
             try:
                 process.wait(20)
             except subprocess.TimeoutExpired:
