@@ -1,8 +1,8 @@
 """The feature catalogue: what is known about a customer as of the end of a month.
 
 Each entry is declared once, as an Ibis expression with its unit and meaning, and rendered into the
-contract, the UI, the README and the accepted-range checks. A ratio without a denominator (the mean
-over no trips) is null; what a model does with null is decided in `segmentation/scaling.py`.
+contract, the UI, the reference and the accepted-range checks. A ratio without a denominator (the
+mean over no trips) is null; what a model does with null is decided in `segmentation/scaling.py`.
 
 Unless it says "booked", a feature of trips counts the trips not cancelled so far.
 """
