@@ -65,7 +65,7 @@ def test_a_range_of_months_is_one_run_and_every_month_of_gold_another(
         known = {run.run_id for run in home.get_runs()}
         (page,) = blocks_of("months").values()
         newcomer.follow(page)
-        deadline = time.monotonic() + 400
+        deadline = time.monotonic() + 900
         while True:
             runs = [run for run in home.get_runs(ascending=True) if run.run_id not in known]
             if all(run.is_finished for run in runs):
