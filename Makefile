@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run test test-servers test-spark browser java dev lint docs lock calibration experiment bench bench-growth clean
+.PHONY: run test test-servers test-spark browser java dev lint docs pictures lock calibration experiment bench bench-growth clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -45,6 +45,10 @@ lint: $(VENV)/installed
 # Renders docs/reference/ from the code.
 docs: $(VENV)/installed
 	$(BIN)/python -m tools.reference
+
+# The pictures of the docs, taken of a run of the generated sample.
+pictures: $(VENV)/installed browser
+	$(BIN)/python -m tools.pictures
 
 COMPILE := uv pip compile --quiet --universal --generate-hashes --no-strip-extras \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"

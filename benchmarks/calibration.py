@@ -23,16 +23,16 @@ import pandas as pd
 from scipy.stats import binomtest
 
 from benchmarks import pure
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.months import shift
+from traveltide_assets.catalogue.perks import Perk, load_perks
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.evidence import backtest as evidence
+from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.segmentation import evidence
-from traveltide_assets.segmentation.perks import Perk, load_perks
-from traveltide_assets.segmentation.strategies import build_strategies
+from traveltide_assets.schema.months import shift
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.files import Files
-from traveltide_assets.storage.folder import Folder
 from traveltide_assets.transforms import outcomes
 
 MONTH = "2023-07"

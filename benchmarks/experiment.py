@@ -26,15 +26,17 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks import pure
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.experiment import assignment, outcomes, plan, readout
+from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.experiment import assignment, plan, readout
+from traveltide_assets.experiment import measurements as outcomes
+from traveltide_assets.experiment.config import Config as Experiment
+from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.segmentation.perks import load_perks
-from traveltide_assets.segmentation.strategies import build_strategies
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import History
-from traveltide_assets.settings import Experiment, Settings
+from traveltide_assets.settings import Settings
 from traveltide_assets.sources.files import Files
-from traveltide_assets.storage.folder import Folder
 from traveltide_assets.transforms import traffic
 
 MONTH = "2023-07"

@@ -32,12 +32,13 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from traveltide_assets.automation import ASSIGN_PERKS, INGEST
-from traveltide_assets.locations import S3Location
-from traveltide_assets.partitions import months_within
+from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
+from traveltide_assets.lake.storage.base import Storage
+from traveltide_assets.resources import open_storage
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Partitions
-from traveltide_assets.storage import Storage, open_storage
+from traveltide_assets.schema.config import Partitions
+from traveltide_assets.schema.months import months_within
 from traveltide_assets_tests.s3_server import S3Server, running_s3
 
 MONTHS = ("2023-01", "2023-07")

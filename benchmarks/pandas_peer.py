@@ -15,12 +15,12 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import MinMaxScaler
 
-from traveltide_assets.months import end_of
-from traveltide_assets.segmentation.perks import Perk
-from traveltide_assets.settings import Cohort
-from traveltide_assets.settings import KMeans as Config
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.schema.months import end_of
+from traveltide_assets.segmentation.config import Config
 from traveltide_assets.transforms.cohort import window
-from traveltide_assets.transforms.features import LONG_HAUL_KM, SHORT_TRIP_NIGHTS
+from traveltide_assets.transforms.config import Config as Cohort
+from traveltide_assets.transforms.features.expressions import LONG_HAUL_KM, SHORT_TRIP_NIGHTS
 from traveltide_assets.transforms.trips import EARTH_RADIUS_KM, SECONDS_PER_DAY
 
 _NUMBERS = {

@@ -20,10 +20,11 @@ from typing import cast
 
 import psycopg2
 
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.locations import PostgresLocation
+from traveltide_assets.connections.locations import PostgresLocation
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.resources import open_source
 from traveltide_assets.settings import Settings, load_settings
-from traveltide_assets.sources import Run, open_source
+from traveltide_assets.sources.base import Run
 from traveltide_assets_tests.database import create_tables, execute, generate_sessions
 from traveltide_assets_tests.postgres_server import PostgresServer
 

@@ -8,17 +8,19 @@ from dataclasses import dataclass
 
 import ibis
 import pandas as pd
-
 from traveltide_assets.checks.decisions import out_of_range
-from traveltide_assets.segmentation import kmeans, perks, plots
-from traveltide_assets.segmentation.perks import Perk
-from traveltide_assets.segmentation.stability import bootstrap_agreement
-from traveltide_assets.segmentation.strategies import build_strategies
+
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.evidence.drift import bootstrap_agreement
+from traveltide_assets.segmentation import affinities as perks
+from traveltide_assets.segmentation import kmeans, plots
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import History
-from traveltide_assets.settings import Cohort, Settings
-from traveltide_assets.sources import Source
+from traveltide_assets.settings import Settings
+from traveltide_assets.sources.base import Source
 from traveltide_assets.transforms import cleaning, cohort, features, trips
-from traveltide_assets.transforms.cleaning import Cleaned
+from traveltide_assets.transforms.cleaning.judge import Cleaned
+from traveltide_assets.transforms.config import Config as Cohort
 
 Keep = Callable[[str, ibis.Table], ibis.Table]
 """Stores a table under its path in the lake, wherever that is, and hands it over to read again."""

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.ways import MONTH
-from traveltide_assets.checksum import digest_of
+from traveltide_assets.engines.checksum import digest_of
 from traveltide_assets.sample import SampleSpec, write_sample
 
 USERS = 1_020_926

@@ -28,12 +28,13 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from traveltide_assets.automation import ASSIGN_PERKS, INGEST
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.partitions import months_within
-from traveltide_assets.pipeline import QUIET
+from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
+from traveltide_assets.defs.run import QUIET
+from traveltide_assets.engines.config import Config as Spark
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Settings, Spark
+from traveltide_assets.schema.months import months_within
+from traveltide_assets.settings import Settings
 
 MONTH = "2023-07"
 GOLD = ("users_final", "sessions_final", "flights_final", "hotels_final", "trips_final")

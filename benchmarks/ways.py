@@ -101,16 +101,17 @@ def increment(source: Path, work: Path) -> Stages:
 
 def pure(source: Path, work: Path) -> Stages:
     """What `perks` does, its files, pictures and checks of many rows, without Dagster."""
-    from benchmarks.pure import decided, gold
-    from traveltide_assets.checks import contracts
     from traveltide_assets.checks.ingestion import orphans
+
+    from benchmarks.pure import decided, gold
+    from traveltide_assets.catalogue.perks import load_perks
     from traveltide_assets.contracts import build_tables
-    from traveltide_assets.engine import DuckDB
-    from traveltide_assets.lake import Lake
-    from traveltide_assets.partitions import months_within
-    from traveltide_assets.segmentation.perks import load_perks
-    from traveltide_assets.sources import Run, open_source
-    from traveltide_assets.storage import open_storage
+    from traveltide_assets.defs.checks import contracts
+    from traveltide_assets.engines.duckdb import DuckDB
+    from traveltide_assets.lake.lake import Lake
+    from traveltide_assets.resources import open_source, open_storage
+    from traveltide_assets.schema.months import months_within
+    from traveltide_assets.sources.base import Run
 
     stages: Stages = {}
     settings = _settings(source, work, everybody=False)
@@ -150,7 +151,7 @@ def pure(source: Path, work: Path) -> Stages:
 def pandas(source: Path, work: Path) -> Stages:
     """The same perks of every user in pandas."""
     from benchmarks import pandas_peer
-    from traveltide_assets.segmentation.perks import load_perks, of_program
+    from traveltide_assets.catalogue.perks import load_perks, of_program
 
     stages: Stages = {}
     settings = _settings(source, work, everybody=True)
@@ -174,7 +175,8 @@ def sample(source: Path, work: Path) -> Stages:
 
 
 def _settings(source: Path, work: Path, everybody: bool) -> Settings:
-    from traveltide_assets.settings import Cohort, Settings
+    from traveltide_assets.settings import Settings
+    from traveltide_assets.transforms.config import Config as Cohort
 
     settings = Settings(source=source, lake=work / "lake", home=work / "home")
     if not everybody:
@@ -219,7 +221,7 @@ class _Pipeline:
         )
 
     def _execute(self, job: str, **options: Any) -> Stages:
-        from traveltide_assets.pipeline import QUIET
+        from traveltide_assets.defs.run import QUIET
 
         result = self.definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
@@ -235,8 +237,8 @@ class _Pipeline:
 
 @contextmanager
 def _opened(source: Path, work: Path, everybody: bool = False) -> Iterator[_Pipeline]:
-    from traveltide_assets import pipeline
     from traveltide_assets.definitions import build_definitions
+    from traveltide_assets.defs import run as pipeline
 
     settings = _settings(source, work, everybody)
     with pipeline.instance(settings) as dagster:

@@ -1,21 +1,21 @@
-"""Everything Dagster sees: assets, checks, jobs and resources, for given settings."""
+"""The code location: everything Dagster sees, for given settings."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import ModuleType
 
 import dagster as dg
 
-from traveltide_assets import automation, landing, lineage, partitions
-from traveltide_assets.assets import (
+from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.contracts import build_tables
+from traveltide_assets.defs import alerts, jobs, landing, partitions, schedules
+from traveltide_assets.defs.assets import (
     bronze,
     campaign,
-    describe,
+    cohort,
     evidence,
     experiment,
     features,
-    gold,
     perks,
     prediction,
     published,
@@ -23,75 +23,50 @@ from traveltide_assets.assets import (
     segments,
     silver,
 )
-from traveltide_assets.checks import campaign as campaign_checks
-from traveltide_assets.checks import decisions, ingestion
-from traveltide_assets.checks import experiment as experiment_checks
-from traveltide_assets.checks import prediction as prediction_checks
-from traveltide_assets.contracts import Table, build_tables
-from traveltide_assets.engine import open_engine
+from traveltide_assets.defs.assets.inputs import Inputs
+from traveltide_assets.defs.checks import steps
+from traveltide_assets.defs.describe import Finish
+from traveltide_assets.defs.io_manager import LakeIOManager
 from traveltide_assets.experiment.assignment import headlines
-from traveltide_assets.lake import Lake
-from traveltide_assets.segmentation.perks import load_perks
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.resources import open_engine, open_lake, open_source
+from traveltide_assets.schema.table import Table
+from traveltide_assets.segmentation.registry import build_strategies
+from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings, load_settings
-from traveltide_assets.sources import Run, open_source
-from traveltide_assets.storage import open_storage
-
-# The boxes of the lineage graph, from left to right: two layers, then the parts of gold.
-_GROUPS: Mapping[str, Sequence[ModuleType]] = {
-    "bronze": [bronze],
-    "silver": [silver],
-    "gold": [gold, features],
-    "segments": [segments],
-    "evidence": [evidence],
-    "perks": [perks],
-    "prediction": [prediction],
-    "experiment": [experiment],
-    "campaign": [campaign],
-    "reports": [reports],
-}
+from traveltide_assets.sources.base import Run
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for the given settings."""
     perk_catalogue = load_perks(settings.perks_file)
     headlines(perk_catalogue, settings.experiment)  # Says now what would otherwise fail the run.
-    tables = build_tables(perk_catalogue)
+    strategies = build_strategies(settings, perk_catalogue)
+    tables = build_tables(perk_catalogue, strategies)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = open_engine(settings)
-    storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
-    lake = Lake(storage, engine, tables)
+    lake = open_lake(settings, engine)
+    source = open_source(settings, engine, Run("landing"))
+    inputs = Inputs(settings, source)
+    finish = Finish(settings, tables, months)
     assets = [
-        asset
-        for group, modules in _GROUPS.items()
-        for asset in dg.load_assets_from_modules(modules, group_name=group)
-        if isinstance(asset, dg.AssetsDefinition)
+        finish(asset, group)
+        for group, members in _groups(settings, strategies, tables).items()
+        for asset in members
     ]
-    if settings.publish is not None:
-        assets.append(published.build(settings.publish, tables["gold/perk_assignments"]))
-    fresh = automation.freshness(settings)
-    columns = lineage.build_lineage(tables, settings, perk_catalogue)
-    completed = dg.map_asset_specs(
-        lambda spec: _completed(spec, tables, columns, months, fresh), assets
-    )
     return dg.Definitions(
-        assets=completed,
-        asset_checks=[
-            *ingestion.build(tables, months),
-            *decisions.build(tables, months),
-            *prediction_checks.build(tables, months),
-            *experiment_checks.build(tables, months),
-            *campaign_checks.build(tables, months),
-        ],
-        jobs=automation.build_jobs(),
-        schedules=automation.build_schedules(settings),
+        assets=[*inputs.build(months), *assets],
+        asset_checks=steps.build(tables, months),
+        jobs=[*jobs.build_jobs(), steps.build_job(months)],
+        schedules=schedules.build_schedules(settings),
         sensors=[
-            *automation.build_alerts(settings),
-            *landing.build_sensors(
-                settings, open_source(settings, engine, Run("landing")), completed
-            ),
+            *alerts.build_alerts(settings),
+            *landing.build_sensors(settings, source, assets),
         ],
         resources={
-            "io_manager": lake,
+            "io_manager": dg.IOManagerDefinition(
+                lambda context: _io_manager(context, lake, inputs)
+            ),
             "lake": lake,
             # All steps of a run see the source as of one moment, so it is opened for a run.
             "source": dg.ResourceDefinition(
@@ -100,32 +75,43 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "settings": settings,
             "perk_catalogue": perk_catalogue,
         },
-        executor=automation.executor(settings),
+        executor=jobs.executor(settings),
     )
+
+
+def _groups(
+    settings: Settings, strategies: Mapping[str, Strategy], tables: Mapping[str, Table]
+) -> dict[str, Sequence[dg.AssetsDefinition]]:
+    """The boxes of the lineage graph, from left to right: two layers, then the parts of gold."""
+    deciding = strategies[settings.strategy]
+    copies = []
+    if settings.publish is not None:
+        copies = [published.build(settings.publish, tables["gold/perk_assignments"])]
+    return {
+        "bronze": bronze.ASSETS,
+        "silver": silver.ASSETS,
+        "gold": [*cohort.build(), *features.ASSETS],
+        "segments": segments.build(strategies),
+        "evidence": evidence.build(strategies),
+        "perks": [*perks.build(deciding.name), *copies],
+        "prediction": prediction.build(deciding),
+        "experiment": experiment.ASSETS,
+        "campaign": campaign.ASSETS,
+        "reports": reports.build(deciding.name),
+    }
+
+
+def _io_manager(context: dg.InitResourceContext, lake: Lake, inputs: Inputs) -> LakeIOManager:
+    """The lake of a run, which looks at its inputs once, before its first step."""
+    if context.run is not None and context.instance is not None:
+        inputs.observe_once(context.instance, context.run)
+    return LakeIOManager(lake)
 
 
 def _run(context: dg.InitResourceContext) -> Run:
     if context.run is None:
         return Run("outside-of-runs")
     return Run(context.run.run_id, partitions.months_of_run(context.run.tags))
-
-
-def _completed(
-    spec: dg.AssetSpec,
-    tables: Mapping[str, Table],
-    columns: Mapping[str, dg.TableColumnLineage],
-    months: dg.PartitionsDefinition,
-    fresh: dg.FreshnessPolicy | None,
-) -> dg.AssetSpec:
-    """A spec with what its contract says, with the bounds of the months and gold's freshness."""
-    path = "/".join(spec.key.path)
-    table = tables.get(path)
-    spec = describe.with_contract(spec, table) if table else describe.without_table(spec)
-    if path in columns:
-        spec = spec.merge_attributes(metadata={"dagster/column_lineage": columns[path]})
-    if spec.key.path[0] == "gold" and fresh:
-        spec = spec.replace_attributes(freshness_policy=fresh)
-    return spec.replace_attributes(partitions_def=months) if spec.partitions_def else spec
 
 
 @dg.definitions

@@ -1,53 +1,5 @@
-"""Dagster's event log in one SQLite file, through connections that stay open.
+"""The old place of `defs/instance/event_log.py`, which installed copies of `dagster.yaml` name."""
 
-The log that Dagster brings opens the database and compiles its statements anew for every event,
-which takes longer than most steps of a small run.
-"""
+from traveltide_assets.defs.instance.event_log import EventLog
 
-from __future__ import annotations
-
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import cached_property
-from typing import Any
-
-import sqlalchemy as sa
-from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
-
-_BUSY_SECONDS = 60
-
-
-class EventLog(ConsolidatedSqliteEventLogStorage):
-    """Named in `dagster.yaml` as `event_log_storage`."""
-
-    @cached_property
-    def _engine(self) -> sa.Engine:
-        engine = sa.create_engine(self._conn_string, connect_args={"timeout": _BUSY_SECONDS})
-        sa.event.listen(engine, "connect", _do_not_wait_for_the_disk)
-        return engine
-
-    @cached_property
-    def _tables(self) -> set[str]:
-        """The tables that were seen; asked for with every event, and none ever goes."""
-        return set()
-
-    def has_table(self, table_name: str) -> bool:
-        if table_name not in self._tables:
-            if not super().has_table(table_name):
-                return False
-            self._tables.add(table_name)
-        return True
-
-    @contextmanager
-    def _connect(self) -> Iterator[sa.Connection]:
-        with self._engine.begin() as connection:
-            yield connection
-
-    def dispose(self) -> None:
-        self._engine.dispose()
-        super().dispose()  # type: ignore[no-untyped-call]
-
-
-def _do_not_wait_for_the_disk(connection: Any, _: Any) -> None:
-    # With a write-ahead log the file stays whole; a power cut may cost the last events alone.
-    connection.execute("PRAGMA synchronous=NORMAL")
+__all__ = ["EventLog"]

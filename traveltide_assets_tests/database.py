@@ -10,7 +10,7 @@ from typing import Any
 import psycopg2
 from psycopg2 import sql
 
-from traveltide_assets.contracts import KEYS, SOURCES
+from traveltide_assets.schema.sources import KEYS, SOURCES
 
 _TYPES = {
     "int64": "integer",

@@ -14,9 +14,9 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from traveltide_assets.automation import ASSIGN_PERKS, INGEST
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.pipeline import QUIET
+from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
+from traveltide_assets.defs.run import QUIET
 from traveltide_assets.settings import Settings
 
 # Gold up to the segments that decide by default.
@@ -86,7 +86,7 @@ class Project:
 
 def instance_in(home: Path) -> dg.DagsterInstance:
     """A Dagster instance as `traveltide run` has it."""
-    log = {"module": "traveltide_assets.event_log", "class": "EventLog"}
+    log = {"module": "traveltide_assets.defs.instance.event_log", "class": "EventLog"}
     overrides = {
         "telemetry": {"enabled": False},
         "event_log_storage": {**log, "config": {"base_dir": str(home)}},

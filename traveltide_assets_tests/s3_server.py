@@ -26,7 +26,7 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
-from traveltide_assets.locations import S3Location
+from traveltide_assets.connections.locations import S3Location
 from traveltide_assets_tests.ports import free_ports
 
 _KEY, _SECRET = "tests", "tests-may-do-everything"

@@ -26,15 +26,17 @@ from dagster._core.storage.tags import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traveltide_assets import alerts, automation, landing, partitions
+from traveltide_assets import alerts
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.lake import ContractError
-from traveltide_assets.months import next_month, shift
+from traveltide_assets.defs import automation, landing, partitions
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.storage.base import Refused, StorageError
+from traveltide_assets.resources import open_source
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Settings, SettingsError, load_settings
-from traveltide_assets.sources import FileSource, Run, SourceError, open_source
-from traveltide_assets.storage import Refused, StorageError
+from traveltide_assets.schema.errors import ContractError, SettingsError
+from traveltide_assets.schema.months import next_month, shift
+from traveltide_assets.settings import Settings, load_settings
+from traveltide_assets.sources.base import FileSource, Run, SourceError
 from traveltide_assets_tests.database import execute
 from traveltide_assets_tests.postgres_server import PostgresServer
 from traveltide_assets_tests.processes import ROOT, Processes
@@ -607,6 +609,29 @@ def test_forkserver_writes_the_same_bytes(tmp_path: Path) -> None:
     }
     assert written[one.lake] == written[tmp_path / "lake"]
     assert len(written[one.lake]) == 13
+
+
+@pytest.mark.parametrize(
+    ("error", "beneath", "said"),
+    [
+        (SourceError("users.csv: the file is empty"), None, "users.csv: the file is empty"),
+        (SourceError("users.csv: no rows"), OSError("read(4)"), "users.csv: no rows"),
+        (StorageError("the bucket is gone"), KeyError("Bucket"), "the bucket is gone"),
+        (dg.Failure("2023-04 has no features"), None, "2023-04 has no features"),
+        (KeyError("nights"), None, "KeyError: 'nights'"),
+        (RuntimeError("late"), KeyError("early"), "KeyError: 'early'"),
+    ],
+)
+def test_a_failed_step_says_what_is_wrong_and_not_in_which_class(
+    error: Exception, beneath: Exception | None, said: str
+) -> None:
+    @dg.asset
+    def broken() -> None:
+        raise error from beneath
+
+    result = dg.materialize([broken], raise_on_error=False)
+    (failed,) = (event for event in result.all_events if event.is_step_failure)
+    assert automation.root_cause(failed) == said
 
 
 def test_too_little_memory_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:

@@ -8,13 +8,14 @@ import pandas as pd
 import pytest
 
 from benchmarks import pandas_peer, pure, scale
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.partitions import months_within
+from traveltide_assets.catalogue.perks import load_perks, of_program
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.segmentation.perks import load_perks, of_program
-from traveltide_assets.settings import Cohort, Settings
+from traveltide_assets.schema.months import months_within
+from traveltide_assets.settings import Settings
 from traveltide_assets.sources.files import Files
-from traveltide_assets.storage.folder import Folder
+from traveltide_assets.transforms.config import Config as Cohort
 from traveltide_assets_tests.conftest import BOUNDS, FIRST, LAST
 from traveltide_assets_tests.project import DECIDING, Project
 

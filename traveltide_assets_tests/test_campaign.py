@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets import lottery
 from traveltide_assets.campaign import invitations, mailing
+from traveltide_assets.campaign.config import Config as Campaign
 from traveltide_assets.campaign.suppression import Suppressed, SuppressionError, read_suppressed
-from traveltide_assets.segmentation.perks import PerkError, load_perks
-from traveltide_assets.settings import PACKAGE, Campaign
+from traveltide_assets.catalogue.perks import PerkError, load_perks
+from traveltide_assets.settings import PACKAGE
+from traveltide_assets.stats import bucketing as lottery
 from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks, failure
 from traveltide_assets_tests.test_decision_checks import check

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets.contracts import KEYS, SOURCES
+from traveltide_assets.schema.sources import KEYS, SOURCES
 from traveltide_assets.transforms import cleaning
-from traveltide_assets.transforms.cleaning import Cleaned, rule_reasons
+from traveltide_assets.transforms.cleaning.judge import Cleaned
+from traveltide_assets.transforms.cleaning.rules import rule_reasons
 
 SOUND: dict[str, dict[str, str | None]] = {
     "users": {

@@ -10,13 +10,13 @@ import dagster as dg
 import ibis
 import pytest
 
-from traveltide_assets.settings import Cohort
 from traveltide_assets.transforms.cohort import (
     cohort_sessions,
     cohort_users,
     completed_years,
     describe,
 )
+from traveltide_assets.transforms.config import Config as Cohort
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.project import Project, failed_checks, failure
 

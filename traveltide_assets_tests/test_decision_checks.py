@@ -13,10 +13,10 @@ import pytest
 from dagster import AssetCheckEvaluation, AssetCheckSeverity
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from traveltide_assets.pipeline import QUIET
+from traveltide_assets.defs.run import QUIET
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.conftest import BOUNDS, LAST
-from traveltide_assets_tests.project import Project, failed_checks
+from traveltide_assets_tests.project import Project, failed_checks, instance_in
 
 LENIENT = {
     "max_cohort_change": 10,
@@ -24,7 +24,6 @@ LENIENT = {
     "min_silhouette": -1,
     "min_stability": -1,
     "max_psi": 100,
-    "bootstraps": 2,
 }
 STRICT = {
     "max_cohort_change": 0,
@@ -32,7 +31,6 @@ STRICT = {
     "min_silhouette": 1,
     "min_stability": 1,
     "max_psi": 0,
-    "bootstraps": 2,
 }
 TABLES = (
     "gold/users_final",
@@ -83,6 +81,22 @@ def check(project: Project, *tables: str) -> Evaluations:
             raise_on_error=False,
         )
     )
+    return {
+        f"{evaluation.asset_key.to_user_string()}:{evaluation.check_name}": evaluation
+        for evaluation in result.get_asset_check_evaluations()
+    }
+
+
+def execute_alone(project: Project, *names: str) -> Evaluations:
+    """Execute checks as the UI does: for no month, on an instance that knows the runs so far."""
+    keys = {
+        dg.AssetCheckKey(dg.AssetKey(table.split("/")), check)
+        for table, check in (name.split(":") for name in names)
+    }
+    job = project.definitions.resolve_implicit_global_asset_job_def()
+    alone = job.get_subset(asset_selection=set(), asset_check_selection=keys)
+    with instance_in(project.folder / "dagster") as instance:
+        result = alone.execute_in_process(instance=instance, run_config=QUIET)
     return {
         f"{evaluation.asset_key.to_user_string()}:{evaluation.check_name}": evaluation
         for evaluation in result.get_asset_check_evaluations()
@@ -223,6 +237,45 @@ def test_anything_but_one_perk_per_customer_is_an_error(
     assert found.severity == AssetCheckSeverity.ERROR
     counted = {name: value.value for name, value in found.metadata.items()}
     assert {name: rows for name, rows in counted.items() if rows} == problem
+
+
+@pytest.fixture
+def instance_too(sample_project: Project, tmp_path: Path) -> Project:
+    """A copy of the sample with its instance: Dagster knows which months were computed."""
+    shutil.copytree(sample_project.folder, tmp_path / "project")
+    return Project(tmp_path / "project", sample_project.source, partitions=BOUNDS)
+
+
+def test_the_checks_of_an_asset_alone_are_those_of_its_latest_month(instance_too: Project) -> None:
+    names = [f"gold/users_final:{name}" for name in ("contract", "not_empty", "size_change")]
+    found = execute_alone(instance_too, *names)
+    assert set(found) == set(names)
+    assert {evaluation.partition for evaluation in found.values()} == {LAST}
+    not_empty = found["gold/users_final:not_empty"]
+    customers = len(instance_too.frame("gold/users_final", LAST))
+    assert not_empty.metadata["customers"].value == customers
+    assert not_empty.severity == AssetCheckSeverity.ERROR
+    assert not_empty.blocking
+    assert not found["gold/users_final:size_change"].blocking
+
+
+def test_one_check_alone_leaves_out_the_others_of_its_step(instance_too: Project) -> None:
+    (evaluation,) = execute_alone(instance_too, "silver/users_processed:reconciliation").values()
+    assert evaluation.passed
+    assert evaluation.partition is None
+
+
+def test_the_job_check_evaluates_every_check_of_a_month_and_computes_nothing(
+    sample_project: Project,
+) -> None:
+    job = sample_project.definitions.resolve_job_def("check")
+    result = job.execute_in_process(partition_key="2023-06", run_config=QUIET)
+    found = result.get_asset_check_evaluations()
+    steps = sample_project.definitions.asset_checks or ()
+    expected = {spec.key for step in steps for spec in step.check_specs}
+    assert {evaluation.asset_check_key for evaluation in found} == expected
+    assert {evaluation.partition for evaluation in found} == {"2023-06", None}
+    assert not result.get_asset_materialization_events()
 
 
 def test_a_failed_blocking_check_stops_what_is_downstream_and_nothing_else(

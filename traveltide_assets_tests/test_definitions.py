@@ -12,8 +12,8 @@ import dagster as dg
 import pytest
 
 import traveltide_assets
-from traveltide_assets.automation import ASSIGN_PERKS, INGEST
 from traveltide_assets.definitions import build_definitions
+from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import FIRST, LAST
 from traveltide_assets_tests.project import Project, instance_in
@@ -187,7 +187,7 @@ def test_what_is_computed_does_without_dagster(path: Path) -> None:
     assert not [
         name
         for name in modules
-        if re.match(r"traveltide_assets\.(assets|checks|definitions|automation)\b", name)
+        if re.match(r"traveltide_assets\.(assets|defs|definitions|automation)\b", name)
     ]
 
 

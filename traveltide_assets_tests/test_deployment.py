@@ -23,9 +23,9 @@ from dagster._core.storage.tags import (
     ASSET_PARTITION_RANGE_START_TAG,
 )
 
-from traveltide_assets.locations import S3Location
-from traveltide_assets.months import shift, start_of
+from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.schema.months import shift, start_of
 from traveltide_assets_tests.ports import free_port
 from traveltide_assets_tests.postgres_server import PostgresServer
 from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers, listens

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from traveltide_assets.months import end_of
-from traveltide_assets.segmentation.evidence import (
+from traveltide_assets.catalogue.perks import Perk, load_perks, of_program
+from traveltide_assets.evidence.backtest import (
     NOT_SUPPORTED,
     SUPPORTED,
     TOO_LITTLE,
@@ -16,17 +16,18 @@ from traveltide_assets.segmentation.evidence import (
     judge,
     perk_signals,
 )
-from traveltide_assets.segmentation.perks import Perk, load_perks, of_program
+from traveltide_assets.evidence.config import Config as Evidence
+from traveltide_assets.schema.months import end_of
 from traveltide_assets.segmentation.propensity import (
     NEAREST,
     NO_PREFERENCE,
     PropensityStrategy,
     TooLittleHistory,
 )
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.scaling import NUMERIC
-from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.segmentation.strategy import History
-from traveltide_assets.settings import Evidence, Settings
+from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
 

@@ -17,12 +17,15 @@ from hypothesis import strategies as st
 from scipy.stats import binom, norm
 from scipy.stats import ttest_ind as welch
 
+from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.experiment import assignment, calendar, outcomes, plan, readout
+from traveltide_assets.experiment import assignment, plan, readout
+from traveltide_assets.experiment import measurements as outcomes
+from traveltide_assets.experiment import periods as calendar
 from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED
+from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.metrics import BY_NAME
-from traveltide_assets.segmentation.perks import load_perks
-from traveltide_assets.settings import PACKAGE, Experiment, Settings
+from traveltide_assets.settings import PACKAGE, Settings
 from traveltide_assets.transforms import traffic
 from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks, failure

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.contracts import build_tables
-from traveltide_assets.segmentation.perks import load_perks
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.exploration import BREAKDOWNS, TOP
 from traveltide_assets_tests.conftest import LAST

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets.transforms.features import CATALOGUE, exact_sum, user_features
+from traveltide_assets.transforms.features.build import user_features
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
+from traveltide_assets.transforms.features.expressions import exact_sum
 from traveltide_assets.transforms.trips import bookings_of, build_trips
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.project import Project

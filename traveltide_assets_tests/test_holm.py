@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
-from traveltide_assets.holm import holm
+from traveltide_assets.stats.holm import holm
 
 P_VALUES = st.lists(st.floats(0, 1), max_size=8)
 

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from traveltide_assets.automation import INGEST
-from traveltide_assets.contracts import KEYS, SOURCES
+from traveltide_assets.defs.jobs import INGEST
 from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.schema.sources import KEYS, SOURCES
 from traveltide_assets_tests.project import Project, failed_checks, instance_in
 
 FIRST, LAST = "2023-06", "2023-07"

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from traveltide_assets.catalogue.perks import Perk, load_perks
 from traveltide_assets.segmentation import kmeans
+from traveltide_assets.segmentation.config import Config as KMeans
 from traveltide_assets.segmentation.kmeans import ClusteringError, Model, diagnose, fit
-from traveltide_assets.segmentation.perks import Perk, load_perks
 from traveltide_assets.segmentation.scaling import NUMERIC, fills, min_max, standardised
-from traveltide_assets.settings import KMeans, Settings
+from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
 

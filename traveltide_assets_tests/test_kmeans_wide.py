@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from pydantic import ValidationError
 
+from traveltide_assets.catalogue.perks import load_perks, of_program
 from traveltide_assets.segmentation.kmeans import ClusteringError, try_all
 from traveltide_assets.segmentation.kmeans_wide import (
     WIDE_FEATURES,
@@ -17,10 +18,9 @@ from traveltide_assets.segmentation.kmeans_wide import (
     WideKMeans,
     judge_dbscan,
 )
-from traveltide_assets.segmentation.perks import load_perks, of_program
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
 from traveltide_assets.settings import PACKAGE
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.customers import customers
 from traveltide_assets_tests.project import Project

@@ -17,13 +17,15 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from traveltide_assets.contracts import Column, Table
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.lake import ContractError, Lake
-from traveltide_assets.partitions import ALL_UP_TO, bounded
-from traveltide_assets.settings import Partitions
-from traveltide_assets.storage import Replaced, Spread
-from traveltide_assets.storage.folder import Folder
+from traveltide_assets.defs.partitions import ALL_UP_TO, bounded
+from traveltide_assets.engines.base import Spread
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.storage.base import Replaced
+from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.schema.config import Partitions
+from traveltide_assets.schema.errors import ContractError
+from traveltide_assets.schema.table import Column, Table
 
 COLUMNS = (
     Column("key", "string", "The key"),

@@ -9,16 +9,16 @@ import ibis
 import pandas as pd
 import pytest
 
+from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.contracts import build_tables
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.lineage import trace
+from traveltide_assets.defs.lineage import trace
 from traveltide_assets.prediction.early import early_features_by_n
-from traveltide_assets.segmentation.perks import load_perks
+from traveltide_assets.segmentation.registry import STRATEGIES, build_strategies
 from traveltide_assets.segmentation.scaling import NUMERIC
-from traveltide_assets.segmentation.strategies import build_strategies
 from traveltide_assets.segmentation.strategy import History
-from traveltide_assets.settings import STRATEGIES, Settings
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.settings import Settings
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.outcomes import earlier_features
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project

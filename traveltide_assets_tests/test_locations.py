@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from traveltide_assets.locations import PostgresLocation, S3Location, parse_location
-from traveltide_assets.settings import SettingsError, load_settings
+from traveltide_assets.connections.locations import PostgresLocation, S3Location, parse_location
+from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.settings import load_settings
 
 
 @pytest.mark.parametrize("text", ["s3://landing/raw/2023", "s3://landing/raw/2023/"])

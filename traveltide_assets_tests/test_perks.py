@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traveltide_assets.segmentation import perks
-from traveltide_assets.segmentation.perks import (
+from traveltide_assets.catalogue.perks import PerkError, load_perks
+from traveltide_assets.segmentation import affinities as perks
+from traveltide_assets.segmentation.affinities import (
     LEFT_OVER,
-    PerkError,
     affinities,
     assign,
     assignments,
-    load_perks,
     profiles,
     runner_up,
 )

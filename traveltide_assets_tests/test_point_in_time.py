@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from traveltide_assets.months import end_of
+from traveltide_assets.schema.months import end_of
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.project import Project, failure
 

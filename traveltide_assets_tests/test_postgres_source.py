@@ -16,14 +16,17 @@ import dagster as dg
 import pyarrow.parquet as pq
 import pytest
 
-from traveltide_assets.automation import INGEST
-from traveltide_assets.contracts import SOURCES
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.locations import PostgresLocation
-from traveltide_assets.postgres import ConnectionLost, connect
+from traveltide_assets.connections.config import Config as Postgres
+from traveltide_assets.connections.locations import PostgresLocation
+from traveltide_assets.connections.postgres import ConnectionLost, connect
+from traveltide_assets.defs.jobs import INGEST
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.resources import open_source
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Postgres, Settings, SettingsError, load_settings
-from traveltide_assets.sources import Run, Source, SourceError, open_source
+from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.settings import Settings, load_settings
+from traveltide_assets.sources.base import Run, Source, SourceError
 from traveltide_assets_tests.database import create_tables, execute, generate_sessions, load
 from traveltide_assets_tests.postgres_server import PASSWORD, PostgresServer
 from traveltide_assets_tests.project import Project, failed_checks, failure

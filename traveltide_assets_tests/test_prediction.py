@@ -11,11 +11,11 @@ import onnx
 import pandas as pd
 import pytest
 
-from traveltide_assets.assets.prediction import CANDIDATE, IN_SERVICE
+from traveltide_assets.defs.assets.prediction import CANDIDATE, IN_SERVICE
 from traveltide_assets.prediction import early, models, promotion, training
+from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.prediction.models import KINDS, MAJORITY, METRICS, RULES, Examples
 from traveltide_assets.prediction.predictor import Predictor, learn
-from traveltide_assets.settings import Prediction
 from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks
 

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from traveltide_assets.profile import profile
+from traveltide_assets.defs.column_profile import profile
 
 
 def rows(path: Path) -> dict[str, dict[str, Any]]:

@@ -12,16 +12,17 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.connections.config import Config as Postgres
+from traveltide_assets.connections.locations import PostgresLocation
+from traveltide_assets.connections.postgres import PostgresError
+from traveltide_assets.connections.publishing import publish
 from traveltide_assets.contracts import build_tables
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.lake import Lake
-from traveltide_assets.locations import PostgresLocation
-from traveltide_assets.postgres import PostgresError
-from traveltide_assets.publishing import publish
-from traveltide_assets.segmentation.perks import load_perks
-from traveltide_assets.settings import Postgres, Settings
-from traveltide_assets.storage.folder import Folder
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.settings import Settings
 from traveltide_assets_tests.database import execute
 from traveltide_assets_tests.postgres_server import PASSWORD, PostgresServer
 from traveltide_assets_tests.project import Project, failure

@@ -8,8 +8,8 @@ import ibis
 import pandas as pd
 import pytest
 
-from traveltide_assets.settings import Cohort
 from traveltide_assets.transforms.cohort import cohort_sessions, cohort_users
+from traveltide_assets.transforms.config import Config as Cohort
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
 

@@ -14,15 +14,15 @@ from click.testing import CliRunner
 
 from traveltide_assets import report
 from traveltide_assets.campaign import mailing
+from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.cli import main
+from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
 from traveltide_assets.prediction import card
 from traveltide_assets.prediction.card import Card
 from traveltide_assets.prediction.models import RULES
 from traveltide_assets.prediction.promotion import BETTER, WORSE
 from traveltide_assets.report import words
 from traveltide_assets.report.build import Material, render
-from traveltide_assets.segmentation.evidence import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
-from traveltide_assets.segmentation.perks import load_perks
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project

@@ -13,9 +13,9 @@ import pytest
 from playwright.sync_api import Page, Route, ViewportSize, sync_playwright
 
 from traveltide_assets import report
+from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.evidence.backtest import SUPPORTED
 from traveltide_assets.report import verdicts
-from traveltide_assets.segmentation.evidence import SUPPORTED
-from traveltide_assets.segmentation.perks import load_perks
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
 

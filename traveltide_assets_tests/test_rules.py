@@ -9,17 +9,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
-from traveltide_assets.segmentation.perks import (
-    PerkError,
-    Program,
-    assignments,
-    load_perks,
-    of_program,
-)
+from traveltide_assets.catalogue.perks import PerkError, Program, load_perks, of_program
+from traveltide_assets.segmentation.affinities import assignments
 from traveltide_assets.segmentation.rules import RuleError, RuleStrategy, load_rules
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
 from traveltide_assets.settings import PACKAGE
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.customers import customers
 from traveltide_assets_tests.project import Project

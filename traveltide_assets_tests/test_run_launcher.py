@@ -15,7 +15,7 @@ from dagster._core.events import EngineEventData
 from dagster._core.launcher import WorkerStatus
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from traveltide_assets.run_launcher import RunLauncher, lives
+from traveltide_assets.defs.instance.run_launcher import RunLauncher, lives
 from traveltide_assets_tests.ports import free_port
 
 HOUR = 3_600

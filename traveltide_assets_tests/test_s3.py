@@ -10,15 +10,16 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
-from traveltide_assets import lake
 from traveltide_assets.cli import main
-from traveltide_assets.contracts import SOURCES
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.locations import S3Location
+from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.lake import lake
+from traveltide_assets.lake.storage import s3
+from traveltide_assets.resources import open_source
+from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.settings import Settings
-from traveltide_assets.sources import Run, SourceError, open_source
+from traveltide_assets.sources.base import Run, SourceError
 from traveltide_assets.sources.files import Files
-from traveltide_assets.storage import s3
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.project import Project, failure
 from traveltide_assets_tests.s3_server import S3Server, proxy_of

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from sklearn.metrics import pairwise_distances
 
-from traveltide_assets.segmentation.scorecard import Yardstick, persistence
-from traveltide_assets.settings import STRATEGIES
+from traveltide_assets.evidence.scorecard import Yardstick, persistence
+from traveltide_assets.segmentation.registry import STRATEGIES
 from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,15 +18,15 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
-from traveltide_assets.contracts import SOURCES
-from traveltide_assets.locations import S3Location
+from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.predictor import Predictor
+from traveltide_assets.resources import open_lake
+from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.serving.app import build_app
-from traveltide_assets.serving.history import HistoryFeatures
-from traveltide_assets.serving.schema import History
+from traveltide_assets.serving.histories import HistoryFeatures
+from traveltide_assets.serving.messages import History
 from traveltide_assets.settings import Settings
-from traveltide_assets.summary import open_lake
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
 from traveltide_assets_tests.s3_server import S3Server
@@ -37,7 +38,7 @@ KINDS = {name: {column.name: column.type for column in SOURCES[name]} for name i
 
 def app(lake: Path | S3Location, home: Path, **changes: Any) -> Any:
     configured = Settings(lake=lake, home=home, **changes)
-    return build_app(open_lake(configured)[0], configured)
+    return build_app(open_lake(configured), configured)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +104,8 @@ def check_history_features(project: Project) -> None:
     for n in (1, 3, 5):
         expected = stored_features(project, n)
         asked = histories(raw, list(expected["user_id"]), n)
-        found = of_month.of([History.model_validate_json(json.dumps(one)) for one in asked])
+        parsed = [History.model_validate_json(json.dumps(one)) for one in asked]
+        found = of_month.of(dict(enumerate(parsed))).sort_index()
         pd.testing.assert_frame_equal(found[NAMES], expected[NAMES], check_dtype=False)
 
 
@@ -352,6 +354,76 @@ def test_an_answer_that_takes_too_long_is_504_and_the_next_request_is_answered(
         assert late.status_code == 504
         assert late.json() == {"detail": "the answer took too long"}
         assert client.get("/health").status_code == 200
+
+
+def test_the_key_is_checked_before_the_body_is_read(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    guarded = app(
+        sample_project.lake, tmp_path, serving={"max_body_bytes": 1_024}, api_key="sesame"
+    )
+    with TestClient(guarded) as client:
+        for body in (b"{", b" " * 10_000, b'{"features": {"total_sessions": 9}}'):
+            assert client.post("/perk", content=body).status_code == 401
+            wrong = client.post("/perk", content=body, headers={"X-API-Key": "sesam"})
+            assert wrong.status_code == 401
+            assert wrong.json() == {"detail": "X-API-Key is missing or wrong"}
+
+
+def test_a_key_may_hold_letters_that_are_not_ascii(sample_project: Project, tmp_path: Path) -> None:
+    with TestClient(app(sample_project.lake, tmp_path, api_key="sésame")) as client:
+        assert client.get("/perks", headers={"X-API-Key": "sésame".encode()}).status_code == 200
+        assert client.get("/perks", headers={"X-API-Key": b"sesame"}).status_code == 401
+
+
+def test_a_key_is_documented_where_it_is_required(sample_project: Project, tmp_path: Path) -> None:
+    document = app(sample_project.lake, tmp_path, api_key="sesame").openapi()
+    methods = {
+        f"{method} {path}": "security" in described
+        for path, operations in document["paths"].items()
+        for method, described in operations.items()
+    }
+    assert methods == {
+        "get /health": False,
+        "get /ready": False,
+        "post /perk": True,
+        "get /customers/{user_id}/perk": True,
+        "get /perks": True,
+        "get /metrics": True,
+    }
+    assert "security" not in json.dumps(app(sample_project.lake, tmp_path).openapi())
+
+
+def test_small_requests_do_not_wait_for_slow_work(sample_project: Project, tmp_path: Path) -> None:
+    slow = threading.Event()
+    built = app(sample_project.lake, tmp_path, serving={"timeout_seconds": 2})
+    one = {"features": {"total_sessions": 1}}
+    with TestClient(built) as client:
+        assert client.portal is not None
+        try:
+            client.portal.start_task_soon(built.state.service.in_background, slow.wait)
+            assert client.post("/perk", json={"customers": [one]}).status_code == 504
+            assert client.post("/perk", json=one).status_code == 200
+        finally:
+            slow.set()
+        wait_for(lambda: client.post("/perk", json={"customers": [one]}).status_code == 200)
+
+
+def test_an_unexpected_error_is_500_and_its_message_is_not_logged(
+    sample_project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(user_id: int) -> None:
+        raise ValueError(f"customer {user_id}")
+
+    built = app(sample_project.lake, tmp_path)
+    built.add_api_route("/broken/{user_id}", broken)
+    with TestClient(built) as client, caplog.at_level(logging.INFO, "traveltide.serving"):
+        failed = client.get("/broken/4711")
+        counted = client.get("/metrics").text
+    assert (failed.status_code, failed.json()) == (500, {"detail": "the service failed"})
+    assert "GET /broken/{user_id} failed: ValueError in broken" in caplog.text
+    assert "4711" not in caplog.text + failed.text + counted
+    assert 'route="/broken/{user_id}",status="500"' in counted
 
 
 def test_logs_and_metrics_name_no_customer(

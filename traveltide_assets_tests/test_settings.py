@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from traveltide_assets.settings import SettingsError, load_settings
+from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.settings import load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -154,3 +155,13 @@ def test_a_configuration_file_that_is_named_must_exist(
     monkeypatch.setenv("TRAVELTIDE_CONFIG", str(tmp_path / "absent.toml"))
     with pytest.raises(SettingsError, match=r"absent\.toml"):
         load_settings()
+
+
+def test_the_number_of_bootstraps_is_ignored_with_a_notice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRAVELTIDE_CHECKS__MAX_PSI", "0.5")
+    expected = load_settings()
+    monkeypatch.setenv("TRAVELTIDE_CHECKS__BOOTSTRAPS", "2")
+    with pytest.warns(FutureWarning, match="TRAVELTIDE_CHECKS__BOOTSTRAPS.*evidence.refits"):
+        assert load_settings() == expected

@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from traveltide_assets.automation import INGEST
-from traveltide_assets.contracts import SOURCES
-from traveltide_assets.engine import DuckDB
-from traveltide_assets.sources import SourceError
+from traveltide_assets.defs.jobs import INGEST
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.files import Files
-from traveltide_assets.storage.folder import Folder
 from traveltide_assets_tests.project import Project, failure
 
 HEADER = {name: [column.name for column in columns] for name, columns in SOURCES.items()}

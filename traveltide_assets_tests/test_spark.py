@@ -18,14 +18,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from traveltide_assets.contracts import Column, Table
-from traveltide_assets.engine import DuckDB, Engine, open_engine
-from traveltide_assets.lake import Lake
-from traveltide_assets.locations import S3Location
+from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.engines.base import Engine
+from traveltide_assets.engines.config import Config as Spark
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.storage.base import Conflict
+from traveltide_assets.resources import open_engine, open_storage
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Settings, Spark
-from traveltide_assets.storage import Conflict, open_storage
-from traveltide_assets.transforms.cleaning import month_of
+from traveltide_assets.schema.table import Column, Table
+from traveltide_assets.settings import Settings
+from traveltide_assets.transforms.cleaning.parse import month_of
 from traveltide_assets_tests.project import DECIDING, Project, failure
 from traveltide_assets_tests.s3_server import S3Server, proxy_of
 from traveltide_assets_tests.spark_cluster import SparkCluster

@@ -17,15 +17,9 @@ from typing import Any
 
 import pytest
 
-from traveltide_assets.locations import S3Location
-from traveltide_assets.storage import (
-    Conflict,
-    Refused,
-    Replaced,
-    Storage,
-    StorageError,
-    open_storage,
-)
+from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.lake.storage.base import Conflict, Refused, Replaced, Storage, StorageError
+from traveltide_assets.resources import open_storage
 from traveltide_assets_tests.s3_server import Proxy, S3Server, proxy_of
 
 KEY = "gold/things/month=2023-07/things.parquet"

@@ -33,6 +33,10 @@ SCREEN: ViewportSize = {"width": 1800, "height": 1000}
 FIRST, LAST = "2023-05", "2023-07"
 LOADED = "{workspaceOrError{... on Workspace{locationEntries{locationOrLoadError{__typename}}}}}"
 RUNS = "{runsOrError{... on Runs{results{status jobName}}}}"
+EVALUATIONS = (
+    "{runsOrError(limit: 1){... on Runs{results{status eventConnection{events{... on "
+    "AssetCheckEvaluationEvent{evaluation{checkName success partition}}}}}}}}"
+)
 BACKFILLS = "{partitionBackfillsOrError{... on PartitionBackfills{results{status numPartitions}}}}"
 MATERIALIZED = (
     "{assetNodeOrError(assetKey:{path:%s}){... on AssetNode{partitionStats{numMaterialized}}}}"
@@ -201,6 +205,51 @@ def test_the_result_of_a_check_is_visible(ui: Ui) -> None:
     ui.page.get_by_text("reconciliation").first.wait_for()
     ui.page.get_by_text("Passed").first.wait_for()
     ui.keep("checks")
+
+
+def execute_checks(ui: Ui, asset: str, button: str) -> list[dict[str, Any]]:
+    """What a button of an asset's *Checks* leads to: the evaluations of the run it launches."""
+    before = len(ui.statuses())
+    ui.open(f"/assets/{asset}?view=checks")
+    with ui.page.expect_response(_is_launch):
+        ui.page.get_by_role("button", name=button, exact=True).first.click()
+    ui.keep(f"checks-{asset.replace('/', '-')}")
+    return evaluations_of_next_run(ui, before)
+
+
+def evaluations_of_next_run(ui: Ui, before: int) -> list[dict[str, Any]]:
+    """What the checks said in the run after so many."""
+    ui.wait(lambda: len(ui.statuses()) > before and ended(ui.statuses()), "the run of checks")
+    (run, *_) = ui.ask(EVALUATIONS)["runsOrError"]["results"]
+    assert run["status"] == "SUCCESS"
+    events = run["eventConnection"]["events"]
+    return [event["evaluation"] for event in events if "evaluation" in event]
+
+
+def test_the_checks_of_an_asset_are_executed_alone_for_its_latest_month(ui: Ui) -> None:
+    found = execute_checks(ui, "gold/users_final", "Execute all")
+    names = {each["checkName"] for each in found}
+    assert names == {"contract", "primary_key", "not_empty", "size_change"}
+    assert {each["partition"] for each in found} == {FIRST}
+
+
+def test_a_single_check_of_a_table_without_months_is_executed_alone(ui: Ui) -> None:
+    (found,) = execute_checks(ui, "silver/users_processed", "Execute")
+    assert found["success"]
+    assert found["partition"] is None
+
+
+def test_the_launchpad_of_the_job_check_evaluates_a_month(ui: Ui) -> None:
+    before = len(ui.statuses())
+    ui.open("/locations/traveltide_assets.definitions/jobs/check/playground")
+    ui.page.get_by_placeholder("Partition").fill(FIRST)
+    ui.page.get_by_role("menuitem", name=FIRST).first.click()
+    ui.keep("job-check")
+    with ui.page.expect_response(_is_launch):
+        ui.page.get_by_role("button", name="Launch Run").click()
+    found = evaluations_of_next_run(ui, before)
+    assert len(found) > 100
+    assert {each["partition"] for each in found} == {FIRST, None}
 
 
 def test_a_backfill_of_three_months_completes(ui: Ui) -> None:

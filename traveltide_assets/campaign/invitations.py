@@ -12,9 +12,9 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from traveltide_assets import lottery
+from traveltide_assets.campaign.config import Config
 from traveltide_assets.campaign.suppression import Suppressed
-from traveltide_assets.settings import Campaign
+from traveltide_assets.stats import bucketing
 
 NEW, MOVED, DROPPED = "new", "moved", "dropped"
 CHANGES = (NEW, MOVED, DROPPED)
@@ -25,15 +25,15 @@ def allowed(users: pd.Series, suppressed: Suppressed) -> pd.Series:
     return ~users.isin(suppressed.users)
 
 
-def held_out(users: pd.Series, config: Campaign) -> np.ndarray:
+def held_out(users: pd.Series, config: Config) -> np.ndarray:
     """Whether each customer is held out: sticky, and whatever the others are."""
-    return lottery.draws(users, config.salt) < config.holdout_share
+    return bucketing.draws(users, config.salt) < config.holdout_share
 
 
 def invite(
     assignments: pd.DataFrame,
     suppressed: Suppressed,
-    config: Campaign,
+    config: Config,
     headlines: Mapping[str, str],
     offers: pd.Series | None,
 ) -> pd.DataFrame:

@@ -18,9 +18,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from traveltide_assets.campaign.invitations import CHANGES, written_to
-from traveltide_assets.campaign.suppression import Suppressed
-from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.campaign.config import Config
+from traveltide_assets.campaign.invitations import CHANGES, changed, invite, written_to
+from traveltide_assets.campaign.suppression import read_suppressed
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.experiment import periods
+from traveltide_assets.experiment.assignment import ARMS, headlines
+from traveltide_assets.experiment.config import Config as ExperimentConfig
+from traveltide_assets.schema.months import previous_month
 
 PATH, MANIFEST = "gold/campaign_files", "manifest.json"
 COLUMNS = ("user_id", "perk", "headline", "segment")
@@ -33,16 +38,57 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the manifest tells of a campaign besides its files."""
+class Mailing:
+    """A month's campaign: its tables, its files by name, and the manifest among them, parsed."""
 
-    month: str
-    cohort_rule: str
-    strategy: str
-    model_version: str
-    holdout_share: float
-    experiment: Mapping[str, Any]
-    compared_with: str | None
+    campaign: pd.DataFrame
+    changes: pd.DataFrame
+    files: Mapping[str, bytes]
+    manifest: Mapping[str, Any]
+
+
+def prepare(
+    month: str,
+    config: Config,
+    experiment: ExperimentConfig,
+    cohort_rule: str,
+    perks: tuple[Perk, ...],
+    assigned: pd.DataFrame,
+    arms: pd.DataFrame,
+    before: pd.DataFrame | None,
+) -> Mailing:
+    """Everything that is mailed for a month.
+
+    `assigned` are the perks given, `arms` the experiment's, `before` is last month's campaign.
+    """
+    suppressed = read_suppressed(config.suppression_file)
+    running = periods.runs_in_campaign(experiment, month)
+    campaign = invite(
+        assigned,
+        suppressed,
+        config,
+        headlines(perks, experiment),
+        arms.set_index("user_id")["offer"] if running else None,
+    )
+    changes = changed(campaign, before, suppressed)
+    made = files(campaign)
+    rests_on = {
+        "month": month,
+        "cohort_rule": cohort_rule,
+        "strategy": ", ".join(assigned["strategy"].unique()),
+        "model_version": ", ".join(sorted(assigned["model_version"].unique())),
+        "perk_catalogue_version": catalogue_version(perks),
+    }
+    facts = {
+        **rests_on,
+        "customers": _counted(campaign, len(assigned)),
+        "holdout_share": config.holdout_share,
+        "suppression_list_sha256": suppressed.digest,
+        "experiment": _experiment(experiment, running, arms),
+        "perks": _described_by_perk(campaign, made),
+        "changes": _summary(changes, None if before is None else previous_month(month)),
+    }
+    return Mailing(campaign, changes, {**made, MANIFEST: as_json(facts).encode()}, facts)
 
 
 def files(campaign: pd.DataFrame) -> dict[str, bytes]:
@@ -74,49 +120,44 @@ def _to_parquet(rows: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def manifest(
-    campaign: pd.DataFrame,
-    changes: pd.DataFrame,
-    made: Mapping[str, bytes],
-    assigned: int,
-    suppressed: Suppressed,
-    perks: tuple[Perk, ...],
-    facts: Facts,
-) -> dict[str, Any]:
-    """Counts, checksums, and what the campaign rests on; `assigned` customers have a perk."""
-    rows = written_to(campaign)
-    counted = changes["change"].value_counts()
+def _counted(campaign: pd.DataFrame, assigned: int) -> dict[str, int]:
+    """What became of the `assigned` customers who have a perk."""
     return {
-        "month": facts.month,
-        "cohort_rule": facts.cohort_rule,
-        "strategy": facts.strategy,
-        "model_version": facts.model_version,
-        "perk_catalogue_version": catalogue_version(perks),
-        "customers": {
-            "assigned": assigned,
-            "written_to": len(rows),
-            "held_out": int(campaign["holdout"].sum()),
-            "suppressed": assigned - len(campaign),
-        },
-        "holdout_share": facts.holdout_share,
-        "suppression_list_sha256": suppressed.digest,
-        "experiment": dict(facts.experiment),
-        "perks": [
-            {
-                "perk": perk,
-                "headline": group["headline"].iloc[0],
-                "customers": len(group),
-                "files": [_described(f"{perk}.{kind}", made) for kind in ("csv", "parquet")],
-            }
-            for perk, group in rows.groupby("perk", sort=True)
-        ],
-        "changes": {
-            "compared_with": facts.compared_with,
-            **{
-                kind: int(counted.get(kind, 0)) if facts.compared_with else None for kind in CHANGES
-            },
-        },
+        "assigned": assigned,
+        "written_to": len(written_to(campaign)),
+        "held_out": int(campaign["holdout"].sum()),
+        "suppressed": assigned - len(campaign),
     }
+
+
+def _experiment(config: ExperimentConfig, running: bool, arms: pd.DataFrame) -> dict[str, Any]:
+    if not running:
+        return {"running": False}
+    sizes = arms["arm"].value_counts()
+    return {
+        "running": True,
+        "start": str(config.start),
+        "control_offer": config.control_offer,
+        "customers": {arm: int(sizes.get(arm, 0)) for arm in ARMS},
+    }
+
+
+def _described_by_perk(campaign: pd.DataFrame, made: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    return [
+        {
+            "perk": perk,
+            "headline": group["headline"].iloc[0],
+            "customers": len(group),
+            "files": [_described(f"{perk}.{kind}", made) for kind in ("csv", "parquet")],
+        }
+        for perk, group in written_to(campaign).groupby("perk", sort=True)
+    ]
+
+
+def _summary(changes: pd.DataFrame, compared_with: str | None) -> dict[str, Any]:
+    counted = changes["change"].value_counts()
+    numbers = {kind: int(counted.get(kind, 0)) if compared_with else None for kind in CHANGES}
+    return {"compared_with": compared_with, **numbers}
 
 
 def _described(name: str, made: Mapping[str, bytes]) -> dict[str, Any]:

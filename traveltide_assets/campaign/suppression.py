@@ -7,10 +7,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from traveltide_assets.schema.errors import TravelTideError
+
 _USER_ID = re.compile(r"[0-9]{1,18}")
 
 
-class SuppressionError(ValueError):
+class SuppressionError(TravelTideError, ValueError):
     """The suppression list cannot be relied on; the message names the file and the line."""
 
 

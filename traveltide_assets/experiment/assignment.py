@@ -18,11 +18,12 @@ from sklearn.decomposition import PCA
 from statsmodels.stats.multivariate import test_mvmean_2indep as hotelling
 from statsmodels.stats.weightstats import ttest_ind
 
-from traveltide_assets import lottery
-from traveltide_assets.holm import holm
-from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.experiment.config import Config
+from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.segmentation.scaling import numeric, standardised
-from traveltide_assets.settings import Experiment, SettingsError
+from traveltide_assets.stats import bucketing
+from traveltide_assets.stats.holm import holm
 
 PERSONALISED, CONTROL = "personalised", "control"
 ARMS = (PERSONALISED, CONTROL)
@@ -36,7 +37,7 @@ class ExperimentError(SettingsError):
     """The experiment cannot be run as configured; the message says what to change."""
 
 
-def headlines(perks: tuple[Perk, ...], config: Experiment) -> dict[str, str]:
+def headlines(perks: tuple[Perk, ...], config: Config) -> dict[str, str]:
     """The headline of every perk and of the control offer; `ExperimentError` if that is none."""
     known = {perk.id: perk.headline for perk in perks}
     if config.control_offer == CONTROL_OFFER:
@@ -49,13 +50,13 @@ def headlines(perks: tuple[Perk, ...], config: Experiment) -> dict[str, str]:
     return known
 
 
-def arms(users: pd.Series, config: Experiment) -> np.ndarray:
+def arms(users: pd.Series, config: Config) -> np.ndarray:
     """The arm of each customer."""
-    drawn = lottery.draws(users, config.salt) < config.ratio
+    drawn = bucketing.draws(users, config.salt) < config.ratio
     return np.where(drawn, PERSONALISED, CONTROL)
 
 
-def assign(customers: pd.DataFrame, config: Experiment) -> pd.DataFrame:
+def assign(customers: pd.DataFrame, config: Config) -> pd.DataFrame:
     """One row per customer who takes part: `user_id`, `segment`, `perk`, `arm`, `offer`.
 
     `customers` are those that may be written to and are not held out, with `user_id`, `segment`

@@ -15,15 +15,20 @@ import datetime as dt
 import warnings
 from collections.abc import Iterator
 
+import ibis
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 from statsmodels.stats.power import NormalIndPower, TTestIndPower
 from statsmodels.stats.proportion import proportion_effectsize
 
+from traveltide_assets.experiment import measurements, periods
 from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED
+from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.metrics import METRICS, Metric
-from traveltide_assets.settings import Experiment
+from traveltide_assets.experiment.tables import PLAN
+from traveltide_assets.schema.months import end_of
+from traveltide_assets.transforms import cohort, traffic
 
 ENOUGH, TOO_FEW, UNKNOWN = "enough", "too few customers", "no baseline"
 _DAYS_OF_A_WEEK = 7
@@ -33,11 +38,40 @@ _LEAST, _MOST = 1e-6, 1e3
 _FEWEST_FOLLOWED = 100
 
 
-def weeks_of_history(first: dt.datetime | None, end: dt.datetime, config: Experiment) -> int:
+def weeks_of_history(first: dt.datetime | None, end: dt.datetime, config: Config) -> int:
     """Whole weeks of sessions before `end` that a baseline may rest on."""
     if first is None:
         return 0
     return int(min((end - first).days // _DAYS_OF_A_WEEK, config.history_weeks))
+
+
+def of_month(
+    sessions: ibis.Table,
+    customers: ibis.Table,
+    arms: pd.DataFrame,
+    month: str,
+    config: Config,
+    rule: cohort.Config,
+) -> pd.DataFrame:
+    """The plan as of the end of a month; `customers` and `arms` are its assignment, both ways."""
+    end = end_of(month)
+    known = sessions.filter(sessions.session_start < end)
+    weeks = weeks_of_history(traffic.first_session(known), end, config)
+    weekly = traffic.by_week(known, customers, end, weeks).to_pyarrow().to_pandas()
+    return plan(arms, weekly, weeks, _followed(known, rule, config, month), config)
+
+
+def _followed(
+    sessions: ibis.Table, rule: cohort.Config, config: Config, month: str
+) -> pd.DataFrame:
+    """What the customers of an earlier cohort did in the weeks after it."""
+    earlier = periods.latest_followed_up(config, month)
+    chosen = cohort.active(sessions, rule, earlier)
+    since = end_of(earlier)
+    counts = traffic.between(sessions, chosen, since, since + dt.timedelta(weeks=config.weeks))
+    # In order, since the last digit of a mean depends on it.
+    users = chosen.order_by("user_id").to_pyarrow().to_pandas()["user_id"]
+    return measurements.from_sessions(counts.to_pyarrow().to_pandas(), users)
 
 
 def plan(
@@ -45,7 +79,7 @@ def plan(
     weekly: pd.DataFrame,
     weeks: int,
     followed: pd.DataFrame,
-    config: Experiment,
+    config: Config,
 ) -> pd.DataFrame:
     """One row per metric and segment, and over all.
 
@@ -67,15 +101,7 @@ def plan(
             rows.append(
                 named | {"role": metric.role} | _planned(metric, baseline, after, n, alpha, config)
             )
-    return pd.DataFrame(rows, columns=list(_COLUMNS))
-
-
-_COLUMNS = (
-    "metric", "segment", "kind", "role", "baseline_from", "customers_personalised",
-    "customers_control", "baseline_weeks", "baseline_mean", "baseline_sd", "alpha", "effect",
-    "power", "mean_after", "power_after", "detectable_effect", "detectable_relative",
-    "customers_needed", "weeks_needed", "verdict",
-)  # fmt: skip
+    return pd.DataFrame(rows, columns=list(PLAN.column_names))
 
 
 def _groups(assignment: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
@@ -98,7 +124,7 @@ def _cumulative(
 
 
 def _baselines(
-    metric: Metric, table: np.ndarray | None, members: np.ndarray, config: Experiment
+    metric: Metric, table: np.ndarray | None, members: np.ndarray, config: Config
 ) -> pd.DataFrame:
     """Mean and standard deviation of the metric by weeks (index, from 1); empty if unknown."""
     if not metric.measured:
@@ -118,7 +144,7 @@ def _planned(
     after: pd.DataFrame,
     n: list[int],
     alpha: float,
-    config: Experiment,
+    config: Config,
 ) -> dict[str, object]:
     row: dict[str, object] = {
         "baseline_from": "sessions" if metric.measured else "assumed",

@@ -14,23 +14,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ibis
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2_contingency, fisher_exact
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from traveltide_assets.experiment import calendar
+from traveltide_assets.experiment import measurements, periods
 from traveltide_assets.experiment.assignment import EVERYBODY, PERSONALISED, mismatch
+from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.metrics import METRICS, Metric
-from traveltide_assets.holm import holm
-from traveltide_assets.settings import Experiment
+from traveltide_assets.experiment.tables import READOUT
+from traveltide_assets.stats.holm import holm
+from traveltide_assets.transforms import traffic
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
 HARM, NO_HARM = "harm", "no harm shown"
 TOO_LITTLE, LOST = "too little data", "outcomes missing unevenly"
 FEWEST = 30  # Customers per arm from which on means are near enough to normal.
 _FEWEST_EXPECTED = 5
+# What is compared, before it is put in words.
+_FIGURES = READOUT.column_names[:-3]
 _LEVEL = 0.05  # Intervals are of 95 %, whatever the level of the tests.
 
 
@@ -64,17 +69,17 @@ class Status:
     run: Run | None = None
 
 
-def status(config: Experiment, month: str, assigned: Sequence[str]) -> Status:
+def status(config: Config, month: str, assigned: Sequence[str]) -> Status:
     """What can be read as of the end of a month; `assigned` are the months with an assignment."""
     if config.start is None:
         return Status(
             "No experiment has been started: set experiment.start to the day of the first mailing."
         )
     run = Run(
-        start=calendar.starts_at(config.start),
-        until=calendar.read_until(config.start, config, month),
-        planned_end=calendar.planned_end(config.start, config),
-        assigned_in=calendar.month_of_assignment(config.start),
+        start=periods.starts_at(config.start),
+        until=periods.read_until(config.start, config, month),
+        planned_end=periods.planned_end(config.start, config),
+        assigned_in=periods.month_of_assignment(config.start),
     )
     if run.until <= run.start:
         return Status(f"The experiment starts on {config.start}, after the end of {month}.")
@@ -98,24 +103,38 @@ def _day_before(instant: dt.datetime) -> str:
     return f"{instant - dt.timedelta(days=1):%Y-%m-%d}"
 
 
-COLUMNS = (
-    "metric", "segment", "kind", "role", "test", "customers_personalised", "customers_control",
-    "personalised", "control", "difference", "low", "high", "p_value", "cuped_difference",
-    "cuped_low", "cuped_high", "cuped_p_value", "variance_reduction", "p_holm", "mismatch_p_value",
-    "verdict", "in_words", "read_until", "peek",
-)  # fmt: skip
-
-
 def nothing() -> pd.DataFrame:
     """The readout of an experiment that was not started."""
-    return pd.DataFrame({name: pd.Series(dtype=object) for name in COLUMNS})
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in READOUT.column_names})
+
+
+def of_run(
+    sessions: ibis.Table,
+    customers: ibis.Table,
+    arms: pd.DataFrame,
+    config: Config,
+    run: Run,
+) -> pd.DataFrame:
+    """`read` from sessions, and from the file of outcomes where there is one.
+
+    `customers` and `arms` are the assignment of the month that the experiment started from.
+    """
+    periods_read = ((run.start, run.until), (run.start - run.length, run.start))
+    after, before = (
+        measurements.from_sessions(
+            traffic.between(sessions, customers, *period).to_pyarrow().to_pandas(), arms["user_id"]
+        )
+        for period in periods_read
+    )
+    measured = measurements.read_measured(config.outcomes_file) if config.outcomes_file else None
+    return read(arms, measurements.joined(after, measured), before, config, run)
 
 
 def read(
     assignment: pd.DataFrame,
     outcomes: pd.DataFrame,
     before: pd.DataFrame,
-    config: Experiment,
+    config: Config,
     run: Run,
 ) -> pd.DataFrame:
     """One row per metric and segment, and over all.
@@ -125,11 +144,11 @@ def read(
     """
     table = compare(assignment, outcomes, before, config)
     table["in_words"] = [_in_words(row, run.peeking) for _, row in table.iterrows()]
-    return table.assign(read_until=run.until, peek=run.peeking)[list(COLUMNS)]
+    return table.assign(read_until=run.until, peek=run.peeking)[list(READOUT.column_names)]
 
 
 def compare(
-    assignment: pd.DataFrame, outcomes: pd.DataFrame, before: pd.DataFrame, config: Experiment
+    assignment: pd.DataFrame, outcomes: pd.DataFrame, before: pd.DataFrame, config: Config
 ) -> pd.DataFrame:
     """The figures and verdicts of every metric that `outcomes` has."""
     users = assignment["user_id"]
@@ -156,7 +175,7 @@ def compare(
                 )
                 | {"mismatch_p_value": lost}
             )
-    return _judged(pd.DataFrame(rows, columns=list(COLUMNS[:-3])), config)
+    return _judged(pd.DataFrame(rows, columns=list(_FIGURES)), config)
 
 
 def _compared(
@@ -228,8 +247,8 @@ def rates(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     return {"test": test, "low": float(low), "high": float(high), "p_value": p_value}
 
 
-def _judged(table: pd.DataFrame, config: Experiment) -> pd.DataFrame:
-    table = table.astype(dict.fromkeys(COLUMNS[5:-4], "float64"))
+def _judged(table: pd.DataFrame, config: Config) -> pd.DataFrame:
+    table = table.astype(dict.fromkeys(_FIGURES[5:-1], "float64"))
     table["p_holm"] = np.nan
     deciding = table["cuped_p_value"].fillna(table["p_value"])
     for role in ("goal", "guardrail"):
@@ -242,7 +261,7 @@ def _judged(table: pd.DataFrame, config: Experiment) -> pd.DataFrame:
     return table.astype(dict.fromkeys(counts, "int64"))
 
 
-def _verdict(row: pd.Series, p_value: float, config: Experiment) -> str:
+def _verdict(row: pd.Series, p_value: float, config: Config) -> str:
     metric = next(metric for metric in METRICS if metric.name == row["metric"])
     if row["mismatch_p_value"] < config.mismatch_alpha:
         return LOST

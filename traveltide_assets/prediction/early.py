@@ -12,8 +12,8 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.transforms.features import CATALOGUE, Feature, user_features
-from traveltide_assets.transforms.trips import bookings_of, build_trips
+from traveltide_assets.transforms.chain import features_of
+from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
 
 MOST_SESSIONS = 5
 _BITS_OF_N = 3
@@ -58,9 +58,7 @@ def early_features(
     `sessions_seen` is how many of the n there are.
     """
     seen = first_sessions(sessions, n, at_least)
-    known = users.semi_join(seen, "user_id")
-    trips = build_trips(bookings_of(seen), known, flights, hotels, month)
-    features = user_features(known, seen, trips, month)
+    features = features_of(users, seen, flights, hotels, month)
     return features.mutate(**{SEEN: features.total_sessions})
 
 
@@ -80,10 +78,9 @@ def early_features_by_n(
     known_to = ibis.range(placed.place + 1, ibis.least(placed.of, MOST_SESSIONS) + 1)
     copies = placed.filter(placed.place < MOST_SESSIONS).mutate(n=known_to.unnest())
     seen = _customers_of_n(_trips_of_n(copies)).drop("place", "of", "n")
-    known = _customers_of_n(_every_n(users)).drop("n").semi_join(seen, "user_id")
+    known = _customers_of_n(_every_n(users)).drop("n")
     flown, stayed = (_trips_of_n(_every_n(table)).drop("n") for table in (flights, hotels))
-    trips = build_trips(bookings_of(seen), known, flown, stayed, month)
-    features = user_features(known, seen, trips, month, within="total_sessions")
+    features = features_of(known, seen, flown, stayed, month, within="total_sessions")
     return features.mutate(
         user_id=features.user_id >> _BITS_OF_N, **{SEEN: features.total_sessions}
     )

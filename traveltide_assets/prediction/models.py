@@ -19,8 +19,8 @@ from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from traveltide_assets.segmentation.threads import one_thread
-from traveltide_assets.settings import Prediction
+from traveltide_assets.prediction.config import Config
+from traveltide_assets.stats.threads import one_thread
 
 LOGISTIC = "logistic regression"
 FOREST = "random forest"
@@ -103,7 +103,7 @@ class Fold:
         return result
 
 
-def build(kind: str, config: Prediction, seed: int) -> ClassifierMixin:
+def build(kind: str, config: Config, seed: int) -> ClassifierMixin:
     """An unfitted model of a kind. An undefined value is replaced by the mean."""
     mean = SimpleImputer(keep_empty_features=True)
     if kind == LOGISTIC:
@@ -129,14 +129,14 @@ def build(kind: str, config: Prediction, seed: int) -> ClassifierMixin:
     return VotingClassifier(members, voting="soft", flatten_transform=False)
 
 
-def fit(kind: str, examples: Examples, config: Prediction, seed: int) -> ClassifierMixin:
+def fit(kind: str, examples: Examples, config: Config, seed: int) -> ClassifierMixin:
     """A model of a kind, on one thread: several add up in an order of their own."""
     with one_thread():
         return build(kind, config, seed).fit(examples.inputs, examples.label)
 
 
 def cross_validate(
-    examples: Examples, config: Prediction, seed: int, members: Sequence[str] = MEMBERS
+    examples: Examples, config: Config, seed: int, members: Sequence[str] = MEMBERS
 ) -> tuple[list[Trial], list[Fold]]:
     """Every kind and baseline on customers it has not seen, and the folds of the first repeat.
 
@@ -162,7 +162,7 @@ def cross_validate(
 
 
 def _folds(
-    examples: Examples, config: Prediction, seed: int
+    examples: Examples, config: Config, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     users, first = np.unique(examples.user_id, return_index=True)
     split = RepeatedStratifiedKFold(

@@ -13,23 +13,11 @@ import onnxruntime as ort
 import pandas as pd
 
 from traveltide_assets.prediction import early, models
+from traveltide_assets.prediction.config import Config
 from traveltide_assets.prediction.models import Examples
-from traveltide_assets.segmentation.perks import DECIDING
-from traveltide_assets.settings import Prediction
+from traveltide_assets.prediction.tables import CANDIDATE
+from traveltide_assets.segmentation.affinities import DECIDING
 
-COLUMNS = (
-    "model_version",
-    "kind",
-    "trained_on",
-    "strategy",
-    "data_version",
-    "customers",
-    "perks",
-    "inputs",
-    "mean",
-    "spread",
-    "onnx",
-)
 _OPSET = 18
 
 
@@ -96,7 +84,7 @@ class Predictor:
                     "onnx": self.onnx,
                 }
             ]
-        )[list(COLUMNS)]
+        )[list(CANDIDATE.column_names)]
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Predictor | None:
@@ -119,7 +107,7 @@ class Predictor:
         )
 
 
-def learn(kind: str, examples: Examples, config: Prediction, seed: int, **facts: Any) -> Predictor:
+def learn(kind: str, examples: Examples, config: Config, seed: int, **facts: Any) -> Predictor:
     """The predictor of a kind, from all examples; `facts` are the rest of its fields."""
     mean, spread = usual(examples)
     return Predictor(

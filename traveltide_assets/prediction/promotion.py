@@ -11,32 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.lottery import draws
 from traveltide_assets.prediction import early, models
+from traveltide_assets.prediction.config import Config
 from traveltide_assets.prediction.models import MAJORITY, Examples
 from traveltide_assets.prediction.predictor import Predictor
-from traveltide_assets.segmentation.threads import one_thread
+from traveltide_assets.prediction.tables import PROMOTION
+from traveltide_assets.stats.bucketing import draws
+from traveltide_assets.stats.threads import one_thread
 
 IN_SERVICE = "model in service"
 ALL = 0
 BETTER, WORSE, ALIKE = "better", "worse", "no difference"
-COLUMNS = (
-    "candidate",
-    "in_service",
-    "sessions_seen",
-    "rival",
-    "customers",
-    "loss_candidate",
-    "loss_rival",
-    "f1_candidate",
-    "f1_rival",
-    "difference",
-    "difference_low",
-    "difference_high",
-    "verdict",
-    "promoted",
-    "because",
-)
 _SALT = "prediction holdout"
 
 
@@ -52,6 +37,24 @@ def held_out(user_id: pd.Series, share: float) -> np.ndarray:
     """Whether each customer is one that no model of any month learns from."""
     users = user_id.unique()
     return user_id.isin(users[draws(users, _SALT) < share]).to_numpy()
+
+
+def decide(
+    candidate: pd.DataFrame,
+    in_service: pd.DataFrame,
+    known: pd.DataFrame,
+    config: Config,
+    seed: int,
+) -> pd.DataFrame:
+    """`compete` of the month's candidate with the model in service, both as stored.
+
+    No row where there is no candidate.
+    """
+    new = Predictor.from_frame(candidate)
+    if new is None:
+        return pd.DataFrame(columns=list(PROMOTION.column_names))
+    old = Predictor.from_frame(in_service)
+    return compete(new, old, known, config.holdout, config.resamples, seed)
 
 
 def compete(
@@ -73,7 +76,7 @@ def compete(
     outside = held_out(known["user_id"], share)
     held = known[outside]
     if held.empty:
-        return pd.DataFrame(columns=list(COLUMNS))
+        return pd.DataFrame(columns=list(PROMOTION.column_names))
     perks = pd.Index(sorted(known["perk"].unique()))
     own = _of_model(candidate, held, perks)
     rivals = _baselines(known, outside, perks)
@@ -112,7 +115,7 @@ def compete(
         in_service=None if in_service is None else in_service.version,
         promoted=promoted,
         because=because,
-    )[list(COLUMNS)]
+    )[list(PROMOTION.column_names)]
 
 
 def beaten_by(decision: pd.DataFrame, rival: str) -> list[int]:

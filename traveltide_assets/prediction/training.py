@@ -8,22 +8,25 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.prediction import early, models
+from traveltide_assets.prediction.config import Config
 from traveltide_assets.prediction.models import Examples, Trial
 from traveltide_assets.prediction.predictor import Predictor, learn
 from traveltide_assets.prediction.promotion import held_out
+from traveltide_assets.prediction.tables import (
+    CONFUSION,
+    EARLY_RULES,
+    IMPORTANCE,
+    RELIABILITY,
+    SCORES,
+)
 from traveltide_assets.segmentation.strategy import Fitted
-from traveltide_assets.settings import Prediction
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
 CROSS_VALIDATION = "cross-validation"
 NEXT_MONTH = "next month"
 LEAK = "leak: full history"
 FULL_HISTORY = 0
 _UNKNOWN = -1
-SCORES = ("evaluation", "model", "sessions_seen", "metric", "mean", "sd", "trials", "customers")
-CONFUSION = ("sessions_seen", "perk", "predicted", "customers", "share")
-IMPORTANCE = ("input", "mean", "sd", "trials")
-RELIABILITY = ("sessions_seen", "bin", "customers", "mean_score", "hit_share")
 
 
 class TooFewCustomers(ValueError):
@@ -62,11 +65,11 @@ def by_rules(rules: Fitted, features: pd.DataFrame) -> pd.DataFrame:
         for _, rows in features.groupby(early.SEEN)
         for rows in [rows.reset_index(drop=True)]
     ]
-    columns = ["user_id", early.SEEN, "perk"]
+    columns = list(EARLY_RULES.column_names)
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
-def examples_of(known: pd.DataFrame, names: tuple[str, ...], config: Prediction) -> Examples:
+def examples_of(known: pd.DataFrame, names: tuple[str, ...], config: Config) -> Examples:
     """What models learn from: the rows of perks that enough customers have.
 
     `known` has features, `perk`, and `ruled` where the rules are to be tried.
@@ -95,7 +98,7 @@ def examples_of(known: pd.DataFrame, names: tuple[str, ...], config: Prediction)
 def train(
     known: pd.DataFrame,
     features: pd.DataFrame,
-    config: Prediction,
+    config: Config,
     seed: int,
     strategy: str,
     month: str,
@@ -115,9 +118,11 @@ def train(
     leak = _leak(learnt, features, config, seed)
     report = Report(
         chosen,
-        pd.concat([_evaluated(scores, CROSS_VALIDATION, tried.customers), leak])[list(SCORES)],
+        pd.concat([_evaluated(scores, CROSS_VALIDATION, tried.customers), leak])[
+            list(SCORES.column_names)
+        ],
         _confusion(tried, [t for t in trials if t.kind == chosen], config.repeats),
-        models.importance(chosen, folds, seed)[list(IMPORTANCE)],
+        models.importance(chosen, folds, seed)[list(IMPORTANCE.column_names)],
         _reliability(tried, [t for t in trials if t.kind == chosen], config.repeats),
     )
     predictor = learn(
@@ -132,18 +137,34 @@ def train(
     return predictor, report
 
 
+def of_last_month(
+    before: pd.DataFrame | None,
+    first: pd.DataFrame | None,
+    known: pd.DataFrame,
+    config: Config,
+) -> pd.DataFrame:
+    """`next_month` of last month's candidate as stored, `first` being that month's early features.
+
+    No row where the lake has none of either.
+    """
+    earlier = None if before is None else Predictor.from_frame(before)
+    if earlier is None or first is None:
+        return pd.DataFrame(columns=list(SCORES.column_names))
+    return next_month(earlier, first["user_id"], known, config)
+
+
 def next_month(
-    earlier: Predictor, learnt_from: pd.Series, known: pd.DataFrame, config: Prediction
+    earlier: Predictor, learnt_from: pd.Series, known: pd.DataFrame, config: Config
 ) -> pd.DataFrame:
     """Scores of an earlier month's candidate on customers of this month it did not learn from.
 
-    `learnt_from` are the customers of its own month. Beside it stands this month's commonest perk,
-    on the same customers. A perk that the candidate does not know is a miss.
+    `learnt_from` are the customers of its own month. Beside it stands this month's most frequent
+    perk, on the same customers. A perk that the candidate does not know is a miss.
     """
     unseen = ~known["user_id"].isin(learnt_from) | held_out(known["user_id"], config.holdout)
     judged, others = known[unseen], known[~unseen]
     if judged.empty or others.empty or not earlier.reads(judged):
-        return pd.DataFrame(columns=list(SCORES))
+        return pd.DataFrame(columns=list(SCORES.column_names))
     perks = pd.Index([*earlier.perks, *sorted(set(known["perk"]) - set(earlier.perks))])
     shares = earlier.probabilities(early.inputs(judged, earlier.inputs))
     unknown = np.zeros((len(judged), len(perks) - len(earlier.perks)))
@@ -160,7 +181,7 @@ def next_month(
         for at in [(seen == n).to_numpy()]
         for name, value in models.metrics(label[at], likely[at], likely[at].argmax(axis=1)).items()
     ]
-    return pd.DataFrame(rows, columns=list(SCORES))
+    return pd.DataFrame(rows, columns=list(SCORES.column_names))
 
 
 def _some(examples: Examples, most: int, seed: int) -> Examples:
@@ -169,9 +190,7 @@ def _some(examples: Examples, most: int, seed: int) -> Examples:
     return examples.of(np.isin(examples.user_id, chosen))
 
 
-def _leak(
-    learnt: pd.DataFrame, features: pd.DataFrame, config: Prediction, seed: int
-) -> pd.DataFrame:
+def _leak(learnt: pd.DataFrame, features: pd.DataFrame, config: Config, seed: int) -> pd.DataFrame:
     """What others publish as a prediction: the label from the very features that define it."""
     label = learnt[["user_id", "perk"]].drop_duplicates()
     full = features.merge(label, on="user_id").assign(**{early.SEEN: FULL_HISTORY})
@@ -210,7 +229,7 @@ def _confusion(examples: Examples, trials: list[Trial], repeats: int) -> pd.Data
     counts = table.value_counts().rename("customers").reset_index()
     counts["customers"] /= repeats
     whole = counts.groupby(["sessions_seen", "perk"])["customers"].transform("sum")
-    return counts.assign(share=counts["customers"] / whole)[list(CONFUSION)]
+    return counts.assign(share=counts["customers"] / whole)[list(CONFUSION.column_names)]
 
 
 def _reliability(examples: Examples, trials: list[Trial], repeats: int) -> pd.DataFrame:
@@ -221,4 +240,4 @@ def _reliability(examples: Examples, trials: list[Trial], repeats: int) -> pd.Da
         for n in np.unique(seen)
     ]
     table = pd.concat(tables, ignore_index=True)
-    return table.assign(customers=table["rows"] / repeats)[list(RELIABILITY)]
+    return table.assign(customers=table["rows"] / repeats)[list(RELIABILITY.column_names)]

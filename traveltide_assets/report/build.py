@@ -11,7 +11,9 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from traveltide_assets.months import shift
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.defs.config import Checks
+from traveltide_assets.evidence.backtest import SUPPORTED
 from traveltide_assets.prediction.card import Card
 from traveltide_assets.report import (
     campaign,
@@ -24,10 +26,10 @@ from traveltide_assets.report import (
     words,
 )
 from traveltide_assets.report.verdicts import Verdict
-from traveltide_assets.segmentation.evidence import SUPPORTED
-from traveltide_assets.segmentation.perks import Perk, profiles
+from traveltide_assets.schema.months import shift
+from traveltide_assets.segmentation.affinities import profiles
 from traveltide_assets.segmentation.scaling import numeric, standardised
-from traveltide_assets.settings import Checks, Settings
+from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cohort import describe
 
 _TEMPLATES = Path(__file__).parent
@@ -348,9 +350,7 @@ def _pictures(m: Material) -> dict[str, pictures.Picture]:
     telling = cards.telling(profile, deviations.corr().abs(), _PROFILE_FEATURES)
     return {
         "elbow": pictures.elbow(m.diagnostics),
-        "scatter": pictures.scatter(
-            m.places, segments[m.places["user_id"]], m.settings.kmeans.seed
-        ),
+        "scatter": pictures.scatter(m.places, segments[m.places["user_id"]], m.settings.seed),
         "profile": pictures.profile(profile[telling]),
         "lifts": pictures.lifts(m.evidence, m.titles),
         "seasons": pictures.seasons(charts.by_month(m.exploration)),

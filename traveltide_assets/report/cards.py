@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.report import verdicts, words
 from traveltide_assets.report.verdicts import Verdict
-from traveltide_assets.segmentation.perks import Perk, profiles
+from traveltide_assets.segmentation.affinities import profiles
 from traveltide_assets.segmentation.scaling import numeric, standardised
 
 _TRAITS = 5

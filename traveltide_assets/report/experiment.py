@@ -9,9 +9,9 @@ import pandas as pd
 
 from traveltide_assets.experiment import readout
 from traveltide_assets.experiment.assignment import EVERYBODY
+from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.metrics import BY_NAME, METRICS
 from traveltide_assets.report import pictures, words
-from traveltide_assets.settings import Experiment
 
 _SYMBOLS = {
     readout.BETTER: ("✓", "supported"),

@@ -18,10 +18,10 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from traveltide_assets.evidence.backtest import SUPPORTED
 from traveltide_assets.experiment.plots import forest
 from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
 from traveltide_assets.report import words
-from traveltide_assets.segmentation.evidence import SUPPORTED
 from traveltide_assets.segmentation.plots import COLOURS
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
 from traveltide_assets.report import words
-from traveltide_assets.segmentation.evidence import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
 
 NOT_TRIED = "not tried"
 _SYMBOLS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", TOO_LITTLE: "?", NOT_TRIED: "?"}

@@ -6,8 +6,8 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 
-from traveltide_assets.months import end_of, start_of
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.schema.months import end_of, start_of
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
 NONE = "\N{EN DASH}"

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traveltide_assets.sample import profile
+from traveltide_assets.sample import populations
 from traveltide_assets.sample.draws import Flags, Ints, Times, by_kind, order_in_group
+from traveltide_assets.sample.itineraries import Trips
 from traveltide_assets.sample.people import People
-from traveltide_assets.sample.profile import POPULATIONS
-from traveltide_assets.sample.trips import Trips
+from traveltide_assets.sample.populations import POPULATIONS
 from traveltide_assets.sample.visits import NOTHING, Visits
 
 PLANTED_SHARE = 0.85
@@ -39,23 +39,25 @@ def make_cancellations(
     count = len(trips.visit)
     rates = [population.holiday_cancellation for population in POPULATIONS]
     of_holiday = by_kind(rates, people.active[trips.user])
-    share = np.where(trips.holiday, of_holiday, profile.ORDINARY_CANCELLATION)
+    share = np.where(trips.holiday, of_holiday, populations.ORDINARY_CANCELLATION)
     planted = rng.random(count) < affinity
     planted &= people.favours("no_cancellation_fees", trips.user)
     regret = rng.random(count) < np.where(planted, PLANTED_SHARE, share)
 
     booked = visits.end[trips.visit]
     lead = (trips.start - booked) / np.timedelta64(1, "D")
-    late = 1 + rng.exponential(profile.HOLIDAY_REGRET_DAYS, count)
+    late = 1 + rng.exponential(populations.HOLIDAY_REGRET_DAYS, count)
     days = np.floor(np.where(trips.holiday, late, rng.random(count) * lead)).astype(np.int64)
     start = booked + days.astype("timedelta64[D]")
-    start = np.where(trips.holiday, start, start + profile.PAUSE_BEFORE_CANCELLATION)
-    minutes = rng.exponential(profile.CANCELLATION_MINUTES_MEAN, count)
-    lasting = np.rint(np.clip(minutes, *profile.CANCELLATION_MINUTES) * 60e6).astype(np.int64)
+    start = np.where(trips.holiday, start, start + populations.PAUSE_BEFORE_CANCELLATION)
+    minutes = rng.exponential(populations.CANCELLATION_MINUTES_MEAN, count)
+    lasting = np.rint(np.clip(minutes, *populations.CANCELLATION_MINUTES) * 60e6).astype(np.int64)
     end = start.astype("datetime64[us]") + lasting.astype("timedelta64[us]")
-    clicks = np.clip(minutes, *profile.CANCELLATION_CLICKS).astype(np.int64)
+    clicks = np.clip(minutes, *populations.CANCELLATION_CLICKS).astype(np.int64)
 
-    possible = regret & (end < trips.start) & (start.astype("datetime64[D]") <= profile.LAST_DAY)
+    possible = (
+        regret & (end < trips.start) & (start.astype("datetime64[D]") <= populations.LAST_DAY)
+    )
     trip = np.flatnonzero(possible)
     trip = trip[_is_free(visits, trips.user[trip], start[trip], end[trip])]
     return Cancellations(trip, start[trip], end[trip], clicks[trip])

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from traveltide_assets.sample.draws import Flags, Ints
-from traveltide_assets.sample.tables import TABLES
+from traveltide_assets.sample.frames import TABLES
 
 Row = Mapping[str, str]
 

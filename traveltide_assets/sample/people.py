@@ -7,10 +7,10 @@ from functools import cache
 
 import numpy as np
 
-from traveltide_assets.sample import profile
+from traveltide_assets.sample import populations
 from traveltide_assets.sample.draws import Flags, Floats, Ints, Times, by_kind, pick, pick_from
 from traveltide_assets.sample.places import load_places
-from traveltide_assets.sample.profile import ACTIVE, POPULATIONS, REGULAR
+from traveltide_assets.sample.populations import ACTIVE, POPULATIONS, REGULAR
 from traveltide_assets.sample.spec import PERKS, SampleSpec
 
 
@@ -36,13 +36,13 @@ class People:
 
     @property
     def age_group(self) -> Ints:
-        """Position in the tables by age group of the profile."""
-        return np.searchsorted(profile.AGE_GROUPS, self.age)
+        """Position in the tables by age group of the populations."""
+        return np.searchsorted(populations.AGE_GROUPS, self.age)
 
     def alike(self) -> People:
         """The same users, all behaving like a single person of middle age without children."""
         nobody = np.zeros(len(self.age), dtype=bool)
-        age = np.full(len(self.age), profile.MIDDLE_AGE)
+        age = np.full(len(self.age), populations.MIDDLE_AGE)
         return replace(self, age=age, married=nobody, has_children=nobody)
 
     def favours(self, perk: str, users: Ints) -> Flags:
@@ -54,7 +54,7 @@ class People:
 @cache
 def _sign_up_weights(sign_ups: tuple[float, ...]) -> Floats:
     """Share of the sign-ups that falls on each day, evenly spread within the months."""
-    days = np.arange(profile.FIRST_SIGN_UP, profile.LAST_SIGN_UP + 1)
+    days = np.arange(populations.FIRST_SIGN_UP, populations.LAST_SIGN_UP + 1)
     months = days.astype("datetime64[M]").astype(np.int64)
     months -= months[0]
     weights = np.asarray(sign_ups)[months] / np.bincount(months)[months]
@@ -80,11 +80,11 @@ def make_people(
     tenure = 1.0 - np.cumsum(_sign_up_weights(REGULAR.sign_ups))[day]
 
     birthdate = _birthdates(is_active, rng)
-    age = (profile.LAST_DAY - birthdate).astype(np.float64) / 365.25
-    group = np.searchsorted(profile.AGE_GROUPS, age)
+    age = (populations.LAST_DAY - birthdate).astype(np.float64) / 365.25
+    group = np.searchsorted(populations.AGE_GROUPS, age)
     marriages = by_kind([kind.marriages for kind in POPULATIONS], is_active)
-    married = rng.random(count) < np.asarray(profile.MARRIED)[group] * marriages
-    parents = np.array([profile.CHILDREN_OF_SINGLE, profile.CHILDREN_OF_MARRIED])
+    married = rng.random(count) < np.asarray(populations.MARRIED)[group] * marriages
+    parents = np.array([populations.CHILDREN_OF_SINGLE, populations.CHILDREN_OF_MARRIED])
     return People(
         user_id=position + 1,
         active=is_active,
@@ -95,7 +95,7 @@ def make_people(
         married=married,
         has_children=rng.random(count) < parents[married.astype(np.int64), group],
         home=pick(rng, load_places().home_weight, count),
-        sign_up=profile.FIRST_SIGN_UP + day,
+        sign_up=populations.FIRST_SIGN_UP + day,
         tenure=tenure,
     )
 
@@ -103,16 +103,16 @@ def make_people(
 def _birthdates(active: Flags, rng: np.random.Generator) -> Times:
     """Dates of birth; nobody is born after 2006, where the younger ones pile up."""
     count = len(active)
-    ages = np.interp(rng.random(count), profile.ACTIVE_AGE_SHARES, profile.ACTIVE_AGES)
+    ages = np.interp(rng.random(count), populations.ACTIVE_AGE_SHARES, populations.ACTIVE_AGES)
     born = np.where(
         active,
-        profile.LAST_YEAR - ages,
-        rng.normal(profile.BIRTH_YEAR_MEAN, profile.BIRTH_YEAR_SD, count),
+        populations.LAST_YEAR - ages,
+        rng.normal(populations.BIRTH_YEAR_MEAN, populations.BIRTH_YEAR_SD, count),
     )
     in_year = rng.random(count)
-    youngest = born >= profile.YOUNGEST_BIRTH_YEAR
-    born = np.where(youngest, profile.YOUNGEST_BIRTH_YEAR + in_year, born)
-    born = np.maximum(born, profile.OLDEST_BIRTH_YEAR)
+    youngest = born >= populations.YOUNGEST_BIRTH_YEAR
+    born = np.where(youngest, populations.YOUNGEST_BIRTH_YEAR + in_year, born)
+    born = np.maximum(born, populations.OLDEST_BIRTH_YEAR)
     year = np.floor(born)
     new_year = (year.astype(np.int64) - 1970).astype("datetime64[Y]").astype("datetime64[D]")
     return new_year + ((born - year) * 365).astype(np.int64)

@@ -15,9 +15,7 @@ import pyarrow.parquet
 
 from traveltide_assets.sample.cancellations import make_cancellations, visits_replaced
 from traveltide_assets.sample.dirt import damage_tables
-from traveltide_assets.sample.people import make_people
-from traveltide_assets.sample.spec import SampleSpec
-from traveltide_assets.sample.tables import (
+from traveltide_assets.sample.frames import (
     TABLES,
     flights_table,
     hotels_table,
@@ -26,7 +24,9 @@ from traveltide_assets.sample.tables import (
     truth_table,
     users_table,
 )
-from traveltide_assets.sample.trips import make_trips
+from traveltide_assets.sample.itineraries import make_trips
+from traveltide_assets.sample.people import make_people
+from traveltide_assets.sample.spec import SampleSpec
 from traveltide_assets.sample.visits import make_visits
 
 USERS_PER_CHUNK = 10_000

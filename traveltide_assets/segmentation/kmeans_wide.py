@@ -7,22 +7,26 @@ variance clustered. Undefined values become the cohort's mean, which is 0 once s
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import Field, field_validator
+from scipy.spatial.distance import cdist
 from sklearn.cluster import DBSCAN
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
-from traveltide_assets.segmentation import kmeans, naming
-from traveltide_assets.segmentation import perks as perk_rules
-from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.catalogue.perks import Perk, Program, features_of, of_program
+from traveltide_assets.schema.table import Column
+from traveltide_assets.segmentation import affinities, kmeans, naming
+from traveltide_assets.segmentation import config as classic
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
-from traveltide_assets.segmentation.threads import one_thread
-from traveltide_assets.settings import KMeans
+from traveltide_assets.stats.threads import one_thread
+
+if TYPE_CHECKING:
+    from traveltide_assets.settings import Settings
 
 WIDE_FEATURES = (
     "mean_page_clicks",
@@ -52,8 +56,8 @@ _MIN_SAMPLES = (5, 10, 20)
 _EPS_QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99)
 
 
-class Config(KMeans):
-    """The wide cluster model: what `KMeans` says, and how its space is made."""
+class Config(classic.Config):
+    """The wide cluster model: what the classic one has, and how its space is made."""
 
     features: tuple[str, ...] = Field(WIDE_FEATURES, min_length=1, description="Its features")
     k: Annotated[int, Field(ge=1)] | Literal["silhouette"] = "silhouette"
@@ -120,7 +124,7 @@ class FittedWide:
 
         `score` is 1 at the centroid and 0 halfway to the next one; `reason` is the segment's.
         """
-        labels, margin = kmeans.nearest(self.space.place(features), self.centroids)
+        labels, margin = _nearest(self.space.place(features), self.centroids)
         segment, perk, reason = (
             np.array(words, dtype=object)[labels]
             for words in (self.segments, self.perks, self.reasons)
@@ -134,41 +138,60 @@ class WideKMeans:
     """K-means in the space of many features, with the classic perks of the catalogue given."""
 
     perks: tuple[Perk, ...]
+    seed: int
     config: Config = field(default_factory=Config)
     name: str = "kmeans_wide"
+    title: str = "Wide k-means"
     description: str = (
         "K-means on principal components of about 20 features, k by silhouette, perks by profile"
     )
     learns_from_outcomes: bool = False
+    program: Program = "classic"
+    extra_columns: tuple[Column, ...] = ()
 
     @property
     def inputs(self) -> frozenset[str]:
-        classic = perk_rules.of_program(self.perks, "classic")
-        return frozenset(self.config.features) | perk_rules.features_of(classic)
+        return frozenset(self.config.features) | features_of(self.perks)
 
     def reseeded(self, seed: int) -> WideKMeans:
         """The same model from other starts, and judged on another sample."""
-        return replace(self, config=self.config.model_copy(update={"seed": seed}))
+        return replace(self, seed=seed)
 
     def fit(self, history: History) -> FittedWide:
         """Cluster the cohort (one row per customer); `ClusteringError` if all are alike."""
-        perks = perk_rules.of_program(self.perks, "classic")
-        features = kmeans.bounded(history.features, self.config)
+        features = kmeans.bounded(history.features, self.config, self.seed)
         space = Space.fit(features, self.config)
         points = space.place(features)
-        centroids = kmeans.centroids_of(points, kmeans.cluster(points, self.config))
-        nearest, _ = kmeans.nearest(points, centroids)
-        profile = perk_rules.profiles(features, pd.Series(nearest))
+        centroids = kmeans.centroids_of(points, kmeans.cluster(points, self.config, self.seed))
+        profile = affinities.profiles(features, pd.Series(_nearest(points, centroids)[0]))
         order = profile[list(space.features)].sum(axis=1).sort_values(ascending=False).index
         profile = profile.loc[order].reset_index(drop=True)
-        perk = perk_rules.assign(perk_rules.affinities(profile, perks))
+        perk = affinities.assign(affinities.affinities(profile, self.perks))
         return FittedWide(
             space=space,
             centroids=centroids[order],
             segments=tuple(naming.numbered(naming.names(profile[list(space.features)]))),
             perks=tuple(perk),
-            reasons=tuple(perk_rules.deciding(profile, perk, perks)),
+            reasons=tuple(affinities.deciding(profile, perk, self.perks)),
         )
+
+
+def _nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the nearest centroid of each point (row), and its margin.
+
+    The margin is 1 at the centroid and 0 halfway to the next one.
+    """
+    distances = cdist(points, centroids)
+    labels = distances.argmin(axis=1)
+    if len(centroids) == 1:
+        return labels, np.ones(len(points))
+    two = np.partition(distances, 1, axis=1)[:, :2]
+    return labels, 1 - two[:, 0] / np.where(two[:, 1] > 0, two[:, 1], 1.0)
+
+
+def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> WideKMeans:
+    """The strategy for the classic perks of a catalogue."""
+    return WideKMeans(of_program(perks, "classic"), settings.seed)
 
 
 def try_dbscan(features: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
 LABELS = {feature.name: feature.label for feature in CATALOGUE}
 _NOTABLE_SD = 0.5

@@ -10,17 +10,22 @@ they are a segment of their own.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from traveltide_assets.segmentation.perks import Perk
+from traveltide_assets.catalogue.perks import Perk, Program, of_program
+from traveltide_assets.schema.table import Column
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric
-from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
-from traveltide_assets.segmentation.threads import one_thread
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.segmentation.strategy import ASSIGNMENT, CannotFit, History
+from traveltide_assets.stats.threads import one_thread
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
+
+if TYPE_CHECKING:
+    from traveltide_assets.settings import Settings
 
 # Counts and sums grow with the history, and the models learn from a shorter one than they are
 # applied to; shares, means, scores and the profile do not grow.
@@ -39,7 +44,7 @@ _FOLDS = 3
 _BINS = 32
 
 
-class TooLittleHistory(ValueError):
+class TooLittleHistory(CannotFit):
     """There is nothing to learn from; the message says what is missing."""
 
 
@@ -48,13 +53,16 @@ class PropensityStrategy:
     """Small gradient-boosted trees per perk; weak signals leave everybody near the average."""
 
     perks: tuple[Perk, ...]
-    seed: int = 7
+    seed: int
     name: str = "propensity"
+    title: str = "Propensity"
     description: str = (
         "For each perk a model of the behaviour it speaks to, trained on what customers did after "
         "a cut; each customer gets the perk whose behaviour is expected to exceed the average most."
     )
     learns_from_outcomes: bool = True
+    program: Program = "classic"
+    extra_columns: tuple[Column, ...] = ()
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -125,6 +133,11 @@ class PropensityStrategy:
             early_stopping=False,
             random_state=self.seed,
         )
+
+
+def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> PropensityStrategy:
+    """The strategy for the classic perks of a catalogue."""
+    return PropensityStrategy(of_program(perks, "classic"), settings.seed)
 
 
 @dataclass(frozen=True)

@@ -14,17 +14,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from traveltide_assets.segmentation import perks as perk_rules
-from traveltide_assets.segmentation.perks import Perk, PerkError, Program
-from traveltide_assets.segmentation.ranks import depth
+from traveltide_assets.catalogue import FOLDER
+from traveltide_assets.catalogue.perks import Perk, PerkError, Program, of_program
+from traveltide_assets.schema.errors import TravelTideError
+from traveltide_assets.schema.table import Column
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.stats.percentiles import depth
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
+
+if TYPE_CHECKING:
+    from traveltide_assets.settings import Settings
 
 _ORDERINGS: dict[str, Callable[[Any, Any], Any]] = {
     ">=": operator.ge,
@@ -36,7 +41,7 @@ _FEATURES = {feature.name: feature for feature in CATALOGUE if feature.type != "
 _REMAINDER = "fits no other segment"
 
 
-class RuleError(ValueError):
+class RuleError(TravelTideError):
     """A rule catalogue is not valid; the message names the file and the entry."""
 
 
@@ -129,6 +134,7 @@ class RuleStrategy(_Entry):
     """The rules of a catalogue file: a `Strategy` whose only learning is the cohort's quantiles."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    title: str = Field(min_length=1)
     description: str = Field(min_length=1)
     program: Program
     segments: tuple[Segment, ...] = Field(alias="segment", min_length=1)
@@ -166,6 +172,10 @@ class RuleStrategy(_Entry):
     @property
     def learns_from_outcomes(self) -> bool:
         return False
+
+    @property
+    def extra_columns(self) -> tuple[Column, ...]:
+        return ()
 
     def reseeded(self, seed: int) -> RuleStrategy:
         """The rules themselves: nothing about them is random."""
@@ -223,6 +233,11 @@ class FittedRules:
         return depth(condition.inward(_values(members, condition.feature)), meeting)
 
 
+def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> RuleStrategy:
+    """The strategy whose rules lie in the catalogue under its name."""
+    return load_rules(FOLDER / f"{name}.toml", perks)
+
+
 def load_rules(path: Path, perks: tuple[Perk, ...]) -> RuleStrategy:
     """The strategy of a catalogue file, whose segments give perks of its program."""
     try:
@@ -231,7 +246,7 @@ def load_rules(path: Path, perks: tuple[Perk, ...]) -> RuleStrategy:
         raise RuleError(f"rule catalogue {path}: {error}") from error
     try:
         strategy = RuleStrategy.model_validate(content)
-        offered = [perk.id for perk in perk_rules.of_program(perks, strategy.program)]
+        offered = [perk.id for perk in of_program(perks, strategy.program)]
     except ValidationError as error:
         raise RuleError(f"rule catalogue {path}: {_problems(error, content)}") from error
     except PerkError as error:

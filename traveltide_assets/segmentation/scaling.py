@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.transforms.features import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
 NUMERIC = tuple(feature.name for feature in CATALOGUE if feature.type != "string")
 

@@ -7,7 +7,15 @@ from typing import Protocol
 
 import pandas as pd
 
-ASSIGNMENT = ("user_id", "segment", "perk", "score", "reason")
+from traveltide_assets.catalogue.perks import Program
+from traveltide_assets.schema.table import Column
+from traveltide_assets.segmentation.tables import SEGMENTS
+
+ASSIGNMENT = tuple(column.name for column in SEGMENTS)
+
+
+class CannotFit(ValueError):
+    """A strategy has too little, or too uniform, a history to be fitted on; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +40,30 @@ class Fitted(Protocol):
 
 
 class Strategy(Protocol):
-    """A way to segment customers: `name` is its key in the lake, `description` how it works."""
+    """A way to segment customers.
+
+    Its module has a function `build(name, settings, perks)`, and `registry.py` names the module.
+    """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Its key in the settings and the lake."""
 
     @property
-    def description(self) -> str: ...
+    def title(self) -> str:
+        """What people call it."""
+
+    @property
+    def description(self) -> str:
+        """How it works, in a sentence or two."""
+
+    @property
+    def program(self) -> Program:
+        """The set of perks that it hands out."""
+
+    @property
+    def extra_columns(self) -> tuple[Column, ...]:
+        """What its table of segments holds beside the columns of every strategy."""
 
     @property
     def inputs(self) -> frozenset[str]:
@@ -46,9 +71,10 @@ class Strategy(Protocol):
 
     @property
     def learns_from_outcomes(self) -> bool:
-        """Whether `fit` looks at what came after: such a strategy is judged on other customers."""
+        """Whether `fit` looks at outcomes: such a strategy is back-tested on other customers."""
 
     def reseeded(self, seed: int) -> Strategy:
-        """The same strategy with its chances drawn anew; itself where nothing is random."""
+        """The same strategy with another seed; itself where nothing is random."""
 
-    def fit(self, history: History) -> Fitted: ...
+    def fit(self, history: History) -> Fitted:
+        """The strategy fitted on a history; `CannotFit` where that does not suffice."""

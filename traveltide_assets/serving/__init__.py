@@ -1,1 +1,1 @@
-"""The scoring service: a perk for a customer, over HTTP, from what the lake holds."""
+"""The scoring service: perks of customers over HTTP, from what the lake holds."""

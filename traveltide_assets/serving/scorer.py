@@ -1,9 +1,8 @@
-"""All that an answer is made of, as the lake held it at one moment; never changed afterwards."""
+"""What answers are made of: a snapshot of the lake, which never changes, and its model."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
@@ -11,10 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.lake import Lake
-from traveltide_assets.prediction.early import SEEN
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.early import inputs as inputs_of
 from traveltide_assets.prediction.predictor import Predictor, reason
+from traveltide_assets.serving.histories import HistoryFeatures
+from traveltide_assets.serving.messages import ByFeatures, ByHistory
 
 PREDICTOR = "gold/perk_predictor"
 CATALOGUE = "gold/perk_catalogue"
@@ -22,6 +23,7 @@ ASSIGNMENTS = "gold/perk_assignments"
 CAMPAIGN = "gold/campaign"
 _NEEDED = (PREDICTOR, CATALOGUE, ASSIGNMENTS)
 _WATCHED = (*_NEEDED, CAMPAIGN)
+_FEATURES = [feature.name for feature in EARLY]
 State = tuple[tuple[str, str, str], ...]
 
 
@@ -31,27 +33,33 @@ class NotUsable(Exception):
 
 @dataclass(frozen=True)
 class Assigned:
-    """The customers with a perk: their ids in order, and a row of the answers for each."""
+    """The customers with a perk: their ids in order, and one row of `answers` for each."""
 
     user_id: np.ndarray
     answers: pd.DataFrame
 
     def find(self, user_id: int) -> dict[str, Any] | None:
-        """The answer for a customer; none if they have no perk."""
+        """The answer for a customer; None if they have no perk."""
         place = int(np.searchsorted(self.user_id, user_id))
         if place == len(self.user_id) or self.user_id[place] != user_id:
             return None
         row = self.answers.iloc[place]
         offer = None if pd.isna(row["offer"]) else row["offer"]
-        told = {"score": float(row["score"]), "source": "assigned", "offer": offer}
-        return {**row.to_dict(), **told}
+        return row.to_dict() | {
+            "score": float(row["score"]),
+            "source": "assigned",
+            "offer": offer,
+        }
 
 
 class Scorer:
     """Answers from one promoted model and the catalogue that goes with it."""
 
-    def __init__(self, predictor: Predictor, catalogue: pd.DataFrame) -> None:
+    def __init__(
+        self, predictor: Predictor, catalogue: pd.DataFrame, histories: HistoryFeatures
+    ) -> None:
         self.predictor = predictor
+        self._histories = histories
         self._titles = dict(zip(catalogue["perk"], catalogue["title"], strict=True))
         if unknown := sorted(set(predictor.perks) - set(self._titles)):
             raise NotUsable(f"the model predicts perks that the catalogue lacks: {unknown}")
@@ -71,19 +79,32 @@ class Scorer:
         self._mean, self._spread = predictor.mean.tolist(), predictor.spread.tolist()
         split = [name.partition("=") for name in predictor.inputs]
         self._values = itemgetter(*(feature for feature, _, _ in split))
-        # Inputs that ask whether a feature is a certain text: their place, and the text.
+        # Inputs that are 1 if a feature equals a text: their place, and the text.
         self._texts = [(i, text) for i, (_, found, text) in enumerate(split) if found]
 
     def score_one(self, features: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer for one customer, by name of feature; none is unknown."""
+        """The answer for one customer from features by name; None is unknown."""
         values = list(self._values(features))
         for place, text in self._texts:
             values[place] = values[place] == text
         shares = self.predictor.probabilities(np.array([values], dtype=np.float32))[0].tolist()
         return self._answer(features["total_sessions"], values, shares)
 
-    def score_frame(self, features: pd.DataFrame) -> list[dict[str, Any]]:
-        """The answers for many customers, in their order."""
+    def score_many(self, customers: Sequence[ByFeatures | ByHistory]) -> list[dict[str, Any]]:
+        """The answers for many customers, in their order. Not thread-safe.
+
+        `RejectedRow` if cleaning rejects a raw row.
+        """
+        features = pd.DataFrame(index=range(len(customers)), columns=[*_FEATURES, SEEN])
+        given = {i: vars(c.features) for i, c in enumerate(customers) if isinstance(c, ByFeatures)}
+        raw = {i: c.history for i, c in enumerate(customers) if isinstance(c, ByHistory)}
+        if given:
+            frame = pd.DataFrame(list(given.values()), index=list(given), columns=_FEATURES)
+            features.loc[frame.index, _FEATURES] = frame
+            features.loc[frame.index, SEEN] = frame["total_sessions"]
+        if raw:
+            found = self._histories.of(raw)
+            features.loc[found.index] = found[features.columns]
         inputs = inputs_of(features, self.predictor.inputs)
         shares = self.predictor.probabilities(inputs).tolist()
         seen = features[SEEN].tolist()
@@ -112,24 +133,25 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What the lake held: the perks given, the catalogue, and the scorer if one is promoted."""
+    """The assigned perks, the catalogue, and the promoted model's scorer as the lake held them."""
 
     assigned: Assigned
-    catalogue_json: bytes
+    catalogue: dict[str, Any]
     scorer: Scorer | None
     state: State
 
 
 def look(lake: Lake) -> State:
-    """What the lake holds for the service: path, latest month and its version of each table."""
+    """Path, latest month and version of each table the service reads; equal if nothing changed."""
     stored = {path: lake.versions(path) for path in _WATCHED}
     return tuple((path, *max(months.items())) for path, months in stored.items() if months)
 
 
-def load(lake: Lake) -> Snapshot | None:
-    """All that the service needs of the lake; none where nothing has been decided yet.
+def load(lake: Lake, histories: Callable[[str], HistoryFeatures]) -> Snapshot | None:
+    """All that the service needs of the lake; None if nothing has been decided yet.
 
-    `NotUsable` if what it holds does not go together.
+    `histories` gives the features of raw rows as of a month. `NotUsable` if the tables of the lake
+    do not go together.
     """
     state = look(lake)
     months = {path: month for path, month, _ in state}
@@ -143,8 +165,10 @@ def load(lake: Lake) -> Snapshot | None:
     shown = catalogue[["perk", "title", "audience", "headline"]].to_dict("records")
     return Snapshot(
         assigned=_assigned(lake, months[ASSIGNMENTS], catalogue),
-        catalogue_json=json.dumps({"perks": shown}).encode(),
-        scorer=None if predictor is None else Scorer(predictor, catalogue),
+        catalogue={"perks": shown},
+        scorer=None
+        if predictor is None
+        else Scorer(predictor, catalogue, histories(predictor.month)),
         state=state,
     )
 
@@ -154,7 +178,7 @@ def _assigned(lake: Lake, month: str, catalogue: pd.DataFrame) -> Assigned:
     strategy = given["strategy"].iloc[0]
     scores = lake.frame(f"gold/segments/{strategy}", month)[["user_id", "score"]]
     merged = given.merge(scores, on="user_id", validate="one_to_one").sort_values("user_id")
-    # Who is held out, suppressed or in the control half is not to see the perk in the app either.
+    # Customers who are held out, suppressed or in the control arm must not see the perk in the app.
     campaign = lake.stored_frame(CAMPAIGN, month)
     written = campaign[~campaign["holdout"]] if campaign is not None else None
     offers = {} if written is None else dict(zip(written["user_id"], written["perk"], strict=True))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from traveltide_assets.contracts import SOURCES
-from traveltide_assets.sources.source import SourceError
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.sources.base import SourceError
 
 # Names with a meaning of their own in bronze, in quarantine, and where rows are numbered.
 _OURS = ("source_file", "source_row", "month", "reason", "file_row_number")

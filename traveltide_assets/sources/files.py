@@ -14,13 +14,14 @@ from pathlib import Path
 
 import ibis
 
-from traveltide_assets.contracts import SOURCES
-from traveltide_assets.engine import DuckDB, Engine, UnreadableFile
+from traveltide_assets.engines.base import Engine, UnreadableFile
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.storage.base import Storage
+from traveltide_assets.lake.storage.folder import replacing
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.columns import contract_columns
-from traveltide_assets.sources.source import SourceError
-from traveltide_assets.storage import Storage
-from traveltide_assets.storage.folder import replacing
-from traveltide_assets.transforms.cleaning import month_of
+from traveltide_assets.transforms.cleaning.parse import month_of
 
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
 # What the generator of the sample leaves beside its tables.
@@ -36,6 +37,7 @@ class Files:
         self._engine = engine
         self._staging = staging
         self._passed_over: list[str] = []
+        self._months: dict[tuple[str, str], set[str]] = {}
 
     @property
     def files(self) -> dict[str, dict[str, str]]:
@@ -67,14 +69,23 @@ class Files:
     def versions(self) -> dict[str, str]:
         return {name: version for files in self.files.values() for name, version in files.items()}
 
+    def versions_of(self, name: str) -> dict[str, str]:
+        return self.files[name]
+
     def months_of(self, files: Iterable[str]) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = {file: set() for file in files}
-        sessions = {f: v for f, v in self.files["sessions"].items() if f in found}
-        if sessions:
-            rows = self._engine.read_parquet(self._staged({"sessions": sessions})["sessions"])
-            dated = rows.select("source_file", "month").distinct().drop_null("month")
-            for row in dated.to_pyarrow().to_pylist():
-                found[row["source_file"]].add(row["month"])
+        wanted = set(files)
+        sessions = {f: v for f, v in self.files["sessions"].items() if f in wanted}
+        if unread := {f: v for f, v in sessions.items() if (f, v) not in self._months}:
+            self._months |= self._read_months(unread)
+        return {f: self._months[f, sessions[f]] if f in sessions else set() for f in wanted}
+
+    def _read_months(self, sessions: dict[str, str]) -> dict[tuple[str, str], set[str]]:
+        """The months of `session_start` in each file, by its name and version."""
+        rows = self._engine.single.read_parquet(self._staged({"sessions": sessions})["sessions"])
+        dated = rows.select("source_file", "month").distinct().drop_null("month")
+        found: dict[tuple[str, str], set[str]] = {place: set() for place in sessions.items()}
+        for row in dated.to_pyarrow().to_pylist():
+            found[row["source_file"], sessions[row["source_file"]]].add(row["month"])
         return found
 
     def table(self, name: str) -> ibis.Table:

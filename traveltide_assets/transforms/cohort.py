@@ -7,11 +7,11 @@ import datetime as dt
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.months import end_of, shift, start_of
-from traveltide_assets.settings import Cohort
+from traveltide_assets.schema.months import end_of, shift, start_of
+from traveltide_assets.transforms.config import Config
 
 
-def window(rule: Cohort, month: str) -> tuple[dt.datetime | None, dt.datetime]:
+def window(rule: Config, month: str) -> tuple[dt.datetime | None, dt.datetime]:
     """First instant (none: no bound) and first instant after the sessions that count."""
     starts = []
     if rule.active_since is not None:
@@ -21,7 +21,7 @@ def window(rule: Cohort, month: str) -> tuple[dt.datetime | None, dt.datetime]:
     return max(starts, default=None), end_of(month)
 
 
-def months_needed(rule: Cohort, month: str, first: str) -> list[str]:
+def months_needed(rule: Config, month: str, first: str) -> list[str]:
     """The months that must be ingested for the rule, none before the `first` there can be."""
     start, _ = window(rule, month)
     current = max(first, start.strftime("%Y-%m")) if start else first
@@ -32,7 +32,7 @@ def months_needed(rule: Cohort, month: str, first: str) -> list[str]:
     return months
 
 
-def describe(rule: Cohort, month: str) -> str:
+def describe(rule: Config, month: str) -> str:
     """The cohort rule in words, for every output that rests on it."""
     start, end = window(rule, month)
     since = f"from {start:%Y-%m-%d} " if start else ""
@@ -41,20 +41,20 @@ def describe(rule: Cohort, month: str) -> str:
     return f"at least {rule.min_sessions} sessions {since}to {last_day:%Y-%m-%d}{age}"
 
 
-def in_window(sessions: ibis.Table, rule: Cohort, month: str) -> ibis.Table:
+def in_window(sessions: ibis.Table, rule: Config, month: str) -> ibis.Table:
     """The sessions that count for the rule as of the end of a month."""
     start, end = window(rule, month)
     counted = sessions.filter(sessions.session_start < end)
     return counted if start is None else counted.filter(counted.session_start >= start)
 
 
-def active(sessions: ibis.Table, rule: Cohort, month: str) -> ibis.Table:
+def active(sessions: ibis.Table, rule: Config, month: str) -> ibis.Table:
     """One row per user with enough sessions for the rule."""
     counted = in_window(sessions, rule, month)
     return counted.group_by("user_id").having(counted.count() >= rule.min_sessions).agg()
 
 
-def cohort_users(users: ibis.Table, sessions: ibis.Table, rule: Cohort, month: str) -> ibis.Table:
+def cohort_users(users: ibis.Table, sessions: ibis.Table, rule: Config, month: str) -> ibis.Table:
     """One row per customer of the cohort."""
     cohort = users.semi_join(active(sessions, rule, month), "user_id")
     if rule.minimum_age is not None:
@@ -64,7 +64,7 @@ def cohort_users(users: ibis.Table, sessions: ibis.Table, rule: Cohort, month: s
 
 
 def cohort_sessions(
-    sessions: ibis.Table, cohort: ibis.Table, rule: Cohort, month: str
+    sessions: ibis.Table, cohort: ibis.Table, rule: Config, month: str
 ) -> ibis.Table:
     """One row per session of the cohort in the window."""
     return in_window(sessions, rule, month).semi_join(cohort, "user_id")

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.months import end_of
-from traveltide_assets.transforms import features as f
+from traveltide_assets.schema.months import end_of
 from traveltide_assets.transforms.cohort import completed_years
+from traveltide_assets.transforms.features import expressions as f
 
 TOP = 10
 _MONTHS_PER_YEAR = 12

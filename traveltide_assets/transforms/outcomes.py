@@ -13,9 +13,8 @@ from dataclasses import dataclass
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.months import end_of
-from traveltide_assets.transforms import features as f
-from traveltide_assets.transforms.trips import bookings_of, build_trips
+from traveltide_assets.schema.months import end_of
+from traveltide_assets.transforms.features import expressions as f
 
 
 @dataclass(frozen=True)
@@ -107,18 +106,9 @@ def chosen_anyway(users: ibis.Table, sessions: ibis.Table, fewest: int, cut: str
     return users.semi_join(enough, "user_id")
 
 
-def earlier_features(
-    users: ibis.Table,
-    sessions: ibis.Table,
-    flights: ibis.Table,
-    hotels: ibis.Table,
-    cut: str,
-) -> ibis.Table:
-    """The feature catalogue as of the end of the month `cut`, for customers seen by then."""
-    before = sessions.filter(sessions.session_start < end_of(cut))
-    seen = users.semi_join(before, "user_id")
-    trips = build_trips(bookings_of(before), seen, flights, hotels, cut)
-    return f.user_features(seen, before, trips, cut)
+def sessions_before(sessions: ibis.Table, cut: str) -> ibis.Table:
+    """The sessions that start by the end of the month `cut`."""
+    return sessions.filter(sessions.session_start < end_of(cut))
 
 
 def outcomes_after(

@@ -7,7 +7,7 @@ import datetime as dt
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.transforms import features as f
+from traveltide_assets.transforms.features import expressions as f
 
 _WEEK_SECONDS = 7 * 86_400
 

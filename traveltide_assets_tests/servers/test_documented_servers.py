@@ -11,7 +11,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from traveltide_assets.locations import S3Location
+from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets_tests import database
 from traveltide_assets_tests.postgres_server import PostgresServer, programs

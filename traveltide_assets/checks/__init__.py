@@ -1,1 +1,0 @@
-"""Asset checks: what must hold (blocking) and what deserves a look (warning), on every run."""

@@ -1,0 +1,256 @@
+"""The commands and their options. What they print is in `console.py`.
+
+Only click is imported at the top: `traveltide --help` and the completion of a shell wait for
+nothing that computes. Each command imports what it needs.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from traveltide_assets.sample import SampleSpec
+    from traveltide_assets.settings import Settings
+
+# What a shell reports for a process that Ctrl-C ended: 128 and the number of the signal.
+_INTERRUPTED = 130
+_MONTH = click.option("--month", help="Month, as YYYY-MM.  [default: the latest with a decision]")
+
+
+class _Commands(click.Group):
+    """Turns user errors into a one-line message, and Ctrl-C into exit code 130, not a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except KeyboardInterrupt:
+            _stop()
+        # Python evaluates this clause, and imports what it names, only after an error.
+        except _user_error() as error:
+            click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+            click.echo(str(error), err=True)
+            sys.exit(1)
+
+
+def _user_error() -> type[Exception]:
+    """Errors whose message tells a user what to change."""
+    from traveltide_assets.schema.errors import TravelTideError
+
+    return TravelTideError
+
+
+def _stop() -> NoReturn:
+    click.echo("stopped", err=True)
+    sys.exit(_INTERRUPTED)
+
+
+@click.group(
+    cls=_Commands,
+    help="Give each active customer the one perk they most likely want, with the evidence for it.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="traveltide_assets", message="%(prog)s %(version)s")
+def main() -> None:
+    pass
+
+
+@main.command(short_help="Ingest the source and decide a month.")
+@click.option("--month", help="Month to decide, as YYYY-MM.  [default: the last of the settings]")
+def run(month: str | None) -> None:
+    """Ingest every month of the source, then decide one month: a perk for every customer."""
+    from traveltide_assets.cli import console
+    from traveltide_assets.definitions import build_definitions
+    from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.sample import SampleSpec
+    from traveltide_assets.settings import load_settings
+
+    settings = load_settings()
+    month = _known_month(settings, month)
+    if settings.source is None and not settings.sample_folder.exists():
+        spec = SampleSpec(**settings.sample.model_dump())
+        _write_sample(settings.sample_folder, spec, "csv")
+    with _progress() as bar, pipeline.instance(settings) as dagster:
+        task = bar.add_task("starting", total=None)
+        outcome = pipeline.run(
+            build_definitions(settings),
+            settings,
+            month,
+            dagster,
+            lambda step, done, total: bar.update(
+                task, description=step, completed=done, total=total
+            ),
+        )
+    console.print_run(console.on_stdout(), settings, month, outcome)
+
+
+class _SampleOption(click.Option):
+    """An option of a sample: help and default are those of the setting `sample.…`."""
+
+    def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
+        from traveltide_assets.settings import Settings
+
+        fields = type(Settings.model_fields["sample"].default).model_fields
+        self.help = fields[str(self.name)].description
+        return super().get_help_record(ctx)
+
+    def get_default(self, ctx: click.Context, call: bool = True) -> Any:
+        if call and ctx.resilient_parsing:  # A shell that completes a command wants no values.
+            return None
+        from traveltide_assets.settings import load_settings
+
+        return getattr(load_settings().sample, str(self.name))
+
+
+@main.command(short_help="Write a generated source to FOLDER.")
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--users", type=int, cls=_SampleOption, show_default=True)
+@click.option("--seed", type=int, cls=_SampleOption, show_default=True)
+@click.option("--active-share", type=float, cls=_SampleOption, show_default=True)
+@click.option("--affinity", type=float, cls=_SampleOption, show_default=True)
+@click.option("--dirt", type=float, cls=_SampleOption, show_default=True)
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["csv", "parquet"]),
+    default="csv",
+    show_default=True,
+    help="Format of the files",
+)
+def sample(folder: Path, file_format: str, **knobs: Any) -> None:
+    """Write a generated source to FOLDER: users, sessions, flights and hotels.
+
+    The defaults are the settings `sample.…`, which `traveltide run` uses as well.
+    """
+    from traveltide_assets.sample import SampleSpec
+
+    try:
+        _write_sample(folder, SampleSpec(**knobs), file_format)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    click.echo(f"{knobs['users']:,} users in {folder}")
+
+
+@main.command(short_help="Show the perks and segments of a month.")
+@_MONTH
+def show(month: str | None) -> None:
+    """Show the perks of a month: which segment gets which, and why."""
+    from traveltide_assets.cli import console
+    from traveltide_assets.settings import load_settings
+
+    console.print_decisions(console.on_stdout(), load_settings(), month)
+
+
+@main.command(short_help="Explain why a customer got their perk.")
+@click.argument("user_id", type=int)
+@_MONTH
+def explain(user_id: int, month: str | None) -> None:
+    """Explain why the customer USER_ID got their perk."""
+    from traveltide_assets.cli import console
+    from traveltide_assets.settings import load_settings
+
+    console.print_explanation(console.on_stdout(), load_settings(), user_id, month)
+
+
+@main.command(short_help="Find, copy or open the report of a month.")
+@_MONTH
+@click.option(
+    "--to", type=click.Path(dir_okay=False, path_type=Path), help="Copy the report to this file."
+)
+@click.option("--open", "opened", is_flag=True, help="Open the report in the browser.")
+def report(month: str | None, to: Path | None, opened: bool) -> None:
+    """Print where the report of a month is stored; copy it to a file or open it in the browser."""
+    import webbrowser
+
+    from traveltide_assets.cli import console
+    from traveltide_assets.settings import load_settings
+
+    file, where = console.find_report(load_settings(), month)
+    if to is not None:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, to)
+        file, where = to, str(to)
+    click.echo(where)
+    if opened and not webbrowser.open(file.resolve().as_uri()):
+        click.echo(
+            f"No browser was found on this machine. Open this file in one: {file.resolve()}",
+            err=True,
+        )
+
+
+@main.command(short_help="Serve perks over HTTP.")
+@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+def serve(port: int, host: str) -> None:
+    """Serve perks over HTTP: those of assigned customers, and predictions for new ones."""
+    from traveltide_assets.resources import open_lake
+    from traveltide_assets.serving import app
+    from traveltide_assets.settings import load_settings
+
+    settings = load_settings()
+    app.serve(open_lake(settings), settings, host, port)
+
+
+@main.command(short_help="Print a script that completes commands in a shell.")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print a script with which SHELL completes commands and options on Tab.
+
+    \b
+    bash:  add to ~/.bashrc:  eval "$(traveltide completion bash)"
+    zsh:   add to ~/.zshrc:   eval "$(traveltide completion zsh)"
+    fish:  traveltide completion fish > ~/.config/fish/completions/traveltide.fish
+    """
+    from click.shell_completion import get_completion_class
+
+    found = get_completion_class(shell)
+    if found is None:
+        raise click.UsageError(f"click cannot complete commands in {shell}")
+    click.echo(found(main, {}, "traveltide", "_TRAVELTIDE_COMPLETE").source())
+
+
+def _known_month(settings: Settings, month: str | None) -> str:
+    from traveltide_assets.schema.errors import SettingsError
+
+    months = settings.partitions.months()
+    chosen = month or months[-1]
+    if chosen not in months:
+        raise SettingsError(
+            f"--month {chosen}: choose a month from {months[0]} to {months[-1]} "
+            "(partitions.first and partitions.last set the bounds)"
+        )
+    return chosen
+
+
+def _write_sample(folder: Path, spec: SampleSpec, file_format: Any) -> None:
+    from traveltide_assets.sample import write_sample
+
+    with _progress() as bar:
+        task = bar.add_task("generating a sample", total=spec.users)
+        write_sample(folder, spec, file_format, lambda done, _: bar.update(task, completed=done))
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        yield bar

@@ -1,0 +1,283 @@
+"""What a person reads in the terminal: a run's summary, the decisions, one customer's reasons.
+
+Reasons come first, in sentences; tables with the numbers follow. All of it fits 80 columns.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from traveltide_assets import report
+from traveltide_assets.campaign import mailing
+from traveltide_assets.catalogue.perks import Perk, load_perks
+from traveltide_assets.cli import phrases
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.report import words
+from traveltide_assets.resources import open_lake
+from traveltide_assets.schema.config import Partitions
+from traveltide_assets.schema.errors import TravelTideError
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.segmentation.naming import LABELS
+from traveltide_assets.segmentation.scaling import numeric
+from traveltide_assets.settings import Settings
+from traveltide_assets.sources.tables import SESSIONS_UNDATED
+from traveltide_assets.transforms.cohort import describe
+
+if TYPE_CHECKING:
+    from traveltide_assets.defs.run import Outcome
+
+ASSIGNMENTS = "gold/perk_assignments"
+FEATURES = "gold/user_features"
+_AFFINITY = (
+    "Affinity: how much more than the cohort the segment shows the behaviour that a perk is for, "
+    "in standard deviations."
+)
+
+
+class NothingDecided(TravelTideError):
+    """The lake holds no decision for what was asked; the message says what to do."""
+
+
+def on_stdout() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def print_run(console: Console, settings: Settings, month: str, outcome: Outcome) -> None:
+    """Rows, cohort, segments, checks and places of a finished run."""
+    lake = open_lake(settings)
+    console.print(_row_counts(lake, settings.partitions))
+    console.print()
+    print_decisions(console, settings, month)
+    passed = outcome.checks - len(outcome.warnings)
+    console.print()
+    _write(console, f"Checks: {passed} of {outcome.checks} passed")
+    for warning in outcome.warnings:
+        _write(console, f"warning: {warning}", indent=2, hanging=4)
+    console.print()
+    places = {
+        "Source": settings.source_location,
+        "Lake": settings.lake,
+        "Perks": lake.uri(ASSIGNMENTS, month),
+        "Mails": lake.uri(mailing.PATH, month, mailing.MANIFEST),
+        "Report": lake.uri(report.PATH, month, report.FILE),
+        "UI": "make dev",
+    }
+    for name, place in places.items():
+        # A place that is broken over two lines can no longer be copied.
+        console.print(f"{name + ':':<7} {place}", soft_wrap=True)
+
+
+def find_report(settings: Settings, month: str | None) -> tuple[Path, str]:
+    """The report of a month, the latest decided by default: its file here, where it is stored."""
+    lake = open_lake(settings)
+    month = _decided(lake, month)
+    place = (report.PATH, month, report.FILE)
+    if not lake.exists(*place):
+        raise NothingDecided(
+            f"no report of {month} in {settings.lake}; run `traveltide run --month {month}` first"
+        )
+    return lake.path(*place), lake.uri(*place)
+
+
+def print_decisions(console: Console, settings: Settings, month: str | None) -> None:
+    """Who gets which perk in a month and why; the latest month decided by default."""
+    lake = open_lake(settings)
+    perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
+    month = _decided(lake, month)
+    assigned = lake.frame(ASSIGNMENTS, month).set_index("user_id")
+    features = numeric(lake.frame(FEATURES, month))
+    _write(
+        console,
+        f"Cohort of {month}: {len(assigned):,} customers with {describe(settings.cohort, month)}",
+    )
+    groups = sorted(assigned.groupby(["segment", "perk"]), key=lambda group: -len(group[1]))
+    grid = _grid("segment", "perk", numbers=("customers", "share", "affinity"))
+    for (segment, perk_id), members in groups:
+        perk, size = perks.get(perk_id), len(members)
+        title = perk.title if perk else perk_id
+        console.print()
+        heading = f"{title} for {size:,} customers (segment: {segment})"
+        _write(console, heading, style="bold")
+        # Strategies that give each customer a reason of their own are shown with the commonest.
+        reason = _labelled(members["deciding_features"].mode()[0])
+        said = _segments_reasons(perk, features.loc[members.index], features) if perk else []
+        why = " ".join(said) or "Nothing they do stands out for it."
+        _write(console, f"Why this perk: {why}", indent=2)
+        _write(console, f"Decided by: {reason}", indent=2)
+        affinity = f"affinity_{perk_id}"
+        strength = _signed(members[affinity].mean()) if affinity in members else words.NONE
+        grid.add_row(segment, title, f"{size:,}", f"{size / len(assigned):.1%}", strength)
+    console.print()
+    console.print(grid)
+    console.print()
+    _write(console, _AFFINITY)
+
+
+def print_explanation(
+    console: Console, settings: Settings, user_id: int, month: str | None
+) -> None:
+    """A customer's perk with its reasons; their features beside the segment's and the cohort's."""
+    lake = open_lake(settings)
+    perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
+    month = _decided(lake, month)
+    assigned = lake.frame(ASSIGNMENTS, month).set_index("user_id")
+    if user_id not in assigned.index:
+        raise NothingDecided(
+            f"user {user_id} is not in the cohort of {month}: {describe(settings.cohort, month)}"
+        )
+    mine = assigned.loc[user_id]
+    if unknown := [name for name in perks if f"affinity_{name}" not in mine]:
+        raise NothingDecided(
+            f"{month} was decided with another perk catalogue (without {', '.join(unknown)}); "
+            f"run `traveltide run --month {month}` again"
+        )
+    perk = perks[mine["perk"]]
+    features = numeric(lake.frame(FEATURES, month))
+    peers = features.loc[assigned.index[assigned["segment"] == mine["segment"]]]
+    values = pd.DataFrame(
+        {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
+    )
+    _write(console, f"Customer {user_id} at the end of {month}", style="bold")
+    console.print()
+    for name, fact in {
+        "Perk": f"{perk.title}, for a customer who {perk.audience}",
+        "Segment": f"{mine['segment']} ({len(peers):,} customers)",
+        "Decided by": _labelled(mine["deciding_features"]),
+        "Runner-up": perks[mine["runner_up"]].title,
+    }.items():
+        _write(console, f"{name + ':':<12}{fact}", hanging=12)
+    console.print()
+    for line in _customers_reasons(perk, values):
+        _write(console, line)
+    console.print()
+    console.print(_comparison(values, mine, perks))
+    console.print()
+    _write(console, _AFFINITY)
+
+
+def _segments_reasons(perk: Perk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:
+    """A sentence for each feature of the perk in which the segment's mean speaks for it."""
+    return [
+        phrases.of_segment(name, peers[name].mean(), features[name].mean())
+        for name, weight in perk.features.items()
+        if _speaks(name, weight, peers[name].mean(), features[name].mean())
+    ]
+
+
+def _customers_reasons(perk: Perk, values: pd.DataFrame) -> list[str]:
+    """Sentences about the customer, then about the segment where only that speaks for the perk.
+
+    `values` has a row per feature: those of the customer, and the means of segment and cohort.
+    """
+    own, shared = [], []
+    for name, weight in perk.features.items():
+        customer, segment, cohort = values.loc[name, ["customer", "segment", "cohort"]]
+        if _speaks(name, weight, customer, cohort):
+            own.append(phrases.of_customer(name, customer, segment, cohort))
+        elif _speaks(name, weight, segment, cohort):
+            shared.append(phrases.of_segment(name, segment, cohort))
+    lines = [f"Why this perk: {' '.join(own)}"] if own else []
+    if shared and own:
+        lines.append(f"The customers in the segment also point to it. {' '.join(shared)}")
+    elif shared:
+        lines.append(
+            "Why this perk: The customer's own behaviour does not point to it, but that of the "
+            f"customers in the segment does. {' '.join(shared)}"
+        )
+    return lines or [
+        "Why this perk: Nothing stands out for it. Neither the customer nor the segment does more "
+        "than the cohort of what this perk is for."
+    ]
+
+
+def _speaks(name: str, weight: float, value: float, cohort: float) -> bool:
+    """Whether a value differs from the cohort's mean in the perk's favour, visibly."""
+    differs = phrases.number(name, value) != phrases.number(name, cohort)
+    return differs and (value - cohort) * weight > 0
+
+
+def _comparison(values: pd.DataFrame, mine: pd.Series, perks: dict[str, Perk]) -> Grid:
+    grid = _grid("perk and its features", numbers=("affinity", "customer", "segment", "cohort"))
+    ranked = sorted(perks, key=lambda perk: -mine[f"affinity_{perk}"])
+    for perk in ranked:
+        title = Text(perks[perk].title, style="bold")
+        grid.add_row(title, _signed(mine[f"affinity_{perk}"]), "", "", "")
+        for name in perks[perk].features:
+            own, segment, cohort = values.loc[name, ["customer", "segment", "cohort"]]
+            grid.add_row(
+                f"  {LABELS[name]}",
+                "",
+                phrases.customers_number(name, own),
+                phrases.number(name, segment),
+                phrases.number(name, cohort),
+            )
+    return grid
+
+
+def _grid(*texts: str, numbers: tuple[str, ...]) -> Grid:
+    """A table without lines; words wrap and numbers do not, so that nothing is cut."""
+    grid = Grid(box=None, pad_edge=False)
+    for name in texts:
+        grid.add_column(name, overflow="fold")
+    for name in numbers:
+        grid.add_column(name, justify="right", no_wrap=True)
+    return grid
+
+
+def _write(
+    console: Console, text: str, indent: int = 0, hanging: int | None = None, style: str = ""
+) -> None:
+    """A paragraph that breaks between words, never within one."""
+    filled = textwrap.fill(
+        text,
+        console.width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent if hanging is None else hanging),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    console.print(filled, soft_wrap=True, style=style)
+
+
+def _labelled(reason: str) -> str:
+    """What decided, with the labels of features in place of their names."""
+    return re.sub(r"\w+", lambda word: LABELS.get(word[0], word[0]), reason)
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}"  # Adding 0 turns -0 into 0.
+
+
+def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
+    grid = _grid("table", numbers=("rows read", "processed", "quarantined", "undated"))
+    for name in SOURCES:
+        read, kept, refused = (
+            lake.total_rows(path, bounds)
+            for path in (
+                f"bronze/{name}_raw",
+                f"silver/{name}_processed",
+                f"silver/{name}_quarantine",
+            )
+        )
+        undated = lake.rows(SESSIONS_UNDATED.path) if name == "sessions" else 0
+        grid.add_row(name, f"{read + undated:,}", f"{kept:,}", f"{refused:,}", f"{undated:,}")
+    return grid
+
+
+def _decided(lake: Lake, month: str | None) -> str:
+    months = lake.months(ASSIGNMENTS)
+    if not months or (month is not None and month not in months):
+        raise NothingDecided(
+            f"no perks decided for {month or 'any month'} "
+            f"(decided: {', '.join(months) or 'none'}); run `traveltide run"
+            f"{f' --month {month}' if month else ''}` first"
+        )
+    return month or months[-1]

@@ -1,0 +1,87 @@
+"""Publishing the perks to a table of a PostgreSQL database, a month at a time.
+
+A month is replaced in one transaction: readers see all of the old one or all of the new one, and a
+publisher that is killed leaves the old one. Publishers of one table wait for each other.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+import pyarrow as pa
+from sqlglot import exp
+
+from traveltide_assets.connections.config import Config
+from traveltide_assets.connections.locations import PostgresLocation
+from traveltide_assets.connections.postgres import PostgresError, Session, connect
+from traveltide_assets.schema.table import Column, Table
+
+MONTH = Column("month", "string", "The month the row is decided for, YYYY-MM")
+# The names that both the catalogue of PostgreSQL and its parser understand.
+_TYPES = {
+    "int64": "int8",
+    "float64": "float8",
+    "string": "text",
+    "boolean": "bool",
+    "date": "date",
+    "timestamp(6)": "timestamp",
+}
+
+
+def publish(
+    assignments: pd.DataFrame,
+    month: str,
+    contract: Table,
+    location: PostgresLocation,
+    name: str,
+    config: Config,
+) -> int:
+    """Replace a month of the published table; returns its rows.
+
+    The table has the columns of the contract and `month`, and is made where there is none. One with
+    other columns is a `PostgresError`.
+    """
+    columns = (*contract.columns, MONTH)
+    schema = pa.schema([*contract.arrow_schema, (MONTH.name, pa.string())])
+    content = pa.Table.from_pandas(assignments.assign(month=month), schema, preserve_index=False)
+    with connect(location, config) as session, session.transaction():
+        session.rows("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"publish {name}")
+        _ensure_table(session, name, columns, (MONTH.name, *contract.key))
+        of_month = exp.column(MONTH.name, quoted=True).eq(exp.Parameter(this=exp.Literal.number(1)))
+        session.run(exp.delete(exp.table_(name, quoted=True)).where(of_month), month)
+        session.append(name, content)
+    return content.num_rows
+
+
+def _ensure_table(
+    session: Session, name: str, columns: tuple[Column, ...], key: tuple[str, ...]
+) -> None:
+    expected = {column.name: _TYPES[column.type] for column in columns}
+    found = session.columns(name)
+    if not found:
+        session.run(_creation(name, columns, key))
+    elif found != expected:
+        differences = [
+            f"{column} is {found.get(column, 'missing')}, not {expected.get(column, 'expected')}"
+            for column in sorted(found | expected)
+            if found.get(column) != expected.get(column)
+        ]
+        raise PostgresError(
+            f"{session.location}: table {name} has other columns than the perks: "
+            f"{'; '.join(differences)}. Rename or drop it, or set publish_table"
+        )
+
+
+def _creation(name: str, columns: tuple[Column, ...], key: tuple[str, ...]) -> exp.Create:
+    fields = [
+        exp.ColumnDef(
+            this=exp.to_identifier(column.name, quoted=True),
+            kind=exp.DataType.build(_TYPES[column.type], dialect="postgres"),
+            constraints=[exp.ColumnConstraint(kind=exp.NotNullColumnConstraint())]
+            if column.required
+            else None,
+        )
+        for column in columns
+    ]
+    primary = exp.PrimaryKey(expressions=[exp.to_identifier(c, quoted=True) for c in key])
+    definition = exp.Schema(this=exp.table_(name, quoted=True), expressions=[*fields, primary])
+    return exp.Create(this=definition, kind="TABLE")

@@ -1,0 +1,59 @@
+"""The sensors that alert people: of failed runs and of slow ones. Where alerts go is
+`connections/notify.py`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import dagster as dg
+
+from traveltide_assets import alerts
+from traveltide_assets.defs.failures import root_cause
+from traveltide_assets.defs.partitions import months_of_run
+from traveltide_assets.defs.schedules import sensor_status
+from traveltide_assets.settings import Settings
+
+
+def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
+    """Failed and slow runs, told to the target of the settings."""
+    target = alerts.target_of(settings.automation.webhook)
+    limit = dt.timedelta(minutes=settings.automation.slow_minutes)
+    status = sensor_status(settings.automation)
+
+    @dg.run_failure_sensor(default_status=status, description="Alerts when a run has failed.")
+    def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
+        steps = [event.step_key for event in context.get_step_failure_events()]
+        where = f" in {', '.join(str(step) for step in steps)}" if steps else ""
+        causes = [root_cause(event) for event in context.get_step_failure_events()]
+        why = "; ".join(causes) or context.failure_event.message
+        target.send(f"{_name(context.dagster_run)} failed{where}: {why}")
+
+    @dg.sensor(
+        default_status=status,
+        minimum_interval_seconds=60,
+        description=f"Alerts when a run takes longer than {limit}.",
+    )
+    def alert_on_slow_run(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+        records = context.instance.get_run_records(
+            dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
+        )
+        told = set((context.cursor or "").split())
+        now = dt.datetime.now(dt.UTC).timestamp()
+        slow = [
+            record.dagster_run
+            for record in records
+            if record.start_time and now - record.start_time > limit.total_seconds()
+        ]
+        for run in slow:
+            if run.run_id not in told:
+                target.send(f"{_name(run)} has been running for more than {limit}")
+        context.update_cursor(" ".join(run.run_id for run in slow))
+        return dg.SkipReason(f"{len(slow)} of {len(records)} runs take longer than {limit}")
+
+    return [alert_on_failure, alert_on_slow_run]
+
+
+def _name(run: dg.DagsterRun) -> str:
+    months = " to ".join(dict.fromkeys(months_of_run(run.tags) or ()))
+    return f"run {run.run_id[:8]} of {run.job_name}{f' ({months})' if months else ''}"

@@ -1,0 +1,1 @@
+"""The assets: each calls a pure function, describes the result and returns it."""

@@ -1,0 +1,82 @@
+"""Bronze: what the source said, verbatim; sessions by month of their start, the rest whole."""
+
+import dagster as dg
+import ibis
+
+from traveltide_assets.defs.assets.inputs import table_of
+from traveltide_assets.defs.beta import relied_on
+from traveltide_assets.defs.partitions import MONTHLY, RANGE_PER_RUN
+from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
+from traveltide_assets.settings import Settings
+from traveltide_assets.sources.base import Source
+
+
+def _origins(source: Source, name: str) -> dg.MetadataValue:
+    return dg.MetadataValue.md("\n".join(f"- `{origin}`" for origin in source.origins(name)))
+
+
+def _snapshot(name: str) -> dg.AssetsDefinition:
+    @dg.asset(
+        name=f"{name}_raw",
+        key_prefix="bronze",
+        kinds={"duckdb"},
+        deps=[table_of(name)],
+        retry_policy=READ_RETRIES,
+    )
+    def raw(source: dg.ResourceParam[Source]) -> dg.MaterializeResult[ibis.Table]:
+        with permanent_errors_end_the_step():
+            return dg.MaterializeResult(
+                value=source.table(name), metadata={"origins": _origins(source, name)}
+            )
+
+    return raw
+
+
+users_raw = _snapshot("users")
+flights_raw = _snapshot("flights")
+hotels_raw = _snapshot("hotels")
+
+
+with relied_on():
+
+    @dg.asset(
+        key_prefix="bronze",
+        kinds={"duckdb"},
+        partitions_def=MONTHLY,
+        deps=[table_of("sessions")],
+        backfill_policy=RANGE_PER_RUN,
+        retry_policy=READ_RETRIES,
+    )
+    def sessions_raw(
+        context: dg.AssetExecutionContext, source: dg.ResourceParam[Source]
+    ) -> dg.MaterializeResult[ibis.Table]:
+        with permanent_errors_end_the_step():
+            sessions = source.table("sessions")
+            return dg.MaterializeResult(
+                value=sessions.filter(sessions.month.isin(list(context.partition_keys))),
+                metadata={"origins": _origins(source, "sessions")},
+            )
+
+
+@dg.asset(
+    key_prefix="bronze",
+    kinds={"duckdb"},
+    deps=[table_of("sessions")],
+    retry_policy=READ_RETRIES,
+)
+def sessions_undated(
+    source: dg.ResourceParam[Source], settings: dg.ResourceParam[Settings]
+) -> dg.MaterializeResult[ibis.Table]:
+    with permanent_errors_end_the_step():
+        sessions = source.table("sessions")
+    months = settings.partitions.months()
+    reason = ibis.cases(
+        (sessions.month.isnull(), "unreadable_session_start"),
+        (~sessions.month.between(months[0], months[-1]), "month_outside_partitions"),
+        else_=ibis.null("string"),
+    )
+    undated = sessions.mutate(reason=reason).filter(reason.notnull()).drop("month")
+    return dg.MaterializeResult(value=undated)
+
+
+ASSETS = (users_raw, flights_raw, hotels_raw, sessions_raw, sessions_undated)

@@ -1,0 +1,78 @@
+"""The campaign: who is invited with what, what changed, and the files of the mailing tool."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from traveltide_assets.campaign import mailing
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.defs.assets.inputs import PERKS, SUPPRESSION_LIST
+from traveltide_assets.defs.describe import counts, preview
+from traveltide_assets.defs.io_manager import OPTIONAL
+from traveltide_assets.defs.partitions import MONTHLY, PREVIOUS
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.settings import Settings
+from traveltide_assets.transforms.cohort import describe
+
+
+@dg.multi_asset(
+    name="campaign",
+    outs={
+        name: dg.AssetOut(key=["gold", name], dagster_type=pd.DataFrame, kinds={"pandas", "csv"})
+        for name in ("campaign", "campaign_changes")
+    },
+    ins={
+        "assigned": dg.AssetIn(["gold", "perk_assignments"]),
+        "arms": dg.AssetIn(["gold", "experiment_assignment"]),
+        "before": dg.AssetIn(["gold", "campaign"], partition_mapping=PREVIOUS, metadata=OPTIONAL),
+    },
+    deps=[PERKS, SUPPRESSION_LIST],
+    partitions_def=MONTHLY,
+)
+def campaign_and_changes(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    lake: dg.ResourceParam[Lake],
+    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+    assigned: pd.DataFrame,
+    arms: pd.DataFrame,
+    before: pd.DataFrame | None,
+) -> Iterator[Any]:
+    month = context.partition_key
+    mailed = mailing.prepare(
+        month,
+        settings.campaign,
+        settings.experiment,
+        describe(settings.cohort, month),
+        perk_catalogue,
+        assigned,
+        arms,
+        before,
+    )
+    folder = lake.write_folder(mailing.PATH, month, mailed.files, mailing.MANIFEST)
+    yield dg.Output(
+        mailed.campaign,
+        output_name="campaign",
+        metadata={
+            "files": dg.MetadataValue.path(folder),
+            "manifest": dg.MetadataValue.json(mailed.manifest),
+            "customers": counts(mailed.manifest["customers"], "customers"),
+        },
+    )
+    yield dg.Output(
+        mailed.changes,
+        output_name="campaign_changes",
+        metadata={"changes": preview(_summed(mailed.changes), rows=100)},
+    )
+
+
+def _summed(changes: pd.DataFrame) -> pd.DataFrame:
+    """Customers by change and perks."""
+    shown = changes.fillna({"perk_before": "-", "perk": "-"})
+    sizes = shown.groupby(["change", "perk_before", "perk"]).size()
+    return sizes.rename("customers").reset_index()
+
+
+ASSETS = (campaign_and_changes,)

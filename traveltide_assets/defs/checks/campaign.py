@@ -1,0 +1,163 @@
+"""The campaign: is it what may be sent, to whom it may be sent, and all of it?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from traveltide_assets.campaign import mailing
+from traveltide_assets.campaign.suppression import Suppressed, read_suppressed
+from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+
+_CAMPAIGN = "gold/campaign"
+_CHANGES = "gold/campaign_changes"
+_ASSIGNMENTS = "gold/perk_assignments"
+
+
+def _only_allowed_columns(context: Context) -> Outcome:
+    columns = {name: _columns(name, content) for name, content in _files(context).items()}
+    wrong = {name: found for name, found in columns.items() if tuple(found) != mailing.COLUMNS}
+    return Outcome(not wrong, {"files": wrong})
+
+
+def _nobody_suppressed(context: Context) -> Outcome:
+    """The list has to be the one that the campaign was made with."""
+    suppressed = _suppressed(context)
+    users = {
+        "campaign": context.lake.frame(_CAMPAIGN, context.month, ["user_id"])["user_id"],
+        "changes": context.lake.frame(_CHANGES, context.month, ["user_id"])["user_id"],
+        **_users(_files(context)),
+    }
+    rows = {name: int(each.isin(suppressed.users).sum()) for name, each in users.items()}
+    found = {name: count for name, count in rows.items() if count}
+    same_list = suppressed.digest == _manifest(context)["suppression_list_sha256"]
+    return Outcome(not found and same_list, {"rows": found, "list_unchanged_since": same_list})
+
+
+def _nobody_lost(context: Context) -> Outcome:
+    written = context.lake.frame(_CAMPAIGN, context.month, ["user_id", "holdout"])
+    assigned = context.lake.frame(_ASSIGNMENTS, context.month, ["user_id"])["user_id"]
+    problems = lost(
+        _users(_files(context)),
+        written.loc[written["holdout"], "user_id"],
+        _suppressed(context),
+        assigned,
+    )
+    return Outcome(not any(problems.values()), problems)
+
+
+def lost(
+    files: Mapping[str, pd.Series],
+    held_out: pd.Series,
+    suppressed: Suppressed,
+    assigned: pd.Series,
+) -> dict[str, int]:
+    """Customers missing, repeated or without a perk, by format: each holds the whole campaign."""
+    problems: dict[str, int] = {}
+    for kind in ("csv", "parquet"):
+        users = [found for name, found in files.items() if name.endswith(f".{kind}")]
+        mailed = pd.concat(users) if users else pd.Series(dtype="int64")
+        known = pd.concat([mailed, held_out, assigned[assigned.isin(suppressed.users)]])
+        problems |= {
+            f"{kind}_missing": int((~assigned.isin(known)).sum()),
+            f"{kind}_more_than_once": int(known.duplicated().sum()),
+            f"{kind}_without_perk": int((~known.isin(assigned)).sum()),
+        }
+    return problems
+
+
+def _checksums_match(context: Context) -> Outcome:
+    perks = _manifest(context)["perks"]
+    expected = {file["name"]: file["sha256"] for perk in perks for file in perk["files"]}
+    found = {name: hashlib.sha256(content).hexdigest() for name, content in _files(context).items()}
+    names = {*expected, *found}
+    differing = sorted(name for name in names if expected.get(name) != found.get(name))
+    return Outcome(not differing, {"files": differing})
+
+
+def _suppressed(context: Context) -> Suppressed:
+    return read_suppressed(context.settings.campaign.suppression_file)
+
+
+def _manifest(context: Context) -> Any:
+    return json.loads(context.lake.read_bytes(mailing.PATH, context.month, mailing.MANIFEST))
+
+
+def _files(context: Context) -> dict[str, bytes]:
+    """The files to be sent, by name."""
+    return {
+        name: context.lake.read_bytes(mailing.PATH, context.month, name)
+        for name in context.lake.file_names(mailing.PATH, context.month)
+        if name != mailing.MANIFEST
+    }
+
+
+def _columns(name: str, content: bytes) -> list[str]:
+    if name.endswith(".csv"):
+        return list(pd.read_csv(BytesIO(content), nrows=0).columns)
+    return list(pq.read_schema(BytesIO(content)).names)
+
+
+def _users(files: Mapping[str, bytes]) -> dict[str, pd.Series]:
+    """The customers in each file; a file without their column is a fault of `allowed_columns`."""
+    return {
+        name: _user_ids(name, content)
+        for name, content in files.items()
+        if "user_id" in _columns(name, content)
+    }
+
+
+def _user_ids(name: str, content: bytes) -> pd.Series:
+    if name.endswith(".csv"):
+        return pd.read_csv(BytesIO(content), usecols=["user_id"])["user_id"]
+    return pd.read_parquet(BytesIO(content), columns=["user_id"])["user_id"]
+
+
+STEPS = (
+    Step(
+        "campaign",
+        (_CAMPAIGN, _CHANGES),
+        (
+            Check(
+                _CAMPAIGN,
+                "allowed_columns",
+                f"The files have the columns {', '.join(mailing.COLUMNS)} and no others.",
+                Severity.ERROR,
+                _only_allowed_columns,
+                blocking=True,
+            ),
+            Check(
+                _CAMPAIGN,
+                "nobody_suppressed",
+                "Nobody on the suppression list is in the campaign, its files or its changes.",
+                Severity.ERROR,
+                _nobody_suppressed,
+                blocking=True,
+                after=(_CHANGES,),
+            ),
+            Check(
+                _CAMPAIGN,
+                "nothing_lost",
+                "Every customer with a perk is either mailed once, held out or suppressed.",
+                Severity.ERROR,
+                _nobody_lost,
+                blocking=True,
+                after=(_ASSIGNMENTS,),
+            ),
+            Check(
+                _CAMPAIGN,
+                "checksums",
+                "The files match the checksums in the manifest.",
+                Severity.ERROR,
+                _checksums_match,
+                blocking=True,
+            ),
+        ),
+    ),
+)

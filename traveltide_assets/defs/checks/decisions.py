@@ -1,0 +1,282 @@
+"""Gold up to the perks: the cohort, its features, the segments and who gets what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import ibis
+import numpy as np
+import pandas as pd
+
+from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.evidence.drift import population_stability
+from traveltide_assets.schema.months import previous_month
+from traveltide_assets.segmentation import kmeans
+from traveltide_assets.transforms.cohort import describe
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
+
+_USERS = "gold/users_final"
+_FEATURES = "gold/user_features"
+_MODEL = "gold/kmeans_model"
+_DIAGNOSTICS = "gold/kmeans_diagnostics"
+_SEGMENTS = "gold/segments/kmeans"
+_SCORECARD = "gold/segmentation_scorecard"
+_ASSIGNMENTS = "gold/perk_assignments"
+
+
+def _month_before(path: str, context: Context) -> str | None:
+    """The month before, if the lake has it."""
+    before = previous_month(context.month)
+    return before if before in context.lake.months(path) else None
+
+
+def _cohort_not_empty(context: Context) -> Outcome:
+    size = context.lake.rows(_USERS, context.month)
+    rule = describe(context.settings.cohort, context.month)
+    return Outcome(size > 0, {"customers": size, "cohort_rule": rule})
+
+
+def _cohort_size_is_steady(context: Context) -> Outcome:
+    before = _month_before(_USERS, context)
+    earlier = context.lake.rows(_USERS, before) if before else 0
+    if not earlier:
+        return Outcome(True, {"compared_with": "no cohort in the month before"})
+    size, limit = context.lake.rows(_USERS, context.month), context.settings.checks
+    change = size / earlier - 1
+    facts = {
+        "customers": size,
+        "customers_before": earlier,
+        "change": change,
+        "limit": limit.max_cohort_change,
+    }
+    return Outcome(abs(change) <= limit.max_cohort_change, facts)
+
+
+def _one_row_per_customer(context: Context) -> Outcome:
+    rows, cohort = (context.lake.rows(path, context.month) for path in (_FEATURES, _USERS))
+    return Outcome(rows == cohort, {"rows": rows, "customers": cohort})
+
+
+def _features_in_range(context: Context) -> Outcome:
+    outside = out_of_range(context.lake.table(_FEATURES, [context.month]))
+    return Outcome(not outside, {"rows_outside": outside})
+
+
+def out_of_range(features: ibis.Table) -> dict[str, int]:
+    """Rows outside the catalogue's range, by feature; features without any are left out."""
+    outside = {}
+    for feature in CATALOGUE:
+        if feature.type in ("int64", "float64"):
+            values = features[feature.name].cast("float64")
+            low = -np.inf if feature.minimum is None else float(feature.minimum)
+            high = np.inf if feature.maximum is None else float(feature.maximum)
+            outside[feature.name] = (~values.between(low, high)).sum().fill_null(0)
+    (counts,) = features.agg(**outside).to_pyarrow().to_pylist()
+    return {name: rows for name, rows in counts.items() if rows}
+
+
+def _no_feature_drifts(context: Context) -> Outcome:
+    lake, month, limit = context.lake, context.month, context.settings.checks.max_psi
+    before = _month_before(_FEATURES, context)
+    if not (before and lake.rows(_FEATURES, before) and lake.rows(_FEATURES, month)):
+        return Outcome(True, {"compared_with": "no features in the month before"})
+    earlier, now = (
+        kmeans.sample(lake.table(_FEATURES, [each]), context.settings.kmeans, context.settings.seed)
+        for each in (before, month)
+    )
+    index = population_stability(earlier, now).sort_values(ascending=False)
+    drifted = {str(name): float(value) for name, value in index.items() if value > limit}
+    facts = {"drifted": drifted, "highest_psi": float(index.iloc[0]), "limit": limit}
+    return Outcome(not drifted, facts)
+
+
+def _segments_are_apart(context: Context) -> Outcome:
+    tried = context.lake.frame(_DIAGNOSTICS, context.month)
+    value = float(tried.loc[tried["chosen"], "silhouette"].iloc[0])
+    limit = context.settings.checks.min_silhouette
+    return Outcome(value >= limit, {"silhouette": value, "limit": limit})
+
+
+def _refits_find_the_segments(context: Context) -> Outcome:
+    card = context.lake.stored_frame(_SCORECARD, context.month)
+    if card is None:
+        return Outcome(True, {"scorecard": "none for this month, so nothing was refitted"})
+    value = float(card.set_index("strategy").loc["kmeans", "stability_bootstrap"])
+    limit, refits = context.settings.checks.min_stability, context.settings.evidence.refits
+    # The UI cannot show what is not a number.
+    shown = "undefined: a refit found no segments" if np.isnan(value) else value
+    facts = {"mean_adjusted_rand_index": shown, "refits": refits, "limit": limit}
+    return Outcome(value >= limit, facts)
+
+
+def _no_segment_is_tiny(context: Context) -> Outcome:
+    given = context.lake.frame(_SEGMENTS, context.month, ["segment"])["segment"]
+    shares, limit = given.value_counts(normalize=True), context.settings.checks.min_segment_share
+    smallest = float(shares.min())
+    facts = {"segment": str(shares.idxmin()), "share": smallest, "limit": limit}
+    return Outcome(smallest >= limit, facts)
+
+
+def _covers_the_cohort(path: str, context: Context) -> Outcome:
+    size, rows = (context.lake.rows(each, context.month) for each in (_USERS, path))
+    return Outcome(rows == size, {"customers": size, "rows": rows})
+
+
+def _one_perk_each(context: Context) -> Outcome:
+    assigned = context.lake.frame(_ASSIGNMENTS, context.month, ["user_id", "perk"])
+    cohort = context.lake.frame(_USERS, context.month, ["user_id"])["user_id"]
+    problems = perk_problems(assigned, cohort, [perk.id for perk in context.perks])
+    return Outcome(not any(problems.values()), problems)
+
+
+def perk_problems(
+    assigned: pd.DataFrame, cohort: pd.Series, perks: Sequence[str]
+) -> dict[str, int]:
+    """Customers without a perk, with several, outside the cohort, or with an unknown perk."""
+    given = assigned["user_id"]
+    return {
+        "customers_without_perk": int((~cohort.isin(given)).sum()),
+        "customers_with_several": int(given.duplicated().sum()),
+        "not_in_cohort": int((~given.isin(cohort)).sum()),
+        "unknown_perks": int((~assigned["perk"].isin(perks)).sum()),
+    }
+
+
+def strategies(tables: Iterable[str]) -> Step:
+    """The step of all segments but those of k-means, which decide and have a step of their own."""
+    paths = tuple(path for path in tables if path.startswith("gold/segments/"))
+    others = tuple(path for path in paths if path != _SEGMENTS)
+    return Step(
+        "strategy",
+        others,
+        tuple(
+            Check(
+                path,
+                "coverage",
+                "Every customer of the cohort is in a segment.",
+                Severity.WARNING,
+                partial(_covers_the_cohort, path),
+            )
+            for path in others
+        ),
+    )
+
+
+STEPS = (
+    Step(
+        "cohort",
+        (_USERS,),
+        (
+            Check(
+                _USERS,
+                "not_empty",
+                "The cohort has at least one customer.",
+                Severity.ERROR,
+                _cohort_not_empty,
+                blocking=True,
+            ),
+            Check(
+                _USERS,
+                "size_change",
+                "The cohort is about as large as in the month before.",
+                Severity.WARNING,
+                _cohort_size_is_steady,
+            ),
+        ),
+    ),
+    Step("flights_final_hotels_final", ("gold/flights_final", "gold/hotels_final")),
+    Step(
+        "feature",
+        (_FEATURES,),
+        (
+            Check(
+                _FEATURES,
+                "one_row_per_customer",
+                "There are as many rows as customers in the cohort.",
+                Severity.ERROR,
+                _one_row_per_customer,
+                blocking=True,
+                after=(_USERS,),
+            ),
+            Check(
+                _FEATURES,
+                "accepted_range",
+                "Every value lies in the range given by the feature catalogue.",
+                Severity.ERROR,
+                _features_in_range,
+            ),
+            Check(
+                _FEATURES,
+                "drift",
+                "No feature has drifted since the month before: population stability index (PSI) "
+                "of at most `kmeans.fit_rows` customers.",
+                Severity.WARNING,
+                _no_feature_drifts,
+            ),
+        ),
+    ),
+    Step(
+        "kmeans_model",
+        (_MODEL, _DIAGNOSTICS),
+        (
+            Check(
+                _DIAGNOSTICS,
+                "silhouette",
+                "The segments are well separated.",
+                Severity.WARNING,
+                _segments_are_apart,
+            ),
+        ),
+    ),
+    Step(
+        "kmeans_segments",
+        (_SEGMENTS,),
+        (
+            Check(
+                _SEGMENTS,
+                "smallest_segment",
+                "No segment is too small to address.",
+                Severity.WARNING,
+                _no_segment_is_tiny,
+            ),
+        ),
+    ),
+    Step("earlier_features_perk_outcomes", ("gold/earlier_features", "gold/perk_outcomes")),
+    Step(
+        "perk_evidence_perk_signals_dbscan_trial",
+        ("gold/perk_evidence", "gold/perk_signals", "gold/dbscan_trial"),
+    ),
+    Step(
+        "segmentation_scorecard_strategy_agreement",
+        (_SCORECARD, "gold/strategy_agreement"),
+        (
+            # Not in the model's step: the segments wait for that one, and the scorecard for them.
+            Check(
+                _MODEL,
+                "stability",
+                "Refits of the strategy on bootstrap draws find the same segments: adjusted Rand "
+                "index (ARI) of the scorecard.",
+                Severity.WARNING,
+                _refits_find_the_segments,
+                after=(_SCORECARD,),
+            ),
+        ),
+    ),
+    Step(
+        "perk",
+        (_ASSIGNMENTS,),
+        (
+            Check(
+                _ASSIGNMENTS,
+                "exactly_one_perk",
+                "Every customer of the cohort has exactly one perk of the catalogue, and nobody "
+                "else has one.",
+                Severity.ERROR,
+                _one_perk_each,
+                blocking=True,
+                after=(_USERS,),
+            ),
+        ),
+    ),
+)

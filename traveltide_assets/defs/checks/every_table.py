@@ -1,0 +1,87 @@
+"""The two checks that every table gets: that it keeps its contract, and that its key is unique."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import ibis
+
+from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity
+
+if TYPE_CHECKING:
+    from traveltide_assets.lake.lake import Lake
+    from traveltide_assets.schema.table import Table
+
+
+def checks(table: Table) -> tuple[Check, Check]:
+    return (
+        Check(
+            table.path,
+            "contract",
+            "Columns, types and required values match the contract.",
+            Severity.ERROR,
+            partial(_contract, table),
+            blocking=True,
+        ),
+        Check(
+            table.path,
+            "primary_key",
+            f"No two rows have the same {', '.join(table.key)}.",
+            Severity.ERROR,
+            partial(_primary_key, table),
+            blocking=True,
+        ),
+    )
+
+
+def _contract(table: Table, context: Context) -> Outcome:
+    problems = contract_problems(table, context.lake, context.months_of(table.path))
+    return Outcome(not problems, {"problems": "\n".join(problems) or "none"})
+
+
+def _primary_key(table: Table, context: Context) -> Outcome:
+    extra = repeated_keys(table, context.lake, context.months_of(table.path))
+    return Outcome(extra == 0, {"rows_with_a_key_of_another": extra})
+
+
+def contract_problems(table: Table, lake: Lake, months: Sequence[str]) -> list[str]:
+    """What a stored table, or some months of it, breaks of its contract, in words.
+
+    Values are looked at only if the columns are right.
+    """
+    return _schema_problems(table, lake, months) or _missing_values(table, lake, months)
+
+
+def repeated_keys(table: Table, lake: Lake, months: Sequence[str]) -> int:
+    """The number of rows whose key an earlier row has."""
+    stored = lake.table(table.path, months)
+    keys = stored.group_by(*table.key).agg(rows=stored.count())
+    extra = keys.agg(extra=(keys.rows - 1).sum()).to_pyarrow()["extra"][0].as_py()
+    return int(extra or 0)
+
+
+def _schema_problems(table: Table, lake: Lake, months: Sequence[str]) -> list[str]:
+    problems = []
+    for month in months or (None,):
+        stored = ibis.Schema.from_pyarrow(lake.stored_schema(table.path, month))
+        problems += [
+            f"{month or table.path}: {name} is {stored.get(name, 'missing')}, not {expected}"
+            for name, expected in table.schema.items()
+            if stored.get(name) is None or stored[name].copy(nullable=True) != expected
+        ]
+        extra = [name for name in stored.names if name not in table.schema]
+        if extra and not table.keeps_extra_columns:
+            problems.append(f"{month or table.path}: unexpected columns {', '.join(extra)}")
+    return problems
+
+
+def _missing_values(table: Table, lake: Lake, months: Sequence[str]) -> list[str]:
+    stored = lake.table(table.path, months)
+    counts = stored.agg(**{name: stored[name].isnull().sum() for name in table.required})
+    return [
+        f"{name} is empty in {rows} rows"
+        for name, rows in counts.to_pyarrow().to_pylist()[0].items()
+        if rows
+    ]

@@ -1,0 +1,72 @@
+"""The predictor of new customers' perks: may the month's model take over?"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.prediction.promotion import ALL, beaten_by
+
+_PROMOTION = "gold/predictor_promotion"
+
+
+def _promoted(context: Context) -> Outcome:
+    rows = context.lake.frame(_PROMOTION, context.month)
+    if rows.empty:
+        because = "no candidate, or nobody held out to judge it on: too few customers"
+        return Outcome(True, {"because": because})
+    row = rows.iloc[0]
+    facts: dict[str, object] = {
+        "because": row["because"],
+        "candidate": row["candidate"],
+        "in_service": row["in_service"] if pd.notna(row["in_service"]) else "none",
+        "customers": int(row["customers"]),
+    }
+    return Outcome(bool(row["promoted"]), facts | _rivals(rows))
+
+
+def _rivals(rows: pd.DataFrame) -> dict[str, object]:
+    """How the candidate compares with each model it competes with."""
+    facts: dict[str, object] = {}
+    for against in rows[rows["sessions_seen"] == ALL].itertuples():
+        rival = against.rival.replace(" ", "_")
+        worse = ", ".join(map(str, beaten_by(rows, against.rival)))
+        facts |= {
+            f"loss_less_that_of_{rival}": float(against.difference),
+            f"verdict_against_{rival}": against.verdict,
+            f"worse_than_{rival}_after": f"{worse} sessions" if worse else "never",
+        }
+    return facts
+
+
+STEPS = (
+    Step(
+        "perk_predictor_candidate_predictor_scores_predictor_confusion_predictor_importance_"
+        "predictor_reliability",
+        (
+            "gold/perk_predictor_candidate",
+            "gold/predictor_scores",
+            "gold/predictor_confusion",
+            "gold/predictor_importance",
+            "gold/predictor_reliability",
+        ),
+    ),
+    Step(
+        "promotion",
+        (_PROMOTION,),
+        (
+            Check(
+                _PROMOTION,
+                "promotion",
+                "The month's model may go into service: over all session counts it beats "
+                "predicting the most common perk for everybody, and is not worse than the "
+                "current model beyond noise. Otherwise the current model stays. Also reports the "
+                "session counts at which it loses to the current model or the rules.",
+                # The model in service waits for the decision; keeping it does not fail the run.
+                Severity.WARNING,
+                _promoted,
+                blocking=True,
+            ),
+        ),
+    ),
+)

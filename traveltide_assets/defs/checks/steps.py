@@ -1,0 +1,152 @@
+"""What Dagster sees of the checks: a step of a run for each group, and a job of checks alone."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import dagster as dg
+
+from traveltide_assets.defs.beta import relied_on
+from traveltide_assets.defs.checks import (
+    campaign,
+    decisions,
+    every_table,
+    experiment,
+    ingestion,
+    prediction,
+)
+from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.schema.table import Table
+
+CHECK = "check"
+
+
+def build(
+    tables: Mapping[str, Table], months: dg.PartitionsDefinition
+) -> list[dg.AssetChecksDefinition]:
+    """All checks; every table has its two, whether or not a step names it."""
+    named = [
+        *ingestion.STEPS,
+        *decisions.STEPS,
+        decisions.strategies(tables),
+        *prediction.STEPS,
+        *experiment.STEPS,
+        *campaign.STEPS,
+    ]
+    covered = {path for step in named for path in step.tables}
+    alone = [
+        Step(table.name.replace("/", "_"), (path,))
+        for path, table in tables.items()
+        if path not in covered
+    ]
+    return [_definition(step, tables, months) for step in (*named, *alone)]
+
+
+def build_job(months: dg.PartitionsDefinition) -> "dg.UnresolvedAssetJobDefinition":
+    """Every check of a month, and nothing else.
+
+    For a month of choice: *Execute all* of an asset evaluates its checks for the latest one, and
+    *Execute* of a single check is disabled where there are months ("Executing checks on their own
+    for partitioned assets is not yet supported", says the UI of Dagster 1.13).
+    """
+    return dg.define_asset_job(
+        CHECK,
+        dg.AssetSelection.all_asset_checks(),
+        description="Evaluates every check of a month on what the lake holds; computes nothing.",
+        # A job infers its months from its assets, and this one has none.
+        config=dg.PartitionedConfig(months, run_config_for_partition_key_fn=lambda _: {}),
+    )
+
+
+def _definition(
+    step: Step, tables: Mapping[str, Table], months: dg.PartitionsDefinition
+) -> dg.AssetChecksDefinition:
+    basic = [check for path in step.tables for check in every_table.checks(tables[path])]
+    checks = {_key(check): check for check in (*basic, *step.checks)}
+    specs = {key: _spec(check, tables, months) for key, check in checks.items()}
+    source = {"source"} if step.reads_source else set()
+
+    @dg.multi_asset_check(
+        name=f"{step.name}_checks",
+        specs=list(specs.values()),
+        # So that one check, or the checks of one asset, can be executed without the others.
+        can_subset=True,
+        required_resource_keys={"lake", "settings", "perk_catalogue", *source},
+    )
+    def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
+        seen = _context(context.op_execution_context, tables, months)
+        for key, check in checks.items():
+            if key in context.selected_asset_check_keys:
+                yield from _evaluated(check, specs[key], seen)
+
+    return evaluate
+
+
+def _context(
+    run: dg.OpExecutionContext, tables: Mapping[str, Table], months: dg.PartitionsDefinition
+) -> Context:
+    has_months = run.has_partition_key or run.has_partition_key_range
+    return Context(
+        tables=tables,
+        lake=run.resources.lake,
+        settings=run.resources.settings,
+        perks=run.resources.perk_catalogue,
+        months=tuple(run.partition_keys) if has_months else (),
+        every_month=tuple(months.get_partition_keys()),
+        opened_source=getattr(run.resources, "source", None),
+    )
+
+
+def _spec(
+    check: Check, tables: Mapping[str, Table], months: dg.PartitionsDefinition
+) -> dg.AssetCheckSpec:
+    with relied_on():
+        return dg.AssetCheckSpec(
+            check.name,
+            asset=_asset(check.table),
+            description=check.description,
+            blocking=check.blocking,
+            additional_deps=[_asset(path) for path in check.after],
+            partitions_def=months if tables[check.table].partitioned else None,
+        )
+
+
+def _result(check: Check, outcome: Outcome) -> dg.AssetCheckResult:
+    severity = dg.AssetCheckSeverity
+    return dg.AssetCheckResult(
+        asset_key=_asset(check.table),
+        check_name=check.name,
+        # Judgements on frames are NumPy's booleans, which Dagster does not take.
+        passed=bool(outcome.passed),
+        severity=severity.ERROR if check.severity is Severity.ERROR else severity.WARN,
+        metadata=dict(outcome.facts),  # type: ignore[arg-type]
+    )
+
+
+def _evaluated(check: Check, spec: dg.AssetCheckSpec, context: Context) -> Iterator[Any]:
+    """What Dagster is to be told of a check."""
+    if context.months or spec.partitions_def is None:
+        yield _result(check, check.outcome(context))
+        return
+    # *Execute all* of the UI asks for no month, and Dagster 1.13 makes no evaluation of the result
+    # of a check by month then: "Cannot access partition_key for a non-partitioned run". So it is
+    # made here, of the latest month in the lake.
+    latest = context.of_latest_month(check.table)
+    result = _result(check, check.outcome(latest))
+    yield dg.Output(None, spec.get_python_identifier())
+    yield dg.AssetCheckEvaluation(
+        asset_key=spec.asset_key,
+        check_name=spec.name,
+        passed=result.passed,
+        metadata=result.metadata,
+        severity=result.severity,
+        blocking=spec.blocking,
+        partition=latest.month,
+    )
+
+
+def _key(check: Check) -> dg.AssetCheckKey:
+    return dg.AssetCheckKey(_asset(check.table), check.name)
+
+
+def _asset(path: str) -> dg.AssetKey:
+    return dg.AssetKey(path.split("/"))

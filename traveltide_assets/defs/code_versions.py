@@ -1,0 +1,231 @@
+"""The code version of an asset: a hash of the code, settings and contract that its data rests on.
+
+Dagster shows an asset as out of date where its stored data was made with another code version. So
+only what can change the data is hashed: not docstrings, names of steps, pictures or how a run is
+carried out. Files that decide, such as the catalogues, are inputs with versions of their own.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import inspect
+import sys
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from operator import attrgetter
+from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
+from typing import Any
+
+import dagster as dg
+
+from traveltide_assets.schema.table import Table
+from traveltide_assets.settings import Settings
+
+_PACKAGE = "traveltide_assets"
+# Around the computation: changing it changes no byte of a table.
+_AROUND = ("defs", "settings", "resources", "contracts", "lake", "engines", "schema", "report")
+# Declarations count by their values: each asset's own contract, and the settings that it names.
+_DECLARATIONS = ("tables", "config", "registry")
+# Settings that say where and how something runs, not what comes of it.
+_OPERATIONAL = {
+    "source", "lake", "publish", "publish_table", "home", "perks_file", "engine", "spark",
+    "executor", "memory", "parallel_steps", "partitions", "postgres", "automation", "serving",
+    "sample", "api_key",
+}  # fmt: skip
+# What a strategy has from the catalogue files, which are inputs.
+_FROM_FILES = {"perks", "segments"}
+
+
+def code_version(
+    asset: dg.AssetsDefinition, settings: Settings, tables: Mapping[str, Table]
+) -> str:
+    """The code version of an asset: `code=1a2b3c4d contract=… seed=…`, a hash per part.
+
+    There is a part for every setting that the asset's data rests on.
+    """
+    function = inspect.unwrap(asset.op.compute_fn.decorated_fn)  # type: ignore[union-attr]
+    code = _Code(function)
+    paths = ["/".join(key.path) for key in sorted(asset.keys)]
+    modules = sorted(_closure(code.modules))
+    files = [digest for module in modules for digest in _digests(module)]
+    if any(path not in tables for path in paths):  # A page is made of the report's code, too.
+        files += _digests_of_folder(Path(__file__).parents[1] / "report")
+    parts = {
+        "code": [*code.own, *files],
+        "contract": [_contract(tables[path]) for path in paths if path in tables],
+        "strategies": code.facts,
+        **{name: [repr(attrgetter(name)(settings))] for name in sorted(_settings_named(function))},
+    }
+    return " ".join(f"{name}={_short_hash(part)}" for name, part in parts.items() if part)
+
+
+def changed_parts(before: str | None, now: str | None) -> list[str]:
+    """The parts in which two code versions differ, by name; `code` where one has none."""
+    if not before or not now:
+        return ["code"]
+    one, other = (dict(part.split("=") for part in each.split()) for each in (before, now))
+    return sorted(name for name in one | other if one.get(name) != other.get(name))
+
+
+def _short_hash(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+class _Code:
+    """What a function is made of: its code and its helpers', strategies, and modules it names."""
+
+    def __init__(self, function: FunctionType) -> None:
+        self.own: list[str] = []
+        self.facts: list[str] = []
+        self.modules: set[str] = set()
+        self._seen: set[FunctionType] = set()
+        self._add_function(function)
+
+    def _add_function(self, function: FunctionType) -> None:
+        if function in self._seen:
+            return
+        self._seen.add(function)
+        self.own.append(ast.dump(_tree(function)))
+        for value in _referred_to(function):
+            self._add(value, function.__module__)
+
+    def _add(self, value: Any, where: str) -> None:
+        if isinstance(value, Mapping):
+            for each in value.values():
+                self._add(each, where)
+        elif isinstance(value, FunctionType) and value.__module__ == where:
+            self._add_function(inspect.unwrap(value))
+        elif isinstance(value, ModuleType):
+            self.modules.add(value.__name__)
+        elif isinstance(value, type | FunctionType):
+            self.modules.add(value.__module__)
+        elif type(value).__module__.startswith(_PACKAGE):
+            self._add_instance(value)
+
+    def _add_instance(self, value: Any) -> None:
+        """A strategy or a step of the chain that a function was built for."""
+        fields = {k: v for k, v in vars(value).items() if k not in _FROM_FILES}
+        functions = [v for v in fields.values() if isinstance(v, FunctionType)]
+        if not functions:
+            self.modules.add(type(value).__module__)
+        for function in functions:
+            self._add_function(inspect.unwrap(function))
+        plain = {k: v for k, v in fields.items() if not isinstance(v, FunctionType)}
+        self.facts.append(repr(plain))
+
+
+def _referred_to(function: FunctionType) -> Iterator[Any]:
+    """The globals that a function names, anywhere in it, and what it was built with."""
+    for name in sorted(_names(function.__code__)):
+        if name in function.__globals__:
+            yield function.__globals__[name]
+    for cell in function.__closure__ or ():
+        yield cell.cell_contents
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (_names(const) for const in code.co_consts if isinstance(const, CodeType))
+    return {*code.co_names}.union(*inner)
+
+
+def _settings_named(function: FunctionType) -> set[str]:
+    """The settings that a function names, such as `seed`, `cohort` or `evidence.months`.
+
+    All that matter if it hands the settings on as a whole.
+    """
+    nodes = list(ast.walk(_tree(function)))
+    named = [n for n in nodes if isinstance(n, ast.Attribute) and _is_settings(n.value)]
+    if sum(_is_settings(node) for node in nodes) > len(named):
+        return set(Settings.model_fields) - _OPERATIONAL
+    inside = {
+        id(n.value): f"{n.value.attr}.{n.attr}"
+        for n in nodes
+        if isinstance(n, ast.Attribute) and n.value in named
+    }
+    return {inside.get(id(n), n.attr) for n in named if n.attr not in _OPERATIONAL}
+
+
+def _is_settings(node: ast.AST) -> bool:
+    return isinstance(node, ast.Name) and node.id == "settings"
+
+
+def _contract(table: Table) -> str:
+    columns = [(column.name, column.type, column.required) for column in table.columns]
+    return repr((table.path, columns, table.key))
+
+
+def _closure(modules: set[str]) -> set[str]:
+    """Modules of ours, with all that they import in turn."""
+    found: set[str] = set()
+    todo = [name for name in modules if _counts(name)]
+    while todo:
+        name = todo.pop()
+        if name not in found:
+            found.add(name)
+            todo += [other for other in _imported(name) if _counts(other)]
+    return found
+
+
+def _counts(module: str) -> bool:
+    root, _, rest = module.partition(".")
+    parts = rest.split(".")
+    return root == _PACKAGE and parts[0] not in _AROUND and parts[-1] not in _DECLARATIONS
+
+
+@cache
+def _imported(module: str) -> frozenset[str]:
+    """The modules that a module's globals come from."""
+    values = vars(sys.modules[module]).values()
+    return frozenset(
+        value.__name__ if isinstance(value, ModuleType) else value.__module__
+        for value in values
+        if isinstance(value, ModuleType | type | FunctionType)
+    )
+
+
+@cache
+def _digests(module: str) -> tuple[str, ...]:
+    """A hash of a module's code, without its docstrings."""
+    file = sys.modules[module].__file__
+    return (_digest_of_code(Path(file)),) if file else ()
+
+
+def _digests_of_folder(folder: Path) -> list[str]:
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
+    return [
+        _digest_of_code(file)
+        if file.suffix == ".py"
+        else hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if "__pycache__" not in file.parts
+    ]
+
+
+def _digest_of_code(file: Path) -> str:
+    tree = _without_docstrings(ast.parse(file.read_text(encoding="utf-8")))
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+@cache
+def _tree(function: FunctionType) -> ast.Module:
+    source = textwrap.dedent(inspect.getsource(function))
+    return _without_docstrings(ast.parse(source))
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            body = [each for each in node.body if not _is_text(each)]
+            node.body = body or [ast.Pass()]
+    return tree
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )

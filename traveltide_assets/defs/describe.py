@@ -1,0 +1,96 @@
+"""What the UI shows of an asset: the contract of its definition, the pictures of its runs."""
+
+import base64
+from collections.abc import Iterable, Mapping
+
+import dagster as dg
+import pandas as pd
+
+from traveltide_assets.defs.code_versions import code_version
+from traveltide_assets.defs.lineage import build_lineage
+from traveltide_assets.defs.schedules import freshness
+from traveltide_assets.schema.table import Column, Table
+from traveltide_assets.settings import Settings
+
+OWNER = "team:growth"
+
+
+class Finish:
+    """Completes an asset with what its contract, the settings and the months say of it."""
+
+    def __init__(
+        self, settings: Settings, tables: Mapping[str, Table], months: dg.PartitionsDefinition
+    ) -> None:
+        self._settings = settings
+        self._tables = tables
+        self._months = months
+        self._fresh = freshness(settings)
+        self._columns = build_lineage(tables)
+
+    def __call__(self, asset: dg.AssetsDefinition, group: str) -> dg.AssetsDefinition:
+        version = code_version(asset, self._settings, self._tables)
+        return asset.map_asset_specs(lambda spec: self._completed(spec, group, version))
+
+    def _completed(self, spec: dg.AssetSpec, group: str, version: str) -> dg.AssetSpec:
+        path = "/".join(spec.key.path)
+        table = self._tables.get(path)
+        spec = with_contract(spec, table) if table else without_table(spec)
+        spec = spec.replace_attributes(group_name=group, code_version=version)
+        if path in self._columns:
+            lineage = {"dagster/column_lineage": self._columns[path]}
+            spec = spec.merge_attributes(metadata=lineage)
+        if spec.key.path[0] == "gold" and self._fresh:
+            spec = spec.replace_attributes(freshness_policy=self._fresh)
+        return spec.replace_attributes(partitions_def=self._months) if spec.partitions_def else spec
+
+
+def with_contract(spec: dg.AssetSpec, table: Table) -> dg.AssetSpec:
+    """An asset spec with the description, columns and owner that its contract implies."""
+    return spec.replace_attributes(
+        description=table.description,
+        owners=[OWNER],
+        kinds={table.layer, *spec.kinds, "parquet"},
+    ).merge_attributes(metadata={"dagster/column_schema": schema(table.columns, table.key)})
+
+
+def schema(columns: Iterable[Column], key: tuple[str, ...]) -> dg.TableSchema:
+    """Columns as the UI shows them."""
+    return dg.TableSchema(
+        [
+            dg.TableColumn(
+                column.name,
+                column.type,
+                column.description,
+                constraints=dg.TableColumnConstraints(
+                    nullable=not column.required, unique=key == (column.name,)
+                ),
+            )
+            for column in columns
+        ]
+    )
+
+
+def without_table(spec: dg.AssetSpec) -> dg.AssetSpec:
+    """The same for an asset that is no table; its description is its own."""
+    layer = spec.key.path[0]
+    return spec.replace_attributes(owners=[OWNER], kinds={layer, *spec.kinds})
+
+
+def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """A picture that the UI shows when its metadata is opened."""
+    return dg.MetadataValue.md(
+        f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
+    )
+
+
+def preview(frame: pd.DataFrame, rows: int = 10) -> dg.MarkdownMetadataValue:
+    """The first rows of a frame as a table."""
+    return dg.MetadataValue.md(frame.head(rows).to_markdown(index=False, floatfmt=".3g"))
+
+
+def counts(values: Mapping[str, int], of: str) -> dg.TableMetadataValue:
+    """Numbers by name as a table."""
+    return dg.MetadataValue.table(
+        records=[dg.TableRecord({of: name, "rows": int(n)}) for name, n in values.items()],
+        schema=dg.TableSchema([dg.TableColumn(of), dg.TableColumn("rows", "int")]),
+    )

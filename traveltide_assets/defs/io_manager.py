@@ -1,0 +1,97 @@
+"""The lake as Dagster's IO manager: assets are stored as their contracts say, and handed over as
+their annotation says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import dagster as dg
+import ibis
+import pandas as pd
+
+from traveltide_assets.defs.column_profile import profile
+from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
+from traveltide_assets.lake.lake import Lake, Months, Written
+from traveltide_assets.schema.errors import TravelTideError
+
+OPTIONAL = {"optional": True}
+"""Metadata of an input that may be absent: None instead of a frame."""
+
+
+class LakeIOManager(dg.IOManager):
+    """Reads and writes the lake.
+
+    An input is read as annotated: `ibis.Table` lazily by the engine, over several months as one
+    table with a `month` column; `pandas.DataFrame` into memory, of several months the last;
+    `Months` month by month. A step whose inputs cannot be read though nothing is wrong with them is
+    tried again.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self._lake = lake
+
+    def handle_output(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame) -> None:
+        with permanent_errors_end_the_step():
+            written = self._write(context, obj)
+        for month, file in written.items():
+            context.step_context.add_asset_metadata(
+                table_metadata(file), asset_key=context.asset_key, partition_key=month
+            )
+        digests = "".join(file.sha256 for file in written.values())
+        version = hashlib.sha256(digests.encode()).hexdigest() if len(written) > 1 else digests
+        context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
+
+    def _write(
+        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame
+    ) -> dict[str | None, Written]:
+        table = self._lake.contract("/".join(context.asset_key.path))
+        months = list(context.asset_partition_keys) if context.has_asset_partitions else []
+        if len(months) > 1:
+            return self._lake.write_months(table, obj, months)
+        month = months[0] if months else None
+        return {month: self._lake.write(table, obj, month)}
+
+    def load_input(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame | Months | None:
+        with permanent_errors_end_the_step():
+            try:
+                return self._read(context)
+            except TravelTideError as error:
+                if error.permanent:
+                    raise
+                retries, delay = READ_RETRIES.max_retries, READ_RETRIES.delay
+                raise dg.RetryRequested(max_retries=retries, seconds_to_wait=delay) from error
+
+    def _read(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame | Months | None:
+        path = "/".join(context.asset_key.path)
+        kind = context.dagster_type.typing_type
+        months = list(context.asset_partition_keys) if context.has_asset_partitions else None
+        if months is not None and kind is Months:
+            return Months(self._lake, path, sorted({*months} & {*self._lake.months(path)}))
+        if months is not None:
+            months = self._lake.available(path, months)
+            if not months and (context.definition_metadata or {}).get("optional"):
+                return None
+        if kind is ibis.Table:
+            return self._lake.table(path, months)
+        return self._lake.frame(path, months[-1] if months else None)
+
+
+def file_metadata(file: Written) -> dict[str, dg.MetadataValue]:
+    """What the UI shows of a stored file."""
+    return {
+        "path": dg.MetadataValue.path(file.uri),
+        "size_bytes": dg.MetadataValue.int(file.size_bytes),
+        "sha256": dg.MetadataValue.text(file.sha256),
+    }
+
+
+def table_metadata(file: Written) -> dict[str, dg.MetadataValue | int]:
+    """The same of a stored table, with its rows and a profile of its columns."""
+    if file.footer is None:
+        return {**file_metadata(file)}
+    return {
+        "dagster/row_count": file.footer.num_rows,
+        "columns": profile(file.footer),
+        **file_metadata(file),
+    }

@@ -1,0 +1,171 @@
+"""Running the pipeline from outside the UI: the same jobs, in one process, on the same instance."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import dagster as dg
+
+from traveltide_assets.defs import tags
+from traveltide_assets.defs.failures import root_cause
+from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
+from traveltide_assets.schema.errors import TravelTideError
+from traveltide_assets.settings import Settings
+
+# What a run has to say is for its caller to show.
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+INSTANCE = Path(__file__).parent / "instance"
+
+OnStep = Callable[[str, int, int], None]
+
+
+class PipelineFailed(TravelTideError):
+    """A run failed; the message says in which step and why."""
+
+
+@dataclass
+class Outcome:
+    """What the checks of the runs had to say."""
+
+    checks: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+@contextmanager
+def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
+    """The Dagster instance that `make dev` shows; `DAGSTER_HOME` chooses another."""
+    home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home.resolve() / "dagster")))
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        shutil.copyfile(INSTANCE / "dagster.yaml", home / "dagster.yaml")
+    with dg.DagsterInstance.get() as found:
+        yield found
+
+
+def run(
+    definitions: dg.Definitions,
+    settings: Settings,
+    month: str,
+    dagster: dg.DagsterInstance,
+    on_step: OnStep,
+) -> Outcome:
+    """Ingest every month up to the last one, then decide `month`."""
+    months = settings.partitions.months()
+    every_month = {
+        tags.RANGE_START: months[0],
+        tags.RANGE_END: months[-1],
+    }
+    outcome = Outcome()
+    _execute(definitions, INGEST, dagster, on_step, outcome, labels=every_month)
+    _execute(definitions, ASSIGN_PERKS, dagster, on_step, outcome, month=month)
+    return outcome
+
+
+def _execute(
+    definitions: dg.Definitions,
+    name: str,
+    dagster: dg.DagsterInstance,
+    on_step: OnStep,
+    outcome: Outcome,
+    labels: Mapping[str, str] | None = None,
+    month: str | None = None,
+) -> None:
+    job = definitions.resolve_job_def(name)
+    run_id = str(uuid.uuid4())
+    total, done = len(job.nodes), 0
+
+    def listen(entry: dg.EventLogEntry) -> None:
+        nonlocal done
+        if interrupted():
+            raise KeyboardInterrupt
+        event = entry.dagster_event
+        if event is not None and event.is_step_success:
+            done += 1
+            on_step(f"{name}: {event.step_key}", done, total)
+
+    dagster.add_event_listener(run_id, listen)
+    with _ctrl_c() as interrupted:
+        try:
+            result = job.execute_in_process(
+                instance=dagster,
+                run_id=run_id,
+                tags=labels,
+                partition_key=month,
+                raise_on_error=False,
+                run_config=QUIET,
+            )
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            _cancel(dagster, run_id)
+            raise KeyboardInterrupt from None
+    for evaluation in result.get_asset_check_evaluations():
+        outcome.checks += 1
+        if not evaluation.passed:
+            facts = ", ".join(f"{k}: {v.value}" for k, v in evaluation.metadata.items())
+            outcome.warnings.append(
+                f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} ({facts})"
+            )
+    if not result.success:
+        raise PipelineFailed(_reason(result, outcome))
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[Callable[[], bool]]:
+    """Tells whether Ctrl-C was pressed, also where what it raised came to nothing.
+
+    DuckDB turns it into an error of its own, and other extensions drop it. The run would go on with
+    the steps that do not depend on the one that was hit.
+
+    Ctrl-C reaches every process of the terminal. Those that Dagster starts to follow a run's output
+    would print tracebacks, so they inherit that the signal is blocked; one idle thread takes it.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False  # Python hands signals to the main thread alone.
+        return
+    reader, writer = socket.socketpair()
+    reader.setblocking(False)
+    writer.setblocking(False)
+    pressed = False
+
+    def interrupted() -> bool:
+        nonlocal pressed
+        with suppress(BlockingIOError):
+            pressed = pressed or signal.SIGINT in reader.recv(64)
+        return pressed
+
+    ended = threading.Event()
+    threading.Thread(target=ended.wait, daemon=True).start()
+    earlier = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield interrupted
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        signal.set_wakeup_fd(earlier)
+        ended.set()
+        reader.close()
+        writer.close()
+
+
+def _cancel(dagster: dg.DagsterInstance, run_id: str) -> None:
+    """Have the UI show an interrupted run as canceled, not as one that goes on for ever."""
+    run = dagster.get_run_by_id(run_id)
+    if run is not None and not run.is_finished:
+        dagster.report_run_canceled(run, "Stopped by Ctrl-C.")
+
+
+def _reason(result: dg.ExecuteInProcessResult, outcome: Outcome) -> str:
+    for event in result.all_events:
+        if event.is_step_failure:
+            lines = [f"{root_cause(event)} (in step {event.step_key})"]
+            return "\n".join([*lines, *outcome.warnings])
+    return f"run {result.run_id} failed before its first step"

@@ -1,0 +1,130 @@
+"""What is out of date, and why: as the UI shows it, and with what rests on it in turn.
+
+Dagster compares each stored partition with the code version and the data versions of today. It does
+not pass staleness on: what rests on something out of date counts as fresh until that is made anew.
+Here it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+# Private, and named nowhere else: what the UI itself asks. A test fails where they change.
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
+from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
+from dagster._core.definitions.data_version import (
+    CachingStaleStatusResolver,
+    StaleCause,
+    StaleCauseCategory,
+)
+from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._time import get_current_datetime
+
+from traveltide_assets.defs import tags
+from traveltide_assets.defs.code_versions import changed_parts
+
+_Place = AssetKeyPartitionKey
+
+
+@dataclass(frozen=True)
+class Stale:
+    """Something stored that is out of date: an asset, the month (None: no matter of months), why."""
+
+    asset: str
+    month: str | None
+    reasons: tuple[str, ...]
+
+
+def find_stale(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[Stale]:
+    """Everything stored that is out of date, upstream first.
+
+    The inputs are taken as last observed.
+    """
+    graph = definitions.resolve_asset_graph()
+    stored = {key: _stored(graph, instance, key) for key in _in_order(graph)}
+    reasons: dict[_Place, list[str]] = {}
+    resolver = _resolver(graph, instance)
+    for key, months in stored.items():
+        for month in months:
+            causes = resolver.get_stale_causes(key, month)
+            own = [_words(graph, instance, cause) for cause in causes]
+            own += _passed_on(graph, _Place(key, month), reasons)
+            if own:
+                reasons[_Place(key, month)] = list(dict.fromkeys(own))
+    return [
+        Stale(place.asset_key.to_user_string(), place.partition_key, tuple(why))
+        for place, why in reasons.items()
+    ]
+
+
+def count_stored(definitions: dg.Definitions, instance: dg.DagsterInstance) -> int:
+    """How many assets have anything stored."""
+    graph = definitions.resolve_asset_graph()
+    return sum(bool(_stored(graph, instance, key)) for key in graph.materializable_asset_keys)
+
+
+def _in_order(graph: BaseAssetGraph) -> Sequence[dg.AssetKey]:
+    ordered = (key for level in graph.toposorted_asset_keys_by_level for key in level)
+    return [key for key in ordered if key in graph.materializable_asset_keys]
+
+
+def _stored(
+    graph: BaseAssetGraph, instance: dg.DagsterInstance, key: dg.AssetKey
+) -> list[str | None]:
+    """The months that an asset has stored, in order; None alone where it has no months."""
+    if graph.get(key).partitions_def is None:
+        return [None] if instance.get_latest_materialization_event(key) else []
+    within = set(graph.get(key).partitions_def.get_partition_keys())
+    return sorted(within & set(instance.get_materialized_partitions(key)))
+
+
+def _resolver(graph: BaseAssetGraph, instance: dg.DagsterInstance) -> CachingStaleStatusResolver:
+    now = TemporalContext(effective_dt=get_current_datetime(), last_event_id=None)
+    view = AssetGraphView(temporal_context=now, instance=instance, asset_graph=graph)
+    return CachingStaleStatusResolver(instance, graph, view)
+
+
+def _passed_on(
+    graph: BaseAssetGraph, place: _Place, reasons: Mapping[_Place, list[str]]
+) -> Iterator[str]:
+    """What an asset of a month rests on that is out of date itself."""
+    for parent in sorted(graph.get(place.asset_key).parent_keys):
+        if graph.get(parent).partitions_def is None:
+            months: Sequence[str | None] = [None]
+        elif place.partition_key is None:
+            months = [each.partition_key for each in reasons if each.asset_key == parent]
+        else:
+            found = graph.get_parent_partition_keys_for_child(
+                place.partition_key, parent, place.asset_key
+            )
+            months = list(found.partitions_subset.get_partition_keys())
+        if any(_Place(parent, month) in reasons for month in months):
+            yield f"{parent.to_user_string()} is out of date"
+
+
+def _words(graph: BaseAssetGraph, instance: dg.DagsterInstance, cause: StaleCause) -> str:
+    if cause.category is StaleCauseCategory.CODE:
+        return _changed_code(graph, instance, cause)
+    dependency = cause.dependency_asset_key
+    if dependency is None:
+        return cause.reason
+    name = dependency.to_user_string()
+    if cause.category is StaleCauseCategory.DEPENDENCIES:
+        return cause.reason if name in cause.reason else f"{cause.reason} {name}"
+    month = cause.dependency_partition_key
+    return f"{name}{f' of {month}' if month else ''} has changed"
+
+
+def _changed_code(graph: BaseAssetGraph, instance: dg.DagsterInstance, cause: StaleCause) -> str:
+    months = None if cause.partition_key is None else [cause.partition_key]
+    wanted = dg.AssetRecordsFilter(asset_key=cause.asset_key, asset_partitions=months)
+    records = instance.fetch_materializations(wanted, limit=1).records
+    stored = records[0].asset_materialization.tags or {} if records else {}
+    parts = changed_parts(stored.get(tags.CODE_VERSION), graph.get(cause.asset_key).code_version)
+    named = [
+        f"the {p}" if p in ("code", "contract", "strategies") else f"setting {p}" for p in parts
+    ]
+    return f"{' and '.join(named)} changed"

@@ -1,0 +1,161 @@
+"""DuckDB as the engine: one connection on this machine."""
+
+from __future__ import annotations
+
+import atexit
+import csv
+import gzip
+import os
+import shutil
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import duckdb
+import ibis
+from ibis.backends.duckdb import Backend
+
+from traveltide_assets.engines.base import LocalEngine, UnreadableFile, compile_step_by_step
+from traveltide_assets.engines.checksum import digest_of
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+class DuckDB:
+    """One DuckDB connection that reads and writes Parquet and spills to `scratch`."""
+
+    spread = None
+
+    def __init__(self, scratch: Path, memory: str | None = None) -> None:
+        self._scratch = scratch
+        self._memory = memory
+
+    @cached_property
+    def backend(self) -> Backend:
+        # Processes side by side would delete one another's spilled files.
+        scratch = self._scratch / str(os.getpid())
+        scratch.mkdir(parents=True, exist_ok=True)
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        compile_step_by_step()
+        limit = {"memory_limit": self._memory} if self._memory else {}
+        return ibis.duckdb.connect(
+            ":memory:",
+            temp_directory=str(scratch),
+            preserve_insertion_order=True,
+            # Files are read once or twice, and the system caches them: another cache cost 7 % of
+            # the time, and memory until something else needed it.
+            enable_external_file_cache=False,
+            **limit,
+        )
+
+    @property
+    def single(self) -> DuckDB:
+        return self
+
+    def opens(self, uri: str) -> bool:
+        return False
+
+    def read_parquet(
+        self,
+        files: Sequence[Path] | Sequence[str],
+        partition: str | None = None,
+        numbered: str | None = None,
+    ) -> ibis.Table:
+        try:
+            rows = self.backend.read_parquet(
+                [str(file) for file in files],
+                union_by_name=True,
+                hive_partitioning=partition is not None,
+                hive_types_autocast=False,
+                file_row_number=numbered is not None,
+            )
+        except duckdb.Error as error:
+            raise UnreadableFile(_cause(error)) from error
+        if numbered is None:
+            return rows
+        return rows.mutate(**{numbered: rows.file_row_number + 1}).drop("file_row_number")
+
+    def read_csv(self, path: Path) -> ibis.Table:
+        """A comma separated file (plain or gzipped) with every column as the text it holds.
+
+        The first line names the columns. Nothing is guessed: a guess may take lines for a preamble
+        and skip them.
+        """
+        return self.backend.read_csv(
+            str(path),
+            auto_detect=False,
+            header=True,
+            delim=",",
+            quote='"',
+            escape='"',
+            columns=dict.fromkeys(_header(path), "VARCHAR"),
+        )
+
+    def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
+        """Equal content gives equal bytes."""
+        if order:
+            # Never true, which the engine cannot know.
+            nobody = ibis.random() < 0
+            table = table.union(_nulls(table).filter(nobody)).order_by(list(order))
+        return self._write(table, path)
+
+    def write_partitions(
+        self, table: ibis.Table, by: str, paths: Mapping[str, Path], order: Sequence[str]
+    ) -> dict[str, str]:
+        with table.union(_nulls(table)).cache() as computed:
+            return {
+                value: self._write(
+                    computed.filter(computed[by] == value).drop(by).order_by(list(order)), path
+                )
+                for value, path in paths.items()
+            }
+
+    def _write(self, table: ibis.Table, path: Path) -> str:
+        try:
+            # The lowest level is as quick as Snappy, and on these tables no larger than the others.
+            self.backend.to_parquet(table, path, compression="zstd", compression_level=1)
+        except (duckdb.InvalidInputException, duckdb.IOException) as error:
+            raise UnreadableFile(_cause(error)) from error
+        return digest_of(path)
+
+    def each(
+        self, function: Callable[[LocalEngine, _Item], _Result], items: Sequence[_Item]
+    ) -> list[_Result]:
+        return [function(self, item) for item in items]
+
+
+def _nulls(table: ibis.Table) -> ibis.Table:
+    """One row of nothing, so that a column may be null for all that the engine can know.
+
+    A column that it proves to have no null is stored as another type, so a month's file would
+    depend on the other months that were computed with it.
+    """
+    nulls = {name: ibis.null(kind) for name, kind in table.schema().items()}
+    return ibis.range(1).unnest().as_table().select(**nulls)
+
+
+def _header(path: Path) -> list[str]:
+    """The names in the first line of a CSV file."""
+    opened = gzip.open if path.name.lower().endswith(".gz") else open
+    try:
+        # Of bytes further down that are not UTF-8 the engine names the line.
+        with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
+            header = next(csv.reader(file), [])
+    except (OSError, EOFError, zlib.error, csv.Error) as error:
+        raise UnreadableFile(f"{path}: {error}") from error
+    names = [name or f"column{position}" for position, name in enumerate(header)]
+    if not names:
+        raise UnreadableFile(f"{path}: the file is empty")
+    if any("\ufffd" in name for name in names):
+        raise UnreadableFile(f"{path}: the first line is not UTF-8")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise UnreadableFile(f"{path}: several columns are called {', '.join(twice)}")
+    return names
+
+
+def _cause(error: duckdb.Error) -> str:
+    """What went wrong and where, without the engine's advice on its options and its SQL."""
+    return str(error).partition("\nPossible")[0].partition("\n\nLINE")[0].strip()

@@ -1,0 +1,107 @@
+"""What Spark's executors do with the rows of a lake file: they write it.
+
+Every Python that Spark starts imports this anew, so it imports little.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from traveltide_assets.engines.checksum import digest_of
+
+_ROW_GROUP = 122_880
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Writes the rows that an executor is given in order, one file for each value of `by`."""
+
+    schema: pa.Schema
+    by: str | None
+    paths: Mapping[str, str]
+
+    def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """One row per file: the value of `by`, and the SHA-256 of the file."""
+        file: File | None = None
+        try:
+            for part, rows in self._split(batches):
+                if file is None or file.part != part:
+                    if file is not None:
+                        yield file.line()
+                    file = self.file(part)
+                file.write(rows)
+            if file is not None:
+                yield file.line()
+        finally:
+            if file is not None:
+                file.abandon()
+
+    def file(self, part: str) -> File:
+        return File(part, Path(self.paths[part]), self.schema)
+
+    def _split(self, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.Table]]:
+        for batch in batches:
+            table = pa.Table.from_batches([batch])
+            if self.by is None:
+                yield "", table
+            else:
+                for value in pc.unique(table[self.by]).to_pylist():
+                    yield value, table.filter(pc.equal(table[self.by], value)).drop([self.by])
+
+
+class File:
+    """A Parquet file that appears whole: another attempt at the same task may write it, too."""
+
+    def __init__(self, part: str, path: Path, schema: pa.Schema) -> None:
+        if not path.parent.is_dir():
+            raise FileNotFoundError(
+                f"{path.parent} is not there on {os.uname().nodename}: lake and home must lie on "
+                "storage that every machine of the cluster sees under the same path"
+            )
+        self.part = part
+        self._path = path
+        self._partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd")
+        self._schema = schema
+        self._waiting: list[pa.Table] = []
+
+    def __enter__(self) -> File:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.abandon()
+
+    def write(self, rows: pa.Table) -> None:
+        self._waiting.append(rows.select(self._schema.names).cast(self._schema))
+        if sum(map(len, self._waiting)) >= _ROW_GROUP:
+            self._flush()
+
+    def close(self) -> str:
+        """Put the file in its place; its SHA-256."""
+        self._flush()
+        self._writer.close()
+        digest = digest_of(self._partial)
+        os.replace(self._partial, self._path)
+        return digest
+
+    def line(self) -> pa.RecordBatch:
+        """Put the file in its place; one row: its part and its SHA-256."""
+        return pa.RecordBatch.from_pydict({"part": [self.part], "digest": [self.close()]})
+
+    def abandon(self) -> None:
+        """Remove what has not become the file."""
+        self._writer.close()
+        self._partial.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=_ROW_GROUP)
+        self._waiting = []

@@ -1,0 +1,32 @@
+"""Whether the cohort is still the same: drift of the features between two months."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from traveltide_assets.segmentation.scaling import numeric
+
+_BINS = 10
+_FLOOR = 1e-4
+
+
+def population_stability(before: pd.DataFrame, now: pd.DataFrame) -> pd.Series:
+    """Population stability index of every numeric feature between two months, by feature.
+
+    Bins are the tenths of the earlier month; undefined values are a bin of their own.
+    """
+    earlier, later = numeric(before), numeric(now)
+    return pd.Series({name: _psi(earlier[name], later[name]) for name in earlier.columns})
+
+
+def _psi(earlier: pd.Series, later: pd.Series) -> float:
+    edges = np.unique(earlier.quantile(np.linspace(0, 1, _BINS + 1)[1:-1]).dropna())
+    expected, actual = _shares(earlier, edges), _shares(later, edges)
+    return float(((actual - expected) * np.log(actual / expected)).sum())
+
+
+def _shares(values: pd.Series, edges: np.ndarray) -> np.ndarray:
+    bins = np.where(values.isna(), len(edges) + 1, np.searchsorted(edges, values, side="left"))
+    counts = np.bincount(bins, minlength=len(edges) + 2)
+    return np.maximum(counts / counts.sum(), _FLOOR)

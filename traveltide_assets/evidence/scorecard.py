@@ -1,0 +1,198 @@
+"""All strategies on one yardstick: size, separation, stability, agreement, evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+from sklearn.metrics import (
+    adjusted_rand_score,
+    davies_bouldin_score,
+    normalized_mutual_info_score,
+    pairwise_distances,
+    silhouette_score,
+)
+
+from traveltide_assets.evidence.backtest import SUPPORTED
+from traveltide_assets.evidence.tables import AGREEMENT, SCORECARD
+from traveltide_assets.segmentation.scaling import numeric, standardised
+from traveltide_assets.segmentation.strategy import CannotFit, History, Strategy
+from traveltide_assets.stats.threads import one_thread
+
+_OUTLIERS = 0.01
+_SCORED_ROWS = 4_000
+
+
+def common_space(features: pd.DataFrame) -> np.ndarray:
+    """Every numeric feature, outliers pulled in and standardised: one space for all strategies."""
+    values = numeric(features)
+    low, high = values.quantile(_OUTLIERS), values.quantile(1 - _OUTLIERS)
+    return standardised(values.clip(low, high, axis=1)).to_numpy()
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """The customers that every strategy's separation is measured on, and how far they lie apart."""
+
+    rows: np.ndarray
+    points: np.ndarray
+    distances: np.ndarray
+
+    @classmethod
+    def of(cls, features: pd.DataFrame, seed: int) -> Yardstick:
+        """At most `_SCORED_ROWS` customers in the common space."""
+        rows = np.sort(np.random.default_rng(seed).permutation(len(features))[:_SCORED_ROWS])
+        points = common_space(features)[rows]
+        with one_thread():
+            return cls(rows, points, pairwise_distances(points))
+
+    def separation(self, segments: pd.Series) -> dict[str, float]:
+        """Silhouette and Davies-Bouldin of a segmentation."""
+        labels = segments.to_numpy()[self.rows]
+        if not 1 < len(np.unique(labels)) < len(labels):
+            return {"silhouette": float("nan"), "davies_bouldin": float("nan")}
+        return {
+            "silhouette": float(silhouette_score(self.distances, labels, metric="precomputed")),
+            "davies_bouldin": float(davies_bouldin_score(self.points, labels)),
+        }
+
+
+def stability(
+    strategy: Strategy, history: History, segments: pd.Series, seed: int, refits: int
+) -> dict[str, float]:
+    """Adjusted Rand index with the same strategy refitted: on bootstrap draws, and reseeded."""
+    rng = np.random.default_rng(seed)
+    agreement = []
+    for _ in range(refits):
+        drawn, other = _drawn(history, rng), strategy.reseeded(int(rng.integers(2**31)))
+        try:
+            again = other.fit(drawn).assign(history.features)
+        except CannotFit:
+            agreement.append(float("nan"))
+            continue
+        agreement.append(adjusted_rand_score(segments, again["segment"]))
+    reseeded = strategy.reseeded(seed + 1).fit(history).assign(history.features)
+    return {
+        "stability_bootstrap": float(np.mean(agreement)),
+        "stability_seed": float(adjusted_rand_score(segments, reseeded["segment"])),
+    }
+
+
+def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
+    """Share of last month's customers who are in the segment that continues theirs; null if none.
+
+    Which segment continues which is decided by most customers, so that a new name moves nobody.
+    """
+    if before is None:
+        return float("nan")
+    both = now.merge(before, on="user_id", suffixes=("", "_before"), validate="one_to_one")
+    moved = pd.crosstab(both["segment_before"], both["segment"]).to_numpy()
+    stayed = moved[linear_sum_assignment(moved, maximize=True)].sum()
+    return float(stayed / len(both)) if len(both) else float("nan")
+
+
+def score(
+    strategies: Sequence[Strategy],
+    assigned: Mapping[str, pd.DataFrame],
+    before: Mapping[str, pd.DataFrame | None],
+    history: History,
+    evidence: pd.DataFrame,
+    seed: int,
+    refits: int,
+) -> pd.DataFrame:
+    """One row per strategy. The one that gives most customers a supported perk is recommended.
+
+    Where no perk is supported, none is.
+    """
+    yardstick = Yardstick.of(history.features, seed)
+    rows = []
+    for strategy in strategies:
+        customers = assigned[strategy.name]
+        if customers.empty:
+            rows.append(_nobody(strategy))
+            continue
+        shares = customers["segment"].value_counts(normalize=True)
+        verdicts = evidence[evidence["strategy"] == strategy.name]
+        supported = verdicts.loc[verdicts["verdict"] == SUPPORTED, "perk"]
+        rows.append(
+            {
+                "strategy": strategy.name,
+                "description": strategy.description,
+                "coverage": len(customers) / len(history.features),
+                "segments": len(shares),
+                "smallest_share": float(shares.min()),
+                "largest_share": float(shares.max()),
+                **yardstick.separation(customers["segment"]),
+                **stability(strategy, history, customers["segment"], seed, refits),
+                "persistence": persistence(customers, before[strategy.name]),
+                "perks": int(customers["perk"].nunique()),
+                "supported_perks": len(supported),
+                "supported_share": float(customers["perk"].isin(supported).mean()),
+            }
+        )
+    table = pd.DataFrame(rows)
+    return table.assign(recommended=_recommended(table)).reindex(columns=SCORECARD.column_names)
+
+
+def _nobody(strategy: Strategy) -> dict[str, object]:
+    """The row of a strategy that has too little history to give anybody a perk."""
+    counts = dict.fromkeys(("segments", "perks", "supported_perks"), 0)
+    return {
+        "strategy": strategy.name,
+        "description": strategy.description,
+        "coverage": 0.0,
+        **counts,
+        "supported_share": 0.0,
+    }
+
+
+def agreement(assigned: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """One row per pair of strategies: do they see the same groups, and give the same perks?"""
+    # Numbers, since comparing names again for every pair takes longer than all the rest.
+    coded = {
+        name: customers.astype({"segment": "category"}).assign(
+            segment=lambda frame: frame["segment"].cat.codes
+        )[["user_id", "segment", "perk"]]
+        for name, customers in assigned.items()
+        if len(customers)
+    }
+    rows = []
+    for one, other in combinations(coded, 2):
+        both = coded[one].merge(coded[other], on="user_id", validate="one_to_one")
+        segments = both["segment_x"], both["segment_y"]
+        rows.append(
+            {
+                "strategy": one,
+                "other": other,
+                "adjusted_rand_index": float(adjusted_rand_score(*segments)),
+                "normalized_mutual_information": float(normalized_mutual_info_score(*segments)),
+                "same_perk_share": float((both["perk_x"] == both["perk_y"]).mean()),
+            }
+        )
+    return pd.DataFrame(rows, columns=list(AGREEMENT.column_names))
+
+
+def _recommended(table: pd.DataFrame) -> pd.Series:
+    best = table["supported_share"].idxmax()
+    return (table.index == best) & (table["supported_share"] > 0)
+
+
+def _drawn(history: History, rng: np.random.Generator) -> History:
+    """Customers drawn with replacement, the same in every frame; copies get ids of their own."""
+    rows = rng.integers(0, len(history.features), len(history.features))
+    users = history.features["user_id"].to_numpy()[rows]
+    copies = pd.DataFrame({"user_id": users, "copy": np.arange(len(rows))})
+
+    def draw(frame: pd.DataFrame) -> pd.DataFrame:
+        drawn = copies.merge(frame, on="user_id", validate="many_to_one")
+        return drawn.drop(columns="user_id").rename(columns={"copy": "user_id"})
+
+    return History(
+        draw(history.features),
+        None if history.earlier is None else draw(history.earlier),
+        None if history.outcomes is None else draw(history.outcomes),
+    )

@@ -1,0 +1,53 @@
+"""When an experiment runs.
+
+The decision at the end of a month is mailed in the month after it. The first campaign of an
+experiment is therefore the one decided in the month before its start date's; the customers and
+segments of that month are the experiment's for good.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from traveltide_assets.experiment.config import Config
+from traveltide_assets.schema.months import FORMAT, end_of, previous_month
+
+
+def starts_at(start: dt.date) -> dt.datetime:
+    """The first instant of the experiment."""
+    return dt.datetime.combine(start, dt.time())
+
+
+def planned_end(start: dt.date, config: Config) -> dt.datetime:
+    """The first instant after the planned length."""
+    return starts_at(start) + dt.timedelta(weeks=config.weeks)
+
+
+def month_of_assignment(start: dt.date) -> str:
+    """The month whose decision the experiment starts from."""
+    return previous_month(start.strftime(FORMAT))
+
+
+def runs_in_campaign(config: Config, month: str) -> bool:
+    """Whether the campaign decided in a month, mailed in the next, carries the control offer."""
+    if config.start is None or month < month_of_assignment(config.start):
+        return False
+    return end_of(month) < planned_end(config.start, config)
+
+
+def read_until(start: dt.date, config: Config, month: str) -> dt.datetime:
+    """The first instant no longer read as of a month: its end, or the experiment's."""
+    return min(end_of(month), planned_end(start, config))
+
+
+def has_begun(config: Config, month: str) -> bool:
+    """Whether the start lies before the end of a month."""
+    return config.start is not None and starts_at(config.start) < end_of(month)
+
+
+def latest_followed_up(config: Config, month: str) -> str:
+    """The latest month after whose end a whole experiment would have fitted by now."""
+    earlier = month
+    while end_of(earlier) + dt.timedelta(weeks=config.weeks) > end_of(month):
+        earlier = previous_month(earlier)
+    return earlier

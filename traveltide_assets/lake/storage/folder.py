@@ -1,0 +1,93 @@
+"""A folder as the storage: a file is replaced by renaming a whole one."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from traveltide_assets.lake.storage.base import (Conflict)
+from traveltide_assets.engines.base import (Spread)
+
+_ABANDONED_SECONDS = 3600
+
+
+class Folder:
+    """Files below a root; a key is the path of a file, its version are its size and time."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
+        place = self._root / folder
+        # Names that begin with a dot are files being written, and leftovers of other programs.
+        found = place.rglob("[!.]*") if deep else place.glob("[!.]*")
+        return {
+            path.relative_to(self._root).as_posix(): _version(path)
+            for path in sorted(found)
+            if path.is_file()
+        }
+
+    def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
+        return [self._root / key for key in versions]
+
+    @contextmanager
+    def replacing(self, key: str, version: str | None) -> Iterator[Path]:
+        target = self._root / key
+        with partial(target) as path:
+            yield path
+            # A writer that comes between this look and the renaming goes unnoticed; what is stored
+            # then is the later one's, and whole.
+            now = _version(target) if target.exists() else None
+            if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
+                raise Conflict(
+                    f"{target} was replaced by another run while this one wrote it: run it again"
+                )
+            os.replace(path, target)
+
+    @contextmanager
+    def replacing_all(
+        self, versions: Mapping[str, str | None], spread: Spread | None = None
+    ) -> Iterator[dict[str, Path]]:
+        with ExitStack() as stack:
+            yield {
+                key: stack.enter_context(self.replacing(key, version))
+                for key, version in versions.items()
+            }
+
+    def remove(self, key: str) -> None:
+        (self._root / key).unlink(missing_ok=True)
+
+    def uri(self, key: str = "") -> str:
+        return str(self._root / key)
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A path to write to, which becomes the target in one step once everything is written."""
+    with partial(target) as path:
+        yield path
+        os.replace(path, target)
+
+
+@contextmanager
+def partial(target: Path) -> Iterator[Path]:
+    """A path beside the target, to write to; whatever is left of it at the end is removed."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for abandoned in target.parent.glob(".*.tmp"):
+        if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
+            abandoned.unlink(missing_ok=True)
+    path = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _version(path: Path) -> str:
+    status = path.stat()
+    return f"{status.st_size}-{status.st_mtime_ns}"

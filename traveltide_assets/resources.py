@@ -1,0 +1,64 @@
+"""What a run, a command and the service work with, opened as the settings say.
+
+Only here do the settings turn into an engine, a lake and a source.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.connections.locations import PostgresLocation, S3Location
+from traveltide_assets.contracts import build_tables
+from traveltide_assets.engines.base import Engine
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.storage.base import Storage
+from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.segmentation.registry import build_strategies
+from traveltide_assets.settings import Settings
+from traveltide_assets.sources.base import Run, Source
+from traveltide_assets.sources.database import Database
+from traveltide_assets.sources.files import Files
+
+
+def open_engine(settings: Settings) -> Engine:
+    """The configured engine; nothing is started before it is used."""
+    scratch = settings.home / "scratch"
+    if settings.engine == "spark":
+        try:
+            from traveltide_assets.engines.spark import Spark
+        except ImportError as error:
+            raise SettingsError(
+                f"TRAVELTIDE_ENGINE=spark needs the extra `spark`: pip install '.[spark]' ({error})"
+            ) from error
+        return Spark(settings.spark.master, scratch, settings.memory)
+    return DuckDB(scratch, settings.memory)
+
+
+def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
+    """The lake, for reading and writing; with an engine of its own unless one is given."""
+    perks = load_perks(settings.perks_file)
+    tables = build_tables(perks, build_strategies(settings, perks))
+    storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
+    return Lake(storage, engine or open_engine(settings), tables)
+
+
+def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
+    """The configured source as a run sees it; what is read from it is staged under `home`."""
+    location, staging = settings.source_location, settings.home / "staging"
+    if isinstance(location, PostgresLocation):
+        return Database(location, engine, staging, run, settings.postgres, settings.partitions)
+    landing = open_storage(location, settings.home / "cache", "TRAVELTIDE_SOURCE")
+    return Files(landing, engine, staging)
+
+
+def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:
+    """The storage at a location, which `setting` names; of S3, local copies lie in `cache`."""
+    if isinstance(location, S3Location):
+        # Takes a second to import, a tenth of a small run.
+        from traveltide_assets.lake.storage.s3 import S3
+
+        return S3(location, cache, setting)
+    return Folder(location)

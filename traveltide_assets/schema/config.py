@@ -1,0 +1,59 @@
+"""What every section of the settings shares, and the bounds of the months.
+
+Each package declares its own section as `Config` in its `config.py`; `settings.py` composes them.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Annotated
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from traveltide_assets.schema.months import FORMAT, is_month, span
+
+Share = Annotated[float, Field(ge=0, le=1)]
+# A line of a mail that also survives a spreadsheet, where some first characters make a formula.
+Headline = Annotated[str, Field(max_length=150, pattern=r"^[^\s\x00-\x1f=+\-@][^\x00-\x1f\x7f]*$")]
+
+
+class Section(BaseModel):
+    """A section of the settings: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _open_end(value: object) -> object:
+    return None if value in ("", "open") else value
+
+
+class Partitions(Section):
+    """Bounds of the monthly partitions, both included."""
+
+    first: str = Field("2021-04", description="First month, `YYYY-MM`")
+    last: Annotated[str | None, BeforeValidator(_open_end)] = Field(
+        "2023-07",
+        description="Last month, `YYYY-MM`, decided by default; `open`: the current month, "
+        "whose partition holds what is known so far",
+    )
+
+    def months(self) -> list[str]:
+        """The months within the bounds, in order; with an open end, up to today's."""
+        return span(self.first, self.last or f"{dt.datetime.now(dt.UTC):{FORMAT}}")
+
+    def include(self, month: str) -> bool:
+        """Whether a month that has begun lies within the bounds."""
+        return self.first <= month and (self.last is None or month <= self.last)
+
+    @field_validator("first", "last")
+    @classmethod
+    def _is_month(cls, value: str | None) -> str | None:
+        if value is not None and not is_month(value):
+            raise ValueError(f"{value!r} is not a month written as YYYY-MM")
+        return value
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> Partitions:
+        if self.last is not None and self.first > self.last:
+            raise ValueError(f"first month {self.first} is after the last month {self.last}")
+        return self

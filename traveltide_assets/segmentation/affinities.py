@@ -1,0 +1,108 @@
+"""How strongly groups of customers speak for each perk, and which perk each group gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import get_args
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import linear_sum_assignment
+
+from traveltide_assets.catalogue.perks import Perk, Program, contributions, features_of
+from traveltide_assets.segmentation.scaling import NUMERIC, numeric, standardised
+
+DECIDING = 3
+LEFT_OVER = "no feature; other perks suit other segments better"
+_BLOCK_VALUES = 2_000_000
+
+
+def profiles(
+    features: pd.DataFrame, groups: pd.Series, names: Iterable[str] = NUMERIC
+) -> pd.DataFrame:
+    """Mean deviation of each group (row) from the cohort in each feature (column), in SD."""
+    members, labels = pd.factorize(groups.to_numpy(), sort=True)
+    # Some features at a time: of a million customers each copy of all of them takes 400 MB.
+    wanted, step = list(names), max(1, _BLOCK_VALUES // max(1, len(features)))
+    blocks = [wanted[first : first + step] for first in range(0, len(wanted), step)]
+    means = [standardised(numeric(features, block)).groupby(members).mean() for block in blocks]
+    return pd.concat(means, axis=1).set_axis(labels, axis=0)
+
+
+def affinities(profile: pd.DataFrame, perks: tuple[Perk, ...]) -> pd.DataFrame:
+    """Affinity of each group (row) to each perk (column), in SD."""
+    return pd.DataFrame(
+        {perk.id: perk.index_of(profile) for perk in perks},
+        index=profile.index,
+    )
+
+
+def assign(affinity: pd.DataFrame) -> pd.Series:
+    """The perk of each group: one to one with the highest total affinity, the rest their best.
+
+    Which groups take part in the one-to-one assignment is decided by the same maximum, so that
+    the order of the groups does not matter.
+    """
+    rows, columns = linear_sum_assignment(affinity.to_numpy(), maximize=True)
+    perk = affinity.idxmax(axis=1)
+    perk.iloc[rows] = affinity.columns[columns]
+    return perk
+
+
+def runner_up(affinity: pd.DataFrame, perk: pd.Series) -> pd.Series:
+    """The perk of highest affinity besides the one given; itself where there is no other."""
+    if affinity.shape[1] == 1:
+        return perk
+    others = affinity.copy()
+    for group, given in perk.items():
+        others.loc[group, given] = -np.inf
+    return others.idxmax(axis=1)
+
+
+def deciding(profile: pd.DataFrame, perk: pd.Series, perks: tuple[Perk, ...]) -> pd.Series:
+    """The features that speak loudest for the perk of each group: `name (+1.2 SD), ...`.
+
+    Where none does, the one-to-one assignment gave each perk that suits better to another group.
+    """
+    by_id = {entry.id: entry for entry in perks}
+    return pd.Series(
+        {
+            group: _strongest(contributions(profile.loc[[group]], by_id[given]), profile.loc[group])
+            for group, given in perk.items()
+        },
+        dtype=object,
+    )
+
+
+def assignments(
+    features: pd.DataFrame, customers: pd.DataFrame, perks: tuple[Perk, ...]
+) -> pd.DataFrame:
+    """One row per customer: segment, perk, runner-up, reason and the segment's affinities.
+
+    Of the features those that the perks weigh are needed.
+    The runner-up is a perk of the program that the perks given belong to.
+    """
+    merged = customers.merge(features[["user_id"]], on="user_id", validate="one_to_one")
+    groups = features[["user_id"]].merge(merged, on="user_id", validate="one_to_one")["segment"]
+    affinity = affinities(profiles(features, groups, sorted(features_of(perks))), perks)
+    perk = merged.groupby("segment")["perk"].first()
+    second = runner_up(affinity[_alternatives(perks, perk)], perk)
+    return merged.rename(columns={"reason": "deciding_features"}).assign(
+        runner_up=merged["segment"].map(second),
+        **{f"affinity_{name}": merged["segment"].map(affinity[name]) for name in affinity},
+    )
+
+
+def _alternatives(perks: tuple[Perk, ...], given: Iterable[str]) -> list[str]:
+    """Perks of the first program that offers every perk given; all perks if none does."""
+    for program in get_args(Program):
+        members = [perk.id for perk in perks if program in perk.programs]
+        if set(given) <= set(members):
+            return members
+    return [perk.id for perk in perks]
+
+
+def _strongest(contribution: pd.DataFrame, deviation: pd.Series) -> str:
+    ranked = contribution.iloc[0].sort_values(ascending=False, kind="stable")
+    speaking = ranked.index[(ranked > 0) & (deviation[ranked.index].round(2) != 0)]
+    return ", ".join(f"{n} ({deviation[n]:+.2f} SD)" for n in speaking[:DECIDING]) or LEFT_OVER

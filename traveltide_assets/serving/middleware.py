@@ -1,0 +1,67 @@
+"""What surrounds every request: time limit, answer to unexpected errors, counters.
+
+Plain ASGI, because every request passes it. Metrics and logs name the route's template and never
+the path, which may name a customer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+import traceback
+
+from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from traveltide_assets.serving.metrics import Metrics
+
+_log = logging.getLogger("traveltide.serving")
+
+
+class Requests:
+    """Answers 504 after `seconds` and 500 to unexpected errors, and counts every request."""
+
+    def __init__(self, app: ASGIApp, seconds: float, metrics: Metrics) -> None:
+        self._app, self._seconds, self._metrics = app, seconds, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        start = time.perf_counter()
+        status: int | None = None
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        async def fail(code: int, detail: str) -> None:
+            if status is None:
+                await JSONResponse({"detail": detail}, code)(scope, receive, send_and_note)
+
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._app(scope, receive, send_and_note)
+        except TimeoutError:
+            await fail(504, "the answer took too long")
+        except Exception as error:  # noqa: BLE001 - uvicorn would log its message
+            _log.error("%s %s failed: %s", scope["method"], _route(scope), _place(error))
+            await fail(500, "the service failed")
+        finally:
+            route = _route(scope)
+            self._metrics.requests.labels(scope["method"], route, status or 500).inc()
+            self._metrics.seconds.labels(route).observe(time.perf_counter() - start)
+
+
+def _route(scope: Scope) -> str:
+    """The template of the route, such as /customers/{user_id}/perk."""
+    return getattr(scope.get("route"), "path", "none")
+
+
+def _place(error: Exception) -> str:
+    """Type and place of an error, without its message, which might quote the request."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {frame.name}, {frame.filename}:{frame.lineno}"

@@ -1,0 +1,278 @@
+"""A PostgreSQL database as the source: one consistent snapshot per run.
+
+The first step of a run that asks copies what the run needs into staged Parquet, all tables in one
+transaction; every other step of the run, and its checks, read the copy. Everything becomes text on
+the server, as `column::text` writes it. Rows have no order in a database, so they are numbered in
+the order of their content: users, flights and hotels as a whole, sessions month by month.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import shutil
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TypeVar
+
+import ibis
+import pyarrow.parquet as pq
+from sqlglot import exp
+
+from traveltide_assets.connections.config import Config
+from traveltide_assets.connections.locations import PostgresLocation
+from traveltide_assets.connections.postgres import (
+    ConnectionLost,
+    PostgresError,
+    Session,
+    connect,
+    setting,
+)
+from traveltide_assets.engines.base import Engine
+from traveltide_assets.schema.config import Partitions
+from traveltide_assets.schema.months import next_month
+from traveltide_assets.schema.sources import KEYS, SOURCES
+from traveltide_assets.sources.base import Run, SourceError
+from traveltide_assets.sources.columns import contract_columns
+from traveltide_assets.transforms.cleaning.parse import month_of
+
+_SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
+_MONTH_FORMAT = exp.Literal.string("YYYY-MM")
+_UNDATED = "undated"
+_RAW = "raw"
+_COUNTS = "counts.json"
+_UNUSED_SECONDS = 6 * 3600
+# A quarter less work than zstd with dictionaries, for files that live for a run.
+_QUICK = {"compression": "lz4", "use_dictionary": False}
+_log = logging.getLogger(__name__)
+_Result = TypeVar("_Result")
+Columns = Mapping[str, Mapping[str, str]]
+
+
+class Database:
+    """The four raw tables of a database, found by its search path, as one run sees them."""
+
+    def __init__(
+        self,
+        location: PostgresLocation,
+        engine: Engine,
+        staging: Path,
+        run: Run,
+        config: Config,
+        bounds: Partitions,
+    ) -> None:
+        self._location = location
+        self._engine = engine
+        self._folder = staging / "postgres" / run.id
+        self._run = run
+        self._bounds = bounds
+        self._config = config
+
+    def table(self, name: str) -> ibis.Table:
+        self._stage()
+        files = [self._folder / name / f"{part}.parquet" for part in self._parts(name)]
+        return self._engine.read_parquet(files)
+
+    def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
+        counted = self._counted[name]
+        if not months:
+            return {None: sum(counted.values())}
+        return {month: counted.get(month, 0) for month in months}
+
+    def origins(self, name: str) -> list[str]:
+        return [f"{name} of {self._location}"]
+
+    @cached_property
+    def _counted(self) -> dict[str, dict[str, int]]:
+        """Rows of each table; of sessions by month. Counted now where nothing was extracted."""
+        if (self._folder / _COUNTS).exists():
+            return json.loads((self._folder / _COUNTS).read_text(encoding="utf-8"))
+        return self._patiently(_count)
+
+    def _stage(self) -> None:
+        """Extract unless a step of this run, perhaps in another process, has done it."""
+        self._folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(self._folder.with_suffix(".lock")):
+            if not self._folder.exists():
+                _remove_unused(self._folder.parent)
+                partial = self._folder.with_name(f".{self._folder.name}.{uuid.uuid4().hex}.tmp")
+                try:
+                    (partial / _RAW).mkdir(parents=True)
+                    self._patiently(lambda *snapshot: self._extract(partial, *snapshot))
+                    self._number(partial)
+                    partial.rename(self._folder)
+                finally:
+                    shutil.rmtree(partial, ignore_errors=True)
+            self._folder.touch()
+
+    def _patiently(self, action: Callable[[Session, Columns], _Result]) -> _Result:
+        """Do something with a snapshot; where the connection breaks, again with a new one.
+
+        A database that stays away is no `SourceError`: a step that reads it may be tried again.
+        """
+        attempts = self._config.attempts
+        for attempt in range(1, attempts + 1):
+            try:
+                with (
+                    connect(self._location, self._config) as session,
+                    session.transaction(_SNAPSHOT),
+                ):
+                    return action(session, _described(session))
+            except ConnectionLost as error:
+                if attempt == attempts:
+                    raise ConnectionLost(f"{error} ({attempts} attempts)") from None
+                wait = 2 ** (attempt - 1)
+                _log.warning("%s; attempt %d of %d failed", error, attempt, attempts)
+                time.sleep(wait)
+            except PostgresError as error:
+                raise SourceError(str(error)) from None
+        raise AssertionError("there is at least one attempt")
+
+    def _extract(self, folder: Path, session: Session, columns: Columns) -> None:
+        for part, query in self._queries(session, columns).items():
+            _log.info("reading %s of %s", part, self._location)
+            with (
+                session.stream(query) as (schema, batches),
+                pq.ParquetWriter(folder / _RAW / f"{part}.parquet", schema, **_QUICK) as writer,
+            ):
+                for batch in batches:
+                    writer.write_batch(batch)
+        counts = json.dumps(_count(session, columns))
+        (folder / _COUNTS).write_text(counts, encoding="utf-8")
+
+    def _number(self, folder: Path) -> None:
+        """Write the staged files from the raw ones, once the database is left alone.
+
+        Month by month, because rows are sorted to be numbered, which takes memory.
+        """
+        for name in SOURCES:
+            (folder / name).mkdir()
+            for part in self._parts(name):
+                raw = part if part in (name, _UNDATED) else name
+                table = self._engine.single.read_parquet([folder / _RAW / f"{raw}.parquet"])
+                if name == "sessions":
+                    if part != _UNDATED:
+                        table = table.filter(table.session_start.startswith(part))
+                    table = table.mutate(month=month_of(table.session_start))
+                place = name if part == name else f"{name}/{part}"
+                table = _numbered(table, name).mutate(source_file=ibis.literal(place))
+                self._engine.single.write_parquet(table, folder / name / f"{part}.parquet")
+        shutil.rmtree(folder / _RAW)
+
+    def _parts(self, name: str) -> list[str]:
+        """What a table is staged in: sessions by month of the run, and those of no month."""
+        if name != "sessions":
+            return [name]
+        first, last = self._run.months or ("", "")
+        return [*(m for m in self._bounds.months() if first <= m <= last), _UNDATED]
+
+    def _queries(self, session: Session, columns: Columns) -> dict[str, exp.Select]:
+        """A query per raw file: three tables, the sessions of the run's months, and undated."""
+        bounds, months = self._bounds, self._run.months
+        session.set("traveltide.lower", f"{bounds.first}-01")
+        session.set("traveltide.upper", f"{next_month(bounds.months()[-1])}-01")
+        # A run for no month takes no dated session.
+        session.set("traveltide.first", f"{months[0] if months else bounds.first}-01")
+        session.set("traveltide.after", f"{next_month(months[1]) if months else bounds.first}-01")
+        start = exp.column(columns["sessions"]["session_start"], quoted=True)
+        of_run = exp.and_(start >= _time("first"), start < _time("after"))
+        outside = exp.or_(start < _time("lower"), start >= _time("upper"))
+        of_no_month = exp.or_(start.is_(exp.null()), outside)
+        queries = {name: _select(name, columns[name]) for name in SOURCES}
+        return {
+            **queries,
+            "sessions": queries["sessions"].where(of_run),
+            _UNDATED: queries["sessions"].where(of_no_month),
+        }
+
+
+def _described(session: Session) -> Columns:
+    """The columns of every table by their name in the lake; everything wrong is told at once."""
+    found, problems = {}, []
+    for name in SOURCES:
+        types = session.columns(name)
+        if not types:
+            problems.append(f"{session.location}: there is no table {name} on the search path")
+            continue
+        try:
+            found[name] = contract_columns(name, session.location, list(types))
+        except SourceError as error:
+            problems.append(str(error))
+            continue
+        problems += [f"{session.location}: {p}" for p in _type_problems(name, found[name], types)]
+    if problems:
+        raise SourceError("\n".join(problems))
+    return found
+
+
+def _type_problems(name: str, columns: Mapping[str, str], types: Mapping[str, str]) -> list[str]:
+    """Times of which the months, or the zone, would have to be guessed."""
+    problems = [
+        f"{name}.{columns[c.name]} has a time zone, which the contract has not: offer a view with "
+        f"the local time"
+        for c in SOURCES[name]
+        if c.type in ("timestamp(6)", "date") and types[columns[c.name]] == "timestamptz"
+    ]
+    if name == "sessions" and types[columns["session_start"]] not in ("timestamp", "timestamptz"):
+        problems.append(
+            f"sessions.{columns['session_start']} is {types[columns['session_start']]}, and only "
+            "of a timestamp the months are known: offer a view that casts it"
+        )
+    return problems
+
+
+def _count(session: Session, columns: Columns) -> dict[str, dict[str, int]]:
+    """Rows by month of sessions, and of the other tables under no month."""
+    counted = {}
+    for name in SOURCES:
+        month: exp.Expression = exp.Literal.string("")
+        if name == "sessions":
+            start = exp.column(columns[name]["session_start"], quoted=True)
+            text = exp.Anonymous(this="to_char", expressions=[start, _MONTH_FORMAT])
+            month = exp.Coalesce(this=text, expressions=[month])
+        rows = exp.cast(exp.func("count", exp.Star()), "bigint")
+        query = exp.select(month.as_("month"), rows).from_(exp.table_(name, quoted=True))
+        counted[name] = {str(m): int(str(n)) for m, n in session.rows(query.group_by("month"))}
+    return counted
+
+
+def _select(name: str, columns: Mapping[str, str]) -> exp.Select:
+    """A table as text, under the names of the lake."""
+    texts = [
+        exp.cast(exp.column(theirs, quoted=True), "text").as_(ours, quoted=True)
+        for ours, theirs in columns.items()
+    ]
+    return exp.select(*texts).from_(exp.table_(name, quoted=True))
+
+
+def _time(name: str) -> exp.Expression:
+    return exp.cast(setting(f"traveltide.{name}"), "timestamp")
+
+
+def _numbered(table: ibis.Table, name: str) -> ibis.Table:
+    """With the number of each row in the order of their content."""
+    order = [KEYS[name], *[column for column in table.columns if column != KEYS[name]]]
+    return table.mutate(source_row=ibis.row_number().over(order_by=order) + 1)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Alone among all processes; the lock of a killed one is free."""
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _remove_unused(folder: Path) -> None:
+    """Remove what earlier runs staged; a run that still goes on has used its own lately."""
+    for old in folder.iterdir():
+        if time.time() - old.stat().st_mtime > _UNUSED_SECONDS:
+            if old.is_dir():
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                old.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Small general statistics that several packages need; none of them knows TravelTide."""

@@ -1,0 +1,1 @@
+"""Cleaning: `parse` reads values, `rules` say what is wrong and why, `judge` applies them."""

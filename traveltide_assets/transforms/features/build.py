@@ -1,0 +1,55 @@
+"""The catalogue applied: one row of features per customer."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import ibis
+import ibis.expr.types as ir
+
+from traveltide_assets.schema.months import end_of
+from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
+from traveltide_assets.transforms.features.expressions import COHORT
+
+
+def measured(users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, month: str) -> ibis.Table:
+    """One row per customer of the cohort: the features that need no other customer.
+
+    Trips whose booking lies before the data belong to no opportunity seen and are left out.
+    """
+    as_of = end_of(month)
+    last_day = ibis.date((as_of - dt.timedelta(days=1)).date().isoformat())
+    by_session = _aggregated(sessions.mutate(as_of=ibis.timestamp(as_of.isoformat())), "sessions")
+    by_trip = _aggregated(trips.filter(trips.booked_at.notnull()), "trips")
+    dated = users.mutate(last_day=last_day)
+    customers = dated.select("user_id", **_expressions(dated, "users"))
+    table = customers.left_join(by_session, "user_id").drop("user_id_right")
+    table = table.left_join(by_trip, "user_id").drop("user_id_right")
+    return table.mutate(
+        {f.name: table[f.name].fill_null(0) for f in CATALOGUE if _fills_with_zero(f)}
+    )
+
+
+def compared(customers: ibis.Table, within: str | None = None) -> ibis.Table:
+    """What was `measured` of customers, and their scores, in the catalogue's order.
+
+    Scores compare a customer with the cohort, or with those of it who are equal in `within`.
+    """
+    table = customers if within is None else customers.mutate({COHORT: customers[within]})
+    # Apart from the other features: a window holds every column that passes through it.
+    scores = table.select("user_id", **_expressions(table, "features"))
+    return customers.left_join(scores, "user_id").select(
+        "user_id", *[feature.name for feature in CATALOGUE]
+    )
+
+
+def _fills_with_zero(feature: Feature) -> bool:
+    return feature.source in ("sessions", "trips") and not feature.nullable
+
+
+def _expressions(table: ibis.Table, source: str) -> dict[str, ir.Value]:
+    return {f.name: f.expression(table) for f in CATALOGUE if f.source == source}
+
+
+def _aggregated(table: ibis.Table, source: str) -> ibis.Table:
+    return table.group_by("user_id").agg(**_expressions(table, source))

@@ -1,0 +1,126 @@
+"""What the feature catalogue is made of: counts, exact sums and conditions on sessions and trips.
+
+Unless it says "booked", an expression of trips counts the trips not cancelled so far.
+"""
+
+from __future__ import annotations
+
+import ibis
+import ibis.expr.types as ir
+
+from traveltide_assets.transforms.trips import SECONDS_PER_DAY
+
+LONG_HAUL_KM = 6_000
+SHORT_TRIP_NIGHTS = 3
+_SATURDAY = 5
+_FRIDAY = 4
+SCORES = 5
+COHORT = "cohort"
+
+
+def exact_sum(value: ir.NumericValue, decimals: int, where: ir.BooleanValue) -> ir.FloatingValue:
+    """A sum that does not depend on the order of the rows: counted in whole smallest units.
+
+    Engines add floats in whatever order their threads deliver them; whole numbers do not mind.
+    """
+    units = (value * 10**decimals).round().cast("int64")
+    return units.sum(where=where).fill_null(0) / float(10**decimals)
+
+
+def exact_mean(value: ir.NumericValue, decimals: int, where: ir.BooleanValue) -> ir.FloatingValue:
+    """The mean that goes with `exact_sum`; null where no row counts."""
+    present = where & value.notnull()
+    return exact_sum(value, decimals, present) / present.sum().nullif(0)
+
+
+def count(where: ir.BooleanValue) -> ir.IntegerValue:
+    return where.fill_null(False).sum().fill_null(0)
+
+
+def share(part: ir.BooleanValue, whole: ir.BooleanValue) -> ir.FloatingValue:
+    return count(part & whole) / count(whole).nullif(0)
+
+
+def browsing(s: ibis.Table) -> ir.BooleanValue:
+    return ~s.cancellation
+
+
+def discounted(s: ibis.Table) -> ir.BooleanValue:
+    return s.flight_discount | s.hotel_discount
+
+
+def booking(s: ibis.Table) -> ir.BooleanValue:
+    return s.flight_booked | s.hotel_booked
+
+
+def days_between(start: ir.TimestampValue, end: ir.TimestampValue) -> ir.FloatingValue:
+    return end.delta(start, unit="second") / SECONDS_PER_DAY
+
+
+def kept(t: ibis.Table) -> ir.BooleanValue:
+    return t.status != "cancelled"
+
+
+def flown(t: ibis.Table) -> ir.BooleanValue:
+    return kept(t) & t.kind.isin(["flight", "package"]) & t.seats.notnull()
+
+
+def stayed(t: ibis.Table) -> ir.BooleanValue:
+    return kept(t) & t.kind.isin(["hotel", "package"]) & t.nights.notnull()
+
+
+def discounted_trip(t: ibis.Table) -> ir.BooleanValue:
+    return t.flight_discount_used | t.hotel_discount_used
+
+
+def _days(t: ibis.Table) -> ir.IntegerValue:
+    return t.ends_at.date().delta(t.starts_at.date(), unit="day")
+
+
+def weekend(t: ibis.Table) -> ir.BooleanValue:
+    return t.starts_at.day_of_week.index().isin([_FRIDAY, _SATURDAY]) & (
+        _days(t) <= SHORT_TRIP_NIGHTS
+    )
+
+
+def short_solo(t: ibis.Table) -> ir.BooleanValue:
+    return (ibis.coalesce(t.seats, t.rooms) == 1) & (_days(t) <= SHORT_TRIP_NIGHTS)
+
+
+def hotel(t: ibis.Table) -> ir.StringValue:
+    return t.hotel_brand + " - " + t.destination
+
+
+def _savings(t: ibis.Table) -> ir.FloatingValue:
+    return t.base_fare_usd * t.flight_discount_amount.fill_null(0)
+
+
+def savings_per_km(t: ibis.Table) -> ir.FloatingValue:
+    measured = flown(t) & t.distance_km.notnull()
+    saved = exact_sum(_savings(t), 4, measured & t.flight_discount_used)
+    return saved / exact_sum(t.distance_km, 3, measured).nullif(0)
+
+
+def _cohort(f: ibis.Table) -> dict[str, ir.Value]:
+    """The window of those whom a customer is compared with: all, or those of the same cohort."""
+    return {"group_by": f[COHORT]} if COHORT in f.columns else {}
+
+
+def _scaled(f: ibis.Table, value: ir.NumericValue) -> ir.FloatingValue:
+    everybody = ibis.window(**_cohort(f))
+    low, high = value.min().over(everybody), value.max().over(everybody)
+    return ((value - low) / (high - low).nullif(0)).fill_null(0)
+
+
+def bargain_hunter(f: ibis.Table) -> ir.FloatingValue:
+    return (
+        f.discounted_flight_rate.fill_null(0)
+        * f.mean_flight_discount.fill_null(0)
+        * _scaled(f, f.savings_per_km)
+    )
+
+
+def quintile(f: ibis.Table, value: ir.NumericValue) -> ir.IntegerValue:
+    """1 to 5 by rank within the cohort; equal values score equally."""
+    rank = ibis.percent_rank().over(ibis.window(order_by=value, **_cohort(f)))
+    return ibis.least((rank * SCORES).floor().cast("int64") + 1, SCORES)

@@ -1,0 +1,232 @@
+"""Contracts of silver, and of the cohort and what is known about it in gold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from traveltide_assets.schema.sources import (
+    FLIGHTS,
+    HOTELS,
+    PLACE,
+    SESSIONS,
+    SOURCES,
+    USERS,
+    as_text,
+)
+from traveltide_assets.schema.table import Column, Table
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
+from traveltide_assets.transforms.outcomes import OUTCOMES
+
+
+def _column(columns: tuple[Column, ...], name: str, **changes: object) -> Column:
+    found = next(column for column in columns if column.name == name)
+    return replace(found, **changes)  # type: ignore[arg-type]
+
+
+def _quarantine(name: str) -> Table:
+    return Table(
+        "silver",
+        f"{name}_quarantine",
+        f"One row per row of {name}_raw that could not be processed, with the reason.",
+        (
+            *as_text(SOURCES[name]),
+            *PLACE,
+            Column("reason", "string", "Name of the first cleaning rule that refused the row"),
+        ),
+        key=("source_file", "source_row"),
+        partitioned=name == "sessions",
+        keeps_extra_columns=True,
+    )
+
+
+_NULL_IF_CANCELLATION = (
+    "flight_discount",
+    "hotel_discount",
+    "flight_booked",
+    "hotel_booked",
+    "page_clicks",
+)
+USERS_PROCESSED = Table(
+    "silver",
+    "users_processed",
+    "One row per user, typed.",
+    USERS,
+    key=("user_id",),
+)
+SESSIONS_PROCESSED = Table(
+    "silver",
+    "sessions_processed",
+    "One row per session, typed. What the export writes into the flags, clicks and duration of a "
+    "cancellation is an artefact, so these are null there.",
+    (
+        *(
+            replace(column, required=False, description=f"{column.description}; null if cancelling")
+            if column.name in _NULL_IF_CANCELLATION
+            else column
+            for column in SESSIONS
+        ),
+        Column("session_seconds", "int64", "Length, seconds; null if cancelling", required=False),
+    ),
+    key=("session_id",),
+    partitioned=True,
+)
+FLIGHTS_PROCESSED = Table(
+    "silver",
+    "flights_processed",
+    "One row per trip with a flight, typed.",
+    FLIGHTS,
+    key=("trip_id",),
+)
+HOTELS_PROCESSED = Table(
+    "silver",
+    "hotels_processed",
+    "One row per trip with a hotel stay, typed, with the nights of the calendar.",
+    (
+        _column(HOTELS, "trip_id"),
+        Column("hotel_brand", "string", "Brand of the hotel"),
+        Column("hotel_city", "string", "City of the hotel, lower case", required=False),
+        Column("nights", "int64", "Nights between the calendar dates, at least 1"),
+        Column("nights_stored", "int64", "Nights as the source stores them"),
+        Column("out_before_in", "boolean", "The check-out lies before the check-in"),
+        *HOTELS[3:],
+    ),
+    key=("trip_id",),
+)
+
+
+def _final(table: Table, description: str) -> Table:
+    name = table.name.replace("_processed", "_final")
+    return replace(table, layer="gold", name=name, description=description, partitioned=True)
+
+
+TRIPS_FINAL = Table(
+    "gold",
+    "trips_final",
+    "One row per trip that a cohort customer booked or cancelled, as of the end of the month.",
+    (
+        Column("trip_id", "string", "Identifier of the trip"),
+        Column("user_id", "int64", "The customer"),
+        Column("booked_at", "timestamp(6)", "Booking; null if before the data", required=False),
+        Column("cancelled_at", "timestamp(6)", "Cancellation, if any so far", required=False),
+        Column("status", "string", "cancelled, completed or upcoming"),
+        Column("kind", "string", "package, flight or hotel"),
+        Column("flight_discount", "boolean", "A flight discount was shown", required=False),
+        Column("flight_discount_amount", "float64", "Share of the fare", required=False),
+        Column("flight_discount_used", "boolean", "A discounted flight was booked"),
+        Column("hotel_discount", "boolean", "A hotel discount was shown", required=False),
+        Column("hotel_discount_amount", "float64", "Share of the price", required=False),
+        Column("hotel_discount_used", "boolean", "A discounted hotel was booked"),
+        Column("destination", "string", "City of the trip", required=False),
+        Column("seats", "int64", "Seats booked", required=False),
+        Column("checked_bags", "int64", "Checked bags", required=False),
+        Column("return_flight_booked", "boolean", "Return flight as well", required=False),
+        Column("trip_airline", "string", "Airline", required=False),
+        Column("base_fare_usd", "float64", "Fare before discount, USD", required=False),
+        Column("distance_km", "float64", "Great circle, one way, km", required=False),
+        Column("hotel_brand", "string", "Brand of the hotel", required=False),
+        Column("rooms", "int64", "Rooms booked", required=False),
+        Column("nights", "int64", "Nights of the stay", required=False),
+        Column("hotel_per_room_usd", "float64", "One room, one night, USD", required=False),
+        Column("starts_at", "timestamp(6)", "Departure, or check-in", required=False),
+        Column("ends_at", "timestamp(6)", "Return, or check-out", required=False),
+        Column("lead_days", "float64", "Days from booking to start", required=False),
+        Column("flight_spend_usd", "float64", "Fare after discount, USD", required=False),
+        Column(
+            "hotel_spend_usd",
+            "float64",
+            "Rooms x nights x price after discount, USD",
+            required=False,
+        ),
+        Column("spend_usd", "float64", "Flight and hotel after discount, USD"),
+    ),
+    key=("trip_id",),
+    partitioned=True,
+)
+USER_FEATURES = Table(
+    "gold",
+    "user_features",
+    "One row per cohort customer: the feature catalogue as of the end of the month.",
+    (
+        Column("user_id", "int64", "The customer"),
+        *(
+            Column(
+                feature.name,
+                feature.type,
+                f"{feature.description} [{feature.unit}]",
+                required=not feature.nullable,
+            )
+            for feature in CATALOGUE
+        ),
+    ),
+    key=("user_id",),
+    partitioned=True,
+)
+EARLIER_FEATURES = Table(
+    "gold",
+    "earlier_features",
+    "One row per cohort customer seen before the cut: the feature catalogue as of the cut.",
+    tuple(replace(c, required=c.name == "user_id") for c in USER_FEATURES.columns),
+    key=("user_id",),
+    partitioned=True,
+)
+PERK_OUTCOMES = Table(
+    "gold",
+    "perk_outcomes",
+    "One row per cohort customer: what they did between the cut and the end of the month.",
+    (
+        Column("user_id", "int64", "The customer"),
+        *(
+            column
+            for outcome in OUTCOMES
+            for column in (
+                Column(f"{outcome.name}_amount", "float64", f"Sum for: {outcome.description}"),
+                Column(f"{outcome.name}_opportunities", "int64", "What the sum is divided by"),
+            )
+        ),
+    ),
+    key=("user_id",),
+    partitioned=True,
+)
+EXPLORATION = Table(
+    "gold",
+    "exploration",
+    "One row per topic, breakdown, group and measure: what the cohort looks like.",
+    (
+        Column("topic", "string", "customers, sessions, bookings, discounts and so forth"),
+        Column("breakdown", "string", "What the rows are split by"),
+        Column("group", "string", "One of the groups of the breakdown"),
+        Column("position", "int64", "Order of the group in its breakdown"),
+        Column("measure", "string", "count, share, cancelled_share and so forth"),
+        Column("value", "float64", "The measure's value", required=False),
+        Column("rows", "int64", "Customers, sessions or trips the value rests on"),
+    ),
+    key=("topic", "breakdown", "group", "measure"),
+    partitioned=True,
+)
+
+USERS_FINAL = _final(USERS_PROCESSED, "One row per customer of the cohort.")
+SESSIONS_FINAL = _final(
+    SESSIONS_PROCESSED, "One row per session of a cohort customer in the window."
+)
+FLIGHTS_FINAL = _final(
+    FLIGHTS_PROCESSED, "One row per flight of a trip that the cohort's sessions name."
+)
+HOTELS_FINAL = _final(
+    HOTELS_PROCESSED, "One row per stay of a trip that the cohort's sessions name."
+)
+TABLES = (
+    USERS_PROCESSED,
+    SESSIONS_PROCESSED,
+    FLIGHTS_PROCESSED,
+    HOTELS_PROCESSED,
+    *(_quarantine(name) for name in SOURCES),
+    USERS_FINAL,
+    SESSIONS_FINAL,
+    FLIGHTS_FINAL,
+    HOTELS_FINAL,
+    TRIPS_FINAL,
+    USER_FEATURES,
+    EARLIER_FEATURES,
+    PERK_OUTCOMES,
+    EXPLORATION,
+)

@@ -1,0 +1,189 @@
+"""Checks are data: every table has its two, a fault names its check, a month is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from traveltide_assets.campaign.suppression import Suppressed
+from traveltide_assets.contracts import build_tables
+from traveltide_assets.defs.checks import decisions, steps
+from traveltide_assets.defs.checks.campaign import lost
+from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity
+from traveltide_assets.defs.partitions import bounded
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.resources import open_storage
+from traveltide_assets.schema.table import Column, Table
+from traveltide_assets.segmentation.affinities import load_perks
+from traveltide_assets.settings import Settings
+
+MONTHS = bounded("2023-06", "2023-07")
+MONTH = "2023-07"
+PERKS = load_perks(Settings().perks_file)
+TABLES = build_tables(PERKS)
+TOY = Table(
+    "gold",
+    "toy",
+    "One row per toy.",
+    (Column("id", "int64", "The toy"),),
+    ("id",),
+    partitioned=True,
+)
+SCORECARD = "gold/segmentation_scorecard"
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Callable[..., Context]:
+    """The context of an empty lake of some tables, for some months."""
+
+    def made(*months: str, **settings: Any) -> Context:
+        tables = {**TABLES, TOY.path: TOY}
+        engine = DuckDB(tmp_path / "scratch", "25%")
+        storage = open_storage(tmp_path / "lake", tmp_path / "cache", "TRAVELTIDE_LAKE")
+        lake = Lake(storage, engine, tables)
+        return Context(tables, lake, Settings(**settings), PERKS, months, ("2023-06", MONTH))
+
+    return made
+
+
+def check_of(table: str, name: str) -> Check:
+    every = [check for step in decisions.STEPS for check in step.checks]
+    (found,) = [check for check in every if (check.table, check.name) == (table, name)]
+    return found
+
+
+def scorecard(stability: float) -> pd.DataFrame:
+    """A scorecard of k-means alone."""
+    row: dict[str, Any] = dict.fromkeys(TABLES[SCORECARD].column_names, 0)
+    row |= {"strategy": "kmeans", "description": "centroids", "recommended": True}
+    return pd.DataFrame([row | {"stability_bootstrap": stability}])
+
+
+def test_the_functions_of_the_checks_are_imported_without_dagster() -> None:
+    folder = Path(steps.__file__).parent
+    names = {path.stem for path in folder.glob("*.py")} - {"steps", "__init__"}
+    assert len(names) > 5
+    modules = ", ".join(f"traveltide_assets.defs.checks.{name}" for name in sorted(names))
+    program = f"import sys, {modules}; sys.exit('dagster' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_table_that_no_step_names_has_its_two_checks() -> None:
+    found = {
+        spec.key: spec
+        for definition in steps.build({**TABLES, TOY.path: TOY}, MONTHS)
+        for spec in definition.check_specs
+    }
+    for name in ("contract", "primary_key"):
+        spec = found[dg.AssetCheckKey(dg.AssetKey(["gold", "toy"]), name)]
+        assert spec.blocking
+        assert spec.partitions_def == MONTHS
+
+
+def test_no_check_is_declared_twice_and_every_table_has_two() -> None:
+    specs = [spec for step in steps.build(TABLES, MONTHS) for spec in step.check_specs]
+    keys = [spec.key for spec in specs]
+    assert len(keys) == len(set(keys))
+    for name in ("contract", "primary_key"):
+        paths = {"/".join(key.asset_key.path) for key in keys if key.name == name}
+        assert paths == set(TABLES)
+
+
+def test_an_error_of_a_check_names_it_and_keeps_its_type(
+    context: Callable[..., Context],
+) -> None:
+    def fails(_: Context) -> Outcome:
+        raise KeyError("user_id")
+
+    check = Check("gold/toy", "complete", "All toys are here.", Severity.ERROR, fails)
+    with pytest.raises(KeyError) as caught:
+        check.outcome(context(MONTH))
+    assert caught.value.__notes__ == ["in the check gold/toy:complete"]
+
+
+def test_a_failed_step_says_which_check_could_not_be_evaluated(
+    context: Callable[..., Context],
+) -> None:
+    """The lake is empty, so the first check of the toys finds no file."""
+    seen = context()
+    (step,) = [
+        found for found in steps.build(seen.tables, MONTHS) if found.node_def.name == "toy_checks"
+    ]
+    resources = {"lake": seen.lake, "settings": seen.settings, "perk_catalogue": PERKS}
+    toy = dg.AssetSpec(["gold", "toy"], partitions_def=MONTHS)
+    job = dg.define_asset_job("toys", dg.AssetSelection.all_asset_checks())
+    definitions = dg.Definitions([toy], asset_checks=[step], jobs=[job], resources=resources)
+    result = definitions.resolve_job_def("toys").execute_in_process(
+        tags={"dagster/partition": MONTH}, raise_on_error=False
+    )
+    (event,) = [event for event in result.all_events if event.is_step_failure]
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    assert error is not None
+    assert "in the check gold/toy:contract" in error.message
+
+
+@pytest.mark.parametrize("months", [(), ("2023-06", MONTH)], ids=["none", "two"])
+def test_a_check_of_one_month_does_not_guess_it(
+    context: Callable[..., Context], months: tuple[str, ...]
+) -> None:
+    with pytest.raises(ValueError, match="evaluated for one month"):
+        _ = context(*months).month
+
+
+def test_a_table_without_months_is_looked_at_whole(context: Callable[..., Context]) -> None:
+    assert context(MONTH).months_of("silver/users_processed") == []
+    assert context(MONTH).months_of("silver/sessions_processed") == [MONTH]
+    with pytest.raises(ValueError, match="no month of silver/sessions_processed"):
+        context().months_of("silver/sessions_processed")
+
+
+def test_stability_is_that_of_the_scorecard(context: Callable[..., Context]) -> None:
+    seen = context(MONTH, checks={"min_stability": 0.6}, evidence={"refits": 4})
+    seen.lake.write(TABLES[SCORECARD], scorecard(stability=0.5), MONTH)
+    outcome = check_of("gold/kmeans_model", "stability").outcome(seen)
+    assert not outcome.passed
+    assert outcome.facts == {"mean_adjusted_rand_index": 0.5, "refits": 4, "limit": 0.6}
+    seen.lake.write(TABLES[SCORECARD], scorecard(stability=0.6), MONTH)
+    assert check_of("gold/kmeans_model", "stability").outcome(seen).passed
+
+
+def test_stability_passes_and_says_so_where_the_month_has_no_scorecard(
+    context: Callable[..., Context],
+) -> None:
+    seen = context(MONTH)
+    seen.lake.write(TABLES[SCORECARD], scorecard(stability=0.1), "2023-06")
+    outcome = check_of("gold/kmeans_model", "stability").outcome(seen)
+    assert outcome.passed
+    assert "none for this month" in str(outcome.facts["scorecard"])
+
+
+def test_a_stability_that_could_not_be_computed_warns_in_words(
+    context: Callable[..., Context],
+) -> None:
+    seen = context(MONTH)
+    seen.lake.write(TABLES[SCORECARD], scorecard(stability=float("nan")), MONTH)
+    outcome = check_of("gold/kmeans_model", "stability").outcome(seen)
+    assert not outcome.passed
+    assert "undefined" in str(outcome.facts["mean_adjusted_rand_index"])
+
+
+def test_customers_lost_between_the_perks_and_the_files_are_counted_by_format() -> None:
+    files = {"a.csv": pd.Series([1, 2, 2]), "a.parquet": pd.Series([1, 2, 9])}
+    suppressed = Suppressed(frozenset({4}), digest=None)
+    found = lost(files, pd.Series([3]), suppressed, pd.Series([1, 2, 3, 4, 5]))
+    assert {name: rows for name, rows in found.items() if rows} == {
+        "csv_missing": 1,
+        "csv_more_than_once": 1,
+        "parquet_missing": 1,
+        "parquet_without_perk": 1,
+    }
