@@ -28,6 +28,7 @@ from traveltide_assets.checks import decisions, ingestion
 from traveltide_assets.checks import experiment as experiment_checks
 from traveltide_assets.checks import prediction as prediction_checks
 from traveltide_assets.contracts import Table, build_tables
+from traveltide_assets.defs.lost_runs import build_lost_runs
 from traveltide_assets.engine import open_engine
 from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake import Lake
@@ -86,6 +87,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         schedules=automation.build_schedules(settings),
         sensors=[
             *automation.build_alerts(settings),
+            build_lost_runs(automation.sensor_status(settings.automation)),
             *landing.build_sensors(
                 settings, open_source(settings, engine, Run("landing")), completed
             ),
