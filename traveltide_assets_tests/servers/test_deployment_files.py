@@ -22,11 +22,11 @@ import dagster as dg
 import pytest
 import yaml
 
-from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.sample import write_sample
 from traveltide_assets_tests.ports import free_port, free_ports
 from traveltide_assets_tests.postgres_server import PostgresServer
 from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers
-from traveltide_assets_tests.test_deployment import commands, example
+from traveltide_assets_tests.test_deployment import HISTORY, commands, example
 
 pytestmark = pytest.mark.servers
 
@@ -37,7 +37,6 @@ SECRETS = {
     "TRAVELTIDE_API_KEY": "only-for-clients",
 }
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
-MONTH = "2023-07"
 
 
 def compose(**variables: str) -> dict[str, Any]:
@@ -258,7 +257,7 @@ def composed(
             done = running.processes["buckets"].run(command)
             assert done.returncode == 0, done.stderr
         # Before the sensor looks: a source must be whole for its first run.
-        write_sample(folder / "landing", SampleSpec(users=400, seed=11, active_share=0.6))
+        write_sample(folder / "landing", HISTORY)
         address = running.processes["code"].environment
         client = boto3.client(
             "s3",
