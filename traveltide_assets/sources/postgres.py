@@ -23,6 +23,13 @@ from typing import TypeVar
 import ibis
 import pyarrow.parquet as pq
 from sqlglot import exp
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from traveltide_assets.contracts import KEYS, SOURCES
 from traveltide_assets.engine import Engine
@@ -109,22 +116,31 @@ class Postgres:
         A database that stays away is no `SourceError`: a step that reads it may be tried again.
         """
         attempts = self._settings.attempts
-        for attempt in range(1, attempts + 1):
-            try:
-                with (
-                    connect(self._location, self._settings) as session,
-                    session.transaction(_SNAPSHOT),
-                ):
-                    return action(session, _described(session))
-            except ConnectionLost as error:
-                if attempt == attempts:
-                    raise ConnectionLost(f"{error} ({attempts} attempts)") from None
-                wait = 2 ** (attempt - 1)
-                _log.warning("%s; attempt %d of %d failed", error, attempt, attempts)
-                time.sleep(wait)
-            except PostgresError as error:
-                raise SourceError(str(error)) from None
-        raise AssertionError("there is at least one attempt")
+
+        def warn(state: RetryCallState) -> None:
+            lost = state.outcome.exception() if state.outcome else None
+            _log.warning("%s; attempt %d of %d failed", lost, state.attempt_number, attempts)
+
+        patiently = Retrying(
+            retry=retry_if_exception_type(ConnectionLost),
+            stop=stop_after_attempt(attempts),
+            wait=wait_exponential(),
+            before_sleep=warn,
+            reraise=True,
+        )
+        try:
+            return patiently(self._with_snapshot, action)
+        except ConnectionLost as error:
+            raise ConnectionLost(f"{error} ({attempts} attempts)") from None
+        except PostgresError as error:
+            raise SourceError(str(error)) from None
+
+    def _with_snapshot(self, action: Callable[[Session, Columns], _Result]) -> _Result:
+        with (
+            connect(self._location, self._settings) as session,
+            session.transaction(_SNAPSHOT),
+        ):
+            return action(session, _described(session))
 
     def _extract(self, folder: Path, session: Session, columns: Columns) -> None:
         for part, query in self._queries(session, columns).items():
