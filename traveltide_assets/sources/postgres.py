@@ -8,20 +8,19 @@ the order of their content: users, flights and hotels as a whole, sessions month
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import ibis
 import pyarrow.parquet as pq
+from filelock import FileLock
 from sqlglot import exp
 from tenacity import (
     RetryCallState,
@@ -97,7 +96,8 @@ class Postgres:
     def _stage(self) -> None:
         """Extract unless a step of this run, perhaps in another process, has done it."""
         self._folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self._folder.with_suffix(".lock")):
+        # The lock of a process that was killed is free.
+        with FileLock(self._folder.with_suffix(".lock")):
             if not self._folder.exists():
                 _remove_unused(self._folder.parent)
                 partial = self._folder.with_name(f".{self._folder.name}.{uuid.uuid4().hex}.tmp")
@@ -267,14 +267,6 @@ def _numbered(table: ibis.Table, name: str) -> ibis.Table:
     """With the number of each row in the order of their content."""
     order = [KEYS[name], *[column for column in table.columns if column != KEYS[name]]]
     return table.mutate(source_row=ibis.row_number().over(order_by=order) + 1)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Alone among all processes; the lock of a killed one is free."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _remove_unused(folder: Path) -> None:
