@@ -11,7 +11,7 @@ import warnings
 import dagster as dg
 from dagster._core.storage.tags import RETRY_STRATEGY_TAG
 
-from traveltide_assets import alerts
+from traveltide_assets.connections.notify import AlertDelayed, Alerts
 from traveltide_assets.months import shift
 from traveltide_assets.partitions import months_of_run
 from traveltide_assets.settings import Automation, Settings
@@ -96,8 +96,8 @@ def _schedule(name: str, cron: str, settings: Settings, months_ago: int) -> dg.S
 
 
 def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
-    """Failed and slow runs, told to the target of the settings."""
-    target = alerts.target_of(settings.automation.webhook)
+    """Sensors that alert people to failed and slow runs, where the settings say."""
+    alerts = Alerts(settings.automation.webhook, settings.home / "alerts")
     limit = dt.timedelta(minutes=settings.automation.slow_minutes)
     status = sensor_status(settings.automation)
 
@@ -107,12 +107,12 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
         where = f" in {', '.join(str(step) for step in steps)}" if steps else ""
         causes = [root_cause(event) for event in context.get_step_failure_events()]
         why = "; ".join(causes) or context.failure_event.message
-        target.send(f"{_name(context.dagster_run)} failed{where}: {why}")
+        alerts.send(f"{_name(context.dagster_run)} failed{where}: {why}")
 
     @dg.sensor(
         default_status=status,
         minimum_interval_seconds=60,
-        description=f"Alerts when a run takes longer than {limit}.",
+        description=f"Alerts when a run takes longer than {limit}, and sends alerts that wait.",
     )
     def alert_on_slow_run(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         records = context.instance.get_run_records(
@@ -125,11 +125,21 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
             for record in records
             if record.start_time and now - record.start_time > limit.total_seconds()
         ]
-        for run in slow:
-            if run.run_id not in told:
-                target.send(f"{_name(run)} has been running for more than {limit}")
+        new = [
+            f"{_name(run)} has been running for more than {limit}"
+            for run in slow
+            if run.run_id not in told
+        ]
+        delayed = ""
+        try:
+            alerts.send(*new)
+        except AlertDelayed as error:
+            # Not the tick's error, with which the cursor would be lost and the runs told again.
+            delayed = f"; {error}"
         context.update_cursor(" ".join(run.run_id for run in slow))
-        return dg.SkipReason(f"{len(slow)} of {len(records)} runs take longer than {limit}")
+        return dg.SkipReason(
+            f"{len(slow)} of {len(records)} runs take longer than {limit}{delayed}"
+        )
 
     return [alert_on_failure, alert_on_slow_run]
 
