@@ -10,10 +10,11 @@ import ibis
 import pandas as pd
 from traveltide_assets.checks.decisions import out_of_range
 
-from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.catalogue.perks import Perk, titles
 from traveltide_assets.evidence.drift import bootstrap_agreement
+from traveltide_assets.report import charts
 from traveltide_assets.segmentation import affinities as perks
-from traveltide_assets.segmentation import kmeans, plots
+from traveltide_assets.segmentation import kmeans
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
@@ -118,10 +119,13 @@ def decided(
     )
     decision = given.assign(strategy=settings.strategy, as_of_month=settings.partitions.last)
     keep("gold/perk_assignments", ibis.memtable(decision))
-    plots.correlations(sample[list(model.features)])
-    plots.elbow(tried)
-    plots.scatter(shown, config.seed)
-    plots.profile_bars(profile)
-    plots.perk_counts(given)
+    for chart in (
+        charts.correlations(sample[list(model.features)]),
+        charts.elbow(tried),
+        charts.scatter(shown, shown["segment"], config.seed),
+        charts.profile(profile),
+        charts.perk_counts(given, titles(catalogue)),
+    ):
+        charts.png(chart)
     out_of_range(features)
     bootstrap_agreement(model, sample, config.seed, settings.checks.bootstraps)

@@ -1,4 +1,4 @@
-"""The report's section on the campaign: who is written to, and what changed since last month."""
+"""The report's section on the campaign: who is invited, and what changed since last month."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from traveltide_assets.report import words
 
 
 def context(manifest: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, Any]:
-    """What the template shows of a campaign's manifest; `titles` are the perks' by id."""
+    """What the template shows of a campaign's manifest; `titles` maps perk ids to titles."""
     customers, changes = manifest["customers"], manifest["changes"]
     return {
         "written_to": f"{customers['written_to']:,}",

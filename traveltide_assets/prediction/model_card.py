@@ -1,4 +1,4 @@
-"""What the model card says, from the tables of the lake; the report renders it."""
+"""The model card of a month, made from tables of the lake; the report renders it."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from traveltide_assets.prediction.training import CROSS_VALIDATION, LEAK, NEXT_M
 
 _INPUTS = 8
 INTENDED = (
-    "Invites customers with up to five sessions, for whom there is no segment yet. It says which "
+    "For inviting customers with up to five sessions, who have no segment yet. It predicts which "
     "perk the deciding strategy would give them later, not which perk would change what they do."
 )
 LEFT_OUT = (
-    "Gender is not an input, nor is anything that tells how long ago the sessions were, or who "
-    "else is in the cohort. It learns from customers who became active; of newcomers most do not, "
-    "and nobody knows a perk to judge it by for these. The perk to be predicted rests on all "
-    "sessions, the first five among them, so part of what it gains from one session to five is "
-    "that it sees more of the answer."
+    "Gender is not an input, nor is anything that reveals how long ago the sessions were or who "
+    "else is in the cohort. The model learns from customers who became active; most newcomers do "
+    "not, and they have no perk to evaluate it against. The perk to be predicted rests on all "
+    "sessions, including the first five, so part of the gain from one session to five comes from "
+    "seeing more of the answer."
 )
 
 
 @dataclass(frozen=True)
-class Card:
+class ModelCard:
     """A month's model; `scores` has a row per number of sessions seen, a column per metric.
 
-    `candidate` is none where customers were too few. `next_month` and `next_majority`, last month's
-    model and this month's commonest perk on the same customers, are empty without an earlier month.
-    `contest` is the table of promotion: candidate and rivals on customers no model has learnt from.
-    `leak` is the macro F1 of predicting the label from what defines it: no prediction.
+    `next_month` and `next_majority`, last month's model and this month's commonest perk on the same
+    customers, are empty without an earlier month. `contest` is the table of promotion: candidate
+    and rivals on customers held out from training in every month. `leak` is the macro F1 of
+    predicting the label from what defines it: no prediction.
     """
 
     intended: str
@@ -65,13 +65,13 @@ def build(
     importance: pd.DataFrame,
     confusion: pd.DataFrame,
     reliability: pd.DataFrame,
-) -> Card | None:
-    """The card of a month from its tables as stored; none if there is no candidate."""
+) -> ModelCard | None:
+    """The card of a month from its tables as stored; None if too few customers made a candidate."""
     if candidate.empty:
         return None
     model = candidate.iloc[0]
     leaked = scores[(scores["evaluation"] == LEAK) & scores["model"].isin(KINDS)]
-    return Card(
+    return ModelCard(
         intended=INTENDED,
         left_out=LEFT_OUT,
         version=model["model_version"],
@@ -83,7 +83,7 @@ def build(
         perks=tuple(model["perks"]),
         in_service=serving["model_version"].iloc[0] if len(serving) else "none",
         promoted=bool(decision["promoted"].any()),
-        because=decision["because"].iloc[0] if len(decision) else "there was nobody to judge it on",
+        because=decision["because"].iloc[0] if len(decision) else "no customers to evaluate it on",
         contest=decision,
         scores=_table(scores, CROSS_VALIDATION, model["kind"]),
         majority=_table(scores, CROSS_VALIDATION, MAJORITY),

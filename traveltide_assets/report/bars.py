@@ -1,4 +1,4 @@
-"""The descriptive part of the report: bars drawn as tables, so that they are read in any way."""
+"""Bars of the exploration drawn as HTML tables, which screen readers and printers can read too."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Chart:
+class BarTable:
     """Bars of one measure by group; the longest bar fills the width."""
 
     title: str
@@ -31,7 +31,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class _Shown:
-    """What is shown of the exploration: a measure of a breakdown, and how."""
+    """One table of bars: a measure of a breakdown in the exploration, and its format."""
 
     title: str
     topic: str
@@ -116,10 +116,10 @@ _SHOWN = (
 _NAMES = {"usa": "United States", "canada": "Canada", "package": "flight and hotel"}
 
 
-def build(exploration: pd.DataFrame) -> list[Chart]:
-    """The charts of the exploration table, without the months."""
+def build(exploration: pd.DataFrame) -> list[BarTable]:
+    """The bars of the exploration table, without the months."""
     cells = exploration.set_index(["topic", "breakdown", "measure"]).sort_index()
-    return [_chart(cells, shown) for shown in _SHOWN if _key(shown) in cells.index]
+    return [_table(cells, shown) for shown in _SHOWN if _key(shown) in cells.index]
 
 
 def by_month(exploration: pd.DataFrame) -> pd.DataFrame:
@@ -133,7 +133,7 @@ def _key(shown: _Shown) -> tuple[str, str, str]:
     return shown.topic, shown.breakdown, shown.measure
 
 
-def _chart(cells: pd.DataFrame, shown: _Shown) -> Chart:
+def _table(cells: pd.DataFrame, shown: _Shown) -> BarTable:
     rows = cells.loc[[_key(shown)]].sort_values("position")
     shares = cells.loc[[(shown.topic, shown.breakdown, "share")]].set_index("group")["value"]
     longest = rows["value"].max()
@@ -147,7 +147,7 @@ def _chart(cells: pd.DataFrame, shown: _Shown) -> Chart:
                 width=0.0 if pd.isna(value) or not longest else float(100 * value / longest),
             )
         )
-    return Chart(shown.title, shown.breakdown, shown.unit, tuple(bars))
+    return BarTable(shown.title, shown.breakdown, shown.unit, tuple(bars))
 
 
 def _label(group: str, breakdown: str) -> str:

@@ -1,4 +1,4 @@
-"""The report's section on the predictor: the model card of the month, in plain words."""
+"""The report's section on the predictor: the month's model card in plain words."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.prediction.card import Card
+from traveltide_assets.prediction.model_card import ModelCard
 from traveltide_assets.prediction.models import BINS, MAJORITY, MEMBERS, RULES, VOTE
 from traveltide_assets.prediction.promotion import ALL, IN_SERVICE, beaten_by
-from traveltide_assets.report import pictures, words
+from traveltide_assets.report import charts, words
+from traveltide_assets.report.heat import HeatRow
 
 _ROWS = (
     ("The model", "scores"),
@@ -27,8 +28,13 @@ _RIVALS = {
 }
 
 
-def context(card: Card | None, titles: Mapping[str, str]) -> dict[str, Any] | None:
-    """What the template shows of a model; none where there was nothing to learn from."""
+def context(
+    card: ModelCard | None, titles: Mapping[str, str], strategies: Mapping[str, str]
+) -> dict[str, Any] | None:
+    """What the template shows of a model; None if no model was trained.
+
+    `titles` are the perks' by id, `strategies` the strategies' by name.
+    """
     if card is None:
         return None
     seen = list(card.scores.index)
@@ -38,7 +44,7 @@ def context(card: Card | None, titles: Mapping[str, str]) -> dict[str, Any] | No
         "kind": f"{VOTE} ({words.listed(MEMBERS)} together)" if card.kind == VOTE else card.kind,
         "month": words.month_name(card.trained_on),
         "customers": f"{card.customers:,}",
-        "strategy": words.strategy(card.strategy),
+        "strategy": strategies[card.strategy],
         "data_version": card.data_version,
         "intended": card.intended,
         "left_out": card.left_out,
@@ -61,12 +67,12 @@ def context(card: Card | None, titles: Mapping[str, str]) -> dict[str, Any] | No
         "inputs": _inputs(card.inputs),
         "most": max(seen),
         **_confusion(card, titles, max(seen)),
-        "picture": pictures.learning(loss),
+        "picture": charts.learning(loss),
     }
 
 
 def _quality(table: pd.DataFrame, n: int) -> dict[str, str]:
-    """How good after n sessions; dashes where it was not tried."""
+    """Quality after n sessions; dashes if it was not measured."""
     row = table.loc[n] if n in table.index else {}
     return {
         "top2": words.percent(row.get("top2_accuracy", math.nan)),
@@ -76,18 +82,18 @@ def _quality(table: pd.DataFrame, n: int) -> dict[str, str]:
 
 
 def _beats(own: pd.Series, loss: Mapping[str, pd.Series]) -> str:
-    """After how many sessions the model has a lower log loss than both baselines."""
+    """The numbers of sessions after which the model has a lower log loss than both baselines."""
     others = pd.concat([table for table in loss.values() if table is not own], axis=1)
     ahead = own < others.min(axis=1)
     if ahead.all():
-        return "after any number of sessions tried"
+        return "after every number of sessions tested"
     if not ahead.any():
-        return "after no number of sessions tried"
+        return "after none of the numbers of sessions tested"
     return f"after {words.listed([str(n) for n in own.index[ahead]])} sessions only"
 
 
 def _calibration(reliability: pd.DataFrame) -> list[tuple[str, str, str, str]]:
-    """By tenth of the score, any number of sessions: answers, mean score, share that came true."""
+    """By tenth of the score: predictions, mean score, share that came true. Sessions are pooled."""
     answers = reliability["customers"]
     weighed = reliability.assign(
         score=reliability["mean_score"] * answers, hits=reliability["hit_share"] * answers
@@ -139,7 +145,7 @@ def _against(row: pd.Series) -> dict[str, str]:
 
 
 def _inputs(importance: pd.DataFrame) -> list[dict[str, Any]]:
-    """The inputs whose shuffling costs most; the longest bar fills the width."""
+    """The inputs whose permutation costs most; the longest bar fills the width."""
     top = max(float(importance["mean"].max()), 1e-9)
     return [
         {
@@ -157,8 +163,8 @@ def _input(name: str) -> str:
     return f"{label}: {value}" if text else label
 
 
-def _confusion(card: Card, titles: Mapping[str, str], n: int) -> dict[str, Any]:
-    """The share of each perk's customers (row) predicted to get each perk, after n sessions."""
+def _confusion(card: ModelCard, titles: Mapping[str, str], n: int) -> dict[str, Any]:
+    """Share of each perk's customers (row) for whom each perk is predicted after n sessions."""
     at = card.confusion[card.confusion["sessions_seen"] == n]
     shares = at.pivot_table(index="perk", columns="predicted", values="share", fill_value=0.0)
     shares = shares.reindex(index=card.perks, columns=card.perks, fill_value=0.0)
@@ -167,7 +173,10 @@ def _confusion(card: Card, titles: Mapping[str, str], n: int) -> dict[str, Any]:
     return {
         "perks": [titles.get(perk, perk) for perk in card.perks],
         "confusion": [
-            (titles.get(perk, perk), [(words.percent(v), float(v)) for v in shares.loc[perk]])
+            HeatRow(
+                titles.get(perk, perk),
+                tuple((words.percent(v), float(v)) for v in shares.loc[perk]),
+            )
             for perk in card.perks
         ],
         "weakest": {

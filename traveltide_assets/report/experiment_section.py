@@ -1,4 +1,4 @@
-"""The report's section on the experiment: what it could find out, and what it says so far."""
+"""The report's section on the experiment: what it can detect, and its results so far."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from traveltide_assets.experiment import readout
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.metrics import BY_NAME, METRICS
-from traveltide_assets.report import pictures, words
+from traveltide_assets.report import charts, words
 
 _SYMBOLS = {
     readout.BETTER: ("✓", "supported"),
@@ -23,7 +23,7 @@ _SYMBOLS = {
 def context(
     plan: pd.DataFrame, read: pd.DataFrame, status: str, config: Experiment
 ) -> dict[str, Any]:
-    """What the template shows of a plan and a readout, as the lake's contracts describe them."""
+    """What the template shows of the tables `experiment_plan` and `experiment_readout`."""
     plan, read = _ordered(plan), _ordered(read)
     overall = plan[plan["segment"] == EVERYBODY]
     return {
@@ -42,12 +42,12 @@ def context(
             (BY_NAME[metric].title, [_read(row) for _, row in rows.iterrows()])
             for metric, rows in read.groupby("metric", sort=False)
         ],
-        "picture": pictures.differences(read) if len(read) else None,
+        "picture": charts.differences(read) if len(read) else None,
     }
 
 
 def _ordered(table: pd.DataFrame) -> pd.DataFrame:
-    """Rows in the order of the metrics, everybody before the segments."""
+    """Rows in the order of the metrics, all customers before the segments."""
     places = {metric.name: place for place, metric in enumerate(METRICS)}
     keys = table.assign(
         place=table["metric"].map(places), single=table["segment"] != EVERYBODY
@@ -80,7 +80,7 @@ def _planned(row: pd.Series) -> dict[str, Any]:
 
 
 def _by_segment(plan: pd.DataFrame) -> list[tuple[str, list[str]]]:
-    """Each segment with the smallest relative effect it would find, by metric."""
+    """Each segment with the smallest relative effect it can detect, by metric."""
     return [
         (
             f"{segment} ({_customers(rows):,})",
@@ -96,7 +96,7 @@ def _value(value: float, rate: bool) -> str:
 
 def _read(row: pd.Series) -> dict[str, Any]:
     rate = row["kind"] == "rate"
-    symbol, css = _SYMBOLS.get(row["verdict"], ("?", "not-tried"))
+    symbol, css = _SYMBOLS.get(row["verdict"], ("?", "not-tested"))
     return {
         "segment": row["segment"],
         "customers": f"{row['customers_personalised'] + row['customers_control']:,}",

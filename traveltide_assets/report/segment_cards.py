@@ -1,4 +1,4 @@
-"""One card per segment: who they are, what sets them apart, their perk and its evidence."""
+"""One card per segment: its customers, what sets them apart, their perk and the evidence for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOTABLE_SD = 0.2
 _SAME_THING = 0.6
 _CLEAR_SD, _SOME_SD = 0.5, 0.15
 _AGE_STEP, _MONEY_STEP = 5, 100
-# What is told of the example, and what it is chosen by.
+# What the card says about the example, which is chosen by the same features.
 _FACTS = (
     "age",
     "married",
@@ -30,13 +30,13 @@ _FACTS = (
     "total_checked_bags",
     "total_spend",
 )
-# The quintile scores say again what sessions, trips and spend say.
+# The scores repeat what sessions, trips and spend say.
 _SCORES = ("recency_score", "frequency_score", "monetary_score", "bargain_hunter_index")
 
 
 @dataclass(frozen=True)
 class Trait:
-    """A feature in which a segment differs: its mean, everybody's, and the deviation in SD."""
+    """A feature in which a segment differs: its mean, everyone's, and the deviation in SD."""
 
     label: str
     value: str
@@ -46,8 +46,8 @@ class Trait:
 
 
 @dataclass(frozen=True)
-class Card:
-    """What the report tells of a segment."""
+class SegmentCard:
+    """What the report says about a segment."""
 
     segment: str
     customers: int
@@ -65,8 +65,8 @@ def build(
     assignments: pd.DataFrame,
     perks: Mapping[str, Perk],
     judged: Mapping[str, Verdict],
-) -> list[Card]:
-    """The cards of the segments, the largest first; inputs have one row per customer."""
+) -> list[SegmentCard]:
+    """The cards of the segments, largest first; the frames have one row per customer."""
     features = features.set_index("user_id", drop=False)
     values = numeric(features)
     deviations = standardised(values)
@@ -77,13 +77,13 @@ def build(
         users = members["user_id"]
         perk = perks[members["perk"].mode()[0]]
         cards.append(
-            Card(
+            SegmentCard(
                 segment=str(segment),
                 customers=len(members),
                 share=words.percent(len(members) / len(assignments)),
                 perk=perk,
                 fit=_fit(perk, members.iloc[0], perks),
-                verdict=judged.get(perk.id, verdicts.not_tried()),
+                verdict=judged.get(perk.id, verdicts.not_tested()),
                 typical=_typical(features.loc[users]),
                 traits=_traits(
                     values.loc[users].mean(), values.mean(), profile.loc[segment], alike
@@ -97,12 +97,12 @@ def build(
 
 
 def telling(profile: pd.DataFrame, alike: pd.DataFrame, count: int) -> list[str]:
-    """The features in which the segments (rows) differ most, none saying what another says."""
+    """The features in which the segments (rows) differ most, without those that repeat another."""
     return _distinct(profile.abs().max(), alike)[:count]
 
 
 def _distinct(strength: pd.Series, alike: pd.DataFrame) -> list[str]:
-    """Features from the strongest on, without those that say much the same as a stronger one."""
+    """Features from the strongest on, without those that repeat a stronger one."""
     chosen: list[str] = []
     for name in strength.drop(list(_SCORES)).sort_values(ascending=False, kind="stable").index:
         if strength[name] >= _NOTABLE_SD and (alike.loc[name, chosen] < _SAME_THING).all():
@@ -128,7 +128,7 @@ def _traits(
 
 
 def _fit(perk: Perk, member: pd.Series, perks: Mapping[str, Perk]) -> str:
-    """How far the segment's past behaviour speaks for the perk it is given."""
+    """How clearly the segment's past behaviour points to the perk it is given."""
     affinity = float(member[f"affinity_{perk.id}"])
     habits = words.listed([words.FEATURES[name].label for name in perk.features])
     strength = f"{affinity:+.2f} standard deviations from the average customer"
@@ -138,7 +138,7 @@ def _fit(perk: Perk, member: pd.Series, perks: Mapping[str, Perk]) -> str:
         return f"Their past habits point somewhat to this perk: {habits} ({strength})."
     other = perks[member["runner_up"]]
     rather = float(member[f"affinity_{other.id}"]) >= max(affinity, _SOME_SD)
-    instead = f" They rather point to: {other.title.lower()}." if rather else ""
+    instead = f" They point more to: {other.title.lower()}." if rather else ""
     return f"Their past habits do not point to this perk: {habits} ({strength}).{instead}"
 
 
@@ -157,7 +157,7 @@ def _typical(members: pd.DataFrame) -> tuple[str, ...]:
         f"{words.percent(_per(discounted, trips))} booked with a discount",
         f"{words.decimal(_per(members['total_nights'].sum(), stays), 1)} nights per hotel stay, "
         f"{words.decimal(_per(members['total_checked_bags'].sum(), flights))} checked bags per "
-        f"flight, ${members['total_spend'].mean():,.0f} spent in all",
+        f"flight, ${members['total_spend'].mean():,.0f} spent in total",
     )
 
 
@@ -166,13 +166,13 @@ def _per(amount: float, opportunities: float) -> float:
 
 
 def _nearest_to_median(deviations: pd.DataFrame) -> int:
-    """The member that is least unlike the segment's median in what is told of them."""
+    """The member nearest the segment's median in the features of the example."""
     distance = np.square(deviations - deviations.median()).sum(axis=1)
     return int(distance.idxmin())
 
 
 def _example(customer: pd.Series) -> tuple[str, ...]:
-    """Rounded facts that nobody can be recognised by."""
+    """Facts rounded so far that no one can be recognised by them."""
     married = "married" if customer["married"] else "not married"
     children = "with children" if customer["has_children"] else "without children"
     nights, bags = int(customer["total_nights"]), int(customer["total_checked_bags"])
