@@ -42,9 +42,9 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	DAGSTER_HOME= $(BIN)/dagster definitions validate
 
-# Renders the tables of the README from the catalogues.
+# Renders docs/reference/ from the code.
 docs: $(VENV)/installed
-	$(BIN)/python -m traveltide_assets.docs README.md
+	$(BIN)/python -m tools.reference
 
 # The pictures of the docs, taken of a run of the generated sample.
 pictures: $(VENV)/installed browser

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import ibis
 import pandas as pd
 
-from traveltide_assets.catalogue.perks import Perk, features_of, of_program
+from traveltide_assets.catalogue.perks import Perk, features_of, of_program, titles
 from traveltide_assets.defs.checks.decisions import out_of_range
-from traveltide_assets.segmentation import affinities, cluster_model, kmeans, plots
+from traveltide_assets.report import charts
+from traveltide_assets.segmentation import affinities, cluster_model, kmeans
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
@@ -118,9 +119,12 @@ def decided(
     )
     decision = given.assign(strategy=settings.strategy, as_of_month=settings.partitions.last)
     keep("gold/perk_assignments", ibis.memtable(decision))
-    plots.correlations(sample[list(model.features)])
-    plots.elbow(tried)
-    plots.scatter(shown, seed)
-    plots.profile_bars(profile)
-    plots.perk_counts(given)
+    for chart in (
+        charts.correlations(sample[list(model.features)]),
+        charts.elbow(tried),
+        charts.scatter(shown, shown["segment"], seed),
+        charts.profile(profile),
+        charts.perk_counts(given, titles(catalogue)),
+    ):
+        charts.png(chart)
     out_of_range(features)

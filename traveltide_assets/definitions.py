@@ -97,7 +97,7 @@ def _groups(
         "prediction": prediction.build(deciding),
         "experiment": experiment.ASSETS,
         "campaign": campaign.ASSETS,
-        "reports": reports.build(deciding.name),
+        "reports": reports.build(strategies, deciding.name),
     }
 
 

@@ -1,4 +1,4 @@
-"""deploy/README.md, command by command, on a real PostgreSQL and a real S3; and what then runs."""
+"""docs/operator/deploy.md, command by command, on a real PostgreSQL and S3; and what then runs."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from traveltide_assets_tests.ports import free_port
 from traveltide_assets_tests.postgres_server import PostgresServer
 from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers, listens
 from traveltide_assets_tests.s3_server import S3Server, running_s3
+from traveltide_assets_tests.support.documents import blocks_of
 
 DATES = {
     "users": ["birthdate", "sign_up_date"],
@@ -39,10 +40,9 @@ STAYING = ("dagster code-server", "dagster-daemon run", "dagster-webserver")
 
 
 def commands() -> list[str]:
-    """The commands of the README, in order."""
-    text = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if line.strip()]
+    """The commands of the page, in order."""
+    (page,) = blocks_of("deployment").values()
+    return [line for block in page for line in block.text.splitlines() if line.strip()]
 
 
 @dataclass
@@ -121,7 +121,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def deployment(
     tmp_path_factory: pytest.TempPathFactory, postgres_server: PostgresServer, s3: S3Server
 ) -> Iterator[Deployment]:
-    """Everything the README says, done: a live deployment on a sample of the last three months."""
+    """Everything the page says, done: a live deployment on a sample of the last three months."""
     folder = tmp_path_factory.mktemp("deployment")
     month = f"{dt.datetime.now(dt.UTC):%Y-%m}"
     database, bucket = postgres_server.create_database(), s3.bucket()
@@ -141,6 +141,8 @@ def deployment(
         "DAGSTER_LOG_BUCKET": bucket,
         "CODE_SERVER_PORT": str(free_port()),
         "WEBSERVER_PORT": str(free_port()),
+        "FIRST_MONTH": shift(month, -2),
+        "MONTH": month,
         "TRAVELTIDE_SOURCE": f"s3://{bucket}/landing/",
         "TRAVELTIDE_LAKE": f"s3://{bucket}/lake",
         "TRAVELTIDE_HOME": str(folder / "home"),
@@ -168,7 +170,7 @@ def deployment(
 
 
 def obey(command: str, running: Deployment) -> None:
-    """Do what a line of the README says, once what it needs is there."""
+    """Do what a line of the page says, once what it needs is there."""
     processes, environment = running.processes, running.processes.environment
     if command.startswith(STAYING):
         processes.start(command)
@@ -202,7 +204,7 @@ def write_live_sample(folder: Path, month: str) -> Path:
     return folder
 
 
-def test_every_command_of_the_readme_succeeds(deployment: Deployment) -> None:
+def test_every_command_of_the_page_succeeds(deployment: Deployment) -> None:
     assert len(deployment.answers) + len(STAYING) + 1 == len(commands())
     failed = {command: said for command, said in deployment.answers.items() if said[0] != 0}
     assert not failed

@@ -213,7 +213,8 @@ def execute_checks(ui: Ui, asset: str, button: str) -> list[dict[str, Any]]:
     before = len(ui.statuses())
     ui.open(f"/assets/{asset}?view=checks")
     with ui.page.expect_response(_is_launch):
-        ui.page.get_by_role("button", name=button, exact=True).first.click()
+        # The name of a button begins with that of its icon.
+        ui.page.get_by_role("button", name=re.compile(f"{button}$")).first.click()
     ui.keep(f"checks-{asset.replace('/', '-')}")
     return evaluations_of_next_run(ui, before)
 
