@@ -9,6 +9,7 @@ as a terminal shows it. Run this again when one of them looks different.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import re
 import shutil
@@ -22,7 +23,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, sync_playwright
 from rich.console import Console
 from rich.text import Text
 
@@ -32,11 +33,12 @@ LARGEST = 400_000
 
 _COMMAND = [sys.executable, "-m", "traveltide_assets"]
 _COLUMNS = 80
-_REPORT = {"width": 1280, "height": 710}
-_GRAPH = {"width": 1400, "height": 640}
+_REPORT: ViewportSize = {"width": 1280, "height": 710}
+_GRAPH: ViewportSize = {"width": 2200, "height": 1080}
 _START_SECONDS = 180
 # Dagster draws the graph once it is laid out, and moves it into place.
 _SETTLE = 4_000
+_BOX_WIDTH, _MARGIN = 165, 16
 # Rich names a font on another host, which a page that shows the picture does not load anyway.
 _FONT_ELSEWHERE = re.compile(r"@font-face \{.*?\}\s*", re.DOTALL)
 
@@ -71,7 +73,7 @@ def main() -> None:
 
 
 def _take_terminal(project: Path, picture: Path) -> None:
-    console = Console(record=True, width=_COLUMNS, file=Path(os.devnull).open("w"), highlight=False)
+    console = Console(record=True, width=_COLUMNS, file=io.StringIO(), highlight=False)
     console.print("[bold green]$[/] [bold]traveltide show[/]\n")
     console.print(Text.from_ansi(_traveltide(project, "show", FORCE_COLOR="1")), soft_wrap=True)
     drawn = console.export_svg(title="TravelTide", unique_id="terminal")
@@ -86,18 +88,32 @@ def _take_report(project: Path, browser: Browser, picture: Path) -> None:
 
 
 def _take_graph(project: Path, browser: Browser, picture: Path) -> None:
+    """The lineage with its groups folded, without the panels around it.
+
+    The window is wide, because Dagster fits the graph to it and leaves small boxes without detail.
+    """
     page = browser.new_page(viewport=_GRAPH, color_scheme="light")
     with _webserver(project) as url:
         page.goto(f"{url}/asset-groups")
         page.get_by_label("zoom_out").wait_for(timeout=1000 * _START_SECONDS)
-        # What lies beside the graph would take a third of the picture.
         page.get_by_text("Hide navigation").click()
-        page.get_by_label("panel_show_right").last.click()
-        page.get_by_label("refresh").wait_for()
         page.reload()
         page.get_by_label("zoom_out").wait_for()
         page.wait_for_timeout(_SETTLE)
-        page.screenshot(path=picture)
+        page.screenshot(path=picture, clip=_around_groups(page))
+
+
+def _around_groups(page: Page) -> FloatRect:
+    """The part of the page that holds every folded group: each has a mark at its right end."""
+    marks = [box for mark in page.get_by_label("unfold_more").all() if (box := mark.bounding_box())]
+    left = min(box["x"] for box in marks) - _BOX_WIDTH
+    top = min(box["y"] for box in marks) - _MARGIN
+    return {
+        "x": left,
+        "y": top,
+        "width": max(box["x"] + box["width"] for box in marks) + _MARGIN - left,
+        "height": max(box["y"] + box["height"] for box in marks) + _MARGIN - top,
+    }
 
 
 @contextmanager

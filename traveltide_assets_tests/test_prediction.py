@@ -144,6 +144,23 @@ def test_a_calibrated_score_has_no_calibration_error_and_a_vain_one_has() -> Non
     assert models.calibration_error(models.reliability(label, vain)) == pytest.approx(0.3)
 
 
+def test_the_metrics_are_what_their_definitions_say() -> None:
+    label, answer = np.array([0, 1, 2, 2]), np.array([0, 1, 1, -1])
+    shares = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.9, 0.1, 0.0]])
+    measured = models.metrics(label, shares.astype(np.float32), answer)
+    assert measured["macro_f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert measured["top2_accuracy"] == 0.5
+    assert measured["log_loss"] == pytest.approx(-np.log([0.6, 0.7, 0.1, 0.001]).mean())
+    assert measured["brier"] == pytest.approx(np.mean([0.26, 0.14, 1.22, 1.82]))
+
+
+def test_both_of_two_perks_are_the_top_two() -> None:
+    label, shares = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
+    measured = models.metrics(label, shares, shares.argmax(axis=1))
+    assert measured["top2_accuracy"] == 1
+    assert measured["brier"] == pytest.approx(np.mean([0.02, 1.28, 0.18]))
+
+
 def test_the_tables_hold_every_model_baseline_n_and_metric(sample_project: Project) -> None:
     scores = sample_project.frame("gold/predictor_scores", LAST)
     tried = scores[scores["evaluation"] == training.CROSS_VALIDATION]
