@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -200,7 +201,7 @@ def test_the_seed_goes_before_its_old_name(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
     monkeypatch.setenv("TRAVELTIDE_KMEANS__SEED", "3")
-    keywords = {}
+    keywords: dict[str, Any] = {}
     if place == "environment":
         monkeypatch.setenv("TRAVELTIDE_SEED", "8")
     elif place == "file":
