@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Timer
+from threading import Thread
 
 import dagster as dg
 import pyarrow.parquet as pq
@@ -326,7 +326,15 @@ def test_a_step_whose_server_has_stayed_away_too_long_is_run_again(
 ) -> None:
     made = Project(tmp_path, PostgresLocation(loaded), partitions=BOUNDS, postgres={"attempts": 1})
     postgres_server.stop()
-    coming = Timer(3, postgres_server.start)
+
+    def come_back_once_missed() -> None:
+        while not list((tmp_path / "home" / "staging" / "postgres").glob("*.lock")):
+            time.sleep(0.1)
+        # It is asked right after that, and the step waits five seconds then, more or less.
+        time.sleep(2)
+        postgres_server.start()
+
+    coming = Thread(target=come_back_once_missed)
     coming.start()
     try:
         result = made.ingest(FIRST, LAST)
