@@ -126,7 +126,7 @@ def make_trips(people: People, visits: Visits, affinity: float, rng: np.random.G
 
 
 def _destinations(home: Ints, has_flight: Flags, holiday: Flags, rng: np.random.Generator) -> Ints:
-    """Row of the destination airport. Flights never go to the home city, but a hotel may be there."""
+    """Row of the destination airport. Never the home city for flights; hotels may be there."""
     places = load_places()
     weights = (places.near_weight, places.overseas_weight)
     overseas = holiday & (rng.random(len(home)) < populations.HOLIDAY_OVERSEAS)
