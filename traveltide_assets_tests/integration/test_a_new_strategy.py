@@ -58,7 +58,7 @@ def test_it_decides_if_the_settings_say_so(project: Project) -> None:
 
 def test_it_is_back_tested_and_scored_beside_the_others(project: Project) -> None:
     card = project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
-    assert list(card.index) == list(registry.names())
+    assert set(card.index) == set(registry.names())
     assert card.loc["toy", "segments"] == 2
     assert card.loc["toy", "stability_bootstrap"] == 1
     evidence = project.frame("gold/perk_evidence", LAST)
@@ -75,5 +75,5 @@ def test_the_report_calls_it_by_its_title(project: Project) -> None:
 
 
 def test_a_name_that_is_not_registered_is_an_error_that_lists_the_strategies() -> None:
-    with pytest.raises(ValueError, match="'toy' is not a strategy; choose kmeans, kmeans_wide"):
-        Settings(strategy="toy")
+    with pytest.raises(ValueError, match="'nobody' is not a strategy; choose kmeans, kmeans_wide"):
+        Settings(strategy="nobody")
