@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run test test-servers test-spark browser java dev lint docs pictures lock calibration experiment bench bench-growth clean
+.PHONY: run test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -14,7 +14,21 @@ test: $(VENV)/installed browser
 
 # Dagster's servers with a browser, a database that is killed and started again, S3: some minutes.
 test-servers: $(VENV)/installed browser
-	$(BIN)/pytest -n 2 -m servers
+	$(BIN)/pytest -n 2 -m "servers and not container"
+
+# The image, built and run without a registry: some minutes, as root, with Debian's own tools.
+test-container: $(VENV)/installed
+	@command -v buildah >/dev/null && command -v mmdebstrap >/dev/null \
+		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y --no-install-recommends buildah crun mmdebstrap curl iproute2 >/dev/null; } \
+		|| echo "no buildah or mmdebstrap here and no right to install them: the image will not be tested"
+	$(BIN)/pytest -n 0 -m container
+
+# `make image BUILDER=docker BASE=…` for another program or base. Without the format podman would
+# leave out the health check; docker does not read it.
+BUILDER ?= podman
+image: $(VENV)/installed
+	PYTHON=$(BIN)/python deploy/collect.sh dist/image
+	BUILDAH_FORMAT=docker $(BUILDER) build $(if $(BASE),--build-arg BASE=$(BASE)) --tag localhost/traveltide --file deploy/Containerfile dist/image
 
 # The report is opened in a real browser; without one that test is skipped, and says so.
 browser:
@@ -42,9 +56,9 @@ lint: $(VENV)/installed
 	$(BIN)/mypy
 	DAGSTER_HOME= $(BIN)/dagster definitions validate
 
-# Renders the tables of the README from the catalogues.
+# Renders docs/reference/ from the code.
 docs: $(VENV)/installed
-	$(BIN)/python -m traveltide_assets.docs README.md
+	$(BIN)/python -m tools.reference
 
 # The pictures of the docs, taken of a run of the generated sample.
 pictures: $(VENV)/installed browser
@@ -58,6 +72,8 @@ lock: $(VENV)/installed
 		pyproject.toml --output-file requirements.lock
 	$(BIN)/$(COMPILE) --extra spark --constraint requirements.lock \
 		pyproject.toml --output-file requirements-spark.lock
+	$(BIN)/$(COMPILE) --extra ui --constraint requirements.lock \
+		pyproject.toml --output-file deploy/requirements.lock
 
 calibration: $(VENV)/installed
 	$(BIN)/python -m benchmarks.calibration

@@ -76,9 +76,9 @@ def graph() -> Iterator[str]:
         policy = node.backfill_policy.policy_type.name if node.backfill_policy else "-"
         yield f"asset {key.to_user_string()} [{node.group_name}, {months}, {policy}] <- {parents}"
     for check in sorted(repository.asset_graph.asset_check_keys, key=str):
-        node = repository.asset_graph.get(check)
-        waits = ", ".join(sorted(parent.to_user_string() for parent in node.parent_entity_keys))
-        blocking = "blocking" if node.blocking else "warning"
+        declared = repository.asset_graph.get(check)
+        waits = ", ".join(sorted(parent.to_user_string() for parent in declared.parent_entity_keys))
+        blocking = "blocking" if declared.blocking else "warning"
         yield f"check {check.asset_key.to_user_string()} {check.name} [{blocking}] <- {waits}"
     for job in sorted(job.name for job in repository.get_all_jobs()):
         yield f"job {job}"

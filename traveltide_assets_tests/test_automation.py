@@ -2,14 +2,11 @@
 
 import datetime as dt
 import itertools
-import json
 import logging
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Iterable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +15,16 @@ import ibis
 import pandas as pd
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    WILL_RETRY_TAG,
-)
 from hypothesis import given
 from hypothesis import strategies as st
+from tenacity import wait_none
 
-from traveltide_assets import alerts
+from traveltide_assets.connections import notify
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.defs import automation, landing, partitions
+from traveltide_assets.defs import alerts, jobs, landing, partitions
+from traveltide_assets.defs import tags as dagster_tags
+from traveltide_assets.defs.failures import root_cause
+from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.storage.base import Refused, StorageError
 from traveltide_assets.resources import open_source
@@ -41,6 +37,7 @@ from traveltide_assets_tests.database import execute
 from traveltide_assets_tests.postgres_server import PostgresServer
 from traveltide_assets_tests.processes import ROOT, Processes
 from traveltide_assets_tests.project import Project, failure
+from traveltide_assets_tests.support.inbox import Inbox
 
 BOUNDS = {"first": "2022-10", "last": "2023-07"}
 OPEN = {"first": "2022-10", "last": "open"}
@@ -110,7 +107,7 @@ def test_nothing_runs_by_itself_until_it_is_switched_on() -> None:
         settings = Settings(automation={"running": running})
         definitions = build_definitions(settings)
         found = [*(definitions.schedules or ()), *(definitions.sensors or ())]
-        assert len(found) == 5
+        assert len(found) == 6
         for item in found:
             assert isinstance(item, dg.ScheduleDefinition | dg.SensorDefinition)
             assert (item.default_status.value == "RUNNING") == running, item.name
@@ -170,10 +167,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def blocks(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
-    return [
-        (r.tags[ASSET_PARTITION_RANGE_START_TAG], r.tags[ASSET_PARTITION_RANGE_END_TAG])
-        for r in requests
-    ]
+    return [(r.tags[dagster_tags.RANGE_START], r.tags[dagster_tags.RANGE_END]) for r in requests]
 
 
 def test_new_files_ask_for_their_months_a_block_per_run_and_only_once(
@@ -210,7 +204,7 @@ def test_a_file_that_touches_no_month_asks_for_the_snapshots_alone(
 
 
 def blocks_of(request: dg.RunRequest) -> str | None:
-    return request.tags.get(ASSET_PARTITION_RANGE_START_TAG)
+    return request.tags.get(dagster_tags.RANGE_START)
 
 
 def test_a_tick_whose_cursor_was_lost_asks_under_the_same_keys(
@@ -267,13 +261,13 @@ def test_a_failed_run_is_left_to_dagster_until_it_has_said_that_it_will_not_retr
         (request,) = watch.tick()
         failed = watch.fail(request)
         assert watch.tick() == []
-        instance.add_run_tags(failed.run_id, {WILL_RETRY_TAG: "true"})
+        instance.add_run_tags(failed.run_id, {dagster_tags.WILL_RETRY: "true"})
         assert watch.tick() == []
-        instance.add_run_tags(failed.run_id, {WILL_RETRY_TAG: "false"})
+        instance.add_run_tags(failed.run_id, {dagster_tags.WILL_RETRY: "false"})
         assert len(watch.tick()) == 1
 
 
-@pytest.mark.parametrize("said", [{}, {WILL_RETRY_TAG: "true"}])
+@pytest.mark.parametrize("said", [{}, {dagster_tags.WILL_RETRY: "true"}])
 @pytest.mark.parametrize(("minutes", "asked"), [(55, 0), (65, 1)])
 def test_a_failed_run_that_dagster_overlooks_for_an_hour_is_asked_for_again(
     tmp_path: Path, said: dict[str, str], minutes: int, asked: int
@@ -385,7 +379,8 @@ def read(context: dg.OpExecutionContext) -> None:
         "lake": ContractError("wrong"),
         "rights": Refused("wrong"),
     }
-    raise errors[context.run.tags["what"]]
+    with permanent_errors_end_the_step():
+        raise errors[context.run.tags["what"]]
 
 
 @pytest.mark.parametrize(
@@ -406,7 +401,7 @@ def test_only_what_reads_the_source_is_tried_again() -> None:
     for asset in definitions.assets or ():
         assert isinstance(asset, dg.AssetsDefinition)
         reads = asset.keys <= {key for key in asset.keys if key.path[0] == "bronze"}
-        policy = automation.READ_RETRIES if reads else None
+        policy = READ_RETRIES if reads else None
         assert isinstance(asset.node_def, dg.OpDefinition)
         assert asset.node_def.retry_policy == policy, asset.keys
 
@@ -420,36 +415,17 @@ def test_a_crashed_run_that_reads_the_source_is_started_again_from_its_beginning
 # Alerts
 
 
-class Inbox:
-    """A real HTTP server that keeps what it is sent."""
-
-    def __init__(self) -> None:
-        self.received: list[Any] = []
-        self.answers: Iterator[int] = itertools.repeat(200)
-        inbox = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                length = int(self.headers["Content-Length"])
-                inbox.received.append(json.loads(self.rfile.read(length)))
-                self.send_response(next(inbox.answers))
-                self.end_headers()
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook/s3cret"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-
 @pytest.fixture
 def inbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Inbox]:
-    monkeypatch.setattr(alerts, "_PAUSES", (0.01, 0.02, 0.04))
+    monkeypatch.setattr(notify, "_WAIT", wait_none())
     inbox = Inbox()
+    inbox.start()
     yield inbox
-    inbox.server.shutdown()
-    inbox.server.server_close()
+    inbox.stop()
+
+
+def alerting(inbox: Inbox, home: Path, **automation: Any) -> Settings:
+    return Settings(automation={"webhook": inbox.url, **automation}, home=home)
 
 
 @dg.op
@@ -464,7 +440,7 @@ def breaks() -> None:
 
 def alert_on_failure(settings: Settings, instance: dg.DagsterInstance) -> None:
     result = breaks.execute_in_process(instance=instance, raise_on_error=False)
-    sensor, _ = automation.build_alerts(settings)
+    sensor, _ = alerts.build_alerts(settings)
     context = dg.build_run_status_sensor_context(
         sensor_name="alert_on_failure",
         dagster_instance=instance,
@@ -475,11 +451,11 @@ def alert_on_failure(settings: Settings, instance: dg.DagsterInstance) -> None:
 
 
 def test_a_failed_run_is_posted_to_the_webhook_with_its_cause(
-    inbox: Inbox, instance: dg.DagsterInstance
+    inbox: Inbox, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    alert_on_failure(Settings(automation={"webhook": inbox.url}), instance)
-    (message,) = inbox.received
-    assert "of breaks failed in broken: the cause" in message["text"].replace("ValueError: ", "")
+    alert_on_failure(alerting(inbox, tmp_path), instance)
+    (text,) = inbox.texts
+    assert "of breaks failed in broken: the cause" in text.replace("ValueError: ", "")
 
 
 @pytest.mark.parametrize(
@@ -489,42 +465,36 @@ def test_a_failed_run_is_posted_to_the_webhook_with_its_cause(
         ({"dagster/partition": "2023-05"}, "of ingest (2023-05)"),
         (
             {
-                ASSET_PARTITION_RANGE_START_TAG: "2023-05",
-                ASSET_PARTITION_RANGE_END_TAG: "2023-07",
+                dagster_tags.RANGE_START: "2023-05",
+                dagster_tags.RANGE_END: "2023-07",
             },
             "of ingest (2023-05 to 2023-07)",
         ),
     ],
 )
 def test_an_alert_names_the_months_of_the_run(tags: dict[str, str], said: str) -> None:
-    assert automation._name(dg.DagsterRun(job_name="ingest", tags=tags)).endswith(said)
+    assert alerts._name(dg.DagsterRun(job_name="ingest", tags=tags)).endswith(said)
 
 
 def test_without_a_webhook_alerts_are_logged(
     instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.ERROR, "traveltide_assets.alerts"):
+    with caplog.at_level(logging.ERROR, notify.__name__):
         alert_on_failure(Settings(), instance)
     assert "the cause" in caplog.text
 
 
-def test_an_alert_outlasts_a_webhook_that_is_away_for_seconds(
-    inbox: Inbox, instance: dg.DagsterInstance
-) -> None:
-    inbox.answers = iter((503, 503, 429, 200))
-    alert_on_failure(Settings(automation={"webhook": inbox.url}), instance)
-    assert len(inbox.received) == 4
-
-
-def test_a_webhook_that_refuses_is_an_error_that_does_not_name_it(
-    inbox: Inbox, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+def test_an_alert_that_is_not_taken_is_the_error_of_the_tick_and_kept(
+    inbox: Inbox, instance: dg.DagsterInstance, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     inbox.answers = itertools.repeat(500)
     with pytest.raises(Exception, match="the webhook answered 500") as raised:
-        alert_on_failure(Settings(automation={"webhook": inbox.url}), instance)
+        alert_on_failure(alerting(inbox, tmp_path), instance)
     assert "the cause" in str(raised.value), "whoever reads the tick is told what was not sent"
     assert "trying again" in caplog.text
     assert "s3cret" not in str(raised.value) + caplog.text
+    (file,) = (tmp_path / "alerts").glob("*.json")
+    assert "the cause" in file.read_text()
 
 
 def test_the_webhook_is_a_secret_that_no_file_and_no_print_shows(
@@ -541,20 +511,63 @@ def test_the_webhook_is_a_secret_that_no_file_and_no_print_shows(
     assert "s3cret" not in str(raised.value)
 
 
-def test_a_slow_run_is_told_once(inbox: Inbox, instance: dg.DagsterInstance) -> None:
-    settings = Settings(automation={"webhook": inbox.url, "slow_minutes": 10})
-    _, sensor = automation.build_alerts(settings)
-    assert isinstance(sensor, dg.SensorDefinition)
-    run = instance.create_run_for_job(breaks)
-    instance.report_engine_event("start", run)
-    cursor = None
-    for minutes, told in ((5, 0), (11, 1), (12, 1)):
+class SlowRun:
+    """A run that goes on and on, and the sensor that is to notice."""
+
+    def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
+        _, sensor = alerts.build_alerts(settings)
+        assert isinstance(sensor, dg.SensorDefinition)
+        self.sensor = sensor
+        self.instance = instance
+        self.run = instance.create_run_for_job(breaks)
+        self.cursor: str | None = None
+        instance.report_engine_event("start", self.run)
+
+    def tick(self, minutes: int) -> str:
+        """What the sensor says when the run has taken so long."""
         started = dt.datetime.now(dt.UTC) - dt.timedelta(minutes=minutes)
-        start_run(instance, run, started)
-        with dg.build_sensor_context(instance=instance, cursor=cursor) as context:
-            cursor = sensor.evaluate_tick(context).cursor
+        start_run(self.instance, self.run, started)
+        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
+            result = self.sensor.evaluate_tick(context)
+        self.cursor = result.cursor
+        return str(result.skip_message)
+
+
+def test_a_slow_run_is_told_once(
+    inbox: Inbox, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    slow = SlowRun(alerting(inbox, tmp_path, slow_minutes=10), instance)
+    for minutes, told in ((5, 0), (11, 1), (12, 1)):
+        slow.tick(minutes)
         assert len(inbox.received) == told
-    assert "has been running for more than 0:10:00" in inbox.received[0]["text"]
+    assert "has been running for more than 0:10:00" in inbox.texts[0]
+
+
+def test_a_slow_run_is_told_once_also_where_the_webhook_was_down(
+    inbox: Inbox, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    slow = SlowRun(alerting(inbox, tmp_path, slow_minutes=10), instance)
+    inbox.stop()
+    for minutes in (11, 12, 13):
+        assert "cannot be reached; alerts that wait" in slow.tick(minutes)
+    inbox.start()
+    assert "wait" not in slow.tick(14)
+    slow.tick(15)
+    (text,) = inbox.texts
+    assert "has been running for more than 0:10:00" in text
+
+
+def test_the_next_tick_sends_the_alert_of_a_failed_run_that_the_webhook_did_not_take(
+    inbox: Inbox, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    settings = alerting(inbox, tmp_path)
+    inbox.stop()
+    with pytest.raises(Exception, match="cannot be reached"):
+        alert_on_failure(settings, instance)
+    inbox.start()
+    SlowRun(settings, instance).tick(1)
+    (text,) = inbox.texts
+    assert "the cause" in text
 
 
 def start_run(instance: dg.DagsterInstance, run: dg.DagsterRun, at: dt.datetime) -> None:
@@ -568,9 +581,9 @@ def start_run(instance: dg.DagsterInstance, run: dg.DagsterRun, at: dt.datetime)
 
 def test_forkserver_is_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert automation.executor(load_settings()) is dg.in_process_executor
+    assert jobs.executor(load_settings()) is dg.in_process_executor
     monkeypatch.setitem(os.environ, "TRAVELTIDE_EXECUTOR", "forkserver")
-    assert automation.executor(load_settings()).name == "multiprocess"
+    assert jobs.executor(load_settings()).name == "multiprocess"
 
 
 @pytest.mark.servers
@@ -631,7 +644,7 @@ def test_a_failed_step_says_what_is_wrong_and_not_in_which_class(
 
     result = dg.materialize([broken], raise_on_error=False)
     (failed,) = (event for event in result.all_events if event.is_step_failure)
-    assert automation.root_cause(failed) == said
+    assert root_cause(failed) == said
 
 
 def test_too_little_memory_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:
@@ -643,6 +656,6 @@ def test_too_little_memory_is_an_error_that_says_what_to_set(tmp_path: Path) -> 
 
     result = dg.materialize([numbers], raise_on_error=False)
     (failed,) = (event for event in result.all_events if event.is_step_failure)
-    said = automation.root_cause(failed)
+    said = root_cause(failed)
     assert "TRAVELTIDE_MEMORY" in said
     assert "SET " not in said

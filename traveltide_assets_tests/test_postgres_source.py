@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Timer
+from threading import Thread
 
 import dagster as dg
 import pyarrow.parquet as pq
@@ -214,9 +214,10 @@ def test_processes_of_one_run_extract_once(tmp_path: Path, empty: str) -> None:
     generate_sessions(empty, 50_000)
     program = """
 import logging, sys
-from traveltide_assets.engine import DuckDB
+from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.settings import load_settings
-from traveltide_assets.sources import Run, open_source
+from traveltide_assets.resources import open_source
+from traveltide_assets.sources.base import Run
 logging.basicConfig(level="INFO")
 settings = load_settings()
 source = open_source(settings, DuckDB(settings.home / sys.argv[1]), Run("run", ("2023-07",) * 2))
@@ -325,7 +326,15 @@ def test_a_step_whose_server_has_stayed_away_too_long_is_run_again(
 ) -> None:
     made = Project(tmp_path, PostgresLocation(loaded), partitions=BOUNDS, postgres={"attempts": 1})
     postgres_server.stop()
-    coming = Timer(3, postgres_server.start)
+
+    def come_back_once_missed() -> None:
+        while not list((tmp_path / "home" / "staging" / "postgres").glob("*.lock")):
+            time.sleep(0.1)
+        # It is asked right after that, and the step waits five seconds then, more or less.
+        time.sleep(2)
+        postgres_server.start()
+
+    coming = Thread(target=come_back_once_missed)
     coming.start()
     try:
         result = made.ingest(FIRST, LAST)

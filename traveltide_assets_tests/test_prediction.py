@@ -11,7 +11,6 @@ import onnx
 import pandas as pd
 import pytest
 
-from traveltide_assets.defs.assets.prediction import CANDIDATE, IN_SERVICE
 from traveltide_assets.prediction import early, models, promotion, training
 from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.prediction.models import KINDS, MAJORITY, METRICS, RULES, Examples
@@ -20,6 +19,7 @@ from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks
 
 BEFORE = "2023-06"
+CANDIDATE, IN_SERVICE = "gold/perk_predictor_candidate", "gold/perk_predictor"
 CONFIG = Prediction(**{**FEW_MODELS, "resamples": 200})
 FACTS = {"strategy": "kmeans", "month": LAST, "data_version": "x"}
 
@@ -142,6 +142,23 @@ def test_a_calibrated_score_has_no_calibration_error_and_a_vain_one_has() -> Non
     assert models.calibration_error(models.reliability(label, shares)) == pytest.approx(0)
     vain = np.tile([1.0, 0.0], (10, 1))
     assert models.calibration_error(models.reliability(label, vain)) == pytest.approx(0.3)
+
+
+def test_the_metrics_are_what_their_definitions_say() -> None:
+    label, answer = np.array([0, 1, 2, 2]), np.array([0, 1, 1, -1])
+    shares = np.array([[0.6, 0.3, 0.1], [0.2, 0.7, 0.1], [0.5, 0.4, 0.1], [0.9, 0.1, 0.0]])
+    measured = models.metrics(label, shares.astype(np.float32), answer)
+    assert measured["macro_f1"] == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert measured["top2_accuracy"] == 0.5
+    assert measured["log_loss"] == pytest.approx(-np.log([0.6, 0.7, 0.1, 0.001]).mean())
+    assert measured["brier"] == pytest.approx(np.mean([0.26, 0.14, 1.22, 1.82]))
+
+
+def test_both_of_two_perks_are_the_top_two() -> None:
+    label, shares = np.array([0, 1, 1]), np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
+    measured = models.metrics(label, shares, shares.argmax(axis=1))
+    assert measured["top2_accuracy"] == 1
+    assert measured["brier"] == pytest.approx(np.mean([0.02, 1.28, 0.18]))
 
 
 def test_the_tables_hold_every_model_baseline_n_and_metric(sample_project: Project) -> None:
@@ -330,7 +347,7 @@ def test_the_same_input_gives_the_same_model(sample_project: Project) -> None:
     config = sample_project.settings.prediction
     inside = known[~promotion.held_out(known["user_id"], config.holdout)]
     made = training.examples_of(inside, early.input_names(known), config)
-    again = learn(stored.kind, made, config, sample_project.settings.kmeans.seed, **FACTS)
+    again = learn(stored.kind, made, config, sample_project.settings.seed, **FACTS)
     assert again.version == stored.version
     # The converter keeps them in a set, whose order is another in every seventh process or so.
     domains = [opset.domain for opset in onnx.load_model_from_string(stored.onnx).opset_import]

@@ -17,12 +17,13 @@ from traveltide_assets.campaign import mailing
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.cli import main
 from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
-from traveltide_assets.prediction import card
-from traveltide_assets.prediction.card import Card
 from traveltide_assets.prediction.models import RULES
 from traveltide_assets.prediction.promotion import BETTER, WORSE
 from traveltide_assets.report import words
-from traveltide_assets.report.build import Material, render
+from traveltide_assets.report.build import render
+from traveltide_assets.report.material import TABLES, Material
+from traveltide_assets.report.quality_section import row_counts
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
@@ -32,50 +33,31 @@ def report_file(project: Project, month: str = LAST) -> Path:
     return project.lake / report.PATH / f"month={month}" / report.FILE
 
 
-def model_card(project: Project) -> Card | None:
-    names = ("scores", "importance", "confusion", "reliability")
-    return card.build(
-        project.frame("gold/perk_predictor_candidate", LAST),
-        project.frame("gold/perk_predictor", LAST),
-        project.frame("gold/predictor_promotion", LAST),
-        **{name: project.frame(f"gold/predictor_{name}", LAST) for name in names},
-    )
+def titles(project: Project) -> dict[str, str]:
+    """What people call each strategy."""
+    built = build_strategies(project.settings, load_perks(project.settings.perks_file))
+    return {name: strategy.title for name, strategy in built.items()}
+
+
+def frames(project: Project) -> dict[str, pd.DataFrame]:
+    """The tables that the report of the project's last month shows, by their path."""
+    return {path: project.frame(path, LAST) for path in TABLES}
 
 
 def material(project: Project, **changes: Any) -> Material:
     """What the report of the project's last month is made of, some of it changed."""
-    strategy = project.settings.strategy
-    assignments = project.frame("gold/perk_assignments", LAST)
-    names = {
-        "features": "user_features",
-        "places": "segments/kmeans",
-        "before": f"segments/{strategy}",
-        "diagnostics": "kmeans_diagnostics",
-        "scorecard": "segmentation_scorecard",
-        "agreement": "strategy_agreement",
-        "evidence": "perk_evidence",
-        "signals": "perk_signals",
-        "dbscan": "dbscan_trial",
-        "exploration": "exploration",
-        "plan": "experiment_plan",
-        "readout": "experiment_readout",
-    }
-    frames = {key: project.frame(f"gold/{name}", LAST) for key, name in names.items()}
-    quality = pd.DataFrame(
-        {"table": ["users"], "read": [9], "processed": [8], "quarantined": [1], "undated": [0]}
-    )
-    perks = load_perks(project.settings.perks_file)
     manifest = project.lake / mailing.PATH / f"month={LAST}" / mailing.MANIFEST
-    made = Material(
+    perks = load_perks(project.settings.perks_file)
+    made = Material.of(
         LAST,
         project.settings,
         perks,
-        assignments=assignments,
-        quality=quality,
+        titles(project),
+        frames(project),
+        before=project.frame(f"gold/segments/{project.settings.strategy}", LAST),
+        quality=row_counts(lambda path: 9),
         campaign=json.loads(manifest.read_text("utf-8")),
         status="No experiment has been started.",
-        card=model_card(project),
-        **frames,
     )
     return replace(made, **changes)
 
@@ -96,9 +78,9 @@ def test_the_asset_says_where_the_report_is(sample_project: Project) -> None:
 
 def test_last_months_segments_are_compared_where_there_are_any(sample_project: Project) -> None:
     page = report_file(sample_project).read_text("utf-8")
-    assert "customers who were there in June 2023 too are in the same segment" in page
+    assert "customers who were already here in June 2023 are in the same segment" in page
     first = report_file(sample_project, "2023-06").read_text("utf-8")
-    assert "The month before has not been decided" in first
+    assert "The previous month has not been decided" in first
 
 
 def test_the_real_cohort_is_told_the_truth(real_project: Project) -> None:
@@ -111,7 +93,7 @@ def test_the_real_cohort_is_told_the_truth(real_project: Project) -> None:
     assert re.search(r"<strong>none of the \d perks</strong>", page)
     scorecard = real_project.frame("gold/segmentation_scorecard", LAST)
     best = scorecard.loc[scorecard["recommended"], "strategy"].item()
-    assert f"<strong>{words.strategy(best)} does better.</strong>" in page
+    assert f"<strong>{titles(real_project)[best]} does better.</strong>" in page
 
 
 def test_what_a_catalogue_says_is_text_and_never_code(sample_project: Project) -> None:
@@ -159,7 +141,7 @@ def test_too_little_data_and_no_evidence_at_all_are_not_verdicts(sample_project:
     assert "nan" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page).lower()
     page = render(material(sample_project, evidence=evidence.iloc[:0], before=None))
     assert 'badge supported"' not in page
-    assert "not tried" in page
+    assert "not tested" in page
 
 
 def test_every_strategy_may_decide(sample_project: Project) -> None:
@@ -168,29 +150,29 @@ def test_every_strategy_may_decide(sample_project: Project) -> None:
         settings = sample_project.settings.model_copy(update={"strategy": strategy})
         page = render(material(sample_project, settings=settings))
         tried = evidence[evidence["strategy"] == strategy]
-        assert f"decided by {words.strategy(strategy)}" in page
+        assert f"decided by {titles(sample_project)[strategy]}" in page
         assert (tried["verdict"] == SUPPORTED).any() == ("none of the" not in page)
 
 
 def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> None:
-    made = model_card(sample_project)
+    made = material(sample_project).card
     assert made is not None
     page = render(material(sample_project))
     assert f"Model {made.version}, data {made.data_version}" in page
-    assert f"that learnt from {made.customers:,} customers of July 2023" in page
+    assert f"trained on {made.customers:,} customers of July 2023" in page
     assert all(made.scores["log_loss"].map(words.decimal).map(lambda v: f"<td>{v}</td>" in page))
     assert "<strong>Not a prediction:</strong>" in page
-    refused = replace(made, promoted=False, because="no better", in_service="none")
-    worse = replace(refused, scores=made.scores.assign(log_loss=9.0))
+    rejected = replace(made, promoted=False, because="no better", in_service="none")
+    worse = replace(rejected, scores=made.scores.assign(log_loss=9.0))
     page = render(material(sample_project, card=worse))
     assert "<strong>It is not in service.</strong>" in page
-    assert "better than both simple answers after no number of sessions tried" in page
+    assert "beats both baselines after none of the numbers of sessions tested" in page
 
 
 def test_the_model_card_shows_every_rival_after_each_number_of_sessions(
     sample_project: Project,
 ) -> None:
-    made = model_card(sample_project)
+    made = material(sample_project).card
     assert made is not None
     page = render(material(sample_project))
     for row in made.contest.itertuples():
@@ -207,7 +189,7 @@ def test_the_model_card_shows_every_rival_after_each_number_of_sessions(
 
 
 def test_the_model_card_says_how_often_a_score_comes_true(sample_project: Project) -> None:
-    made = model_card(sample_project)
+    made = material(sample_project).card
     assert made is not None
     page = render(material(sample_project))
     one_bin = made.reliability[made.reliability["bin"] == 6]
@@ -247,7 +229,12 @@ def test_the_command_writes_and_opens_it(
     sample_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+
+    def browser(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", browser)
     copy = tmp_path / "new" / "july.html"
     assert command(sample_project, "--to", str(copy), "--open") == (0, str(copy))
     assert copy.read_bytes() == report_file(sample_project).read_bytes()

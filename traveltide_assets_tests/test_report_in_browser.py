@@ -135,7 +135,7 @@ def test_the_verdicts_are_those_of_the_evidence(visit: Visit) -> None:
         if perk not in set(decided.index) | set(assigned["perk"]):
             assert row.count() == 0
             continue
-        assert row.locator(".badge").inner_text()[2:] == decided.get(perk, verdicts.NOT_TRIED)
+        assert row.locator(".badge").inner_text()[2:] == decided.get(perk, verdicts.NOT_TESTED)
     given = assigned["perk"].unique()
     holding = sum(decided.get(perk) == SUPPORTED for perk in given)
     assert f"{holding} of {len(given)}" in visit.text

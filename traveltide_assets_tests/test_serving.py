@@ -426,6 +426,34 @@ def test_an_unexpected_error_is_500_and_its_message_is_not_logged(
     assert 'route="/broken/{user_id}",status="500"' in counted
 
 
+def test_a_client_that_hangs_up_is_not_reported_as_a_fault(
+    service: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/perk",
+        "query_string": b"",
+        "headers": [(b"content-length", b"100")],
+    }
+    received = iter(
+        [{"type": "http.request", "body": b"{", "more_body": True}, {"type": "http.disconnect"}]
+    )
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(received)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    assert service.portal is not None
+    with caplog.at_level(logging.INFO, "traveltide.serving"):
+        service.portal.call(service.app, scope, receive, send)
+    assert sent[0]["status"] == 400
+    assert not caplog.records
+
+
 def test_logs_and_metrics_name_no_customer(
     service: TestClient, sample_project: Project, caplog: pytest.LogCaptureFixture
 ) -> None:

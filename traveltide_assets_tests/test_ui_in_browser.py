@@ -19,8 +19,9 @@ import pytest
 from playwright.sync_api import Page, Response, ViewportSize, sync_playwright
 
 from traveltide_assets.definitions import build_definitions
+from traveltide_assets.defs.run import INSTANCE
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import PACKAGE, Settings
+from traveltide_assets.settings import Settings
 from traveltide_assets_tests.ports import free_port
 from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers
 
@@ -125,7 +126,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     write_sample(folder / "source", SampleSpec(users=400, seed=11, active_share=0.7))
     for name in ("dagster", "logs"):
         (folder / name).mkdir()
-    shutil.copy(PACKAGE / "dagster.yaml", folder / "dagster")
+    shutil.copy(INSTANCE / "dagster.yaml", folder / "dagster")
     port = free_port()
     processes = Processes(
         {
@@ -212,7 +213,8 @@ def execute_checks(ui: Ui, asset: str, button: str) -> list[dict[str, Any]]:
     before = len(ui.statuses())
     ui.open(f"/assets/{asset}?view=checks")
     with ui.page.expect_response(_is_launch):
-        ui.page.get_by_role("button", name=button, exact=True).first.click()
+        # The name of a button begins with that of its icon.
+        ui.page.get_by_role("button", name=re.compile(f"{button}$")).first.click()
     ui.keep(f"checks-{asset.replace('/', '-')}")
     return evaluations_of_next_run(ui, before)
 

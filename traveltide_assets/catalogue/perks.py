@@ -77,6 +77,11 @@ def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
     return members
 
 
+def titles(perks: Iterable[Perk]) -> dict[str, str]:
+    """What the perks are called, by their ids."""
+    return {perk.id: perk.title for perk in perks}
+
+
 def features_of(perks: Iterable[Perk]) -> frozenset[str]:
     """The features that speak for any of the perks, or against."""
     return frozenset(name for perk in perks for name in perk.features)

@@ -8,7 +8,7 @@ import datetime as dt
 
 import dagster as dg
 
-from traveltide_assets import alerts
+from traveltide_assets.connections.notify import AlertDelayed, Alerts
 from traveltide_assets.defs.failures import root_cause
 from traveltide_assets.defs.partitions import months_of_run
 from traveltide_assets.defs.schedules import sensor_status
@@ -16,8 +16,8 @@ from traveltide_assets.settings import Settings
 
 
 def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
-    """Failed and slow runs, told to the target of the settings."""
-    target = alerts.target_of(settings.automation.webhook)
+    """Sensors that alert people to failed and slow runs, where the settings say."""
+    alerts = Alerts(settings.automation.webhook, settings.home / "alerts")
     limit = dt.timedelta(minutes=settings.automation.slow_minutes)
     status = sensor_status(settings.automation)
 
@@ -27,12 +27,12 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
         where = f" in {', '.join(str(step) for step in steps)}" if steps else ""
         causes = [root_cause(event) for event in context.get_step_failure_events()]
         why = "; ".join(causes) or context.failure_event.message
-        target.send(f"{_name(context.dagster_run)} failed{where}: {why}")
+        alerts.send(f"{_name(context.dagster_run)} failed{where}: {why}")
 
     @dg.sensor(
         default_status=status,
         minimum_interval_seconds=60,
-        description=f"Alerts when a run takes longer than {limit}.",
+        description=f"Alerts when a run takes longer than {limit}, and sends alerts that wait.",
     )
     def alert_on_slow_run(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         records = context.instance.get_run_records(
@@ -45,11 +45,21 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
             for record in records
             if record.start_time and now - record.start_time > limit.total_seconds()
         ]
-        for run in slow:
-            if run.run_id not in told:
-                target.send(f"{_name(run)} has been running for more than {limit}")
+        new = [
+            f"{_name(run)} has been running for more than {limit}"
+            for run in slow
+            if run.run_id not in told
+        ]
+        delayed = ""
+        try:
+            alerts.send(*new)
+        except AlertDelayed as error:
+            # Not the tick's error: with it the cursor would be lost and the runs reported again.
+            delayed = f"; {error}"
         context.update_cursor(" ".join(run.run_id for run in slow))
-        return dg.SkipReason(f"{len(slow)} of {len(records)} runs take longer than {limit}")
+        return dg.SkipReason(
+            f"{len(slow)} of {len(records)} runs take longer than {limit}{delayed}"
+        )
 
     return [alert_on_failure, alert_on_slow_run]
 

@@ -35,6 +35,9 @@ _OPERATIONAL = {
     "executor", "memory", "parallel_steps", "partitions", "postgres", "automation", "serving",
     "sample", "api_key",
 }  # fmt: skip
+OWN_PARTS = ("code", "contract", "strategies")
+"""The parts of a code version that are no setting."""
+
 # What a strategy has from the catalogue files, which are inputs.
 _FROM_FILES = {"perks", "segments"}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from traveltide_assets.connections.notify import is_understood
 from traveltide_assets.schema.config import Section, Share
 
 
@@ -65,13 +66,17 @@ class Automation(Section):
     slow_minutes: int = Field(120, ge=1, description="A run longer than this raises an alert")
     webhook: SecretStr | None = Field(
         None,
-        description="`https://…` that alerts are posted to (from the environment only); none: "
-        "they are logged",
+        description="Where alerts are sent (from the environment only): `https://…`, which is "
+        'posted `{"text": …}`, or a URL that Apprise knows, such as `slack://…`, `workflows://…` '
+        "(Teams), `mailtos://…` or `jsons://…`. Empty: they are logged",
     )
 
     @field_validator("webhook")
     @classmethod
     def _is_url(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and not value.get_secret_value().startswith(("https://", "http://")):
-            raise ValueError("a webhook begins with https:// or http://")
+        if value is not None and not is_understood(value):
+            raise ValueError(
+                "alerts are sent to an https:// URL, or to one that Apprise understands "
+                "(https://appriseit.com/services/)"
+            )
         return value

@@ -9,6 +9,7 @@ import pandas as pd
 from traveltide_assets.defs.code_versions import code_version
 from traveltide_assets.defs.lineage import build_lineage
 from traveltide_assets.defs.schedules import freshness
+from traveltide_assets.report.charts import Chart, png
 from traveltide_assets.schema.table import Column, Table
 from traveltide_assets.settings import Settings
 
@@ -76,10 +77,10 @@ def without_table(spec: dg.AssetSpec) -> dg.AssetSpec:
     return spec.replace_attributes(owners=[OWNER], kinds={layer, *spec.kinds})
 
 
-def picture(png: bytes, title: str) -> dg.MarkdownMetadataValue:
-    """A picture that the UI shows when its metadata is opened."""
+def picture(chart: Chart) -> dg.MarkdownMetadataValue:
+    """A chart that the UI shows when its metadata is opened."""
     return dg.MetadataValue.md(
-        f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})"
+        f"![{chart.title}](data:image/png;base64,{base64.b64encode(png(chart)).decode()})"
     )
 
 

@@ -16,10 +16,14 @@ from pathlib import Path
 import dagster as dg
 
 from traveltide_assets.defs import tags
+from traveltide_assets.defs.assets.inputs import Inputs
 from traveltide_assets.defs.failures import root_cause
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
+from traveltide_assets.defs.staleness import Stale, count_stored, find_stale
+from traveltide_assets.resources import open_engine, open_source
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.settings import Settings
+from traveltide_assets.sources.base import Run
 
 # What a run has to say is for its caller to show.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -69,6 +73,15 @@ def run(
     _execute(definitions, INGEST, dagster, on_step, outcome, labels=every_month)
     _execute(definitions, ASSIGN_PERKS, dagster, on_step, outcome, month=month)
     return outcome
+
+
+def out_of_date(
+    definitions: dg.Definitions, settings: Settings, dagster: dg.DagsterInstance
+) -> tuple[list[Stale], int]:
+    """What is stored and out of date, by the files of today; and how many assets are stored."""
+    source = open_source(settings, open_engine(settings), Run("status"))
+    Inputs(settings, source).observe(dagster)
+    return find_stale(definitions, dagster), count_stored(definitions, dagster)
 
 
 def _execute(

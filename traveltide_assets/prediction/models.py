@@ -15,6 +15,7 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import brier_score_loss, f1_score, top_k_accuracy_score
 from sklearn.model_selection import RepeatedStratifiedKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -165,6 +166,8 @@ def _folds(
     examples: Examples, config: Config, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     users, first = np.unique(examples.user_id, return_index=True)
+    # Customers are split, not rows: exactly stratified and repeated, which StratifiedGroupKFold,
+    # that takes rows and their groups, is not.
     split = RepeatedStratifiedKFold(
         n_splits=config.folds, n_repeats=config.repeats, random_state=seed
     )
@@ -228,7 +231,10 @@ def importance(kind: str, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
 
 
 def losses(label: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """The log loss of each row; no perk counts as less likely than one in a thousand."""
+    """The log loss of each row; no perk counts as less likely than one in a thousand.
+
+    scikit-learn's `log_loss` gives no rows, which promotion compares, and has no such floor.
+    """
     return -np.log(np.clip(shares[np.arange(len(label)), label], _FLOOR, 1))
 
 
@@ -237,29 +243,31 @@ def log_loss(label: np.ndarray, shares: np.ndarray) -> float:
 
 
 def metrics(label: np.ndarray, shares: np.ndarray, answer: np.ndarray) -> dict[str, float]:
-    """The measures of `METRICS` for some rows."""
-    size = shares.shape[1]
-    top = np.argsort(-shares, axis=1, kind="stable")[:, :2]
-    truth = np.eye(size)[label]
+    """The measures of `METRICS` for some rows; `shares` has a column per perk, at least two."""
+    perks = np.arange(shares.shape[1])
+    # Models that compute in single precision give shares that sum to 1 only up to 7 digits.
+    whole = shares / shares.sum(axis=1, keepdims=True)
+    # scikit-learn takes no table of shares where there are two perks, which are the top two.
+    few = len(perks) <= 2
     return {
-        "macro_f1": macro_f1(label, answer, size),
-        "top2_accuracy": float((top == label[:, None]).any(axis=1).mean()),
+        "macro_f1": macro_f1(label, answer, len(perks)),
+        "top2_accuracy": 1.0 if few else top_k_accuracy_score(label, shares, k=2, labels=perks),
         "log_loss": log_loss(label, shares),
-        "brier": float(((shares - truth) ** 2).sum(axis=1).mean()),
+        "brier": brier_score_loss(label, whole, labels=perks, scale_by_half=False),
         "calibration_error": calibration_error(reliability(label, shares)),
     }
 
 
 def macro_f1(label: np.ndarray, answer: np.ndarray, size: int) -> float:
     """The mean F1 of the perks 0 to `size`; 0 for one that neither is nor is given."""
-    hits = np.bincount(label[answer == label], minlength=size)
-    given = np.bincount(answer[answer >= 0], minlength=size)
-    both = np.bincount(label, minlength=size) + given
-    return float(np.mean(2 * hits / np.maximum(both, 1)))
+    return float(f1_score(label, answer, labels=range(size), average="macro", zero_division=0))
 
 
 def reliability(label: np.ndarray, shares: np.ndarray) -> pd.DataFrame:
-    """One row per bin of the score of the perk given: rows, mean score and share of hits."""
+    """One row per bin of the score of the perk given: rows, mean score and share of hits.
+
+    scikit-learn's `calibration_curve` says neither which bins its points are nor of how many rows.
+    """
     score, hit = shares.max(axis=1), shares.argmax(axis=1) == label
     place = np.minimum((score * BINS).astype(np.int64), BINS - 1)
     rows, scored, hits = (np.bincount(place, w, BINS) for w in (None, score, hit))

@@ -1,4 +1,4 @@
-"""Names and numbers as a reader without statistics wants them: units, rounding, no jargon."""
+"""Names and numbers as the report writes them: with units, and rounded to what a reader can use."""
 
 from __future__ import annotations
 
@@ -12,14 +12,6 @@ from traveltide_assets.transforms.outcomes import OUTCOMES
 
 NONE = "\N{EN DASH}"
 _SPACE = "\N{NO-BREAK SPACE}"
-STRATEGIES = {
-    "kmeans": "K-means",
-    "kmeans_wide": "Wide k-means",
-    "hierarchical": "Business rules",
-    "personas": "Personas",
-    "perk_affinity": "Perk ranking",
-    "propensity": "Propensity",
-}
 FEATURES = {feature.name: feature for feature in CATALOGUE}
 OUTCOME_NAMES = {outcome.name: outcome.description for outcome in OUTCOMES}
 _OUTCOME_FORMATS = {
@@ -31,10 +23,6 @@ _OUTCOME_FORMATS = {
 _UNITS = {"km": "km", "years": "years", "days": "days", "seconds": "s", "months": "months"}
 _SMALL_SHARE = 0.1
 _SHARES = ("share", "share of fare", "share of price", "yes or no")
-
-
-def strategy(name: str) -> str:
-    return STRATEGIES.get(name, name.replace("_", " "))
 
 
 def percent(share: float, digits: int = 0) -> str:
@@ -70,7 +58,7 @@ def outcome(name: str, value: float) -> str:
 
 
 def times(lift: float, low: float, high: float) -> str:
-    return f"{decimal(lift)} times (95{_SPACE}% interval {decimal(low)} to {decimal(high)})"
+    return f"a lift of {decimal(lift)} (95{_SPACE}% interval {decimal(low)} to {decimal(high)})"
 
 
 def month_name(month: str) -> str:
@@ -84,7 +72,7 @@ def last_day(month: str) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """`a, b and c`; a dash for none."""
+    """`a, b and c`; a dash if there are none."""
     if not names:
         return NONE
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

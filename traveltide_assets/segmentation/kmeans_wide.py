@@ -14,6 +14,7 @@ import pandas as pd
 from pydantic import Field, field_validator
 from scipy.spatial.distance import cdist
 from sklearn.cluster import DBSCAN
+from sklearn.decomposition import PCA
 from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
@@ -226,16 +227,16 @@ def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.
 
 
 def _principal_axes(standardised: np.ndarray, variance: float) -> np.ndarray:
-    """The fewest principal axes (columns) that keep the share of variance, largest first."""
+    """The fewest principal axes (columns) that keep the share of variance, largest first.
+
+    The loudest feature of each points up. Customers who are all alike have one axis, at zero.
+    """
+    if not standardised.any():
+        return np.eye(standardised.shape[1], 1)
+    # By the covariance, because decomposing the customers themselves takes 6 s for a million.
+    solver = PCA(variance if variance < 1 else None, svd_solver="covariance_eigh")
     with one_thread():
-        covariance = standardised.T @ standardised / len(standardised)
-        values, vectors = np.linalg.eigh(covariance)
-    values, vectors = values[::-1], vectors[:, ::-1]
-    kept = np.cumsum(values) >= variance * values.sum()
-    axes = vectors[:, : int(kept.argmax()) + 1]
-    # An axis may point either way; the loudest feature of each points up.
-    loudest = np.abs(axes).argmax(axis=0)
-    return axes * np.where(axes[loudest, range(axes.shape[1])] < 0, -1.0, 1.0)
+        return solver.fit(standardised).components_.T
 
 
 def _candidates(points: np.ndarray, min_samples: int) -> list[tuple[float, float]]:

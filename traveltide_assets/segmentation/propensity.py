@@ -144,8 +144,9 @@ def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> PropensityS
 class Bins:
     """Where a value lies among the customers learnt from: in which of equally full bins.
 
-    Trees split between such bins anyway; placing all values once spares every model's doing it.
-    Undefined values stay undefined.
+    Trees split between such bins anyway, but scikit-learn makes them anew for each of some 36
+    models: on 5,998 customers `fit` takes 0.67 CPU s with these bins and 2.6 s without. Undefined
+    values stay undefined.
     """
 
     edges: tuple[np.ndarray, ...]

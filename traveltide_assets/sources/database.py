@@ -8,21 +8,27 @@ the order of their content: users, flights and hotels as a whole, sessions month
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
 import ibis
 import pyarrow.parquet as pq
+from filelock import FileLock
 from sqlglot import exp
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from traveltide_assets.connections.config import Config
 from traveltide_assets.connections.locations import PostgresLocation
@@ -97,7 +103,8 @@ class Database:
     def _stage(self) -> None:
         """Extract unless a step of this run, perhaps in another process, has done it."""
         self._folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(self._folder.with_suffix(".lock")):
+        # The lock of a process that was killed is free.
+        with FileLock(self._folder.with_suffix(".lock")):
             if not self._folder.exists():
                 _remove_unused(self._folder.parent)
                 partial = self._folder.with_name(f".{self._folder.name}.{uuid.uuid4().hex}.tmp")
@@ -116,22 +123,31 @@ class Database:
         A database that stays away is no `SourceError`: a step that reads it may be tried again.
         """
         attempts = self._config.attempts
-        for attempt in range(1, attempts + 1):
-            try:
-                with (
-                    connect(self._location, self._config) as session,
-                    session.transaction(_SNAPSHOT),
-                ):
-                    return action(session, _described(session))
-            except ConnectionLost as error:
-                if attempt == attempts:
-                    raise ConnectionLost(f"{error} ({attempts} attempts)") from None
-                wait = 2 ** (attempt - 1)
-                _log.warning("%s; attempt %d of %d failed", error, attempt, attempts)
-                time.sleep(wait)
-            except PostgresError as error:
-                raise SourceError(str(error)) from None
-        raise AssertionError("there is at least one attempt")
+
+        def warn(state: RetryCallState) -> None:
+            lost = state.outcome.exception() if state.outcome else None
+            _log.warning("%s; attempt %d of %d failed", lost, state.attempt_number, attempts)
+
+        patiently = Retrying(
+            retry=retry_if_exception_type(ConnectionLost),
+            stop=stop_after_attempt(attempts),
+            wait=wait_exponential(),
+            before_sleep=warn,
+            reraise=True,
+        )
+        try:
+            return patiently(self._with_snapshot, action)
+        except ConnectionLost as error:
+            raise ConnectionLost(f"{error} ({attempts} attempts)") from None
+        except PostgresError as error:
+            raise SourceError(str(error)) from None
+
+    def _with_snapshot(self, action: Callable[[Session, Columns], _Result]) -> _Result:
+        with (
+            connect(self._location, self._config) as session,
+            session.transaction(_SNAPSHOT),
+        ):
+            return action(session, _described(session))
 
     def _extract(self, folder: Path, session: Session, columns: Columns) -> None:
         for part, query in self._queries(session, columns).items():
@@ -258,14 +274,6 @@ def _numbered(table: ibis.Table, name: str) -> ibis.Table:
     """With the number of each row in the order of their content."""
     order = [KEYS[name], *[column for column in table.columns if column != KEYS[name]]]
     return table.mutate(source_row=ibis.row_number().over(order_by=order) + 1)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Alone among all processes; the lock of a killed one is free."""
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _remove_unused(folder: Path) -> None:

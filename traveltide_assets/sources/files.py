@@ -14,8 +14,7 @@ from pathlib import Path
 
 import ibis
 
-from traveltide_assets.engines.base import Engine, UnreadableFile
-from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.engines.base import Engine, LocalEngine, UnreadableFile
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import replacing
 from traveltide_assets.schema.sources import SOURCES
@@ -154,7 +153,7 @@ class _Landed:
     file: Path
     copy: Path
 
-    def rows(self, engine: DuckDB) -> ibis.Table:
+    def rows(self, engine: LocalEngine) -> ibis.Table:
         """Its text under the names of the contract, in its order, lazily."""
         try:
             if self.name.lower().endswith(".parquet"):
@@ -171,7 +170,7 @@ class _Landed:
         return rows
 
 
-def _stage(engine: DuckDB, landed: _Landed) -> str | None:
+def _stage(engine: LocalEngine, landed: _Landed) -> str | None:
     """Write the staged copy of a file; what is wrong with the file, if anything is.
 
     One file is read by one engine of one machine, so that whatever computes afterwards finds the

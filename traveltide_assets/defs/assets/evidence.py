@@ -6,14 +6,14 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.catalogue.perks import Perk, titles
 from traveltide_assets.defs.assets.inputs import PERKS, decided_by
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.partitions import AND_PREVIOUS, MONTHLY
 from traveltide_assets.evidence import backtest, scorecard
 from traveltide_assets.lake.lake import Months
+from traveltide_assets.report import charts
 from traveltide_assets.schema.months import previous_month
-from traveltide_assets.segmentation import plots
 from traveltide_assets.segmentation.strategy import History, Strategy
 from traveltide_assets.settings import Settings
 
@@ -29,6 +29,8 @@ def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
 
 
 def _perk_evidence(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
+    named = {name: strategy.title for name, strategy in strategies.items()}
+
     @dg.asset(
         key_prefix="gold",
         kinds={"scikitlearn"},
@@ -48,7 +50,7 @@ def _perk_evidence(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             value=judged,
             metadata={
-                "lifts": picture(plots.lifts(judged), "lift of each perk by strategy"),
+                "lifts": picture(charts.lifts(judged, titles(perk_catalogue), named)),
                 "verdicts": preview(judged, rows=len(judged)),
             },
         )
@@ -74,6 +76,7 @@ def perk_signals(
 
 def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
     segments = {f"segments_{name}": name for name in strategies}
+    named = {name: strategy.title for name, strategy in strategies.items()}
 
     @dg.multi_asset(
         name="scorecard",
@@ -127,7 +130,7 @@ def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         yield dg.Output(
             agreement,
             output_name="strategy_agreement",
-            metadata={"agreement": picture(plots.agreement(agreement), "agreement of strategies")},
+            metadata={"agreement": picture(charts.agreement(agreement, named))},
         )
 
     return segmentation_scorecard

@@ -12,9 +12,9 @@ from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.defs.assets.inputs import OUTCOMES, SUPPRESSION_LIST
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY
-from traveltide_assets.experiment import assignment, plan, plots, readout
+from traveltide_assets.experiment import assignment, plan, readout
 from traveltide_assets.lake.lake import Months
-from traveltide_assets.segmentation.plots import png
+from traveltide_assets.report import charts
 from traveltide_assets.settings import Settings
 
 
@@ -64,7 +64,7 @@ def experiment_plan_and_readout(
         planned,
         output_name="experiment_plan",
         metadata={
-            "power": picture(png(plots.power(planned)), "power by metric and segment"),
+            "power": picture(charts.power(planned)),
             "plan": preview(planned, rows=len(planned)),
         },
     )
@@ -77,7 +77,7 @@ def experiment_plan_and_readout(
     if len(read):
         shown = read[["metric", "segment", "verdict", "in_words"]]
         metadata |= {
-            "differences": picture(png(plots.forest(read)), "difference by metric and segment"),
+            "differences": picture(charts.differences(read)),
             "verdicts": preview(shown, rows=len(shown)),
         }
     yield dg.Output(read, output_name="experiment_readout", metadata=metadata)

@@ -4,12 +4,13 @@ import dagster as dg
 import ibis
 import pandas as pd
 
-from traveltide_assets.catalogue.perks import Perk, features_of, to_frame
+from traveltide_assets.catalogue.perks import Perk, features_of, titles, to_frame
 from traveltide_assets.defs.assets.inputs import PERKS
 from traveltide_assets.defs.describe import picture
 from traveltide_assets.defs.partitions import MONTHLY
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.segmentation import affinities, plots
+from traveltide_assets.report import charts
+from traveltide_assets.segmentation import affinities
 
 
 def build(strategy: str) -> list[dg.AssetsDefinition]:
@@ -53,7 +54,7 @@ def _perk_assignments(strategy: str) -> dg.AssetsDefinition:
             value=assignments,
             metadata={
                 "strategy": strategy,
-                "perks": picture(plots.perk_counts(assignments), "customers per perk"),
+                "perks": picture(charts.perk_counts(assignments, titles(perk_catalogue))),
             },
         )
 

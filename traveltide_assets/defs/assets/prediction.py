@@ -13,7 +13,8 @@ from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.io_manager import OPTIONAL
 from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY, PREVIOUS
 from traveltide_assets.lake.lake import Lake, Months
-from traveltide_assets.prediction import early, plots, promotion, tables, training
+from traveltide_assets.prediction import early, promotion, tables, training
+from traveltide_assets.report import charts
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation.strategy import History, Strategy
 from traveltide_assets.settings import Settings
@@ -160,7 +161,7 @@ def perk_predictor_candidate(
         scores,
         "scores",
         metadata={
-            "learning": picture(plots.scores_by_sessions(scores), "log loss by sessions seen"),
+            "learning": picture(charts.learning_by_model(scores)),
             "table": preview(scores, rows=len(scores)),
         },
     )

@@ -1,6 +1,8 @@
 """What people read: the cohort in figures, and the month's report."""
 
 import json
+from collections.abc import Mapping
+from functools import partial
 
 import dagster as dg
 import ibis
@@ -14,45 +16,20 @@ from traveltide_assets.defs.io_manager import file_metadata
 from traveltide_assets.defs.partitions import ALL_UP_TO, AND_PREVIOUS, MONTHLY
 from traveltide_assets.experiment.readout import status
 from traveltide_assets.lake.lake import Lake, Months
-from traveltide_assets.prediction import card
 from traveltide_assets.report import FILE, PATH
-from traveltide_assets.report import build as build_report
-from traveltide_assets.schema.config import Partitions
+from traveltide_assets.report.build import render
+from traveltide_assets.report.material import TABLES, Material
+from traveltide_assets.report.quality_section import row_counts
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
-from traveltide_assets.sources.tables import SESSIONS_UNDATED
 from traveltide_assets.transforms.exploration import explore
 
-_MODEL = {
-    "candidate": "perk_predictor_candidate",
-    "serving": "perk_predictor",
-    "decision": "predictor_promotion",
-    "scores": "predictor_scores",
-    "importance": "predictor_importance",
-    "confusion": "predictor_confusion",
-    "reliability": "predictor_reliability",
-}
-_FRAMES = {
-    "features": "user_features",
-    "assignments": "perk_assignments",
-    "diagnostics": "kmeans_diagnostics",
-    "scorecard": "segmentation_scorecard",
-    "agreement": "strategy_agreement",
-    "evidence": "perk_evidence",
-    "signals": "perk_signals",
-    "dbscan": "dbscan_trial",
-    "exploration": "exploration",
-    "plan": "experiment_plan",
-    "readout": "experiment_readout",
-    **_MODEL,
-}
-_HALVES = ("processed", "quarantine")
 
-
-def build(strategy: str) -> list[dg.AssetsDefinition]:
-    """The figures of the cohort and the report; `strategy` is the one that decides."""
-    return [exploration, _report(strategy)]
+def build(strategies: Mapping[str, Strategy], deciding: str) -> list[dg.AssetsDefinition]:
+    """The figures of the cohort and the report; `deciding` is the strategy that decides."""
+    return [exploration, _report(strategies, deciding)]
 
 
 @dg.asset(
@@ -75,17 +52,19 @@ def exploration(
     )
 
 
-def _report(strategy: str) -> dg.AssetsDefinition:
-    places = {} if strategy == "kmeans" else {"places": dg.AssetIn(["gold", "segments", "kmeans"])}
+def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefinition:
+    segments_path = f"gold/segments/{deciding}"
+    named = {name: strategy.title for name, strategy in strategies.items()}
+    # An input is named by an identifier, a table by its path.
+    tables = {path.replace("/", "_"): path for path in TABLES if path != segments_path}
 
     @dg.asset(
         key_prefix="gold",
         kinds={"html"},
         partitions_def=MONTHLY,
         ins={
-            **{name: dg.AssetIn(["gold", table]) for name, table in _FRAMES.items()},
-            **places,
-            "segments": dg.AssetIn(["gold", "segments", strategy], partition_mapping=AND_PREVIOUS),
+            **{name: dg.AssetIn(path.split("/")) for name, path in tables.items()},
+            "segments": dg.AssetIn(segments_path.split("/"), partition_mapping=AND_PREVIOUS),
             "arms": dg.AssetIn(["gold", "experiment_assignment"], partition_mapping=ALL_UP_TO),
         },
         # Of silver, the row counts are read; of the campaign, its manifest. Quarantine is written
@@ -112,22 +91,21 @@ def _report(strategy: str) -> dg.AssetsDefinition:
         arms: Months,
         **frames: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
-        """The month's report for people: one HTML page with perks, segments, evidence and limits."""
+        """The month's report: one HTML page with perks, segments, evidence and limits."""
         month = context.partition_key
-        model = {name: frames.pop(name) for name in _MODEL}
-        material = build_report.Material(
-            month=month,
-            settings=settings,
-            perks=perk_catalogue,
+        material = Material.of(
+            month,
+            settings,
+            perk_catalogue,
+            named,
+            {path: frames[name] for name, path in tables.items()}
+            | {segments_path: segments[month]},
             before=segments.get(previous_month(month)),
-            places=frames.pop("places") if places else segments[month],
-            quality=_row_counts(lake, settings.partitions),
+            quality=row_counts(partial(lake.total_rows, bounds=settings.partitions)),
             campaign=json.loads(lake.read_bytes(mailing.PATH, month, mailing.MANIFEST)),
             status=status(settings.experiment, month, list(arms)).words,
-            card=card.build(**model),
-            **frames,
         )
-        written = lake.write_text(PATH, month, FILE, build_report.render(material))
+        written = lake.write_text(PATH, month, FILE, render(material))
         perks = material.assignments.groupby(["segment", "perk"]).size()
         counts = perks.rename("customers").reset_index()
         return dg.MaterializeResult(
@@ -136,20 +114,3 @@ def _report(strategy: str) -> dg.AssetsDefinition:
         )
 
     return report
-
-
-def _row_counts(lake: Lake, bounds: Partitions) -> pd.DataFrame:
-    """Rows of each source table: read, processed, quarantined and without a month."""
-    undated = lake.rows(SESSIONS_UNDATED.path)
-    rows = []
-    for name in SOURCES:
-        without_month = undated if name == "sessions" else 0
-        rows.append(
-            {
-                "table": name,
-                "read": lake.total_rows(f"bronze/{name}_raw", bounds) + without_month,
-                **{half: lake.total_rows(f"silver/{name}_{half}", bounds) for half in _HALVES},
-                "undated": without_month,
-            }
-        )
-    return pd.DataFrame(rows).rename(columns={"quarantine": "quarantined"})

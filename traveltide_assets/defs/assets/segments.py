@@ -12,7 +12,8 @@ from traveltide_assets.defs.assets.inputs import PERKS, decided_by
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.io_manager import OPTIONAL
 from traveltide_assets.defs.partitions import MONTHLY, PREVIOUS
-from traveltide_assets.segmentation import affinities, cluster_model, kmeans, kmeans_wide, plots
+from traveltide_assets.report import charts
+from traveltide_assets.segmentation import affinities, cluster_model, kmeans, kmeans_wide
 from traveltide_assets.segmentation.cluster_model import Model
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, CannotFit, History, Strategy
 from traveltide_assets.settings import Settings
@@ -53,21 +54,20 @@ def kmeans_model(
     classic = of_program(perk_catalogue, "classic")
     model = kmeans.fit(customers, settings.kmeans, settings.seed, classic, before)
     diagnostics = kmeans.diagnose(customers, model, settings.kmeans, settings.seed)
-    correlations = plots.correlations(customers[list(model.features)])
     yield dg.Output(
         model.to_frame(),
         output_name="model",
         metadata={
             "model_version": model.version,
             "customers_fitted_on": len(customers),
-            "correlations": picture(correlations, "correlations"),
+            "correlations": picture(charts.correlations(customers[list(model.features)])),
         },
     )
     yield dg.Output(
         diagnostics,
         output_name="diagnostics",
         metadata={
-            "elbow": picture(plots.elbow(diagnostics), "elbow and silhouette"),
+            "elbow": picture(charts.elbow(diagnostics)),
             "table": preview(diagnostics, rows=len(diagnostics)),
         },
     )
@@ -95,12 +95,12 @@ def kmeans_segments(
     customers = cluster_model.segment(features, fitted, perk_catalogue, sample)
     shown = kmeans.sample(customers, settings.kmeans, settings.seed)
     profile = affinities.profiles(sample, shown["segment"])[list(fitted.features)]
-    scatter = plots.scatter(shown, settings.seed)
+    scatter = charts.scatter(shown, shown["segment"], settings.seed)
     return dg.MaterializeResult(
         value=customers,
         metadata={
-            "customers_by_segment": picture(scatter, "customers by segment"),
-            "segment_profiles": picture(plots.profile_bars(profile), "segment profiles"),
+            "customers_by_segment": picture(scatter),
+            "segment_profiles": picture(charts.profile(profile)),
             "sizes": preview(_sizes(customers), rows=len(profile)),
         },
     )

@@ -8,9 +8,9 @@ from enum import Enum, auto
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from traveltide_assets.catalogue.perks import Perk
     from traveltide_assets.lake.lake import Lake
     from traveltide_assets.schema.table import Table
-    from traveltide_assets.segmentation.affinities import Perk
     from traveltide_assets.settings import Settings
     from traveltide_assets.sources.base import Source
 

@@ -12,7 +12,6 @@ import logging
 import math
 import mimetypes
 import os
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,12 +33,19 @@ from botocore.exceptions import (
     PartialCredentialsError,
 )
 from botocore.exceptions import ConnectionError as Unreachable
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
-from traveltide_assets.engines.checksum import (digest_of)
-from traveltide_assets.connections.locations import (S3Location)
-from traveltide_assets.lake.storage.folder import (partial, replacing)
-from traveltide_assets.lake.storage.base import (Conflict, Refused, Replaced, StorageError)
-from traveltide_assets.engines.base import (Spread)
+from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.engines.base import Spread
+from traveltide_assets.engines.checksum import digest_of
+from traveltide_assets.lake.storage.base import Conflict, Refused, Replaced, StorageError
+from traveltide_assets.lake.storage.folder import partial, replacing
 
 _ATTEMPTS = 6
 _THREADS = 8
@@ -65,6 +71,13 @@ _ACTIONS = {
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
+
+
+class _OtherContent(Exception):
+    """What arrived is not what was stored."""
+
+
+_NOT_WHOLE = (_OtherContent, FlexibleChecksumError, HTTPClientError, IncompleteReadError)
 
 
 class S3:
@@ -153,28 +166,34 @@ class S3:
         _forget_others(copy)
 
     def _download(self, key: str, version: str, path: Path) -> None:
-        for attempt in range(_ATTEMPTS):
-            try:
-                if self._received(key, version, path):
-                    return
-                problem = "its SHA-256 is another"
-            except ClientError as error:
-                if _code(error) in _CHANGED:
-                    raise Replaced(
-                        f"{self.uri(key)} was replaced while it was read: run it again"
-                    ) from None
-                raise
-            except (FlexibleChecksumError, HTTPClientError, IncompleteReadError) as error:
-                problem = str(error)
+        def warn(state: RetryCallState) -> None:
+            problem = state.outcome.exception() if state.outcome else None
             _log.warning("%s did not arrive whole: %s", self.uri(key), problem)
-            time.sleep(random.uniform(0, 0.1 * 2**attempt))  # noqa: S311 - spreads the load
-        raise StorageError(
-            f"{self.uri(key)} did not arrive whole in {_ATTEMPTS} attempts: {problem}. If the "
-            "object itself is damaged, materialize it again"
-        )
 
-    def _received(self, key: str, version: str, path: Path) -> bool:
-        """Download an object; whether its content has the SHA-256 it was stored with, if any."""
+        patiently = Retrying(
+            retry=retry_if_exception_type(_NOT_WHOLE),
+            stop=stop_after_attempt(_ATTEMPTS),
+            # Random, so that many readers do not come back at once.
+            wait=wait_random_exponential(multiplier=0.1),
+            before_sleep=warn,
+            reraise=True,
+        )
+        try:
+            patiently(self._receive, key, version, path)
+        except _NOT_WHOLE as error:
+            raise StorageError(
+                f"{self.uri(key)} did not arrive whole in {_ATTEMPTS} attempts: {error}. If the "
+                "object itself is damaged, materialize it again"
+            ) from None
+        except ClientError as error:
+            if _code(error) in _CHANGED:
+                raise Replaced(
+                    f"{self.uri(key)} was replaced while it was read: run it again"
+                ) from None
+            raise
+
+    def _receive(self, key: str, version: str, path: Path) -> None:
+        """Download an object; `_OtherContent` unless it has the SHA-256 it was stored with."""
         found = self.client.get_object(
             **self._object(key), IfMatch=f'"{version}"', ChecksumMode="ENABLED"
         )
@@ -183,7 +202,8 @@ class S3:
             for chunk in found["Body"].iter_chunks(2**20):
                 file.write(chunk)
                 digest.update(chunk)
-        return found["Metadata"].get("sha256") in (None, digest.hexdigest())
+        if found["Metadata"].get("sha256") not in (None, digest.hexdigest()):
+            raise _OtherContent("its SHA-256 is another")
 
     # Writing
 

@@ -1,0 +1,112 @@
+"""What the report is made of: a month's frames and the settings they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from traveltide_assets.catalogue.perks import Perk, titles
+from traveltide_assets.prediction import model_card
+from traveltide_assets.prediction.model_card import ModelCard
+from traveltide_assets.settings import Settings
+
+_FRAMES = {
+    "features": "gold/user_features",
+    "assignments": "gold/perk_assignments",
+    "places": "gold/segments/kmeans",
+    "diagnostics": "gold/kmeans_diagnostics",
+    "scorecard": "gold/segmentation_scorecard",
+    "agreement": "gold/strategy_agreement",
+    "evidence": "gold/perk_evidence",
+    "signals": "gold/perk_signals",
+    "dbscan": "gold/dbscan_trial",
+    "exploration": "gold/exploration",
+    "plan": "gold/experiment_plan",
+    "readout": "gold/experiment_readout",
+}
+_CARD = {
+    "candidate": "gold/perk_predictor_candidate",
+    "serving": "gold/perk_predictor",
+    "decision": "gold/predictor_promotion",
+    "scores": "gold/predictor_scores",
+    "importance": "gold/predictor_importance",
+    "confusion": "gold/predictor_confusion",
+    "reliability": "gold/predictor_reliability",
+}
+TABLES = (*_FRAMES.values(), *_CARD.values())
+"""The tables whose month the report shows, by their path in the lake."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Everything the report is made of; the contracts describe the frames.
+
+    `strategies` are what the strategies are called, by name and in the order of the scorecard.
+    `before` holds last month's segments of the deciding strategy, or None if that month was not
+    decided. `places` are the k-means segments, for the scatter plot. `quality` has a row per source
+    table (see `quality_section.row_counts`). `campaign` is the campaign's manifest, `status` a
+    sentence on how far the experiment can be read. `card` is None in a month without a model.
+    """
+
+    month: str
+    settings: Settings
+    perks: tuple[Perk, ...]
+    strategies: Mapping[str, str]
+    features: pd.DataFrame
+    assignments: pd.DataFrame
+    before: pd.DataFrame | None
+    places: pd.DataFrame
+    diagnostics: pd.DataFrame
+    scorecard: pd.DataFrame
+    agreement: pd.DataFrame
+    evidence: pd.DataFrame
+    signals: pd.DataFrame
+    dbscan: pd.DataFrame
+    exploration: pd.DataFrame
+    quality: pd.DataFrame
+    campaign: Mapping[str, Any]
+    plan: pd.DataFrame
+    readout: pd.DataFrame
+    status: str
+    card: ModelCard | None
+
+    @classmethod
+    def of(
+        cls,
+        month: str,
+        settings: Settings,
+        perks: tuple[Perk, ...],
+        strategies: Mapping[str, str],
+        frames: Mapping[str, pd.DataFrame],
+        *,
+        before: pd.DataFrame | None,
+        quality: pd.DataFrame,
+        campaign: Mapping[str, Any],
+        status: str,
+    ) -> Material:
+        """The material of a month, whose `frames` are keyed by table path: all of `TABLES`."""
+        return cls(
+            month,
+            settings,
+            perks,
+            strategies,
+            before=before,
+            quality=quality,
+            campaign=campaign,
+            status=status,
+            card=model_card.build(**{name: frames[path] for name, path in _CARD.items()}),
+            **{name: frames[path] for name, path in _FRAMES.items()},
+        )
+
+    @property
+    def strategy(self) -> str:
+        """The strategy that decided."""
+        return self.settings.strategy
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """What the perks are called, by their ids."""
+        return titles(self.perks)

@@ -1,0 +1,84 @@
+"""The report's executive summary: the perks, how many customers get each, and what holds up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from traveltide_assets.evidence.backtest import SUPPORTED
+from traveltide_assets.report import verdicts, words
+from traveltide_assets.report.material import Material
+from traveltide_assets.report.scorecard_section import recommended, row_of
+from traveltide_assets.report.verdicts import Verdict
+
+
+@dataclass(frozen=True)
+class PerkRow:
+    """A perk of the deciding strategy: how many customers get it, and what the evidence says."""
+
+    title: str
+    customers: int
+    share: str
+    width: float
+    verdict: Verdict
+
+
+def perk_rows(m: Material, judged: Mapping[str, Verdict]) -> list[PerkRow]:
+    """The perks that customers have, or that the strategy would have given at the cut."""
+    counts = m.assignments["perk"].value_counts()
+    rows = [
+        PerkRow(
+            title=perk.title,
+            customers=int(counts.get(perk.id, 0)),
+            share=words.percent(counts.get(perk.id, 0) / max(len(m.assignments), 1)),
+            width=float(100 * counts.get(perk.id, 0) / max(counts.max(), 1)),
+            verdict=judged.get(perk.id, verdicts.not_tested()),
+        )
+        for perk in m.perks
+        if perk.id in counts or perk.id in judged
+    ]
+    return sorted(rows, key=lambda row: -row.customers)
+
+
+def summary(m: Material, judged: Mapping[str, Verdict]) -> dict[str, Any]:
+    """The executive summary's figures."""
+    given = set(m.assignments["perk"])
+    holding = verdicts.supported_by(m.evidence)
+    supported = [perk for perk in given if perk in judged and judged[perk].supported]
+    best = recommended(m.scorecard)
+    return {
+        "given": len(given),
+        "supported": len(supported),
+        "supported_customers": int(m.assignments["perk"].isin(supported).sum()),
+        "supported_anywhere": [m.titles[perk] for perk, names in holding.items() if names],
+        "supported_nowhere": [m.titles[perk] for perk, names in holding.items() if not names],
+        "untested": len(given - set(judged)),
+        "best": _best(m, best[0]) if best else None,
+        "best_decides": best == [m.strategy],
+        "strategies": len(m.scorecard),
+    }
+
+
+def _best(m: Material, strategy: str) -> dict[str, Any]:
+    row = row_of(m.scorecard, strategy)
+    return {
+        "id": strategy,
+        "name": m.strategies[strategy],
+        "perks": words.listed(
+            [
+                f"{m.titles[perk].lower()} with a lift of {lift}"
+                for perk, lift in _supported_lifts(m, strategy)
+            ]
+        ),
+        "supported": int(row["supported_perks"]),
+        "of": int((m.evidence["strategy"] == strategy).sum()),
+        "share": words.percent(row["supported_share"]),
+        "stability": words.decimal(row["stability_bootstrap"]),
+        "shaky": row["stability_bootstrap"] < m.settings.checks.min_stability,
+    }
+
+
+def _supported_lifts(m: Material, strategy: str) -> list[tuple[str, str]]:
+    rows = m.evidence[(m.evidence["strategy"] == strategy) & (m.evidence["verdict"] == SUPPORTED)]
+    return [(row["perk"], words.decimal(row["lift"])) for _, row in rows.iterrows()]
