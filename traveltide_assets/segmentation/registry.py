@@ -34,6 +34,5 @@ def names() -> tuple[str, ...]:
 def build_strategies(settings: Settings, perks: tuple[Perk, ...]) -> dict[str, Strategy]:
     """Every strategy by its name, in the order of the scorecard."""
     return {
-        name: import_module(module).build(name, settings, perks)
-        for name, module in MODULES.items()
+        name: import_module(module).build(name, settings, perks) for name, module in MODULES.items()
     }

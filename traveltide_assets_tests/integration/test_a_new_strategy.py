@@ -18,9 +18,7 @@ BOUNDS = {"first": "2023-01", "last": LAST}
 
 
 @pytest.fixture(scope="module")
-def project(
-    tmp_path_factory: pytest.TempPathFactory, sample_source: Path
-) -> Iterator[Project]:
+def project(tmp_path_factory: pytest.TempPathFactory, sample_source: Path) -> Iterator[Project]:
     """The sample, decided by a toy strategy that stands beside the others."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(registry.MODULES, "toy", "traveltide_assets_tests.support.toy_strategy")
