@@ -107,7 +107,7 @@ def test_nothing_runs_by_itself_until_it_is_switched_on() -> None:
         settings = Settings(automation={"running": running})
         definitions = build_definitions(settings)
         found = [*(definitions.schedules or ()), *(definitions.sensors or ())]
-        assert len(found) == 5
+        assert len(found) == 6
         for item in found:
             assert isinstance(item, dg.ScheduleDefinition | dg.SensorDefinition)
             assert (item.default_status.value == "RUNNING") == running, item.name

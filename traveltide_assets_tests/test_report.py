@@ -229,7 +229,12 @@ def test_the_command_writes_and_opens_it(
     sample_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("webbrowser.open", opened.append)
+
+    def browser(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", browser)
     copy = tmp_path / "new" / "july.html"
     assert command(sample_project, "--to", str(copy), "--open") == (0, str(copy))
     assert copy.read_bytes() == report_file(sample_project).read_bytes()

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
 # Private, and named nowhere else: what the UI itself asks. A test fails where they change.
-from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView, TemporalContext
+from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.data_version import (
     CachingStaleStatusResolver,
@@ -21,6 +22,7 @@ from dagster._core.definitions.data_version import (
     StaleCauseCategory,
 )
 from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._core.definitions.temporal_context import TemporalContext
 from dagster._time import get_current_datetime
 
 from traveltide_assets.defs import tags
@@ -68,13 +70,13 @@ def count_stored(definitions: dg.Definitions, instance: dg.DagsterInstance) -> i
     return sum(bool(_stored(graph, instance, key)) for key in graph.materializable_asset_keys)
 
 
-def _in_order(graph: BaseAssetGraph) -> Sequence[dg.AssetKey]:
+def _in_order(graph: BaseAssetGraph[Any]) -> Sequence[dg.AssetKey]:
     ordered = (key for level in graph.toposorted_asset_keys_by_level for key in level)
     return [key for key in ordered if key in graph.materializable_asset_keys]
 
 
 def _stored(
-    graph: BaseAssetGraph, instance: dg.DagsterInstance, key: dg.AssetKey
+    graph: BaseAssetGraph[Any], instance: dg.DagsterInstance, key: dg.AssetKey
 ) -> list[str | None]:
     """The months that an asset has stored, in order; None alone where it has no months."""
     if graph.get(key).partitions_def is None:
@@ -83,14 +85,16 @@ def _stored(
     return sorted(within & set(instance.get_materialized_partitions(key)))
 
 
-def _resolver(graph: BaseAssetGraph, instance: dg.DagsterInstance) -> CachingStaleStatusResolver:
+def _resolver(
+    graph: BaseAssetGraph[Any], instance: dg.DagsterInstance
+) -> CachingStaleStatusResolver:
     now = TemporalContext(effective_dt=get_current_datetime(), last_event_id=None)
     view = AssetGraphView(temporal_context=now, instance=instance, asset_graph=graph)
     return CachingStaleStatusResolver(instance, graph, view)
 
 
 def _out_of_date_before(
-    graph: BaseAssetGraph, place: _Place, found: Collection[_Place]
+    graph: BaseAssetGraph[Any], place: _Place, found: Collection[_Place]
 ) -> Iterator[str]:
     """The assets that an asset of a month rests on and that are out of date."""
     for parent in sorted(graph.get(place.asset_key).parent_keys):
@@ -107,7 +111,7 @@ def _out_of_date_before(
             yield parent.to_user_string()
 
 
-def _words(graph: BaseAssetGraph, instance: dg.DagsterInstance, cause: StaleCause) -> str:
+def _words(graph: BaseAssetGraph[Any], instance: dg.DagsterInstance, cause: StaleCause) -> str:
     if cause.category is StaleCauseCategory.CODE:
         return _changed_code(graph, instance, cause)
     dependency = cause.dependency_asset_key
@@ -120,11 +124,16 @@ def _words(graph: BaseAssetGraph, instance: dg.DagsterInstance, cause: StaleCaus
     return f"{name}{f' of {month}' if month else ''} has changed"
 
 
-def _changed_code(graph: BaseAssetGraph, instance: dg.DagsterInstance, cause: StaleCause) -> str:
+def _changed_code(
+    graph: BaseAssetGraph[Any], instance: dg.DagsterInstance, cause: StaleCause
+) -> str:
     months = None if cause.partition_key is None else [cause.partition_key]
     wanted = dg.AssetRecordsFilter(asset_key=cause.asset_key, asset_partitions=months)
     records = instance.fetch_materializations(wanted, limit=1).records
-    stored = records[0].asset_materialization.tags or {} if records else {}
-    parts = changed_parts(stored.get(tags.CODE_VERSION), graph.get(cause.asset_key).code_version)
+    stored = records[0].asset_materialization if records else None
+    parts = changed_parts(
+        (stored.tags or {}).get(tags.CODE_VERSION) if stored else None,
+        graph.get(cause.asset_key).code_version,
+    )
     named = [part if part in OWN_PARTS else f"setting {part}" for part in parts]
     return f"changed: {', '.join(named)}"

@@ -174,9 +174,7 @@ class Lake:
             partial.write_bytes(content)
         return Written(self._storage.uri(key), len(content), hashlib.sha256(content).hexdigest())
 
-    def write_folder(
-        self, path: str, month: str, files: Mapping[str, bytes], last: str
-    ) -> str:
+    def write_folder(self, path: str, month: str, files: Mapping[str, bytes], last: str) -> str:
         """Replace all files that lie there, the one called `last` at the end; the folder's URI.
 
         Files of an earlier writer are removed before the last one vouches for the rest.

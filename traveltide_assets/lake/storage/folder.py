@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from traveltide_assets.lake.storage.base import (Conflict)
-from traveltide_assets.engines.base import (Spread)
+from traveltide_assets.engines.base import Spread
+from traveltide_assets.lake.storage.base import Conflict
 
 _ABANDONED_SECONDS = 3600
 

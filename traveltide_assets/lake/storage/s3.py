@@ -41,11 +41,11 @@ from tenacity import (
     wait_random_exponential,
 )
 
-from traveltide_assets.engines.checksum import (digest_of)
-from traveltide_assets.connections.locations import (S3Location)
-from traveltide_assets.lake.storage.folder import (partial, replacing)
-from traveltide_assets.lake.storage.base import (Conflict, Refused, Replaced, StorageError)
-from traveltide_assets.engines.base import (Spread)
+from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.engines.base import Spread
+from traveltide_assets.engines.checksum import digest_of
+from traveltide_assets.lake.storage.base import Conflict, Refused, Replaced, StorageError
+from traveltide_assets.lake.storage.folder import partial, replacing
 
 _ATTEMPTS = 6
 _THREADS = 8
