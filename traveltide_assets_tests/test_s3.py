@@ -145,10 +145,10 @@ def traveltide(project: Project, *arguments: str, **changes: str) -> Result:
 def test_the_commands_read_a_lake_in_s3(project: Project, on_s3: S3Location) -> None:
     shown = traveltide(project, "show")
     assert shown.exit_code == 0
-    assert f"cohort of {scenario.MONTH}: {len(scenario.CUSTOMERS)} customers" in shown.output
+    assert f"Cohort of {scenario.MONTH}: {len(scenario.CUSTOMERS)} customers" in shown.output
     explained = traveltide(project, "explain", str(scenario.PACKAGE))
     assert explained.exit_code == 0
-    assert "runner-up:" in explained.output
+    assert "Runner-up:" in explained.output
 
 
 def test_the_report_is_named_by_its_place_and_copied_from_there(
