@@ -4,13 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth clean
+.PHONY: run check test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
 
 test: $(VENV)/installed browser
-	$(BIN)/pytest -m "not servers and not spark"
+	$(BIN)/pytest -m "unit or integration"
 
 # Takes some minutes: Dagster's servers with a browser, a database that is killed and restarted, S3.
 test-servers: $(VENV)/installed browser
@@ -47,14 +47,19 @@ java:
 
 dev: $(VENV)/installed
 	mkdir -p $(DAGSTER_HOME)
-	test -f $(DAGSTER_HOME)/dagster.yaml || cp traveltide_assets/dagster.yaml $(DAGSTER_HOME)
+	test -f $(DAGSTER_HOME)/dagster.yaml || cp traveltide_assets/defs/instance/dagster.yaml $(DAGSTER_HOME)
 	$(BIN)/dagster dev
+
+# What every commit should pass, in under a minute: style, types, import rules and unit tests.
+check: lint
+	$(BIN)/pytest -m unit
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	DAGSTER_HOME= $(BIN)/dagster definitions validate
+	$(BIN)/lint-imports --no-logo
+	DAGSTER_HOME= $(BIN)/dg check defs
 
 # Renders docs/reference/ from the code.
 docs: $(VENV)/installed

@@ -13,13 +13,11 @@ import pytest
 
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets_tests import database
-from traveltide_assets_tests.postgres_server import PostgresServer, programs
-from traveltide_assets_tests.s3_server import S3Server
+from traveltide_assets_tests.support import database
 from traveltide_assets_tests.support.documents import blocks_of
 from traveltide_assets_tests.support.newcomer import Newcomer
-
-pytestmark = pytest.mark.servers
+from traveltide_assets_tests.support.postgres_server import PostgresServer, programs
+from traveltide_assets_tests.support.s3_server import S3Server
 
 README = "README.md"
 MAKE_RUN, *_ = blocks_of("fast")[README]
@@ -84,7 +82,7 @@ def test_source_and_lake_lie_in_s3(tmp_path: Path, s3_server: S3Server) -> None:
     s3_server.upload(tmp_path / "sample", S3Location("traveltide", "landing"))
     with somebody(tmp_path / "newcomer", **s3_server.environment) as found:
         (page,) = blocks_of("s3").values()
-        assert "cohort of 2023-07" in found.follow(page)[-1]
+        assert "Cohort of 2023-07" in found.follow(page)[-1]
     stored = s3_server.contents(S3Location("traveltide", "lake"))
     assert "gold/perk_assignments/month=2023-07/perk_assignments.parquet" in stored
 

@@ -152,16 +152,16 @@ def test_a_changed_code_version_is_found_with_its_part_and_passed_on(
     stored: dg.DagsterInstance,
 ) -> None:
     assert find_stale(chain("code=1 seed=2"), stored) == [
-        Stale("first", "2023-07", ("setting seed changed",)),
-        Stale("second", "2023-07", ("first is out of date",)),
+        Stale("first", "2023-07", ("changed: setting seed",), ()),
+        Stale("second", "2023-07", (), ("first",)),
     ]
 
 
 def test_a_changed_input_is_found_and_passed_on(stored: dg.DagsterInstance) -> None:
     observe(stored, "two")
     assert find_stale(chain(), stored) == [
-        Stale("first", "2023-07", ("file has changed",)),
-        Stale("second", "2023-07", ("first is out of date",)),
+        Stale("first", "2023-07", ("file has changed",), ()),
+        Stale("second", "2023-07", (), ("first",)),
     ]
 
 
@@ -172,5 +172,5 @@ def test_an_asset_whose_upstream_was_made_anew_is_found_for_the_months_it_has(
     alone = job.get_subset(asset_selection={dg.AssetKey("first")})
     assert alone.execute_in_process(instance=stored, partition_key="2023-07").success
     assert find_stale(chain("code=2"), stored) == [
-        Stale("second", "2023-07", ("first of 2023-07 has changed",)),
+        Stale("second", "2023-07", ("first of 2023-07 has changed",), ()),
     ]
