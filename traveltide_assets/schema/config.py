@@ -39,7 +39,7 @@ class Partitions(Section):
     )
 
     def months(self) -> list[str]:
-        """All months within the bounds, in order; with an open end, up to the current month (UTC)."""
+        """All months within the bounds, in order; without a last month, up to the current one."""
         return span(self.first, self.last or f"{dt.datetime.now(dt.UTC):{FORMAT}}")
 
     def include(self, month: str) -> bool:
