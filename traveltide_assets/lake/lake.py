@@ -203,7 +203,7 @@ class Lake:
         )
         if missing := [key for key in keys if key not in stored]:
             raise NotStored(
-                f"{self._storage.uri(missing[0])} does not exist: materialize its asset first"
+                f"{self._storage.uri(missing[0])} does not exist: materialize that asset first"
             )
         return {key: stored[key] for key in keys}
 

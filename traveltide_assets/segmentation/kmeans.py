@@ -200,8 +200,7 @@ def _unfitted(features: pd.DataFrame, config: Config) -> Model:
     unknown = [name for name in config.features if name not in NUMERIC]
     if unknown or not config.features:
         raise ClusteringError(
-            f"kmeans.features: {_problem(unknown)}; choose numeric features from "
-            f"{', '.join(NUMERIC)}"
+            f"kmeans.features: {_problem(unknown)}; choose from {', '.join(NUMERIC)}"
         )
     values = numeric(features)[list(config.features)]
     fill = fills(values)
@@ -233,7 +232,7 @@ def _count_distinct(scaled: np.ndarray, k: int) -> int:
     distinct = len(np.unique(scaled, axis=0))
     if distinct < k:
         raise ClusteringError(
-            f"kmeans.k is {k}, but the cohort has only {distinct} different customers: "
+            f"kmeans.k = {k}, but the cohort has only {distinct} different customers: "
             "lower kmeans.k or widen the cohort rule"
         )
     return distinct
