@@ -69,7 +69,7 @@ class Condition(_Entry):
     def _fits_its_feature(self) -> Condition:
         thresholds = (self.value is not None) + (self.quantile is not None)
         if self._orders and thresholds != 1:
-            raise ValueError(f"{self.comparison!r} needs either a value or a quantile")
+            raise ValueError(f"{self.comparison!r} needs either a value or a quantile, not both")
         if not self._orders and thresholds:
             raise ValueError(f"{self.comparison!r} takes no threshold")
         boolean = _FEATURES[self.feature].type == "boolean"
