@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth clean
+.PHONY: run check test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -47,14 +47,19 @@ java:
 
 dev: $(VENV)/installed
 	mkdir -p $(DAGSTER_HOME)
-	test -f $(DAGSTER_HOME)/dagster.yaml || cp traveltide_assets/dagster.yaml $(DAGSTER_HOME)
+	test -f $(DAGSTER_HOME)/dagster.yaml || cp traveltide_assets/defs/instance/dagster.yaml $(DAGSTER_HOME)
 	$(BIN)/dagster dev
+
+# What every commit should pass, in under a minute: style, types, import rules and unit tests.
+check: lint
+	$(BIN)/pytest -m unit
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	DAGSTER_HOME= $(BIN)/dagster definitions validate
+	$(BIN)/lint-imports --no-logo
+	DAGSTER_HOME= $(BIN)/dg check defs
 
 # Renders docs/reference/ from the code.
 docs: $(VENV)/installed

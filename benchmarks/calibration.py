@@ -34,6 +34,7 @@ from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.files import Files
 from traveltide_assets.transforms import outcomes
+from traveltide_assets.transforms.chain import features_of
 
 MONTH = "2023-07"
 FEW = 0.05
@@ -49,11 +50,13 @@ def frames(spec: SampleSpec, settings: Settings, folder: Path) -> dict[str, pd.D
     with pure.in_memory() as keep:
         gold = pure.gold(source, settings.cohort, MONTH, months, keep)
         fewest = settings.cohort.min_sessions
-        rows = (outcomes.chosen_anyway(gold.users, gold.sessions, fewest, cut), gold.sessions)
+        users = outcomes.chosen_anyway(gold.users, gold.sessions, fewest, cut)
         lazily = {
             "features": gold.features,
-            "earlier": outcomes.earlier_features(*rows, gold.flights, gold.hotels, cut),
-            "outcomes": outcomes.outcomes_after(*rows, gold.trips, cut),
+            "earlier": features_of(
+                users, outcomes.sessions_before(gold.sessions, cut), gold.flights, gold.hotels, cut
+            ),
+            "outcomes": outcomes.outcomes_after(users, gold.sessions, gold.trips, cut),
         }
         made = {
             name: table.to_pandas().sort_values("user_id", ignore_index=True)

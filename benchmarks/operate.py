@@ -27,18 +27,14 @@ from operator import add, attrgetter
 from pathlib import Path
 
 import psutil
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 
 from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.defs import tags as dagster_tags
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.resources import open_storage
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.schema.config import Partitions
-from traveltide_assets.schema.months import months_within
 from traveltide_assets_tests.s3_server import S3Server, running_s3
 
 MONTHS = ("2023-01", "2023-07")
@@ -81,7 +77,7 @@ class Place:
     def run(self, job: str, first: str, last: str, **settings: str) -> Taken:
         """A run of a job over a range of months, or of one month."""
         one = {"dagster/partition": first}
-        several = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+        several = {dagster_tags.RANGE_START: first, dagster_tags.RANGE_END: last}
         command = [
             *(sys.executable, "-m", "dagster", "job", "execute"),
             *("-m", "traveltide_assets.definitions", "-j", job),
@@ -174,7 +170,7 @@ def compare_storage(s3: S3Server, megabytes: int, repetitions: int) -> None:
 def compare_runs(s3: S3Server, users: int) -> None:
     """The same months ingested and the same month decided in each way, with ratios to the first."""
     first, last = MONTHS
-    months = months_within(Partitions(first=first, last=last))
+    months = Partitions(first=first, last=last).months()
     with tempfile.TemporaryDirectory() as name:
         write_sample(Path(name), SampleSpec(users=users))
         landing = S3Location(s3.bucket(), "landing")

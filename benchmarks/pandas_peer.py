@@ -319,12 +319,14 @@ def customers(folder: Path, rule: Cohort, month: str) -> pd.DataFrame:
     return features(known, visits, booked, month)
 
 
-def assignments(known: pd.DataFrame, config: Config, perks: tuple[Perk, ...]) -> pd.DataFrame:
+def assignments(
+    known: pd.DataFrame, config: Config, seed: int, perks: tuple[Perk, ...]
+) -> pd.DataFrame:
     """One row per customer: the perk of their k-means segment, one to one by its profile."""
     values = known[list(config.features)].astype("float64")
     scaled = MinMaxScaler().fit_transform(values.fillna(values.mean()))
     k = config.k if isinstance(config.k, int) else 4
-    labels = KMeans(k, n_init=config.restarts, random_state=config.seed).fit_predict(scaled)
+    labels = KMeans(k, n_init=config.restarts, random_state=seed).fit_predict(scaled)
     weighed = sorted({name for perk in perks for name in perk.features})
     numbers = known[weighed].astype("float64")
     deviations = ((numbers - numbers.mean()) / numbers.std(ddof=0)).fillna(0)

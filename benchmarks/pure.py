@@ -8,19 +8,23 @@ from dataclasses import dataclass
 
 import ibis
 import pandas as pd
-from traveltide_assets.checks.decisions import out_of_range
 
-from traveltide_assets.catalogue.perks import Perk, titles
-from traveltide_assets.evidence.drift import bootstrap_agreement
+from traveltide_assets.catalogue.perks import Perk, features_of, of_program, titles
+from traveltide_assets.defs.checks.decisions import out_of_range
 from traveltide_assets.report import charts
-from traveltide_assets.segmentation import affinities as perks
-from traveltide_assets.segmentation import kmeans
+from traveltide_assets.segmentation import affinities, cluster_model, kmeans
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Source
-from traveltide_assets.transforms import cleaning, cohort, features, trips
-from traveltide_assets.transforms.cleaning.judge import Cleaned
+from traveltide_assets.transforms import chain
+from traveltide_assets.transforms.cleaning.judge import (
+    Cleaned,
+    clean_flights,
+    clean_hotels,
+    clean_sessions,
+    clean_users,
+)
 from traveltide_assets.transforms.config import Config as Cohort
 
 Keep = Callable[[str, ibis.Table], ibis.Table]
@@ -53,22 +57,15 @@ def in_memory() -> Iterator[Keep]:
 def gold(source: Source, rule: Cohort, month: str, months: Sequence[str], keep: Keep) -> Gold:
     """The cohort as of the end of a month, from the sessions of some months of the source."""
     silver = processed(source, months, keep)
-    users = keep(
-        "gold/users_final", cohort.cohort_users(silver["users"], silver["sessions"], rule, month)
+    made = {f"silver/{name}_processed": table for name, table in silver.items()}
+    for step in chain.STEPS:
+        inputs = {name: made[path] for name, path in step.inputs.items()}
+        with step.compute(inputs, rule, month, chain.cached) as table:
+            made[step.path] = keep(step.path, table)
+    users, sessions, flights, hotels, trips = (
+        made[f"gold/{name}_final"] for name in ("users", "sessions", "flights", "hotels", "trips")
     )
-    sessions = keep(
-        "gold/sessions_final", cohort.cohort_sessions(silver["sessions"], users, rule, month)
-    )
-    flights, hotels = (
-        keep(f"gold/{name}_final", cohort.named_by(silver[name], sessions))
-        for name in ("flights", "hotels")
-    )
-    with trips.bookings_of(sessions).cache() as bookings:
-        made = trips.build_trips(bookings, users, flights, hotels, month)
-        booked = keep("gold/trips_final", made)
-    with features.measured(users, sessions, booked, month).cache() as measured:
-        wide = keep("gold/user_features", features.compared(measured))
-    return Gold(users, sessions, flights, hotels, booked, wide)
+    return Gold(users, sessions, flights, hotels, trips, made["gold/user_features"])
 
 
 def processed(source: Source, months: Sequence[str], keep: Keep) -> dict[str, ibis.Table]:
@@ -80,15 +77,15 @@ def processed(source: Source, months: Sequence[str], keep: Keep) -> dict[str, ib
             return keep(f"silver/{name}_processed", cleaned.processed)
 
     raw = {name: keep(f"bronze/{name}_raw", source.table(name)) for name in ("users", "sessions")}
-    users = halves("users", cleaning.clean_users(raw["users"]))
-    sessions = halves("sessions", cleaning.clean_sessions(raw["sessions"], users, months))
+    users = halves("users", clean_users(raw["users"]))
+    sessions = halves("sessions", clean_sessions(raw["sessions"], users, months))
     flights = keep("bronze/flights_raw", source.table("flights"))
     hotels = keep("bronze/hotels_raw", source.table("hotels"))
     return {
         "users": users,
         "sessions": sessions,
-        "flights": halves("flights", cleaning.clean_flights(flights)),
-        "hotels": halves("hotels", cleaning.clean_hotels(hotels)),
+        "flights": halves("flights", clean_flights(flights)),
+        "hotels": halves("hotels", clean_hotels(hotels)),
     }
 
 
@@ -97,7 +94,7 @@ def assignments(
 ) -> pd.DataFrame:
     """One row per customer: the perk, by the deciding strategy."""
     strategy = build_strategies(settings, catalogue)[settings.strategy]
-    return perks.assignments(known, strategy.fit(History(known)).assign(known), catalogue)
+    return affinities.assignments(known, strategy.fit(History(known)).assign(known), catalogue)
 
 
 def decided(
@@ -105,16 +102,19 @@ def decided(
 ) -> None:
     """The k-means model, its segments and perks, their pictures, and the checks that take long."""
     config = settings.kmeans
-    sample = kmeans.sample(features, config)
-    model = kmeans.fit(sample, config, perks.of_program(catalogue, "classic"), None)
-    tried = kmeans.diagnose(sample, model, config)
+    seed = settings.seed
+    sample = kmeans.sample(features, config, seed)
+    model = kmeans.fit(sample, config, seed, of_program(catalogue, "classic"), None)
+    tried = kmeans.diagnose(sample, model, config, seed)
     keep("gold/kmeans_model", ibis.memtable(model.to_frame()))
     keep("gold/kmeans_diagnostics", ibis.memtable(tried))
-    segments = keep("gold/segments/kmeans", kmeans.segment(features, model, catalogue, sample))
-    shown = kmeans.sample(segments, config)
-    profile = perks.profiles(sample, shown["segment"])[list(model.features)]
-    weighed = features.select("user_id", *perks.features_of(catalogue)).order_by("user_id")
-    given = perks.assignments(
+    segments = keep(
+        "gold/segments/kmeans", cluster_model.segment(features, model, catalogue, sample)
+    )
+    shown = kmeans.sample(segments, config, seed)
+    profile = affinities.profiles(sample, shown["segment"])[list(model.features)]
+    weighed = features.select("user_id", *features_of(catalogue)).order_by("user_id")
+    given = affinities.assignments(
         weighed.to_pyarrow().to_pandas(), segments.to_pyarrow().to_pandas(), catalogue
     )
     decision = given.assign(strategy=settings.strategy, as_of_month=settings.partitions.last)
@@ -122,10 +122,9 @@ def decided(
     for chart in (
         charts.correlations(sample[list(model.features)]),
         charts.elbow(tried),
-        charts.scatter(shown, shown["segment"], config.seed),
+        charts.scatter(shown, shown["segment"], seed),
         charts.profile(profile),
         charts.perk_counts(given, titles(catalogue)),
     ):
         charts.png(chart)
     out_of_range(features)
-    bootstrap_agreement(model, sample, config.seed, settings.checks.bootstraps)

@@ -23,17 +23,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 
 from traveltide_assets.definitions import build_definitions
+from traveltide_assets.defs import tags as dagster_tags
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
 from traveltide_assets.defs.run import QUIET
 from traveltide_assets.engines.config import Config as Spark
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.schema.months import months_within
 from traveltide_assets.settings import Settings
 
 MONTH = "2023-07"
@@ -100,10 +96,10 @@ def run(engine: str, folder: Path) -> None:
         spark=Spark(master=engine) if spark else Spark(),
     )
     definitions = build_definitions(settings)
-    months = months_within(settings.partitions)
+    months = settings.partitions.months()
     tags = {
-        ASSET_PARTITION_RANGE_START_TAG: months[0],
-        ASSET_PARTITION_RANGE_END_TAG: months[-1],
+        dagster_tags.RANGE_START: months[0],
+        dagster_tags.RANGE_END: months[-1],
     }
     ingest = timed(definitions, INGEST, tags=tags)
     wanted = [dg.AssetKey(["gold", asset]) for asset in (*GOLD, "user_features")]

@@ -101,27 +101,22 @@ def increment(source: Path, work: Path) -> Stages:
 
 def pure(source: Path, work: Path) -> Stages:
     """What `perks` does, its files, pictures and checks of many rows, without Dagster."""
-    from traveltide_assets.checks.ingestion import orphans
-
     from benchmarks.pure import decided, gold
     from traveltide_assets.catalogue.perks import load_perks
-    from traveltide_assets.contracts import build_tables
-    from traveltide_assets.defs.checks import contracts
-    from traveltide_assets.engines.duckdb import DuckDB
-    from traveltide_assets.lake.lake import Lake
-    from traveltide_assets.resources import open_source, open_storage
-    from traveltide_assets.schema.months import months_within
+    from traveltide_assets.defs.checks.every_table import contract_problems, repeated_keys
+    from traveltide_assets.defs.checks.ingestion import orphans
+    from traveltide_assets.resources import open_engine, open_lake, open_source
     from traveltide_assets.sources.base import Run
 
     stages: Stages = {}
     settings = _settings(source, work, everybody=False)
     catalogue = load_perks(settings.perks_file)
-    tables, engine = build_tables(catalogue), DuckDB(settings.home / "scratch", settings.memory)
-    lake = Lake(open_storage(settings.lake, settings.home / "cache", ""), engine, tables)
-    every_month = months_within(settings.partitions)
+    engine = open_engine(settings)
+    lake = open_lake(settings, engine)
+    every_month = settings.partitions.months()
 
     def keep(path: str, rows: ibis.Table) -> ibis.Table:
-        table = tables[path]
+        table = lake.contract(path)
         months = [MONTH] if table.layer == "gold" else every_month
         with timed(stages, path):
             if table.layer == "gold":
@@ -131,10 +126,12 @@ def pure(source: Path, work: Path) -> Stages:
             else:
                 lake.write(table, rows)
         with timed(stages, "checks"):
-            for check in contracts.evaluate([table], lake, months):
-                if not check.passed:
-                    raise AssertionError(f"{path}: {check.check_name} {check.metadata}")
-        return lake.table(path, months if table.partitioned else None)
+            own = months if table.partitioned else []
+            if problems := contract_problems(table, lake, own):
+                raise AssertionError(f"{path}: {problems}")
+            if extra := repeated_keys(table, lake, own):
+                raise AssertionError(f"{path}: {extra} rows have the key of another")
+        return lake.table(path, own)
 
     with timed(stages, "read"):
         origin = open_source(settings, engine, Run("pure", (every_month[0], every_month[-1])))
@@ -142,7 +139,7 @@ def pure(source: Path, work: Path) -> Stages:
     found = gold(origin, settings.cohort, MONTH, every_month, keep)
     with timed(stages, "checks"):
         for name in ("flights", "hotels"):
-            orphans(tables[f"silver/{name}_processed"], tables["silver/sessions_processed"], lake)
+            orphans(f"silver/{name}_processed", lake)
     with timed(stages, "perks"):
         decided(found.features, settings, catalogue, keep)
     return stages
@@ -159,7 +156,7 @@ def pandas(source: Path, work: Path) -> Stages:
         known = pandas_peer.customers(source, settings.cohort, MONTH)
     with timed(stages, "perks"):
         classic = of_program(load_perks(settings.perks_file), "classic")
-        made = pandas_peer.assignments(known, settings.kmeans, classic)
+        made = pandas_peer.assignments(known, settings.kmeans, settings.seed, classic)
     with timed(stages, "write"):
         known.to_parquet(work / "features.parquet")
         made.to_parquet(work / "perks.parquet")
@@ -196,11 +193,11 @@ class _Pipeline:
 
     def ingest(self, last: str, first: str | None = None) -> Stages:
         """Bronze and silver of the months."""
-        from dagster._core.storage import tags
+        from traveltide_assets.defs import tags as dagster_tags
 
         months = {
-            tags.ASSET_PARTITION_RANGE_START_TAG: first or self.settings.partitions.first,
-            tags.ASSET_PARTITION_RANGE_END_TAG: last,
+            dagster_tags.RANGE_START: first or self.settings.partitions.first,
+            dagster_tags.RANGE_END: last,
         }
         return self._execute("ingest", tags=months)
 

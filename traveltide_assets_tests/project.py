@@ -9,12 +9,9 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 import pyarrow.parquet as pq
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 
 from traveltide_assets.definitions import build_definitions
+from traveltide_assets.defs import tags as dagster_tags
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
 from traveltide_assets.defs.run import QUIET
 from traveltide_assets.settings import Settings
@@ -46,7 +43,7 @@ class Project:
 
     def ingest(self, first: str, last: str) -> dg.ExecuteInProcessResult:
         """Bronze and silver of the months from `first` to `last`, in one run."""
-        tags = {ASSET_PARTITION_RANGE_START_TAG: first, ASSET_PARTITION_RANGE_END_TAG: last}
+        tags = {dagster_tags.RANGE_START: first, dagster_tags.RANGE_END: last}
         return self._execute(INGEST, tags=tags)
 
     def assign(self, month: str) -> dg.ExecuteInProcessResult:

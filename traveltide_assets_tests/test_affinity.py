@@ -7,19 +7,19 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
+from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import load_perks, of_program
 from traveltide_assets.segmentation.perk_affinity import AffinityStrategy
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
-from traveltide_assets.settings import PACKAGE
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.customers import customers
 from traveltide_assets_tests.project import Project
 
-PERKS = load_perks(PACKAGE / "catalogue" / "perks.toml")
+PERKS = load_perks(FOLDER / "perks.toml")
 CLASSIC = [perk.id for perk in of_program(PERKS, "classic")]
 MEMBERSHIPS = [f"membership_{perk}" for perk in CLASSIC]
-STRATEGY = AffinityStrategy(PERKS)
+STRATEGY = AffinityStrategy(of_program(PERKS, "classic"))
 
 
 def unremarkable(size: int, **columns: object) -> pd.DataFrame:

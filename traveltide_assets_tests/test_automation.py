@@ -15,18 +15,16 @@ import ibis
 import pandas as pd
 import pytest
 from dagster._core.definitions.partitions.context import partition_loading_context
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    WILL_RETRY_TAG,
-)
 from hypothesis import given
 from hypothesis import strategies as st
 from tenacity import wait_none
 
 from traveltide_assets.connections import notify
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.defs import automation, landing, partitions
+from traveltide_assets.defs import alerts, jobs, landing, partitions
+from traveltide_assets.defs import tags as dagster_tags
+from traveltide_assets.defs.failures import root_cause
+from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.storage.base import Refused, StorageError
 from traveltide_assets.resources import open_source
@@ -109,7 +107,7 @@ def test_nothing_runs_by_itself_until_it_is_switched_on() -> None:
         settings = Settings(automation={"running": running})
         definitions = build_definitions(settings)
         found = [*(definitions.schedules or ()), *(definitions.sensors or ())]
-        assert len(found) == 5
+        assert len(found) == 6
         for item in found:
             assert isinstance(item, dg.ScheduleDefinition | dg.SensorDefinition)
             assert (item.default_status.value == "RUNNING") == running, item.name
@@ -169,10 +167,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def blocks(requests: list[dg.RunRequest]) -> list[tuple[str, str]]:
-    return [
-        (r.tags[ASSET_PARTITION_RANGE_START_TAG], r.tags[ASSET_PARTITION_RANGE_END_TAG])
-        for r in requests
-    ]
+    return [(r.tags[dagster_tags.RANGE_START], r.tags[dagster_tags.RANGE_END]) for r in requests]
 
 
 def test_new_files_ask_for_their_months_a_block_per_run_and_only_once(
@@ -209,7 +204,7 @@ def test_a_file_that_touches_no_month_asks_for_the_snapshots_alone(
 
 
 def blocks_of(request: dg.RunRequest) -> str | None:
-    return request.tags.get(ASSET_PARTITION_RANGE_START_TAG)
+    return request.tags.get(dagster_tags.RANGE_START)
 
 
 def test_a_tick_whose_cursor_was_lost_asks_under_the_same_keys(
@@ -266,13 +261,13 @@ def test_a_failed_run_is_left_to_dagster_until_it_has_said_that_it_will_not_retr
         (request,) = watch.tick()
         failed = watch.fail(request)
         assert watch.tick() == []
-        instance.add_run_tags(failed.run_id, {WILL_RETRY_TAG: "true"})
+        instance.add_run_tags(failed.run_id, {dagster_tags.WILL_RETRY: "true"})
         assert watch.tick() == []
-        instance.add_run_tags(failed.run_id, {WILL_RETRY_TAG: "false"})
+        instance.add_run_tags(failed.run_id, {dagster_tags.WILL_RETRY: "false"})
         assert len(watch.tick()) == 1
 
 
-@pytest.mark.parametrize("said", [{}, {WILL_RETRY_TAG: "true"}])
+@pytest.mark.parametrize("said", [{}, {dagster_tags.WILL_RETRY: "true"}])
 @pytest.mark.parametrize(("minutes", "asked"), [(55, 0), (65, 1)])
 def test_a_failed_run_that_dagster_overlooks_for_an_hour_is_asked_for_again(
     tmp_path: Path, said: dict[str, str], minutes: int, asked: int
@@ -384,7 +379,8 @@ def read(context: dg.OpExecutionContext) -> None:
         "lake": ContractError("wrong"),
         "rights": Refused("wrong"),
     }
-    raise errors[context.run.tags["what"]]
+    with permanent_errors_end_the_step():
+        raise errors[context.run.tags["what"]]
 
 
 @pytest.mark.parametrize(
@@ -405,7 +401,7 @@ def test_only_what_reads_the_source_is_tried_again() -> None:
     for asset in definitions.assets or ():
         assert isinstance(asset, dg.AssetsDefinition)
         reads = asset.keys <= {key for key in asset.keys if key.path[0] == "bronze"}
-        policy = automation.READ_RETRIES if reads else None
+        policy = READ_RETRIES if reads else None
         assert isinstance(asset.node_def, dg.OpDefinition)
         assert asset.node_def.retry_policy == policy, asset.keys
 
@@ -444,7 +440,7 @@ def breaks() -> None:
 
 def alert_on_failure(settings: Settings, instance: dg.DagsterInstance) -> None:
     result = breaks.execute_in_process(instance=instance, raise_on_error=False)
-    sensor, _ = automation.build_alerts(settings)
+    sensor, _ = alerts.build_alerts(settings)
     context = dg.build_run_status_sensor_context(
         sensor_name="alert_on_failure",
         dagster_instance=instance,
@@ -469,15 +465,15 @@ def test_a_failed_run_is_posted_to_the_webhook_with_its_cause(
         ({"dagster/partition": "2023-05"}, "of ingest (2023-05)"),
         (
             {
-                ASSET_PARTITION_RANGE_START_TAG: "2023-05",
-                ASSET_PARTITION_RANGE_END_TAG: "2023-07",
+                dagster_tags.RANGE_START: "2023-05",
+                dagster_tags.RANGE_END: "2023-07",
             },
             "of ingest (2023-05 to 2023-07)",
         ),
     ],
 )
 def test_an_alert_names_the_months_of_the_run(tags: dict[str, str], said: str) -> None:
-    assert automation._name(dg.DagsterRun(job_name="ingest", tags=tags)).endswith(said)
+    assert alerts._name(dg.DagsterRun(job_name="ingest", tags=tags)).endswith(said)
 
 
 def test_without_a_webhook_alerts_are_logged(
@@ -519,7 +515,7 @@ class SlowRun:
     """A run that goes on and on, and the sensor that is to notice."""
 
     def __init__(self, settings: Settings, instance: dg.DagsterInstance) -> None:
-        _, sensor = automation.build_alerts(settings)
+        _, sensor = alerts.build_alerts(settings)
         assert isinstance(sensor, dg.SensorDefinition)
         self.sensor = sensor
         self.instance = instance
@@ -585,9 +581,9 @@ def start_run(instance: dg.DagsterInstance, run: dg.DagsterRun, at: dt.datetime)
 
 def test_forkserver_is_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert automation.executor(load_settings()) is dg.in_process_executor
+    assert jobs.executor(load_settings()) is dg.in_process_executor
     monkeypatch.setitem(os.environ, "TRAVELTIDE_EXECUTOR", "forkserver")
-    assert automation.executor(load_settings()).name == "multiprocess"
+    assert jobs.executor(load_settings()).name == "multiprocess"
 
 
 @pytest.mark.servers
@@ -648,7 +644,7 @@ def test_a_failed_step_says_what_is_wrong_and_not_in_which_class(
 
     result = dg.materialize([broken], raise_on_error=False)
     (failed,) = (event for event in result.all_events if event.is_step_failure)
-    assert automation.root_cause(failed) == said
+    assert root_cause(failed) == said
 
 
 def test_too_little_memory_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:
@@ -660,6 +656,6 @@ def test_too_little_memory_is_an_error_that_says_what_to_set(tmp_path: Path) -> 
 
     result = dg.materialize([numbers], raise_on_error=False)
     (failed,) = (event for event in result.all_events if event.is_step_failure)
-    said = automation.root_cause(failed)
+    said = root_cause(failed)
     assert "TRAVELTIDE_MEMORY" in said
     assert "SET " not in said

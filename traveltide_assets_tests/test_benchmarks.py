@@ -12,7 +12,6 @@ from traveltide_assets.catalogue.perks import load_perks, of_program
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.schema.months import months_within
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.files import Files
 from traveltide_assets.transforms.config import Config as Cohort
@@ -26,7 +25,7 @@ def known(source: Path, folder: Path, rule: Cohort, settings: Settings) -> pd.Da
     """The features that the chain without Dagster gives."""
     files = Files(Folder(source), DuckDB(folder / "scratch"), folder / "staging")
     with pure.in_memory() as keep:
-        return pure.gold(files, rule, LAST, months_within(settings.partitions), keep).known()
+        return pure.gold(files, rule, LAST, settings.partitions.months(), keep).known()
 
 
 def test_the_chain_without_dagster_ends_where_the_lake_does(tmp_path: Path) -> None:
@@ -57,7 +56,9 @@ def test_the_pandas_peer_knows_the_same_and_gives_the_same_perks(
     assert scale.differences(ours, peers) == []
     catalogue = load_perks(settings.perks_file)
     given = pure.assignments(ours, settings, catalogue)
-    theirs = pandas_peer.assignments(peers, settings.kmeans, of_program(catalogue, "classic"))
+    theirs = pandas_peer.assignments(
+        peers, settings.kmeans, settings.seed, of_program(catalogue, "classic")
+    )
     both = given.merge(theirs, on="user_id", validate="one_to_one")
     assert (both["perk_x"] == both["perk_y"]).mean() > 0.99
 

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from traveltide_assets.campaign import invitations, mailing
 from traveltide_assets.campaign.config import Config as Campaign
 from traveltide_assets.campaign.suppression import Suppressed, SuppressionError, read_suppressed
+from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import PerkError, load_perks
-from traveltide_assets.settings import PACKAGE
 from traveltide_assets.stats import bucketing as lottery
 from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks, failure
@@ -191,8 +191,8 @@ def test_a_list_that_is_not_there_is_an_error_and_no_list_suppresses_nobody(
 
 @pytest.mark.parametrize("headline", ["", " ", "=cmd()", "+1", "@you", "two\\nlines", "x" * 151])
 def test_a_headline_is_one_line_and_no_formula(tmp_path: Path, headline: str) -> None:
-    text = (PACKAGE / "catalogue" / "perks.toml").read_text("utf-8")
-    known = load_perks(PACKAGE / "catalogue" / "perks.toml")[0].headline
+    text = (FOLDER / "perks.toml").read_text("utf-8")
+    known = load_perks(FOLDER / "perks.toml")[0].headline
     file = tmp_path / "perks.toml"
     file.write_text(text.replace(f'"{known}"', f'"{headline}"'), "utf-8")
     with pytest.raises(PerkError, match="headline"):
@@ -200,7 +200,7 @@ def test_a_headline_is_one_line_and_no_formula(tmp_path: Path, headline: str) ->
 
 
 def test_every_perk_needs_a_headline(tmp_path: Path) -> None:
-    text = (PACKAGE / "catalogue" / "perks.toml").read_text("utf-8")
+    text = (FOLDER / "perks.toml").read_text("utf-8")
     lines = [line for line in text.splitlines() if not line.startswith("headline")]
     file = tmp_path / "perks.toml"
     file.write_text("\n".join(lines), "utf-8")

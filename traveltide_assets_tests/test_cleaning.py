@@ -15,8 +15,14 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from traveltide_assets.schema.sources import KEYS, SOURCES
-from traveltide_assets.transforms import cleaning
-from traveltide_assets.transforms.cleaning.judge import Cleaned
+from traveltide_assets.transforms.cleaning.judge import (
+    Cleaned,
+    clean_flights,
+    clean_hotels,
+    clean_sessions,
+    clean_users,
+)
+from traveltide_assets.transforms.cleaning.parse import month_of
 from traveltide_assets.transforms.cleaning.rules import rule_reasons
 
 SOUND: dict[str, dict[str, str | None]] = {
@@ -153,12 +159,12 @@ def clean(
 ) -> Result:
     table = raw(name, rows)
     steps: dict[str, Callable[[], Cleaned]] = {
-        "users": lambda: cleaning.clean_users(table),
-        "sessions": lambda: cleaning.clean_sessions(
+        "users": lambda: clean_users(table),
+        "sessions": lambda: clean_sessions(
             table, ibis.memtable(pa.table({"user_id": pa.array(users, pa.int64())})), months
         ),
-        "flights": lambda: cleaning.clean_flights(table),
-        "hotels": lambda: cleaning.clean_hotels(table),
+        "flights": lambda: clean_flights(table),
+        "hotels": lambda: clean_hotels(table),
     }
     with steps[name]() as cleaned:
         return Result(
@@ -340,7 +346,7 @@ def test_times_have_up_to_six_digits_of_fraction_and_no_zone(
 )
 def test_the_month_of_a_session_is_that_of_its_start(text: Text, month: Text) -> None:
     table = ibis.memtable(pa.table({"time": pa.array([text], pa.string())}))
-    assert cleaning.month_of(table.time).to_pyarrow().to_pylist() == [month]
+    assert month_of(table.time).to_pyarrow().to_pylist() == [month]
 
 
 def test_discounts_are_rounded_to_hundredths() -> None:

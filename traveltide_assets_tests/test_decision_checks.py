@@ -11,8 +11,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from dagster import AssetCheckEvaluation, AssetCheckSeverity
-from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from traveltide_assets.defs import tags as dagster_tags
 from traveltide_assets.defs.run import QUIET
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.conftest import BOUNDS, LAST
@@ -76,7 +76,7 @@ def check(project: Project, *tables: str) -> Evaluations:
         .resolve_job_def("checks_only")
         .execute_in_process(
             # A job of checks alone has no partitions of its own to look the month up in.
-            tags={PARTITION_NAME_TAG: LAST},
+            tags={dagster_tags.PARTITION: LAST},
             run_config=QUIET,
             raise_on_error=False,
         )

@@ -18,12 +18,9 @@ import dagster as dg
 import pandas as pd
 import psycopg2
 import pytest
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-)
 
 from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.defs import tags as dagster_tags
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.schema.months import shift, start_of
 from traveltide_assets_tests.ports import free_port
@@ -247,8 +244,8 @@ def test_the_sensor_has_the_files_that_were_there_ingested_in_one_run(
 ) -> None:
     run = deployment.wait_for_run(0, sensor_name="landing")
     assert run.job_name == "ingest"
-    assert run.tags[ASSET_PARTITION_RANGE_START_TAG] == shift(deployment.month, -2)
-    assert run.tags[ASSET_PARTITION_RANGE_END_TAG] == deployment.month
+    assert run.tags[dagster_tags.RANGE_START] == shift(deployment.month, -2)
+    assert run.tags[dagster_tags.RANGE_END] == deployment.month
 
 
 def test_the_schedule_refreshes_the_current_month(deployment: Deployment) -> None:
@@ -312,8 +309,8 @@ def test_a_file_that_lands_is_ingested_once_whatever_is_killed(deployment: Deplo
     assert re.search("SIGKILL|is gone", deployment.told_of(alone))
     assert "is gone" in deployment.told_of(together)
     for run in new():
-        assert run.tags[ASSET_PARTITION_RANGE_START_TAG] == before
-        assert run.tags[ASSET_PARTITION_RANGE_END_TAG] == before
+        assert run.tags[dagster_tags.RANGE_START] == before
+        assert run.tags[dagster_tags.RANGE_END] == before
     assert len(deployment.table("silver/sessions_processed", before)) == rows + 5
 
 
@@ -387,8 +384,8 @@ def test_historical_data_is_ingested_and_decided_by_hand(
             if command.startswith(("mkdir", *STAYING[:2])):
                 obey(command, running)
         landed = running.wait_for_run(0, sensor_name="landing")
-        assert landed.tags[ASSET_PARTITION_RANGE_START_TAG] >= "2021-04"
-        assert landed.tags[ASSET_PARTITION_RANGE_END_TAG] == LAST_OF_SAMPLE
+        assert landed.tags[dagster_tags.RANGE_START] >= "2021-04"
+        assert landed.tags[dagster_tags.RANGE_END] == LAST_OF_SAMPLE
         by_hand = [command for command in commands() if "$MONTH" in command]
         assert len(by_hand) == 2
         for command in by_hand:

@@ -33,6 +33,7 @@ from traveltide_assets_tests.project import Project
 
 PERKS = load_perks(Settings().perks_file)
 BAG = next(perk for perk in PERKS if perk.id == "free_checked_bag")
+SEED = Settings().seed
 CONFIG = Evidence(resamples=400, shuffles=400, sample_rows=10_000)
 
 
@@ -158,7 +159,7 @@ def test_a_strategy_that_learns_is_judged_on_customers_it_has_not_seen(
             seen.append(self.fitted_on & set(features["user_id"]))
             return pd.DataFrame({"perk": BAG.id}, index=features.index)
 
-    perk = assign_from_past(Spy((BAG,)), trial)
+    perk = assign_from_past(Spy((BAG,), SEED), trial)
     assert len(seen) == CONFIG.folds
     assert seen == [set()] * CONFIG.folds
     assert (perk == BAG.id).all()
@@ -205,7 +206,7 @@ def signal_frame(rng: np.random.Generator, perks: tuple[Perk, ...]) -> pd.DataFr
 
 def test_propensity_without_a_past_says_what_is_missing() -> None:
     with pytest.raises(TooLittleHistory, match="as of a cut"):
-        PropensityStrategy(PERKS).fit(History(pd.DataFrame({"user_id": [1]})))
+        PropensityStrategy(PERKS, SEED).fit(History(pd.DataFrame({"user_id": [1]})))
 
 
 def test_propensity_trusts_a_behaviour_that_can_be_foreseen_and_no_other(
@@ -221,7 +222,7 @@ def test_propensity_trusts_a_behaviour_that_can_be_foreseen_and_no_other(
     packs["nights_per_stay_opportunities"] = 1
     packs["nights_per_stay_amount"] = rng.poisson(3.0, len(packs)).astype(float)
     meal = next(perk for perk in PERKS if perk.id == "free_hotel_meal")
-    fitted = PropensityStrategy((BAG, meal)).fit(History(earlier, earlier, packs))
+    fitted = PropensityStrategy((BAG, meal), SEED).fit(History(earlier, earlier, packs))
     assert fitted.experts[BAG.id].trust > 0.8
     lifts = fitted.lifts(earlier)
     assert lifts[BAG.id].std() > 0.4
@@ -238,7 +239,9 @@ def test_propensity_says_of_whom_nothing_above_the_average_is_expected(
     children = earlier["has_children"].to_numpy()
     packs = earlier[["user_id"]].assign(bags_per_flight_opportunities=1)
     packs["bags_per_flight_amount"] = np.where(children, 3.0, 0.0)
-    assigned = PropensityStrategy((BAG,)).fit(History(earlier, earlier, packs)).assign(earlier)
+    assigned = (
+        PropensityStrategy((BAG,), SEED).fit(History(earlier, earlier, packs)).assign(earlier)
+    )
     assert (assigned["perk"] == BAG.id).all()
     assert set(assigned["segment"][children]) == {"Likely: Free checked bag"}
     assert set(assigned["segment"][~children]) == {NO_PREFERENCE}
@@ -253,7 +256,7 @@ def test_propensity_learns_where_a_feature_is_undefined_for_everybody(
     rng = np.random.default_rng(10)
     packs = earlier[["user_id"]].assign(bags_per_flight_opportunities=1)
     packs["bags_per_flight_amount"] = rng.poisson(np.where(earlier["has_children"], 3.0, 0.5))
-    fitted = PropensityStrategy((BAG,)).fit(History(earlier, earlier, packs))
+    fitted = PropensityStrategy((BAG,), SEED).fit(History(earlier, earlier, packs))
     assert fitted.experts[BAG.id].trust > 0.8
 
 

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, norm
 from scipy.stats import ttest_ind as welch
 
+from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.experiment import assignment, plan, readout
@@ -25,13 +26,13 @@ from traveltide_assets.experiment import periods as calendar
 from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.metrics import BY_NAME
-from traveltide_assets.settings import PACKAGE, Settings
+from traveltide_assets.settings import Settings
 from traveltide_assets.transforms import traffic
 from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks, failure
 from traveltide_assets_tests.test_decision_checks import check, damage
 
-PERKS = load_perks(PACKAGE / "catalogue" / "perks.toml")
+PERKS = load_perks(FOLDER / "perks.toml")
 ASSETS = (
     "gold/experiment_assignment",
     "gold/experiment_plan",
@@ -101,7 +102,7 @@ def test_the_control_arm_is_offered_the_control_offer_and_whoever_has_it_anyway_
 
 
 def test_an_unknown_control_offer_is_refused_before_anything_runs() -> None:
-    config = Settings(source=PACKAGE, experiment={"control_offer": "a_pony"})
+    config = Settings(source=FOLDER, experiment={"control_offer": "a_pony"})
     with pytest.raises(assignment.ExperimentError, match="a_pony is no perk"):
         build_definitions(config)
 

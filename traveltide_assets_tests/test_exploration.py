@@ -5,10 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from traveltide_assets.catalogue.perks import load_perks
-from traveltide_assets.contracts import build_tables
-from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.exploration import BREAKDOWNS, TOP
+from traveltide_assets.transforms.tables import EXPLORATION
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.project import Project
 
@@ -54,9 +52,7 @@ def assert_equal(found: pd.Series, expected: pd.Series) -> None:
 def test_one_row_per_topic_breakdown_group_and_measure(sample_project: Project) -> None:
     table = explored(sample_project)
     assert not table.duplicated(KEY).any()
-    assert list(table.columns) == list(
-        build_tables(load_perks(Settings().perks_file))["gold/exploration"].column_names
-    )
+    assert list(table.columns) == list(EXPLORATION.column_names)
     assert set(zip(table["topic"], table["breakdown"], strict=True)) == {
         (entry.topic, entry.name) for entry in BREAKDOWNS
     }

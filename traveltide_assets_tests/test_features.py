@@ -14,10 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets.transforms.features.build import user_features
+from traveltide_assets.transforms.chain import features_of
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.features.expressions import exact_sum
-from traveltide_assets.transforms.trips import bookings_of, build_trips
 from traveltide_assets_tests import scenario
 from traveltide_assets_tests.project import Project
 from traveltide_assets_tests.test_trips import great_circle
@@ -314,8 +313,8 @@ def features_as_bytes(tables: dict[str, pa.Table]) -> bytes:
         backend.create_table(name, tables[name])
         for name in ("users", "sessions", "flights", "hotels")
     )
-    trips = build_trips(bookings_of(sessions), users, flights, hotels, "2023-07")
-    found = user_features(users, sessions, trips, "2023-07").order_by("user_id").to_pyarrow()
+    features = features_of(users, sessions, flights, hotels, "2023-07")
+    found = features.order_by("user_id").to_pyarrow()
     assert len(found) == len(tables["users"])
     buffer = io.BytesIO()
     with pa.ipc.new_stream(buffer, found.schema) as stream:

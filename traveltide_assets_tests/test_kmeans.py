@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.catalogue.perks import Perk, load_perks
-from traveltide_assets.segmentation import kmeans
+from traveltide_assets.segmentation import cluster_model, kmeans
+from traveltide_assets.segmentation.cluster_model import Model
 from traveltide_assets.segmentation.config import Config as KMeans
-from traveltide_assets.segmentation.kmeans import ClusteringError, Model, diagnose, fit
+from traveltide_assets.segmentation.kmeans import ClusteringError, diagnose, fit
 from traveltide_assets.segmentation.scaling import NUMERIC, fills, min_max, standardised
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
@@ -32,6 +33,7 @@ CLASSIC = tuple(
         "free_hotel_night_with_flight",
     }
 )
+SEED = Settings().seed
 TWO = ("total_nights", "total_checked_bags")
 CORNERS = [(0, 0), (30, 0), (0, 12), (30, 12)]
 
@@ -61,7 +63,7 @@ def config(**changes: Any) -> KMeans:
 
 def segment(features: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> pd.DataFrame:
     """What the engine says of the customers, in their order."""
-    found = kmeans.segment(ibis.memtable(features), model, perks, features).to_pandas()
+    found = cluster_model.segment(ibis.memtable(features), model, perks, features).to_pandas()
     return features[["user_id"]].merge(found, on="user_id", validate="one_to_one")
 
 
@@ -70,17 +72,18 @@ def decided(
     settings: KMeans,
     previous: Model | None = None,
     perks: tuple[Perk, ...] = CLASSIC,
+    seed: int = SEED,
 ) -> pd.DataFrame:
-    model = fit(features, settings, perks, previous)
+    model = fit(features, settings, seed, perks, previous)
     return segment(features, model, perks).set_index("user_id")
 
 
 def test_other_numbers_of_the_clusters_give_the_same_segments_and_perks() -> None:
     features = blobs(CORNERS)
-    expected = decided(features, config(seed=1))
+    expected = decided(features, config(), seed=1)
     assert expected["segment"].nunique() == 4
     for seed in range(2, 8):
-        found = decided(features, config(seed=seed))
+        found = decided(features, config(), seed=seed)
         assert found[["segment", "perk"]].equals(expected[["segment", "perk"]])
 
 
@@ -104,13 +107,13 @@ def test_another_seed_changes_the_perk_of_hardly_anybody_in_the_real_cohort(
     features = real_project.frame("gold/user_features", LAST)
     expected = real_project.frame("gold/segments/kmeans", LAST).set_index("user_id")
     for seed in (1, 2, 3):
-        found = decided(features, KMeans(seed=seed, max_k=4, sample_rows=500))
+        found = decided(features, KMeans(max_k=4, sample_rows=500), seed=seed)
         assert (found["perk"] != expected["perk"]).mean() < 0.01
 
 
 def test_every_customer_is_in_the_segment_of_the_nearest_centroid() -> None:
     features = blobs(CORNERS)
-    model = fit(features, config(), CLASSIC, None)
+    model = fit(features, config(), SEED, CLASSIC, None)
     found = segment(features, model, CLASSIC)
     distance = [
         np.linalg.norm(model.scale(features) - centroid, axis=1) for centroid in model.centroids
@@ -120,14 +123,14 @@ def test_every_customer_is_in_the_segment_of_the_nearest_centroid() -> None:
 
 
 def test_segments_are_ordered_from_the_most_to_the_least_active() -> None:
-    model = fit(blobs(CORNERS), config(), CLASSIC, None)
+    model = fit(blobs(CORNERS), config(), SEED, CLASSIC, None)
     sums = model.centroids.sum(axis=1)
     assert (np.diff(sums) <= 0).all()
 
 
 def test_a_model_survives_its_frame_and_assigns_the_same(sample_project: Project) -> None:
     features = sample_project.frame("gold/user_features", LAST)
-    model = fit(features, KMeans(max_k=4, restarts=2), CLASSIC, None)
+    model = fit(features, KMeans(max_k=4, restarts=2), SEED, CLASSIC, None)
     again = Model.from_frame(model.to_frame().sample(frac=1, random_state=1))
     assert again.version == model.version
     assert again.features == model.features
@@ -142,13 +145,13 @@ def test_the_stored_model_assigns_the_customers_it_was_fitted_on(sample_project:
     stored = Model.from_frame(sample_project.frame("gold/kmeans_model", LAST))
     features = sample_project.frame("gold/user_features", LAST)
     found = sample_project.frame("gold/segments/kmeans", LAST)
-    labels, _ = stored.assign(stored.scale(features))
+    labels, _ = stored.assign(features)
     assert [stored.segments[label] for label in labels] == list(found["segment"])
     assert set(found["model_version"]) == {stored.version}
 
 
 def test_names_tell_what_sets_a_segment_apart_and_are_unique() -> None:
-    model = fit(blobs([(0, 0), (30, 30)]), config(k=2), CLASSIC, None)
+    model = fit(blobs([(0, 0), (30, 30)]), config(k=2), SEED, CLASSIC, None)
     assert len(set(model.segments)) == 2
     assert model.segments[0].startswith("High ")
     assert model.segments[1].startswith("Low ")
@@ -156,17 +159,17 @@ def test_names_tell_what_sets_a_segment_apart_and_are_unique() -> None:
 
 def test_segments_that_look_alike_still_have_different_names(sample_project: Project) -> None:
     features = sample_project.frame("gold/user_features", LAST)
-    model = fit(features, KMeans(k=12, max_k=2, restarts=1), CLASSIC, None)
+    model = fit(features, KMeans(k=12, max_k=2, restarts=1), SEED, CLASSIC, None)
     assert len(set(model.segments)) == 12
 
 
 def test_a_segment_that_stays_keeps_its_name() -> None:
-    before = fit(blobs(CORNERS), config(), CLASSIC, None)
+    before = fit(blobs(CORNERS), config(), SEED, CLASSIC, None)
     renamed = Model.from_frame(
         before.to_frame().replace({"segment": dict(zip(before.segments, "ABCD", strict=True))})
     )
     moved = blobs([(x + 1, y + 1) for x, y in CORNERS], seed=8)
-    now = fit(moved, config(seed=5), CLASSIC, renamed)
+    now = fit(moved, config(), 5, CLASSIC, renamed)
     assert sorted(now.segments) == ["A", "B", "C", "D"]
     for name, centroid in zip(now.segments, now.centroids_in_units, strict=True):
         old = renamed.centroids_in_units[renamed.segments.index(name)]
@@ -174,14 +177,14 @@ def test_a_segment_that_stays_keeps_its_name() -> None:
 
 
 def test_a_segment_that_moved_far_gets_a_name_of_its_own() -> None:
-    before = fit(blobs(CORNERS), config(), CLASSIC, None)
+    before = fit(blobs(CORNERS), config(), SEED, CLASSIC, None)
     renamed = Model.from_frame(
         before.to_frame().replace({"segment": dict(zip(before.segments, "ABCD", strict=True))})
     )
     corner = renamed.segments[
         int(np.linalg.norm(renamed.centroids_in_units - [30, 12], axis=1).argmin())
     ]
-    now = fit(blobs([*CORNERS[:3], (15, 35)]), config(), CLASSIC, renamed)
+    now = fit(blobs([*CORNERS[:3], (15, 35)]), config(), SEED, CLASSIC, renamed)
     assert corner not in now.segments
     assert len({"A", "B", "C", "D"} & set(now.segments)) == 3
     assert len(set(now.segments)) == 4
@@ -189,18 +192,18 @@ def test_a_segment_that_moved_far_gets_a_name_of_its_own() -> None:
 
 def test_a_model_of_other_features_passes_no_names_on() -> None:
     features = blobs(CORNERS)
-    other = fit(features, config(features=tuple(reversed(TWO))), CLASSIC, None)
+    other = fit(features, config(features=tuple(reversed(TWO))), SEED, CLASSIC, None)
     renamed = Model.from_frame(
         other.to_frame().replace({"segment": dict(zip(other.segments, "ABCD", strict=True))})
     )
-    assert fit(features, config(), CLASSIC, renamed).segments == (
-        fit(features, config(), CLASSIC, None).segments
+    assert fit(features, config(), SEED, CLASSIC, renamed).segments == (
+        fit(features, config(), SEED, CLASSIC, None).segments
     )
 
 
 def fitted_and_tried(features: pd.DataFrame, settings: KMeans) -> tuple[Model, pd.DataFrame]:
-    model = fit(features, settings, CLASSIC, None)
-    return model, diagnose(features, model, settings)
+    model = fit(features, settings, SEED, CLASSIC, None)
+    return model, diagnose(features, model, settings, SEED)
 
 
 def test_the_highest_silhouette_chooses_k_if_told_to() -> None:
@@ -232,24 +235,24 @@ def test_a_k_above_the_largest_tried_is_fitted_as_well() -> None:
 def test_more_clusters_than_different_customers_is_a_clear_error() -> None:
     features = customers(total_nights=[1.0, 1.0, 2.0, 2.0, 3.0])
     with pytest.raises(ClusteringError, match=r"kmeans\.k = 4, .* only 3 different customers"):
-        fit(features, config(), CLASSIC, None)
+        fit(features, config(), SEED, CLASSIC, None)
 
 
 def test_as_many_clusters_as_different_customers_will_do() -> None:
     features = customers(total_nights=[1.0, 1.0, 2.0, 2.0, 3.0])
-    model = fit(features, config(k=3), CLASSIC, None)
+    model = fit(features, config(k=3), SEED, CLASSIC, None)
     assert sorted(model.centroids_in_units[:, 0]) == [1.0, 2.0, 3.0]
 
 
 @pytest.mark.parametrize("name", ["total_knights", "home_country", "user_id"])
 def test_a_feature_the_model_cannot_use_is_named_with_the_choice(name: str) -> None:
     with pytest.raises(ClusteringError, match=rf"{name}.*choose from total_sessions"):
-        fit(blobs(CORNERS), config(features=("total_nights", name)), CLASSIC, None)
+        fit(blobs(CORNERS), config(features=("total_nights", name)), SEED, CLASSIC, None)
 
 
 def test_no_feature_at_all_is_a_clear_error() -> None:
     with pytest.raises(ClusteringError, match=r"kmeans\.features"):
-        fit(blobs(CORNERS), config(features=()), CLASSIC, None)
+        fit(blobs(CORNERS), config(features=()), SEED, CLASSIC, None)
 
 
 def test_constant_and_undefined_features_do_not_matter() -> None:
@@ -265,7 +268,7 @@ def test_constant_and_undefined_features_do_not_matter() -> None:
 def test_an_undefined_value_counts_as_the_mean_of_the_cohort() -> None:
     values = [1.0, 1.0, 2.0, 8.0, np.nan]
     features = customers(mean_nights=values)
-    model = fit(features, config(features=("mean_nights",), k=2), CLASSIC, None)
+    model = fit(features, config(features=("mean_nights",), k=2), SEED, CLASSIC, None)
     assert model.fill == [3.0]
     assert list(model.scale(features)[:, 0]) == [(v - 1) / 7 for v in [1.0, 1.0, 2.0, 8.0, 3.0]]
     found = segment(features, model, CLASSIC)["segment"]
@@ -288,14 +291,14 @@ def test_scales_cope_with_constant_and_undefined_columns() -> None:
 
 
 def test_with_fewer_clusters_than_perks_each_cluster_has_a_perk_of_its_own() -> None:
-    model = fit(blobs(CORNERS), config(k=3), CLASSIC, None)
+    model = fit(blobs(CORNERS), config(k=3), SEED, CLASSIC, None)
     assert len(set(model.perks)) == 3
 
 
 def test_with_more_clusters_than_perks_every_perk_is_given() -> None:
     two = CLASSIC[:2]
     features = blobs(CORNERS)
-    model = fit(features, config(), two, None)
+    model = fit(features, config(), SEED, two, None)
     assert set(model.perks) == {perk.id for perk in two}
     found = segment(features, model, two)
     assert found.groupby("segment")["perk"].nunique().eq(1).all()
@@ -316,7 +319,7 @@ def test_one_feature_is_enough() -> None:
 def test_the_engine_assigns_customers_as_the_model_does() -> None:
     features = blobs(CORNERS)
     features.loc[::7, "total_nights"] = np.nan
-    model = fit(features, config(), CLASSIC, None)
+    model = fit(features, config(), SEED, CLASSIC, None)
     assigned = kmeans.FittedKMeans(model, CLASSIC).assign(features)
     found = segment(features, model, CLASSIC)[list(assigned.columns)]
     pd.testing.assert_frame_equal(found, assigned, rtol=1e-12)
@@ -326,9 +329,9 @@ def test_the_engine_assigns_customers_as_the_model_does() -> None:
 def test_the_model_is_fitted_on_a_bounded_sample_that_the_seed_draws() -> None:
     features = blobs(CORNERS)
 
-    def drawn(order: int, **changes: Any) -> list[int]:
+    def drawn(order: int, seed: int = SEED, **changes: Any) -> list[int]:
         shuffled = features.sample(frac=1, random_state=order)
-        return list(kmeans.sample(ibis.memtable(shuffled), config(**changes))["user_id"])
+        return list(kmeans.sample(ibis.memtable(shuffled), config(**changes), seed)["user_id"])
 
     assert drawn(1) == sorted(features["user_id"])
     assert len(drawn(1, fit_rows=100)) == 100

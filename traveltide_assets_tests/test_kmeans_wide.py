@@ -8,6 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from pydantic import ValidationError
 
+from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import load_perks, of_program
 from traveltide_assets.segmentation.kmeans import ClusteringError, try_all
 from traveltide_assets.segmentation.kmeans_wide import (
@@ -19,15 +20,16 @@ from traveltide_assets.segmentation.kmeans_wide import (
     judge_dbscan,
 )
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
-from traveltide_assets.settings import PACKAGE
+from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.customers import customers
 from traveltide_assets_tests.project import Project
 
-PERKS = load_perks(PACKAGE / "catalogue" / "perks.toml")
-STRATEGY = WideKMeans(PERKS)
-QUICK = WideKMeans(PERKS, Config(restarts=1, max_k=3))
+PERKS = load_perks(FOLDER / "perks.toml")
+SEED = Settings().seed
+STRATEGY = WideKMeans(of_program(PERKS, "classic"), SEED)
+QUICK = WideKMeans(of_program(PERKS, "classic"), SEED, Config(restarts=1, max_k=3))
 
 
 def groups(sizes: tuple[int, ...] = (60, 40, 20), seed: int = 3) -> pd.DataFrame:
@@ -119,7 +121,8 @@ def test_features_that_are_not_numeric_are_refused(features: tuple[str, ...]) ->
 
 def test_another_seed_is_another_strategy_of_the_same_kind() -> None:
     again = STRATEGY.reseeded(99)
-    assert again.config == STRATEGY.config.model_copy(update={"seed": 99})
+    assert again.seed == 99
+    assert again.config == STRATEGY.config
     assert again.perks == STRATEGY.perks
 
 
@@ -156,7 +159,7 @@ def test_21_features_come_down_to_fewer_components(real_fit: FittedWide) -> None
 def test_the_real_customers_hardly_separate(
     real_fit: FittedWide, real_features: pd.DataFrame
 ) -> None:
-    tried, _ = try_all(real_fit.space.place(real_features), STRATEGY.config)
+    tried, _ = try_all(real_fit.space.place(real_features), STRATEGY.config, SEED)
     assert tried["silhouette"].max() < 0.2
     assert real_fit.assign(real_features)["segment"].nunique() == len(real_fit.segments)
 

@@ -214,9 +214,10 @@ def test_processes_of_one_run_extract_once(tmp_path: Path, empty: str) -> None:
     generate_sessions(empty, 50_000)
     program = """
 import logging, sys
-from traveltide_assets.engine import DuckDB
+from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.settings import load_settings
-from traveltide_assets.sources import Run, open_source
+from traveltide_assets.resources import open_source
+from traveltide_assets.sources.base import Run
 logging.basicConfig(level="INFO")
 settings = load_settings()
 source = open_source(settings, DuckDB(settings.home / sys.argv[1]), Run("run", ("2023-07",) * 2))

@@ -11,7 +11,6 @@ import onnx
 import pandas as pd
 import pytest
 
-from traveltide_assets.defs.assets.prediction import CANDIDATE, IN_SERVICE
 from traveltide_assets.prediction import early, models, promotion, training
 from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.prediction.models import KINDS, MAJORITY, METRICS, RULES, Examples
@@ -20,6 +19,7 @@ from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks
 
 BEFORE = "2023-06"
+CANDIDATE, IN_SERVICE = "gold/perk_predictor_candidate", "gold/perk_predictor"
 CONFIG = Prediction(**{**FEW_MODELS, "resamples": 200})
 FACTS = {"strategy": "kmeans", "month": LAST, "data_version": "x"}
 
@@ -347,7 +347,7 @@ def test_the_same_input_gives_the_same_model(sample_project: Project) -> None:
     config = sample_project.settings.prediction
     inside = known[~promotion.held_out(known["user_id"], config.holdout)]
     made = training.examples_of(inside, early.input_names(known), config)
-    again = learn(stored.kind, made, config, sample_project.settings.kmeans.seed, **FACTS)
+    again = learn(stored.kind, made, config, sample_project.settings.seed, **FACTS)
     assert again.version == stored.version
     # The converter keeps them in a set, whose order is another in every seventh process or so.
     domains = [opset.domain for opset in onnx.load_model_from_string(stored.onnx).opset_import]

@@ -22,6 +22,7 @@ from traveltide_assets.definitions import build_definitions
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.database import execute
 from traveltide_assets_tests.postgres_server import PASSWORD, PostgresServer
@@ -29,7 +30,8 @@ from traveltide_assets_tests.project import Project, failure
 
 MONTH, EARLIER = "2023-07", "2023-06"
 PATH = "gold/perk_assignments"
-TABLES = build_tables(load_perks(Settings().perks_file))
+PERKS = load_perks(Settings().perks_file)
+TABLES = build_tables(PERKS, build_strategies(Settings(), PERKS))
 
 
 @pytest.fixture

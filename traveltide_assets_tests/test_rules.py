@@ -9,22 +9,21 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 
+from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import PerkError, Program, load_perks, of_program
 from traveltide_assets.segmentation.affinities import assignments
 from traveltide_assets.segmentation.rules import RuleError, RuleStrategy, load_rules
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
-from traveltide_assets.settings import PACKAGE
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.customers import customers
 from traveltide_assets_tests.project import Project
 
-FOLDER = PACKAGE / "catalogue"
 PERKS = load_perks(FOLDER / "perks.toml")
 STRATEGIES = {
     name: load_rules(FOLDER / f"{name}.toml", PERKS) for name in ("hierarchical", "personas")
 }
-HEAD = 'name = "mine"\ndescription = "Mine"\nprogram = "classic"\n'
+HEAD = 'name = "mine"\ntitle = "Mine"\ndescription = "Mine"\nprogram = "classic"\n'
 REST = '[[segment]]\nname = "Rest"\nperk = "free_checked_bag"\ndescription = "The rest"\n'
 
 

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from traveltide_assets.cli import main
 from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.defs import io_manager
 from traveltide_assets.engines.duckdb import DuckDB
-from traveltide_assets.lake.lake import lake
 from traveltide_assets.lake.storage import s3
 from traveltide_assets.resources import open_source
 from traveltide_assets.schema.sources import SOURCES
@@ -108,7 +108,7 @@ def test_a_step_that_cannot_read_its_inputs_is_tried_again(
 ) -> None:
     # Neither the client's own attempts nor the pauses between those of the step.
     monkeypatch.setattr(s3, "_ATTEMPTS", 1)
-    monkeypatch.setattr(lake, "READ_RETRIES", dg.RetryPolicy(max_retries=3, delay=0.1))
+    monkeypatch.setattr(io_manager, "READ_RETRIES", dg.RetryPolicy(max_retries=3, delay=0.1))
     with proxy_of(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         proxy.busy = busy
@@ -145,10 +145,10 @@ def traveltide(project: Project, *arguments: str, **changes: str) -> Result:
 def test_the_commands_read_a_lake_in_s3(project: Project, on_s3: S3Location) -> None:
     shown = traveltide(project, "show")
     assert shown.exit_code == 0
-    assert f"cohort of {scenario.MONTH}: {len(scenario.CUSTOMERS)} customers" in shown.output
+    assert f"Cohort of {scenario.MONTH}: {len(scenario.CUSTOMERS)} customers" in shown.output
     explained = traveltide(project, "explain", str(scenario.PACKAGE))
     assert explained.exit_code == 0
-    assert "runner-up:" in explained.output
+    assert "Runner-up:" in explained.output
 
 
 def test_the_report_is_named_by_its_place_and_copied_from_there(

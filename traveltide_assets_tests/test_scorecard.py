@@ -12,14 +12,14 @@ import pytest
 from sklearn.metrics import pairwise_distances
 
 from traveltide_assets.evidence.scorecard import Yardstick, persistence
-from traveltide_assets.segmentation.registry import STRATEGIES
+from traveltide_assets.segmentation.registry import names
 from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks
 
 
 def test_every_strategy_is_on_the_scorecard_and_covers_the_cohort(sample_project: Project) -> None:
     card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
-    assert set(card.index) == set(STRATEGIES)
+    assert set(card.index) == set(names())
     assert (card["coverage"] == 1).all()
     assert (card["segments"] > 1).all()
     assert card["recommended"].sum() <= 1
@@ -53,7 +53,7 @@ def test_persistence_without_common_customers_is_unknown() -> None:
 
 def test_agreement_holds_every_pair_once_within_its_bounds(sample_project: Project) -> None:
     pairs = sample_project.frame("gold/strategy_agreement", LAST)
-    assert len(pairs) == len(STRATEGIES) * (len(STRATEGIES) - 1) / 2
+    assert len(pairs) == len(names()) * (len(names()) - 1) / 2
     assert pairs["same_perk_share"].between(0, 1).all()
     assert pairs["normalized_mutual_information"].between(0, 1).all()
     assert pairs["adjusted_rand_index"].between(-0.5, 1).all()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import datetime as dt
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from traveltide_assets.schema.errors import SettingsError
-from traveltide_assets.settings import load_settings
+from traveltide_assets.settings import Settings, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -163,5 +164,66 @@ def test_the_number_of_bootstraps_is_ignored_with_a_notice(
     monkeypatch.setenv("TRAVELTIDE_CHECKS__MAX_PSI", "0.5")
     expected = load_settings()
     monkeypatch.setenv("TRAVELTIDE_CHECKS__BOOTSTRAPS", "2")
-    with pytest.warns(FutureWarning, match="TRAVELTIDE_CHECKS__BOOTSTRAPS.*evidence.refits"):
+    with pytest.warns(FutureWarning, match=r"checks\.bootstraps.*evidence\.refits"):
         assert load_settings() == expected
+
+
+# `kmeans.seed`, which is called `seed` now
+
+
+def test_the_old_name_of_the_seed_still_sets_it_from_the_environment_and_warns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRAVELTIDE_KMEANS__SEED", "3")
+    monkeypatch.setenv("TRAVELTIDE_KMEANS__K", "5")
+    with pytest.warns(FutureWarning, match=r"kmeans\.seed is now called seed"):
+        settings = load_settings()
+    assert settings.seed == 3
+    assert settings.kmeans.k == 5, "the rest of the section stays"
+
+
+def test_the_old_name_of_the_seed_still_sets_it_from_the_file_and_warns(elsewhere: Path) -> None:
+    (elsewhere / "traveltide.toml").write_text("[kmeans]\nseed = 4\nk = 5\n", encoding="utf-8")
+    with pytest.warns(FutureWarning, match=r"kmeans\.seed is now called seed"):
+        settings = load_settings()
+    assert settings.seed == 4
+    assert settings.kmeans.k == 5
+
+
+def test_the_old_name_of_the_seed_still_sets_it_by_keyword_and_warns() -> None:
+    with pytest.warns(FutureWarning, match=r"kmeans\.seed is now called seed"):
+        settings = Settings(kmeans={"seed": 5})
+    assert settings.seed == 5
+
+
+@pytest.mark.parametrize("place", ["environment", "file", "keyword"])
+def test_the_seed_goes_before_its_old_name(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    monkeypatch.setenv("TRAVELTIDE_KMEANS__SEED", "3")
+    keywords: dict[str, Any] = {}
+    if place == "environment":
+        monkeypatch.setenv("TRAVELTIDE_SEED", "8")
+    elif place == "file":
+        (elsewhere / "traveltide.toml").write_text("seed = 8\n", encoding="utf-8")
+    else:
+        keywords["seed"] = 8
+    with pytest.warns(FutureWarning, match=r"kmeans\.seed"):
+        settings = Settings(**keywords)
+    assert settings.seed == 8
+
+
+def test_a_wrong_value_under_the_old_name_of_the_seed_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRAVELTIDE_KMEANS__SEED", "-1")
+    with (
+        pytest.warns(FutureWarning, match=r"kmeans\.seed"),
+        pytest.raises(SettingsError, match="seed"),
+    ):
+        load_settings()
+
+
+def test_without_the_old_name_of_the_seed_nothing_warns(recwarn: pytest.WarningsRecorder) -> None:
+    assert load_settings().seed == 7
+    assert not [warning for warning in recwarn if warning.category is FutureWarning]

@@ -19,8 +19,9 @@ import pytest
 from playwright.sync_api import Page, Response, ViewportSize, sync_playwright
 
 from traveltide_assets.definitions import build_definitions
+from traveltide_assets.defs.run import INSTANCE
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import PACKAGE, Settings
+from traveltide_assets.settings import Settings
 from traveltide_assets_tests.ports import free_port
 from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers
 
@@ -125,7 +126,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     write_sample(folder / "source", SampleSpec(users=400, seed=11, active_share=0.7))
     for name in ("dagster", "logs"):
         (folder / name).mkdir()
-    shutil.copy(PACKAGE / "dagster.yaml", folder / "dagster")
+    shutil.copy(INSTANCE / "dagster.yaml", folder / "dagster")
     port = free_port()
     processes = Processes(
         {

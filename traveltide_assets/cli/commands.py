@@ -188,6 +188,24 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
         )
 
 
+@main.command(short_help="Show what is out of date, and why.")
+def status() -> None:
+    """Show what is stored but out of date, month by month, and what changed.
+
+    Code, catalogue files, settings and source files count, and whatever rests on them.
+    """
+    from traveltide_assets.cli import console
+    from traveltide_assets.cli.status import print_status
+    from traveltide_assets.definitions import build_definitions
+    from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.settings import load_settings
+
+    settings = load_settings()
+    with pipeline.instance(settings) as dagster:
+        stale, stored = pipeline.out_of_date(build_definitions(settings), settings, dagster)
+    print_status(console.on_stdout(), stale, stored)
+
+
 @main.command(short_help="Serve perks over HTTP.")
 @click.option("--port", default=8000, show_default=True, help="Port to listen on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")

@@ -58,9 +58,9 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
     print_decisions(console, settings, month)
     passed = outcome.checks - len(outcome.warnings)
     console.print()
-    _write(console, f"Checks: {passed} of {outcome.checks} passed")
+    write(console, f"Checks: {passed} of {outcome.checks} passed")
     for warning in outcome.warnings:
-        _write(console, f"warning: {warning}", indent=2, hanging=4)
+        write(console, f"warning: {warning}", indent=2, hanging=4)
     console.print()
     places = {
         "Source": settings.source_location,
@@ -94,7 +94,7 @@ def print_decisions(console: Console, settings: Settings, month: str | None) -> 
     month = _decided(lake, month)
     assigned = lake.frame(ASSIGNMENTS, month).set_index("user_id")
     features = numeric(lake.frame(FEATURES, month))
-    _write(
+    write(
         console,
         f"Cohort of {month}: {len(assigned):,} customers with {describe(settings.cohort, month)}",
     )
@@ -105,20 +105,20 @@ def print_decisions(console: Console, settings: Settings, month: str | None) -> 
         title = perk.title if perk else perk_id
         console.print()
         heading = f"{title} for {size:,} customers (segment: {segment})"
-        _write(console, heading, style="bold")
+        write(console, heading, style="bold")
         # Strategies that give each customer a reason of their own are shown with the commonest.
         reason = _labelled(members["deciding_features"].mode()[0])
         said = _segments_reasons(perk, features.loc[members.index], features) if perk else []
         why = " ".join(said) or "Nothing they do stands out for it."
-        _write(console, f"Why this perk: {why}", indent=2)
-        _write(console, f"Decided by: {reason}", indent=2)
+        write(console, f"Why this perk: {why}", indent=2)
+        write(console, f"Decided by: {reason}", indent=2)
         affinity = f"affinity_{perk_id}"
         strength = _signed(members[affinity].mean()) if affinity in members else words.NONE
         grid.add_row(segment, title, f"{size:,}", f"{size / len(assigned):.1%}", strength)
     console.print()
     console.print(grid)
     console.print()
-    _write(console, _AFFINITY)
+    write(console, _AFFINITY)
 
 
 def print_explanation(
@@ -145,7 +145,7 @@ def print_explanation(
     values = pd.DataFrame(
         {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
     )
-    _write(console, f"Customer {user_id} at the end of {month}", style="bold")
+    write(console, f"Customer {user_id} at the end of {month}", style="bold")
     console.print()
     for name, fact in {
         "Perk": f"{perk.title}, for a customer who {perk.audience}",
@@ -153,14 +153,14 @@ def print_explanation(
         "Decided by": _labelled(mine["deciding_features"]),
         "Runner-up": perks[mine["runner_up"]].title,
     }.items():
-        _write(console, f"{name + ':':<12}{fact}", hanging=12)
+        write(console, f"{name + ':':<12}{fact}", hanging=12)
     console.print()
     for line in _customers_reasons(perk, values):
-        _write(console, line)
+        write(console, line)
     console.print()
     console.print(_comparison(values, mine, perks))
     console.print()
-    _write(console, _AFFINITY)
+    write(console, _AFFINITY)
 
 
 def _segments_reasons(perk: Perk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:
@@ -232,7 +232,7 @@ def _grid(*texts: str, numbers: tuple[str, ...]) -> Grid:
     return grid
 
 
-def _write(
+def write(
     console: Console, text: str, indent: int = 0, hanging: int | None = None, style: str = ""
 ) -> None:
     """A paragraph that breaks between words, never within one."""

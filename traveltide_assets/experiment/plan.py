@@ -29,6 +29,7 @@ from traveltide_assets.experiment.metrics import METRICS, Metric
 from traveltide_assets.experiment.tables import PLAN
 from traveltide_assets.schema.months import end_of
 from traveltide_assets.transforms import cohort, traffic
+from traveltide_assets.transforms.config import Config as CohortConfig
 
 ENOUGH, TOO_FEW, UNKNOWN = "enough", "too few customers", "no baseline"
 _DAYS_OF_A_WEEK = 7
@@ -51,7 +52,7 @@ def of_month(
     arms: pd.DataFrame,
     month: str,
     config: Config,
-    rule: cohort.Config,
+    rule: CohortConfig,
 ) -> pd.DataFrame:
     """The plan as of the end of a month; `customers` and `arms` are its assignment, both ways."""
     end = end_of(month)
@@ -61,9 +62,7 @@ def of_month(
     return plan(arms, weekly, weeks, _followed(known, rule, config, month), config)
 
 
-def _followed(
-    sessions: ibis.Table, rule: cohort.Config, config: Config, month: str
-) -> pd.DataFrame:
+def _followed(sessions: ibis.Table, rule: CohortConfig, config: Config, month: str) -> pd.DataFrame:
     """What the customers of an earlier cohort did in the weeks after it."""
     earlier = periods.latest_followed_up(config, month)
     chosen = cohort.active(sessions, rule, earlier)

@@ -97,8 +97,12 @@ def build(
 
 
 def telling(profile: pd.DataFrame, alike: pd.DataFrame, count: int) -> list[str]:
-    """The features in which the segments (rows) differ most, without those that repeat another."""
-    return _distinct(profile.abs().max(), alike)[:count]
+    """The features in which the segments (rows) differ most, without those that repeat another.
+
+    Where they differ in nothing worth mentioning, it is the feature in which they differ most.
+    """
+    strength = profile.abs().max()
+    return _distinct(strength, alike)[:count] or [str(strength.idxmax())]
 
 
 def _distinct(strength: pd.Series, alike: pd.DataFrame) -> list[str]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from traveltide_assets.settings import Settings
 
 # Modules are imported only when strategies are built, because the settings need only the names.
-_MODULES = {
+MODULES = {
     "kmeans": "traveltide_assets.segmentation.kmeans",
     "kmeans_wide": "traveltide_assets.segmentation.kmeans_wide",
     "hierarchical": "traveltide_assets.segmentation.rules",
@@ -29,12 +29,11 @@ _MODULES = {
 
 def names() -> tuple[str, ...]:
     """The names of all strategies."""
-    return tuple(_MODULES)
+    return tuple(MODULES)
 
 
 def build_strategies(settings: Settings, perks: tuple[Perk, ...]) -> dict[str, Strategy]:
     """Every strategy by its name, in the order of the scorecard."""
     return {
-        name: import_module(module).build(name, settings, perks)
-        for name, module in _MODULES.items()
+        name: import_module(module).build(name, settings, perks) for name, module in MODULES.items()
     }

@@ -15,9 +15,9 @@ import pytest
 from traveltide_assets_tests.processes import ROOT, SMALL
 
 _UV = Path(sys.executable).parent / "uv"
-_NOT_SOURCE = shutil.ignore_patterns(
-    ".*", "*.egg-info", "__pycache__", "artifacts", "build", "lake"
-)
+# What a build reads, and folders of Python beside it that must not get in.
+_FILES = ("pyproject.toml", "setup.py", "README.md")
+_TREES = ("traveltide_assets", "traveltide_assets_tests", "benchmarks", "tools")
 _SETTINGS = SMALL | {
     "TRAVELTIDE_SAMPLE__USERS": "400",
     "TRAVELTIDE_SAMPLE__ACTIVE_SHARE": "0.7",
@@ -51,7 +51,10 @@ def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built from a copy, because setuptools packs what earlier builds have left in the folder."""
     folder = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(ROOT, folder / "source", ignore=_NOT_SOURCE)
+    for name in _TREES:
+        shutil.copytree(ROOT / name, folder / "source" / name)
+    for name in _FILES:
+        shutil.copy(ROOT / name, folder / "source")
     build = ("build", "--wheel", "--no-build-isolation", "--offline", "--python", sys.executable)
     run(_UV, *build, "--out-dir", folder / "dist", folder / "source", cwd=folder)
     (built,) = (folder / "dist").glob("*.whl")

@@ -84,7 +84,7 @@ def test_source_and_lake_lie_in_s3(tmp_path: Path, s3_server: S3Server) -> None:
     s3_server.upload(tmp_path / "sample", S3Location("traveltide", "landing"))
     with somebody(tmp_path / "newcomer", **s3_server.environment) as found:
         (page,) = blocks_of("s3").values()
-        assert "cohort of 2023-07" in found.follow(page)[-1]
+        assert "Cohort of 2023-07" in found.follow(page)[-1]
     stored = s3_server.contents(S3Location("traveltide", "lake"))
     assert "gold/perk_assignments/month=2023-07/perk_assignments.parquet" in stored
 

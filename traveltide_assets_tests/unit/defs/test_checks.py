@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.campaign.suppression import Suppressed
+from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.contracts import build_tables
 from traveltide_assets.defs.checks import decisions, steps
 from traveltide_assets.defs.checks.campaign import lost
@@ -22,13 +23,13 @@ from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.resources import open_storage
 from traveltide_assets.schema.table import Column, Table
-from traveltide_assets.segmentation.affinities import load_perks
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings
 
 MONTHS = bounded("2023-06", "2023-07")
 MONTH = "2023-07"
 PERKS = load_perks(Settings().perks_file)
-TABLES = build_tables(PERKS)
+TABLES = build_tables(PERKS, build_strategies(Settings(), PERKS))
 TOY = Table(
     "gold",
     "toy",
