@@ -182,8 +182,8 @@ class S3:
             patiently(self._receive, key, version, path)
         except _NOT_WHOLE as error:
             raise StorageError(
-                f"{self.uri(key)} was not downloaded completely in {_ATTEMPTS} attempts: {error}. If "
-                "the object itself is damaged, materialize it again"
+                f"{self.uri(key)} was not downloaded completely in {_ATTEMPTS} attempts: {error}. "
+                "If the object itself is damaged, materialize it again"
             ) from None
         except ClientError as error:
             if _code(error) in _CHANGED:
