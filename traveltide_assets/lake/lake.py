@@ -286,7 +286,7 @@ class Lake:
             missing = sorted(set(span(stored[0], max(months))) - set(stored))
             if missing:
                 raise NotStored(
-                    f"{path} has no data for {', '.join(missing)}: materialize these months first "
+                    f"{path} lacks {', '.join(missing)}: materialize these months first "
                     "(in the UI, or `traveltide run`)"
                 )
         return stored
