@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import pairwise_distances
 
-from traveltide_assets.evidence.scorecard import Yardstick, persistence
+from traveltide_assets.evidence.scorecard import ScoredSample, persistence
 from traveltide_assets.segmentation.registry import names
 from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.project import Project, failed_checks
@@ -77,7 +77,7 @@ def test_dbscan_puts_nearly_everybody_in_one_cluster_and_the_trial_shows_it(
 
 def test_separation_of_one_segment_is_unknown() -> None:
     points = np.random.default_rng(0).normal(size=(20, 3))
-    yardstick = Yardstick(np.arange(20), points, pairwise_distances(points))
+    yardstick = ScoredSample(np.arange(20), points, pairwise_distances(points))
     found = yardstick.separation(pd.Series(["all"] * 20))
     assert np.isnan(found["silhouette"])
 
