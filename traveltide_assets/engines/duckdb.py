@@ -98,8 +98,8 @@ class DuckDB:
         """Equal content gives equal bytes."""
         if order:
             # Always false, but the engine cannot know that.
-            nobody = ibis.random() < 0
-            table = table.union(_nulls(table).filter(nobody)).order_by(list(order))
+            never = ibis.random() < 0
+            table = table.union(_nulls(table).filter(never)).order_by(list(order))
         return self._write(table, path)
 
     def write_partitions(

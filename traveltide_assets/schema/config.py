@@ -43,7 +43,7 @@ class Partitions(Section):
         return span(self.first, self.last or f"{dt.datetime.now(dt.UTC):{FORMAT}}")
 
     def include(self, month: str) -> bool:
-        """Whether a month lies within the bounds. The month must have begun."""
+        """Whether a month is within the bounds; without a last month, any month from `first` on."""
         return self.first <= month and (self.last is None or month <= self.last)
 
     @field_validator("first", "last")

@@ -106,7 +106,7 @@ def perk_assignments(perks: Iterable[str]) -> Table:
             ),
             Column("strategy", "string", "The strategy that decided"),
             Column("model_version", "string", "Version of the model that decided"),
-            Column("as_of_month", "string", "The month at whose end the decision was made"),
+            Column("as_of_month", "string", "The decided month; only data up to its end was used"),
         ),
         key=("user_id",),
         partitioned=True,

@@ -30,8 +30,8 @@ class Replaced(StorageError):
 class Conflict(StorageError):
     """Another writer stored different content under a key during a write.
 
-    The later writer's inputs may be the older ones, and nobody can tell, so it does not overwrite
-    but fails. Running it again computes from the inputs stored by then.
+    The later writer may have the older inputs, which cannot be known. So it fails instead of
+    overwriting; running it again computes from the inputs stored by then.
     """
 
 
