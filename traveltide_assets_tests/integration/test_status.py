@@ -19,9 +19,9 @@ import traveltide_assets
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.defs import run
 from traveltide_assets.defs.staleness import Stale
-from traveltide_assets_tests import scenario
-from traveltide_assets_tests.processes import ROOT
-from traveltide_assets_tests.project import Project, instance_in, succeed
+from traveltide_assets_tests.support import scenario
+from traveltide_assets_tests.support.processes import ROOT
+from traveltide_assets_tests.support.project import Project, instance_in, succeed
 
 MAY, JUNE = "2023-05", "2023-06"
 SCORED = {"gold/segmentation_scorecard", "gold/strategy_agreement"}
