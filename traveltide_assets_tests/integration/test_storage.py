@@ -342,7 +342,9 @@ def test_a_damaged_download_is_noticed_and_repeated(
     damage(proxy, 2)
     assert get(opened(on_s3, tmp_path / "reader")) == b"n" * size
     damage(proxy, 1_000)
-    with pytest.raises(StorageError, match=r"things\.parquet did not arrive whole in 6 attempts"):
+    with pytest.raises(
+        StorageError, match=r"things\.parquet was not downloaded completely in 6 attempts"
+    ):
         get(opened(on_s3, tmp_path / "other"))
     assert [path for path in (tmp_path / "other").rglob("*") if path.is_file()] == []
 
