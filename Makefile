@@ -10,7 +10,7 @@ run: $(VENV)/installed
 	$(BIN)/traveltide run
 
 test: $(VENV)/installed browser
-	$(BIN)/pytest -m "not servers and not spark"
+	$(BIN)/pytest -m "unit or integration"
 
 # Dagster's servers with a browser, a database that is killed and started again, S3: some minutes.
 test-servers: $(VENV)/installed browser

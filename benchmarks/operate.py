@@ -35,7 +35,7 @@ from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.resources import open_storage
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.schema.config import Partitions
-from traveltide_assets_tests.s3_server import S3Server, running_s3
+from traveltide_assets_tests.support.s3_server import S3Server, running_s3
 
 MONTHS = ("2023-01", "2023-07")
 _KEY = "object"

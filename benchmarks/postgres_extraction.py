@@ -25,8 +25,8 @@ from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.resources import open_source
 from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources.base import Run
-from traveltide_assets_tests.database import create_tables, execute, generate_sessions
-from traveltide_assets_tests.postgres_server import PostgresServer
+from traveltide_assets_tests.support.database import create_tables, execute, generate_sessions
+from traveltide_assets_tests.support.postgres_server import PostgresServer
 
 MONTHS = ("2022-08", "2023-07")
 

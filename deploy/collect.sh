@@ -14,5 +14,5 @@ $pip download --no-deps --only-binary :all: --require-hashes \
 # A copy, because setuptools puts whatever an earlier build has left behind into the wheel.
 source=$(mktemp -d)
 trap 'rm -rf "$source"' EXIT
-cp -R "$root/pyproject.toml" "$root/setup.py" "$root/README.md" "$root/traveltide_assets" "$source"
+cp -R "$root/pyproject.toml" "$root/setup.py" "$root/README.md" "$root/LICENSE" "$root/traveltide_assets" "$source"
 $pip wheel --no-deps --no-build-isolation --wheel-dir "$folder" "$source"

@@ -1,7 +1,8 @@
-"""The registry of contracts: every table of the lake by its path. It declares none itself.
+"""The registry of contracts: every table of the lake by its path.
 
-A contract lies beside what produces the table, in the `tables.py` of each package. It drives the
-storage schema, the Columns tab of the UI, the column descriptions and the blocking checks.
+No contract is declared here. Each one lies beside the code that produces the table, in the
+`tables.py` of its package. A contract determines the storage schema, the Columns tab and column
+descriptions in the UI, and the blocking checks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from traveltide_assets.transforms import tables as transforms
 
 
 def build_tables(perks: tuple[Perk, ...], strategies: Mapping[str, Strategy]) -> dict[str, Table]:
-    """Every contract by its path in the lake, for the perks of a catalogue and the strategies."""
+    """Every contract by its path in the lake, given the perks of a catalogue and the strategies."""
     tables = (
         *sources.TABLES,
         *transforms.TABLES,

@@ -1,4 +1,4 @@
-"""The code location: everything Dagster sees, for given settings."""
+"""The code location: everything that Dagster sees, for given settings."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from traveltide_assets.sources.base import Run
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for the given settings."""
     perk_catalogue = load_perks(settings.perks_file)
-    headlines(perk_catalogue, settings.experiment)  # Says now what would otherwise fail the run.
+    headlines(perk_catalogue, settings.experiment)  # Raises now rather than in the run.
     strategies = build_strategies(settings, perk_catalogue)
     tables = build_tables(perk_catalogue, strategies)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
@@ -70,7 +70,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 lambda context: _io_manager(context, lake, inputs)
             ),
             "lake": lake,
-            # All steps of a run see the source as of one moment, so it is opened for a run.
+            # Opened once per run, so that all its steps see the source as of one moment.
             "source": dg.ResourceDefinition(
                 lambda context: open_source(settings, engine, _run(context))
             ),
@@ -84,7 +84,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 def _groups(
     settings: Settings, strategies: Mapping[str, Strategy], tables: Mapping[str, Table]
 ) -> dict[str, Sequence[dg.AssetsDefinition]]:
-    """The boxes of the lineage graph, from left to right: two layers, then the parts of gold."""
+    """The groups of the asset graph, from left to right: two layers, then the parts of gold."""
     deciding = strategies[settings.strategy]
     copies = []
     if settings.publish is not None:
@@ -104,7 +104,7 @@ def _groups(
 
 
 def _io_manager(context: dg.InitResourceContext, lake: Lake, inputs: Inputs) -> LakeIOManager:
-    """The lake of a run, which looks at its inputs once, before its first step."""
+    """The lake of a run. Opening it observes the inputs, once, before the first step."""
     if context.run is not None and context.instance is not None:
         inputs.observe_once(context.instance, context.run)
     return LakeIOManager(lake)

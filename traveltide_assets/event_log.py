@@ -1,4 +1,4 @@
-"""The old place of `defs/instance/event_log.py`, which installed copies of `dagster.yaml` name."""
+"""The former module of `defs/instance/event_log.py`: installed copies of `dagster.yaml` name it."""
 
 from traveltide_assets.defs.instance.event_log import EventLog
 

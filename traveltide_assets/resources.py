@@ -1,6 +1,6 @@
-"""What a run, a command and the service work with, opened as the settings say.
+"""Opens the engine, the lake and the source that the settings describe.
 
-Only here do the settings turn into an engine, a lake and a source.
+Runs, commands and the scoring service all get them from here, and nowhere else.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ from traveltide_assets.sources.files import Files
 
 
 def open_engine(settings: Settings) -> Engine:
-    """The configured engine; nothing is started before it is used."""
+    """The configured engine. It starts on first use."""
     scratch = settings.home / "scratch"
     if settings.engine == "spark":
         try:
             from traveltide_assets.engines.spark import Spark
         except ImportError as error:
             raise SettingsError(
-                f"TRAVELTIDE_ENGINE=spark needs the extra `spark`: pip install '.[spark]' ({error})"
+                "TRAVELTIDE_ENGINE=spark requires the extra `spark`: "
+                f"pip install '.[spark]' ({error})"
             ) from error
         return Spark(settings.spark.master, scratch, settings.memory)
     return DuckDB(scratch, settings.memory)
 
 
 def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
-    """The lake, for reading and writing; with an engine of its own unless one is given."""
+    """The lake, for reading and writing. It opens its own engine unless one is given."""
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks, build_strategies(settings, perks))
     storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
@@ -46,7 +47,7 @@ def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
 
 
 def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
-    """The configured source as a run sees it; what is read from it is staged under `home`."""
+    """The configured source as one run sees it. Rows read from it are staged under `home`."""
     location, staging = settings.source_location, settings.home / "staging"
     if isinstance(location, PostgresLocation):
         return Database(location, engine, staging, run, settings.postgres, settings.partitions)
@@ -55,9 +56,12 @@ def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
 
 
 def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:
-    """The storage at a location, which `setting` names; of S3, local copies lie in `cache`."""
+    """The storage at a location.
+
+    `setting` names the setting that gives the location. `cache` holds local copies of S3 objects.
+    """
     if isinstance(location, S3Location):
-        # Takes a second to import, a tenth of a small run.
+        # The import takes a second, a tenth of a small run.
         from traveltide_assets.lake.storage.s3 import S3
 
         return S3(location, cache, setting)

@@ -1,7 +1,7 @@
-"""The one reader of the environment and of `traveltide.toml`.
+"""The only module that reads the environment and `traveltide.toml`.
 
-What a section holds is declared beside the code it configures, as `Config` in each package's
-`config.py`; this module composes the sections and reads their values.
+Each section is declared beside the code it configures, as `Config` in the `config.py` of a package.
+This module composes the sections and reads their values.
 """
 
 from __future__ import annotations
@@ -69,10 +69,11 @@ def _database(value: object) -> object:
 
 
 class Settings(BaseSettings):
-    """Every setting of the system: environment before `traveltide.toml` before defaults.
+    """Every setting of the system.
 
-    `TRAVELTIDE_SOURCE` sets `source`; nested ones join with two underscores, as in
-    `TRAVELTIDE_COHORT__MIN_SESSIONS=7`.
+    The environment takes precedence over `traveltide.toml`, and both over the defaults.
+    `TRAVELTIDE_SOURCE` sets `source`. The names of nested settings are joined with two underscores,
+    as in `TRAVELTIDE_COHORT__MIN_SESSIONS=7`.
     """
 
     model_config = SettingsConfigDict(
@@ -80,7 +81,7 @@ class Settings(BaseSettings):
         env_nested_delimiter="__",
         extra="forbid",
         frozen=True,
-        # A value may be a URL with a password.
+        # A value may be a URL that contains a password.
         hide_input_in_errors=True,
     )
 
@@ -89,42 +90,42 @@ class Settings(BaseSettings):
     ] = Field(
         None,
         description="Folder or `s3://bucket/prefix` of CSV or Parquet files, or "
-        "`postgresql://…` (from the environment only); none: a generated sample",
+        "`postgresql://…` (from the environment only). Unset: a generated sample",
     )
     lake: Annotated[Path | S3Location, BeforeValidator(_location), NoDecode] = Field(
         Path("lake"), description="Folder or `s3://bucket/prefix` of the lake"
     )
     publish: Annotated[PostgresLocation | None, BeforeValidator(_database), NoDecode] = Field(
         None,
-        description="`postgresql://…` of a database that the perks are published to (from the "
-        "environment only); none: nowhere",
+        description="`postgresql://…` of the database to publish the perks to (from the "
+        "environment only). Unset: perks are not published",
     )
     publish_table: str = Field(
-        "perk_assignments", min_length=1, max_length=63, description="The table published to"
+        "perk_assignments", min_length=1, max_length=63, description="Table to publish to"
     )
     home: Path = Field(
-        Path(".traveltide"), description="Folder of run history, sample and staged files"
+        Path(".traveltide"), description="Folder for the run history, the sample and staged files"
     )
-    perks_file: Path = Field(FOLDER / "perks.toml", description="The perk catalogue")
+    perks_file: Path = Field(FOLDER / "perks.toml", description="File of the perk catalogue")
     engine: Literal["duckdb", "spark"] = Field(
-        "duckdb", description="What computes: DuckDB on this machine, or Spark on a cluster"
+        "duckdb", description="Compute engine: DuckDB on this machine, or Spark on a cluster"
     )
     spark: Spark = Spark()
     strategy: str = Field(
-        "kmeans", description="The strategy that decides the perks; the scorecard recommends one"
+        "kmeans", description="Strategy that decides the perks. The scorecard recommends one"
     )
-    seed: int = Field(7, ge=0, description="Seed of everything random; the sample has its own")
+    seed: int = Field(7, ge=0, description="Random seed of every step. The sample has its own")
     executor: Literal["in_process", "forkserver"] = Field(
         "in_process",
-        description="Steps of a run: one after the other in one process, or each in a process "
-        "of its own",
+        description="How the steps of a run are executed: one after the other in one process, or "
+        "each in its own process",
     )
     memory: Annotated[str, Field(pattern=r"^(\d+(\.\d+)? ?[KMGT]i?B|[1-9]\d?%)$")] = Field(
         "25%",
-        description="Most memory of the engine, as `4GB` or a share of the machine's; what needs "
-        "more is spilled to `home`",
+        description="Memory limit of the engine, as `4GB` or as a share of the machine's memory. "
+        "Larger work spills to disk, in `home`",
     )
-    parallel_steps: int = Field(2, ge=1, description="Steps at a time, with `forkserver`")
+    parallel_steps: int = Field(2, ge=1, description="Steps run at the same time with `forkserver`")
     partitions: Partitions = Partitions()
     cohort: Cohort = Cohort()
     kmeans: KMeans = KMeans()
@@ -168,7 +169,7 @@ class Settings(BaseSettings):
 
     @property
     def sample_folder(self) -> Path:
-        """The place of the generated sample."""
+        """The folder of the generated sample."""
         sample = self.sample
         name = "-".join(
             f"{knob}{value:g}"
@@ -195,19 +196,19 @@ class Settings(BaseSettings):
 
 
 class _File(TomlConfigSettingsSource):
-    """`traveltide.toml`, which is no place for a secret, because files get shared."""
+    """`traveltide.toml`. Secrets in it are rejected, because files get shared."""
 
     def __call__(self) -> dict[str, Any]:
         values = super().__call__()
         for name in ("source", "publish"):
             if str(values.get(name, "")).lower().startswith(("postgresql:", "postgres:")):
                 raise SettingsError(
-                    f"{name} in {_file()} is the URL of a database, which may hold a password: "
-                    f"take it out of the file and set {_PREFIX}{name.upper()} in the environment"
+                    f"{name} in {_file()} is a database URL, which may contain a password. "
+                    f"Remove it from the file and set {_PREFIX}{name.upper()} in the environment"
                 )
         if "webhook" in values.get("automation", {}):
             raise SettingsError(
-                f"{_file()}: automation.webhook is a secret: set it as "
+                f"{_file()}: automation.webhook is a secret. Set it as "
                 "TRAVELTIDE_AUTOMATION__WEBHOOK in the environment"
             )
         return values
@@ -218,15 +219,16 @@ def _file() -> Path:
 
 
 def load_settings() -> Settings:
-    """Read the settings; `SettingsError` lists everything wrong with them."""
+    """Read the settings. Raises `SettingsError`, which lists every problem found."""
     known = {_PREFIX + name.upper() for name in Settings.model_fields}
     given = {name.split("__")[0] for name in os.environ if name.startswith(_PREFIX)}
     if unknown := sorted(given - known - {_CONFIG}):
         raise SettingsError(
-            f"unknown in the environment: {', '.join(unknown)}; known: {', '.join(sorted(known))}"
+            f"unknown environment variables: {', '.join(unknown)} "
+            f"(known: {', '.join(sorted(known))})"
         )
     if _CONFIG in os.environ and not _file().is_file():
-        raise SettingsError(f"{_CONFIG}={_file()}: there is no such file")
+        raise SettingsError(f"{_CONFIG}={_file()}: no such file")
     try:
         return Settings()
     except ValidationError as error:
@@ -235,9 +237,9 @@ def load_settings() -> Settings:
             for problem in error.errors()
         )
         raise SettingsError(
-            "the settings (TRAVELTIDE_… or traveltide.toml) are not valid:\n" + problems
+            "invalid settings (TRAVELTIDE_… or traveltide.toml):\n" + problems
         ) from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{_file()} is not valid TOML: {error}") from error
     except UnreadableSetting as error:
-        raise SettingsError(f"{error}: in the environment, a list is written as JSON") from error
+        raise SettingsError(f"{error}: write lists in the environment as JSON") from error

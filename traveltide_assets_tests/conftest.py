@@ -12,10 +12,10 @@ import pytest
 from filelock import FileLock
 
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets_tests import scenario
-from traveltide_assets_tests.postgres_server import PostgresServer
-from traveltide_assets_tests.project import Project, succeed
-from traveltide_assets_tests.s3_server import S3Server, running_s3
+from traveltide_assets_tests.support import scenario
+from traveltide_assets_tests.support.postgres_server import PostgresServer
+from traveltide_assets_tests.support.project import Project, succeed
+from traveltide_assets_tests.support.s3_server import S3Server, running_s3
 
 REAL = Path(
     os.environ.get(
@@ -34,9 +34,7 @@ FEW_MODELS = {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resample
 hypothesis.settings.register_profile("traveltide", deadline=None)
 hypothesis.settings.load_profile("traveltide")
 
-# Tests that start Dagster's servers, or kill and start a database, and wait for them most of the
-# time: `make test-servers` runs them.
-SERVERS = ("test_ui_in_browser.py", "test_deployment.py", "test_postgres_source.py", "test_s3.py")
+TESTS = Path(__file__).parent
 # Files of few tests that take long; begun last, they would leave the other processes idle.
 SLOW = (
     "test_ui_in_browser.py",
@@ -45,14 +43,16 @@ SLOW = (
     "test_point_in_time.py",
     "test_scorecard.py",
     "test_serving.py",
+    "test_status.py",
+    "test_wheel.py",
 )
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test is marked by its folder: unit, integration, servers or spark."""
     items.sort(key=lambda item: item.path.name not in SLOW)
     for item in items:
-        if item.path.name in SERVERS:
-            item.add_marker(pytest.mark.servers)
+        item.add_marker(item.path.relative_to(TESTS).parts[0])
 
 
 @pytest.fixture(scope="session")

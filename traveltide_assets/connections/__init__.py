@@ -1,1 +1,4 @@
-"""Other machines: where data lies there, and how to talk to a database. Files are in `lake/storage`."""
+"""Connections to other machines: locations of data, PostgreSQL, and the services that take alerts.
+
+Reading and writing files, also in S3, belongs in `lake/storage`.
+"""

@@ -8,12 +8,14 @@ from traveltide_assets.schema.config import Section
 
 
 class Config(Section):
-    """How patient we are with a PostgreSQL database."""
+    """Time limits and retries of PostgreSQL connections."""
 
-    connect_timeout_seconds: int = Field(10, ge=1, description="Longest wait for a connection")
+    connect_timeout_seconds: int = Field(10, ge=1, description="Connection timeout")
     statement_timeout_seconds: int = Field(
-        1_800, ge=1, description="Longest time a statement may take, extraction of a table included"
+        1_800, ge=1, description="Statement timeout, which also covers the extraction of a table"
     )
     attempts: int = Field(
-        6, ge=1, description="Attempts at an extraction whose connection breaks, 1, 2, 4, … s apart"
+        6,
+        ge=1,
+        description="Attempts at an extraction if the connection breaks, 1, 2, 4, … seconds apart",
     )

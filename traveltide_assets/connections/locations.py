@@ -1,4 +1,4 @@
-"""Where data lies when it is no folder: a place in S3, a PostgreSQL database."""
+"""Locations of data other than folders: a prefix in S3, a PostgreSQL database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _POSTGRES = ("postgresql", "postgres")
 
 @dataclass(frozen=True)
 class S3Location:
-    """A bucket, and the prefix under which things lie in it; without slashes at its ends."""
+    """A bucket, and a prefix in it without slashes at its ends."""
 
     bucket: str
     prefix: str = ""
@@ -24,7 +24,7 @@ class S3Location:
 
 @dataclass(frozen=True)
 class PostgresLocation:
-    """A PostgreSQL database; its password shows in `url` alone, never when printed."""
+    """A PostgreSQL database. Only `url` contains the password; printing the object hides it."""
 
     _url: str
 
@@ -55,7 +55,7 @@ Location = Path | S3Location | PostgresLocation
 
 
 def parse_location(text: str) -> Location:
-    """A location as it is written in the settings; `ValueError` where it is none."""
+    """The location that a text of the settings describes. Raises `ValueError` if it is invalid."""
     scheme = text.partition("://")[0].lower() if "://" in text else ""
     if scheme in _POSTGRES:
         try:
@@ -64,7 +64,7 @@ def parse_location(text: str) -> Location:
         except ValueError:
             raise ValueError("not written as postgresql://user:password@host:port/name") from None
         if "@" in parts.path + parts.query + parts.fragment:
-            # What stands before it may be a part of the password, which would be shown.
+            # The text before it may be part of the password, which the message must not show.
             raise ValueError(
                 "not written as postgresql://user:password@host:port/name: in a password, write "
                 "/ as %2F, ? as %3F, # as %23 and @ as %40"
@@ -75,5 +75,5 @@ def parse_location(text: str) -> Location:
             return S3Location(found["bucket"], (found["prefix"] or "").strip("/"))
         raise ValueError(f"{text} is not written as s3://bucket/prefix")
     if scheme:
-        raise ValueError(f"{scheme}:// is none of a folder, s3://… and postgresql://…")
+        raise ValueError(f"{scheme}:// is not supported: use a folder, s3://… or postgresql://…")
     return Path(text)

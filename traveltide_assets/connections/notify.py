@@ -1,7 +1,7 @@
 """Alerts to people: to the log, or to any service that Apprise knows (Slack, Teams, mail, …).
 
-An alert is kept in a folder until the service has taken it, so none is lost while the service is
-away. What an alert says, and when it is raised, is not decided here.
+An alert is kept in a folder until the service has accepted it, so none is lost during an outage.
+`defs/alerts.py` decides when an alert is raised and what it says.
 """
 
 from __future__ import annotations
@@ -35,29 +35,29 @@ if TYPE_CHECKING:
 _TITLE = "TravelTide alert"
 _ATTEMPTS = 4
 _WAIT = wait_exponential()
-# Four attempts fit into the minute that Dagster gives a tick of a sensor.
+# Four attempts fit into the minute that Dagster allows for a sensor tick.
 _ANSWER_SECONDS = 8
 _LOCK_SECONDS = 10
-# What a round does not get to is left to the next.
+# The next round sends the alerts that this one does not get to.
 _ROUND_SECONDS = 30
-# Answers that are about one alert, as that it is too long: it must not hold up those behind it.
+# Responses that concern one alert only, such as one that is too long. It must not delay the others.
 _ABOUT_THE_ALERT = {400, 413, 422}
-# Apprise names the fields of its JSON; those that become "" are left out.
+# Renames the fields of Apprise's JSON. A field renamed to "" is left out.
 _TEXT_ALONE = {"message": "text", "version": "", "title": "", "attachments": "", "type": ""}
 _STATUS = re.compile(r"error=(\d{3})\b")
 _log = logging.getLogger(__name__)
 
 
 class AlertFailed(Exception):
-    """An alert is neither sent nor kept. The message does not name the URL, which is a secret."""
+    """An alert was neither sent nor kept. The message never contains the URL, which is a secret."""
 
 
 class AlertDelayed(AlertFailed):
-    """Alerts are kept because the service did not take them; later calls send them."""
+    """The service did not accept some alerts. They are kept, and later calls send them."""
 
 
 class _Refused(Exception):
-    """The service did not take an alert; `status` is what it answered, None if it did not."""
+    """The service did not accept an alert. `status` is its HTTP status, or None without one."""
 
     def __init__(self, name: str, status: int | None) -> None:
         super().__init__(f"{name} answered {status}" if status else f"{name} cannot be reached")
@@ -71,15 +71,15 @@ class _Alert:
 
     @classmethod
     def read(cls, path: Path) -> _Alert:
-        """The alert in a file; `ValueError` if there is none in it."""
+        """The alert in a file. Raises `ValueError` if the file does not contain one."""
         content = json.loads(path.read_text(encoding="utf-8"))
         try:
             return cls(dt.datetime.fromisoformat(content["raised"]), content["text"])
         except (KeyError, TypeError) as error:
-            raise ValueError(f"it lacks {error}") from error
+            raise ValueError(f"missing field {error}") from error
 
     def write(self, folder: Path) -> None:
-        """Store it as a file of its own that appears whole; file names sort by time."""
+        """Write it to its own file, atomically. File names sort by time."""
         folder.mkdir(parents=True, exist_ok=True)
         content = json.dumps({"raised": self.raised.isoformat(), "text": self.text})
         descriptor, partial = tempfile.mkstemp(".tmp", ".", folder)
@@ -98,11 +98,12 @@ class _Alert:
 
 
 class Alerts:
-    """Where alerts go: a service, or the log where no URL is given.
+    """Sends alerts to a service, or to the log if no URL is given.
 
-    An `https://` or `http://` URL is posted `{"text": …}`, which Slack, Mattermost and their kin
-    take. Any other URL is one that Apprise knows: `slack://…`, `workflows://…`, `mailtos://…`, ….
-    Alerts that wait to be sent are JSON files in `folder`, which processes may share.
+    An `https://` or `http://` URL gets a POST of `{"text": …}`, which Slack, Mattermost and similar
+    services accept. Any other URL must be one that Apprise supports: `slack://…`, `workflows://…`,
+    `mailtos://…`, …. Alerts waiting to be sent are JSON files in `folder`, which several processes
+    may share.
     """
 
     def __init__(self, url: SecretStr | None, folder: Path) -> None:
@@ -110,11 +111,11 @@ class Alerts:
         self._folder = folder
 
     def send(self, *texts: str) -> None:
-        """Send new alerts, after those that wait; without new ones, send those that wait.
+        """Send the waiting alerts, then the new ones. Without new ones, send the waiting ones only.
 
-        New alerts are tried four times within seconds, waiting ones once. Raises `AlertDelayed`
-        if some are kept for later, `AlertFailed` if a new one could not even be kept. A service
-        may get an alert twice if this process is killed right after sending it.
+        New alerts get four attempts within seconds, waiting ones get one. Raises `AlertDelayed` if
+        some are kept for later, and `AlertFailed` if a new one could not be kept either. A service
+        may receive an alert twice if this process is killed right after sending it.
         """
         if self._url is None:
             for text in texts:
@@ -132,8 +133,8 @@ class Alerts:
             try:
                 alert.write(self._folder)
             except OSError as error:
-                # A full disk is what people are to be alerted to.
-                _log.warning("the alert cannot be kept in %s: %s", self._folder, error)
+                # Still try to send it: a full disk may be the very reason for the alert.
+                _log.warning("cannot keep the alert in %s: %s", self._folder, error)
                 try:
                     patiently(self._post, self._url, alert)
                 except _Refused as refused:
@@ -144,14 +145,14 @@ class Alerts:
             waiting = len(self._waiting())
             news = f"; new: {'; '.join(texts)}" if texts else ""
             raise AlertDelayed(
-                f"{refused}; alerts that wait in {self._folder} to be sent: {waiting}{news}"
+                f"{refused}; alerts waiting in {self._folder}: {waiting}{news}"
             ) from None
 
     def _waiting(self) -> list[Path]:
         return sorted(self._folder.glob("*.json"))
 
     def _send_waiting(self, url: SecretStr) -> None:
-        """Send what waits, oldest first; `_Refused` if the service does not take all of it."""
+        """Send the waiting alerts, oldest first. Raises `_Refused` if not all are accepted."""
         if not self._waiting():
             return
         until = time.monotonic() + _ROUND_SECONDS
@@ -169,11 +170,11 @@ class Alerts:
             raise refusal
 
     def _send_file(self, url: SecretStr, path: Path) -> _Refused | None:
-        """Send an alert and remove its file; returns a refusal that is about this alert alone."""
+        """Send an alert and remove its file. Returns a refusal that concerns this alert only."""
         try:
             alert = _Alert.read(path)
         except ValueError as error:
-            _log.error("%s is set aside, because no alert can be read from it: %s", path, error)
+            _log.error("%s is set aside, because it is not a readable alert: %s", path, error)
             path.rename(path.with_suffix(".unreadable"))
             return None
         try:
@@ -208,20 +209,20 @@ def is_understood(url: SecretStr) -> bool:
 
 
 def _service(url: SecretStr) -> NotifyBase:
-    """The service behind a URL; `ValueError` if there is none."""
-    # Importing it and its services takes most of a second, which only who has a URL should wait.
+    """The service behind a URL. Raises `ValueError` if there is none."""
+    # Importing Apprise takes most of a second, so only deployments with a URL pay for it.
     from apprise import Apprise
     from apprise.plugins.custom_json import NotifyJSON
 
     _quieten()
     service: NotifyBase | None = None
     if _is_webhook(url):
-        # Not by its own `https://`, which recognises some services and speaks to them otherwise.
+        # Not Apprise's own `https://`: it recognises some services and uses their protocol instead.
         parts = urlsplit(url.get_secret_value())
         if parts.hostname:
             service = NotifyJSON(  # type: ignore[no-untyped-call]
                 secure=parts.scheme == "https",
-                # With the port, as it is written.
+                # The host with its port, as written in the URL.
                 host=parts.netloc.rpartition("@")[2],
                 user=parts.username,
                 password=parts.password,
@@ -232,21 +233,21 @@ def _service(url: SecretStr) -> NotifyBase:
     else:
         service = Apprise.instantiate(url.get_secret_value())
     if service is None:
-        raise ValueError("this is not the URL of a service that alerts can be sent to")
+        raise ValueError("not the URL of a service that alerts can be sent to")
     return service
 
 
 def _quieten() -> None:
-    """Keep URLs, which hold secrets, out of every log."""
+    """Keep URLs, which contain secrets, out of every log."""
     apprise = logging.getLogger("apprise")
     apprise.addFilter(_only_status)
     apprise.propagate = False
-    # It quotes each path that is asked for where the root logger has the level DEBUG.
+    # It logs the path of every request if the root logger has the level DEBUG.
     logging.getLogger("urllib3").setLevel(logging.INFO)
 
 
 def _only_status(record: logging.LogRecord) -> bool:
-    """Drops what Apprise says, which may quote the URL, except the status of an answer."""
+    """Drops Apprise's messages, which may quote the URL, except the status of a response."""
     status = _STATUS.search(record.getMessage())
     record.msg, record.args = status.group() if status else "", ()
     record.exc_info = record.exc_text = record.stack_info = None

@@ -1,7 +1,7 @@
 """A session in a PostgreSQL database, for the source and for publishing.
 
-Errors say whether the connection is gone, which is worth another attempt, or the database refused,
-which is not. No message holds the connection string or the password.
+`ConnectionLost` is worth another attempt; any other `PostgresError` is not. No message contains the
+connection string or the password.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from traveltide_assets.connections.config import Config
 from traveltide_assets.connections.locations import PostgresLocation
 from traveltide_assets.schema.errors import TravelTideError
 
-# What every session speaks, whatever the server and the role prefer; and without helpers, since a
-# server that goes down ends those first, and that reads like a refusal.
+# Settings of every session, whatever the defaults of the server and the role. Parallel workers are
+# off: a server that shuts down ends those first, with an error that looks like a refusal.
 _SESSION = {
     "client_encoding": "UTF8",
     "DateStyle": "ISO, YMD",
     "extra_float_digits": "1",
     "max_parallel_workers_per_gather": "0",
 }
-# A silent network is noticed within two minutes instead of two hours.
+# Detects a dead network within two minutes instead of two hours.
 _LIBPQ = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
-# A server that answers in another language costs a few attempts before the same error.
+# On a server in another language none of these match, which costs a few attempts before the error.
 _REFUSALS = ("authentication failed", "does not exist", "pg_hba.conf", "password supplied", " URI")
 _COLUMNS = """
     SELECT attname::text, typname::text
@@ -38,24 +38,24 @@ _COLUMNS = """
 
 
 class PostgresError(TravelTideError):
-    """The database refused; the message says which one and what."""
+    """The database refused a request. The message names the database and the reason."""
 
 
 class ConnectionLost(PostgresError):
-    """The database could not be reached, or is gone; a later attempt may succeed."""
+    """The database is unreachable or the connection broke. A later attempt may succeed."""
 
     permanent = False
 
 
 class Session:
-    """One connection. Each statement is a transaction of its own, outside `transaction`."""
+    """One connection. Outside `transaction`, each statement is its own transaction."""
 
     def __init__(self, connection: adbc.Connection, location: PostgresLocation) -> None:
         self._connection = connection
         self.location = location
 
     def rows(self, statement: str | exp.Expression, *values: object) -> list[tuple[object, ...]]:
-        """The rows that a statement returns; `values` are bound to its $1, $2, …"""
+        """The rows that a statement returns. `values` are bound to $1, $2, …"""
         with self._reporting(), self._connection.cursor() as cursor:
             cursor.execute(_sql(statement), values or None)
             return cursor.fetchall()
@@ -67,9 +67,10 @@ class Session:
 
     @contextmanager
     def stream(self, statement: exp.Expression) -> Iterator[tuple[pa.Schema, Iterator[pa.Table]]]:
-        """Schema and batches of a query of any size; what was read is not kept.
+        """Schema and batches of a query of any size. Batches already read are not kept.
 
-        A statement with bound values is answered as a whole, so `setting` has to hand them over.
+        The driver fetches the whole result of a statement with bound values, so pass values by
+        `set` and `setting`.
         """
         with self._connection.cursor() as cursor:
             with self._reporting():
@@ -79,19 +80,19 @@ class Session:
                 yield reader.schema, self._batches(reader)
 
     def columns(self, table: str) -> dict[str, str]:
-        """The type of each column of a table, in its order; none where no such table is found."""
-        # `to_regclass` reads an identifier, so that one is quoted by whoever quotes the others.
+        """The type of each column of a table, in table order. Empty if there is no such table."""
+        # `to_regclass` parses its argument as an identifier, so it is quoted like any other.
         identifier = exp.to_identifier(table, quoted=True).sql("postgres")
         return {str(name): str(kind) for name, kind in self.rows(_COLUMNS, identifier)}
 
     def append(self, table: str, content: pa.Table) -> None:
-        """Copy rows into a table that has their columns."""
+        """Append rows to a table with the same columns."""
         with self._reporting(), self._connection.cursor() as cursor:
             cursor.adbc_ingest(table, content, mode="append")
 
     @contextmanager
     def transaction(self, mode: str = "") -> Iterator[None]:
-        """Everything inside happens, or nothing; also when the process is killed."""
+        """A transaction: all statements inside take effect or none, even if the process dies."""
         self.run(f"BEGIN {mode}")
         try:
             yield
@@ -102,7 +103,7 @@ class Session:
         self.run("COMMIT")
 
     def set(self, name: str, value: object) -> None:
-        """Set a parameter of the session; `setting` reads it in a statement."""
+        """Set a session parameter. `setting` reads it in a statement."""
         self.rows("SELECT set_config($1, $2, false)", name, str(value))
 
     def _batches(self, reader: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -118,13 +119,13 @@ class Session:
     def _reporting(self) -> Iterator[None]:
         try:
             yield
-        # In the middle of a stream Arrow reports for the driver, each SQLSTATE in its own way.
+        # In mid-stream the error comes from Arrow, which presents each SQLSTATE in its own way.
         except (adbc.Error, pa.ArrowException, OSError) as error:
             kind = ConnectionLost if self._is_lost() else PostgresError
             raise kind(_message(self.location, error)) from None
 
     def _is_lost(self) -> bool:
-        """Ask, because the error does not tell; in a failed transaction the server says so."""
+        """Ask the server, because the error does not say. Any answer means it is still there."""
         try:
             with self._connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
@@ -154,7 +155,7 @@ def connect(location: PostgresLocation, config: Config) -> Iterator[Session]:
 
 
 def setting(name: str) -> exp.Expression:
-    """The value of a parameter of the session, read once per statement."""
+    """An expression for the value of a session parameter, read once per statement."""
     value = exp.func("current_setting", exp.Literal.string(name))
     return exp.select(value).subquery()
 
@@ -167,5 +168,5 @@ def _message(location: PostgresLocation, error: Exception) -> str:
     text = str(error).partition("Query was:")[0].partition(". SQLSTATE")[0]
     reason = " ".join(text.split()) or "the connection is gone"
     if "statement timeout" in reason:
-        reason += " (postgres.statement_timeout_seconds sets it)"
+        reason += " (set by postgres.statement_timeout_seconds)"
     return f"{location}: {location.conceal(reason)}"

@@ -1,7 +1,7 @@
-"""Publishing the perks to a table of a PostgreSQL database, a month at a time.
+"""Publishes the perks to a table of a PostgreSQL database, one month at a time.
 
-A month is replaced in one transaction: readers see all of the old one or all of the new one, and a
-publisher that is killed leaves the old one. Publishers of one table wait for each other.
+A month is replaced in one transaction. Readers see either all old rows or all new ones, and a
+publisher that is killed leaves the old ones. Publishers of the same table wait for each other.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from traveltide_assets.connections.locations import PostgresLocation
 from traveltide_assets.connections.postgres import PostgresError, Session, connect
 from traveltide_assets.schema.table import Column, Table
 
-MONTH = Column("month", "string", "The month the row is decided for, YYYY-MM")
-# The names that both the catalogue of PostgreSQL and its parser understand.
+MONTH = Column("month", "string", "The month that the row was decided for, YYYY-MM")
+# Type names that both PostgreSQL's catalogue and its parser use.
 _TYPES = {
     "int64": "int8",
     "float64": "float8",
@@ -35,10 +35,10 @@ def publish(
     name: str,
     config: Config,
 ) -> int:
-    """Replace a month of the published table; returns its rows.
+    """Replace a month of the published table. Returns the number of rows written.
 
-    The table has the columns of the contract and `month`, and is made where there is none. One with
-    other columns is a `PostgresError`.
+    The table has the columns of the contract and `month`. It is created if it does not exist.
+    Raises `PostgresError` if it has other columns.
     """
     columns = (*contract.columns, MONTH)
     schema = pa.schema([*contract.arrow_schema, (MONTH.name, pa.string())])
@@ -66,7 +66,7 @@ def _ensure_table(
             if found.get(column) != expected.get(column)
         ]
         raise PostgresError(
-            f"{session.location}: table {name} has other columns than the perks: "
+            f"{session.location}: the columns of table {name} do not match the perks: "
             f"{'; '.join(differences)}. Rename or drop it, or set publish_table"
         )
 

@@ -1,6 +1,4 @@
-"""The sensors that alert people: of failed runs and of slow ones. Where alerts go is
-`connections/notify.py`.
-"""
+"""Sensors that alert people to failed and slow runs. `connections/notify.py` sends the alerts."""
 
 from __future__ import annotations
 
@@ -16,12 +14,12 @@ from traveltide_assets.settings import Settings
 
 
 def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
-    """Sensors that alert people to failed and slow runs, where the settings say."""
+    """The sensors for failed and slow runs. They send alerts as `automation.webhook` says."""
     alerts = Alerts(settings.automation.webhook, settings.home / "alerts")
     limit = dt.timedelta(minutes=settings.automation.slow_minutes)
     status = sensor_status(settings.automation)
 
-    @dg.run_failure_sensor(default_status=status, description="Alerts when a run has failed.")
+    @dg.run_failure_sensor(default_status=status, description="Sends an alert when a run fails.")
     def alert_on_failure(context: dg.RunFailureSensorContext) -> None:
         steps = [event.step_key for event in context.get_step_failure_events()]
         where = f" in {', '.join(str(step) for step in steps)}" if steps else ""
@@ -32,13 +30,14 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
     @dg.sensor(
         default_status=status,
         minimum_interval_seconds=60,
-        description=f"Alerts when a run takes longer than {limit}, and sends alerts that wait.",
+        description=f"Sends an alert when a run takes longer than {limit}. Also sends alerts that "
+        "could not be sent before.",
     )
     def alert_on_slow_run(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         records = context.instance.get_run_records(
             dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])
         )
-        told = set((context.cursor or "").split())
+        reported = set((context.cursor or "").split())
         now = dt.datetime.now(dt.UTC).timestamp()
         slow = [
             record.dagster_run
@@ -48,13 +47,13 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
         new = [
             f"{_name(run)} has been running for more than {limit}"
             for run in slow
-            if run.run_id not in told
+            if run.run_id not in reported
         ]
         delayed = ""
         try:
             alerts.send(*new)
         except AlertDelayed as error:
-            # Not the tick's error: with it the cursor would be lost and the runs reported again.
+            # Not raised: a failed tick loses its cursor, and the runs would be reported again.
             delayed = f"; {error}"
         context.update_cursor(" ".join(run.run_id for run in slow))
         return dg.SkipReason(

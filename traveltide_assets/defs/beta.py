@@ -1,4 +1,4 @@
-"""Features of Dagster that are in beta and relied on all the same: tests pin what they do."""
+"""Use of Dagster features that are still in beta. Tests pin the behaviour that we rely on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import dagster as dg
 
 @contextmanager
 def relied_on() -> Iterator[None]:
-    """A block in which Dagster does not warn of features in beta or in preview."""
+    """A block in which Dagster does not warn about beta and preview features."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.BetaWarning)
         warnings.simplefilter("ignore", dg.PreviewWarning)

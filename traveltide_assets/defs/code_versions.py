@@ -1,8 +1,8 @@
-"""The code version of an asset: a hash of the code, settings and contract that its data rests on.
+"""The code version of an asset: a hash of the code, settings and contract that its data depends on.
 
-Dagster shows an asset as out of date where its stored data was made with another code version. So
-only what can change the data is hashed: not docstrings, names of steps, pictures or how a run is
-carried out. Files that decide, such as the catalogues, are inputs with versions of their own.
+Dagster shows an asset as out of date if its stored data was made with another code version. So the
+hash covers only what can change the data. It excludes docstrings, names of steps, pictures and the
+way a run is executed. The perk catalogue and the rule files are inputs with their own versions.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ from traveltide_assets.schema.table import Table
 from traveltide_assets.settings import Settings
 
 _PACKAGE = "traveltide_assets"
-# Around the computation: changing it changes no byte of a table.
+# Modules around the computation: changing them changes no byte of a table.
 _AROUND = ("defs", "settings", "resources", "contracts", "lake", "engines", "schema", "report")
-# Declarations count by their values: each asset's own contract, and the settings that it names.
+# Declarations are hashed by value: the asset's own contract, and the settings that its code names.
 _DECLARATIONS = ("tables", "config", "registry")
-# Settings that say where and how something runs, not what comes of it.
+# Settings that say where and how something runs. They do not affect the result.
 _OPERATIONAL = {
     "source", "lake", "publish", "publish_table", "home", "perks_file", "engine", "spark",
     "executor", "memory", "parallel_steps", "partitions", "postgres", "automation", "serving",
     "sample", "api_key",
 }  # fmt: skip
 OWN_PARTS = ("code", "contract", "strategies")
-"""The parts of a code version that are no setting."""
+"""The parts of a code version that are not settings."""
 
-# What a strategy has from the catalogue files, which are inputs.
+# Attributes that a strategy takes from the catalogue files, which are inputs of the asset.
 _FROM_FILES = {"perks", "segments"}
 
 
 def code_version(
     asset: dg.AssetsDefinition, settings: Settings, tables: Mapping[str, Table]
 ) -> str:
-    """The code version of an asset: `code=1a2b3c4d contract=… seed=…`, a hash per part.
+    """The code version of an asset: `code=1a2b3c4d contract=… seed=…`, one hash per part.
 
-    There is a part for every setting that the asset's data rests on.
+    Every setting that the asset's data depends on is a part.
     """
     function = inspect.unwrap(asset.op.compute_fn.decorated_fn)  # type: ignore[union-attr]
     code = _Code(function)
     paths = ["/".join(key.path) for key in sorted(asset.keys)]
     modules = sorted(_closure(code.modules))
     files = [digest for module in modules for digest in _digests(module)]
-    if any(path not in tables for path in paths):  # A page is made of the report's code, too.
+    if any(path not in tables for path in paths):  # A page also depends on the report's code.
         files += _digests_of_folder(Path(__file__).parents[1] / "report")
     parts = {
         "code": [*code.own, *files],
@@ -66,7 +66,7 @@ def code_version(
 
 
 def changed_parts(before: str | None, now: str | None) -> list[str]:
-    """The parts in which two code versions differ, by name; `code` where one has none."""
+    """The names of the parts that differ; `code` if one of the versions has no parts."""
     if not before or not now:
         return ["code"]
     one, other = (dict(part.split("=") for part in each.split()) for each in (before, now))
@@ -78,7 +78,7 @@ def _short_hash(parts: Iterable[str]) -> str:
 
 
 class _Code:
-    """What a function is made of: its code and its helpers', strategies, and modules it names."""
+    """All code that a function uses: its own, its helpers', and that of strategies and modules."""
 
     def __init__(self, function: FunctionType) -> None:
         self.own: list[str] = []
@@ -109,7 +109,7 @@ class _Code:
             self._add_instance(value)
 
     def _add_instance(self, value: Any) -> None:
-        """A strategy or a step of the chain that a function was built for."""
+        """Add a strategy or a step of the chain that a function was built for."""
         fields = {k: v for k, v in vars(value).items() if k not in _FROM_FILES}
         functions = [v for v in fields.values() if isinstance(v, FunctionType)]
         if not functions:
@@ -121,7 +121,7 @@ class _Code:
 
 
 def _referred_to(function: FunctionType) -> Iterator[Any]:
-    """The globals that a function names, anywhere in it, and what it was built with."""
+    """The globals that a function names, including inner functions, and its closure's values."""
     for name in sorted(_names(function.__code__)):
         if name in function.__globals__:
             yield function.__globals__[name]
@@ -137,7 +137,7 @@ def _names(code: CodeType) -> set[str]:
 def _settings_named(function: FunctionType) -> set[str]:
     """The settings that a function names, such as `seed`, `cohort` or `evidence.months`.
 
-    All that matter if it hands the settings on as a whole.
+    If it passes the settings on as a whole: all settings that affect results.
     """
     nodes = list(ast.walk(_tree(function)))
     named = [n for n in nodes if isinstance(n, ast.Attribute) and _is_settings(n.value)]
@@ -161,7 +161,7 @@ def _contract(table: Table) -> str:
 
 
 def _closure(modules: set[str]) -> set[str]:
-    """Modules of ours, with all that they import in turn."""
+    """Our own modules, with everything they import, directly or indirectly."""
     found: set[str] = set()
     todo = [name for name in modules if _counts(name)]
     while todo:
@@ -180,7 +180,7 @@ def _counts(module: str) -> bool:
 
 @cache
 def _imported(module: str) -> frozenset[str]:
-    """The modules that a module's globals come from."""
+    """The modules that the globals of a module come from."""
     values = vars(sys.modules[module]).values()
     return frozenset(
         value.__name__ if isinstance(value, ModuleType) else value.__module__

@@ -1,7 +1,7 @@
-"""What a stored table looks like, read from the footer of its Parquet file: no row is read.
+"""The profile of a stored table, from the footer of its Parquet file. No row is read.
 
-Text shows only how much of it is filled: a preview of rows would put customers into the history of
-runs, which outlives the data.
+Text columns show only the share of values that are not null. A preview of rows would put customers'
+data into the run history, which is kept longer than the data itself.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _SCHEMA = dg.TableSchema(
         dg.TableColumn("column"),
         dg.TableColumn("type"),
         dg.TableColumn("filled", "float", "Share of rows with a value"),
-        dg.TableColumn("smallest", description="Of numbers and times"),
-        dg.TableColumn("largest", description="Of numbers and times"),
+        dg.TableColumn("smallest", description="Smallest value, for numbers and times"),
+        dg.TableColumn("largest", description="Largest value, for numbers and times"),
     ]
 )
 
 
 def profile(footer: pq.FileMetaData) -> dg.TableMetadataValue:
-    """One row per column of a Parquet file: its type, how much is filled, and its range."""
+    """One row per column of a Parquet file: its type, share of values that are filled, range."""
     schema = footer.schema.to_arrow_schema()
     records = []
     for position, field in enumerate(schema):

@@ -1,6 +1,6 @@
 """The sections `checks` and `automation` of the settings.
 
-This module imports no Dagster: the settings are read without it.
+This module does not import Dagster, because the settings are also read without it.
 """
 
 from __future__ import annotations
@@ -15,20 +15,31 @@ from traveltide_assets.schema.config import Section, Share
 
 
 class Checks(Section):
-    """Limits of the asset checks that warn."""
+    """Thresholds of the asset checks that warn."""
 
-    max_quarantine_share: Share = Field(0.01, description="Rows refused, per table")
-    max_orphan_share: Share = Field(0.01, description="Flights or stays no session names")
-    max_cohort_change: float = Field(
-        0.5, ge=0, description="Change of the cohort's size against the month before"
+    max_quarantine_share: Share = Field(
+        0.01, description="Largest share of rejected rows per table"
     )
-    min_segment_share: Share = Field(0.02, description="Customers in the smallest segment")
-    min_silhouette: float = Field(0.15, ge=-1, le=1, description="Silhouette of the chosen k")
+    max_orphan_share: Share = Field(
+        0.01, description="Largest share of flights or hotel stays that no session refers to"
+    )
+    max_cohort_change: float = Field(
+        0.5, ge=0, description="Largest relative change of the cohort's size in a month"
+    )
+    min_segment_share: Share = Field(0.02, description="Smallest share of customers in a segment")
+    min_silhouette: float = Field(
+        0.15, ge=-1, le=1, description="Lowest silhouette of the chosen number of segments"
+    )
     min_stability: float = Field(
-        0.6, ge=-1, le=1, description="Mean adjusted Rand index of k-means with bootstrap refits"
+        0.6,
+        ge=-1,
+        le=1,
+        description="Lowest mean adjusted Rand index between k-means and its bootstrap refits",
     )
     max_psi: float = Field(
-        0.25, ge=0, description="Population stability index of a feature against last month"
+        0.25,
+        ge=0,
+        description="Largest population stability index of a feature against the month before",
     )
 
     @model_validator(mode="before")
@@ -37,8 +48,8 @@ class Checks(Section):
         if not isinstance(given, dict) or "bootstraps" not in given:
             return given
         warnings.warn(
-            "the setting checks.bootstraps has no effect and can be removed: the check of "
-            "stability reads the scorecard, whose refits are set by evidence.refits",
+            "the setting checks.bootstraps has no effect and can be removed: the stability check "
+            "reads the scorecard, and evidence.refits sets the number of refits",
             FutureWarning,
             stacklevel=2,
         )
@@ -46,29 +57,33 @@ class Checks(Section):
 
 
 class Automation(Section):
-    """What runs by itself in a deployment."""
+    """What runs automatically in a deployment."""
 
     running: bool = Field(
         False,
-        description="Schedules and sensors run from the start; otherwise each is switched on "
-        "in the UI",
+        description="Whether schedules and sensors are on from the start. Otherwise each is "
+        "switched on in the UI",
     )
     monthly: str = Field(
-        "0 4 1 * *", description="When the month just ended is refreshed, as cron, UTC"
+        "0 4 1 * *", description="When to refresh the month that has just ended (cron, UTC)"
     )
-    daily: str = Field("0 5 * * *", description="When the current month is refreshed, as cron, UTC")
+    daily: str = Field("0 5 * * *", description="When to refresh the current month (cron, UTC)")
     landing_seconds: int = Field(
-        60, ge=1, description="Seconds between two looks at the files of the source"
+        60, ge=1, description="Seconds between two checks for new files of the source"
     )
     stale_hours: int = Field(
-        48, ge=1, description="Gold older than this is stale, where the last month is open"
+        48,
+        ge=1,
+        description="Age in hours from which gold counts as stale, if `partitions.last` is open",
     )
-    slow_minutes: int = Field(120, ge=1, description="A run longer than this raises an alert")
+    slow_minutes: int = Field(
+        120, ge=1, description="Length of a run, in minutes, above which an alert is sent"
+    )
     webhook: SecretStr | None = Field(
         None,
-        description="Where alerts are sent (from the environment only): `https://…`, which is "
-        'posted `{"text": …}`, or a URL that Apprise knows, such as `slack://…`, `workflows://…` '
-        "(Teams), `mailtos://…` or `jsons://…`. Empty: they are logged",
+        description="Where alerts are sent (from the environment only): an `https://…` URL that "
+        'accepts `{"text": …}` by POST, or a URL that Apprise supports, such as `slack://…`, '
+        "`workflows://…` (Teams), `mailtos://…` or `jsons://…`. Empty: alerts are only logged",
     )
 
     @field_validator("webhook")
@@ -76,7 +91,7 @@ class Automation(Section):
     def _is_url(cls, value: SecretStr | None) -> SecretStr | None:
         if value is not None and not is_understood(value):
             raise ValueError(
-                "alerts are sent to an https:// URL, or to one that Apprise understands "
+                "not a URL for alerts: use https://, or a URL that Apprise supports "
                 "(https://appriseit.com/services/)"
             )
         return value

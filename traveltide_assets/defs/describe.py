@@ -1,4 +1,4 @@
-"""What the UI shows of an asset: the contract of its definition, the pictures of its runs."""
+"""What the UI shows for an asset: the contract in its definition, the pictures of its runs."""
 
 import base64
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ OWNER = "team:growth"
 
 
 class Finish:
-    """Completes an asset with what its contract, the settings and the months say of it."""
+    """Completes an asset with its contract, code version, months and group."""
 
     def __init__(
         self, settings: Settings, tables: Mapping[str, Table], months: dg.PartitionsDefinition
@@ -46,7 +46,7 @@ class Finish:
 
 
 def with_contract(spec: dg.AssetSpec, table: Table) -> dg.AssetSpec:
-    """An asset spec with the description, columns and owner that its contract implies."""
+    """The asset spec with the description, columns and owner from its contract."""
     return spec.replace_attributes(
         description=table.description,
         owners=[OWNER],
@@ -55,7 +55,7 @@ def with_contract(spec: dg.AssetSpec, table: Table) -> dg.AssetSpec:
 
 
 def schema(columns: Iterable[Column], key: tuple[str, ...]) -> dg.TableSchema:
-    """Columns as the UI shows them."""
+    """The column schema that the UI shows."""
     return dg.TableSchema(
         [
             dg.TableColumn(
@@ -72,25 +72,25 @@ def schema(columns: Iterable[Column], key: tuple[str, ...]) -> dg.TableSchema:
 
 
 def without_table(spec: dg.AssetSpec) -> dg.AssetSpec:
-    """The same for an asset that is no table; its description is its own."""
+    """The asset spec of an asset that is not a table, and so has its own description."""
     layer = spec.key.path[0]
     return spec.replace_attributes(owners=[OWNER], kinds={layer, *spec.kinds})
 
 
 def picture(chart: Chart) -> dg.MarkdownMetadataValue:
-    """A chart that the UI shows when its metadata is opened."""
+    """A chart as metadata, which the UI shows when opened."""
     return dg.MetadataValue.md(
         f"![{chart.title}](data:image/png;base64,{base64.b64encode(png(chart)).decode()})"
     )
 
 
 def preview(frame: pd.DataFrame, rows: int = 10) -> dg.MarkdownMetadataValue:
-    """The first rows of a frame as a table."""
+    """The first rows of a frame as a table in metadata."""
     return dg.MetadataValue.md(frame.head(rows).to_markdown(index=False, floatfmt=".3g"))
 
 
 def counts(values: Mapping[str, int], of: str) -> dg.TableMetadataValue:
-    """Numbers by name as a table."""
+    """Counts by name as a table in metadata."""
     return dg.MetadataValue.table(
         records=[dg.TableRecord({of: name, "rows": int(n)}) for name, n in values.items()],
         schema=dg.TableSchema([dg.TableColumn(of), dg.TableColumn("rows", "int")]),

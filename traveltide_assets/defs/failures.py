@@ -1,4 +1,4 @@
-"""Why a run failed, in words for people."""
+"""Readable reasons for failed runs."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ _OURS = "traveltide_assets."
 
 
 def root_cause(event: dg.DagsterEvent) -> str:
-    """Why a step failed, in the error's own words.
+    """Why a step failed, in the words of the error.
 
-    Of a chain of errors it is the first of ours, which is written for people and says what the
-    errors beneath it said; without one of ours, the error that the others follow from.
+    In a chain of errors this is the first one of ours, because its message is written for people
+    and includes those beneath it. Without one of ours, it is the error that caused the others.
     """
     chain = []
     error = event.step_failure_data.error
@@ -21,18 +21,18 @@ def root_cause(event: dg.DagsterEvent) -> str:
     if not chain:
         return "unknown error"
     if chain[-1].cls_name == "OutOfMemoryException":
-        # Behind its first line DuckDB advises SQL, which nobody can give it here.
+        # After the first line DuckDB suggests SQL settings, which cannot be set here.
         first_line = chain[-1].message.strip().partition("\n")[0]
-        return f"{first_line.partition(': ')[-1]}; set TRAVELTIDE_MEMORY to more"
+        return f"{first_line.partition(': ')[-1]}; raise TRAVELTIDE_MEMORY"
     said = [(error.message, error.cls_name or "") for error in chain]
     ours = [(text, kind) for text, kind in said if text.startswith(_OURS) or kind == "Failure"]
     return _words(*(ours or said[-1:])[0])
 
 
 def _words(message: str, kind: str) -> str:
-    """The message without the path of the error's class, which Dagster puts before it.
+    """The message without the module path of the error's class, which Dagster puts before it.
 
-    The name of the class stays where the error is not made for people: `KeyError: 'x'`.
+    The class name stays if the error was not written for people, as in `KeyError: 'x'`.
     """
     path, found, text = message.partition(f"{kind}: ")
     if not found or not text.strip():

@@ -1,5 +1,5 @@
-"""The lake as Dagster's IO manager: assets are stored as their contracts say, and handed over as
-their annotation says.
+"""The lake as Dagster's IO manager. Contracts determine how an asset is stored, and the annotation
+of an input determines how it is loaded.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from traveltide_assets.lake.lake import Lake, Months, Written
 from traveltide_assets.schema.errors import TravelTideError
 
 OPTIONAL = {"optional": True}
-"""Metadata of an input that may be absent: None instead of a frame."""
+"""Metadata of an input that may be absent. It is then None instead of a frame."""
 
 
 class LakeIOManager(dg.IOManager):
     """Reads and writes the lake.
 
-    An input is read as annotated: `ibis.Table` lazily by the engine, over several months as one
-    table with a `month` column; `pandas.DataFrame` into memory, of several months the last;
-    `Months` month by month. A step whose inputs cannot be read though nothing is wrong with them is
-    tried again.
+    The annotation of an input decides how it is read. `ibis.Table`: lazily by the engine; several
+    months become one table with a `month` column. `pandas.DataFrame`: into memory; of several
+    months the last one. `Months`: month by month. A step is retried if its inputs cannot be read
+    for a transient reason.
     """
 
     def __init__(self, lake: Lake) -> None:
@@ -78,7 +78,7 @@ class LakeIOManager(dg.IOManager):
 
 
 def file_metadata(file: Written) -> dict[str, dg.MetadataValue]:
-    """What the UI shows of a stored file."""
+    """Metadata of a stored file for the UI."""
     return {
         "path": dg.MetadataValue.path(file.uri),
         "size_bytes": dg.MetadataValue.int(file.size_bytes),
@@ -87,7 +87,7 @@ def file_metadata(file: Written) -> dict[str, dg.MetadataValue]:
 
 
 def table_metadata(file: Written) -> dict[str, dg.MetadataValue | int]:
-    """The same of a stored table, with its rows and a profile of its columns."""
+    """Metadata of a stored table for the UI: also its row count and a profile of its columns."""
     if file.footer is None:
         return {**file_metadata(file)}
     return {

@@ -1,4 +1,4 @@
-"""What runs together: the jobs, and how their steps are executed."""
+"""The jobs, and the executor of their steps."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ FULL_REFRESH = "full_refresh"
 
 
 def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
-    """`ingest` takes any range of months in one run; the others take one month per run.
+    """The jobs: `ingest` takes any range of months in one run, the others take one month per run.
 
-    A range of months of everything is a backfill of all assets, not of `full_refresh`: Dagster then
-    ingests the range in one run and decides month by month.
+    To refresh everything for a range of months, backfill all assets rather than `full_refresh`:
+    Dagster then ingests the range in one run and decides month by month.
     """
-    # One month per run is the policy of a job with both kinds of assets, as it should be.
+    # Dagster warns that the job mixes two policies and uses one month per run, which is intended.
     warnings.filterwarnings("ignore", message=f"Asset job {FULL_REFRESH} materializes assets with")
     return [
         dg.define_asset_job(
             INGEST,
             dg.AssetSelection.key_prefixes("bronze", "silver"),
-            description="Bronze and silver of a range of months, from the source.",
+            description="Reads bronze and silver of a range of months from the source.",
             tags=WHOLE,
         ),
         dg.define_asset_job(
             ASSIGN_PERKS,
             dg.AssetSelection.key_prefixes("gold"),
-            description="Cohort, features, segments and perks as of the end of a month.",
+            description="Computes cohort, features, segments and perks as of the end of a month.",
         ),
         dg.define_asset_job(
             FULL_REFRESH,
             dg.AssetSelection.all(),
-            description="Everything of a month: ingest it, then decide it.",
+            description="Ingests a month and then decides it.",
             tags=WHOLE,
         ),
     ]
 
 
 def executor(settings: Settings) -> dg.ExecutorDefinition:
-    """Steps in one process, or each in a fork of a process that has imported everything."""
+    """Executes all steps in one process, or each in a fork of a process with all imports done."""
     if settings.executor == "in_process":
         return dg.in_process_executor
     return dg.multiprocess_executor.configured(

@@ -1,8 +1,9 @@
-"""The landing sensor: new or changed files of the source, and the months they touch.
+"""The landing sensor: ingests the months that new or changed files of the source affect.
 
-A file is known by its name and version. What it touches are the months of its sessions, now and in
-the version taken before; a file of another table touches none, for users, flights and hotels are
-snapshots, which every run of `ingest` reads whole. One run takes each unbroken block of months.
+A file is identified by its name and version. It affects the months of its sessions, both in its
+current version and in the one ingested before. Files of other tables affect no month, because
+users, flights and hotels are snapshots that every run of `ingest` reads whole. Each unbroken block
+of months is one run.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import FileSource, Source, SourceError
 
 _REQUEST_TAG = "traveltide/landing"
-# Contents that break a contract fail however often they are tried.
+# A file that breaks a contract fails on every attempt.
 _ATTEMPTS = 3
-# Dagster runs a failed run again within moments. What it has not by then it has overlooked, as a
-# run from before its retries were switched on.
+# Dagster retries a failed run within moments. A run that it has not retried by then was overlooked,
+# such as one from before retries were switched on.
 _PATIENCE_SECONDS = 3600
 
 
 class _Taken(BaseModel):
-    """A file that has been requested: its version, its months, and by which request."""
+    """A file that a run has been requested for: its version, its months and the request."""
 
     model_config = ConfigDict(frozen=True)
     version: str
@@ -40,7 +41,7 @@ class _Taken(BaseModel):
 
 
 class _Cursor(BaseModel):
-    """What the sensor remembers: the files it has taken, by name."""
+    """The state of the sensor: the files it has requested runs for, by name."""
 
     files: dict[str, _Taken] = {}
 
@@ -48,7 +49,7 @@ class _Cursor(BaseModel):
 def build_sensors(
     settings: Settings, source: Source, assets: Iterable[dg.AssetsDefinition]
 ) -> list[dg.SensorDefinition]:
-    """The sensor of a source of files; a database has none."""
+    """The sensor of a source of files. A database has none."""
     if not isinstance(source, FileSource):
         return []
     snapshots = [
@@ -69,7 +70,7 @@ def _sensor(
         job_name=INGEST,
         minimum_interval_seconds=settings.automation.landing_seconds,
         default_status=sensor_status(settings.automation),
-        description="Ingests the months that new or changed files of the source touch.",
+        description="Ingests the months that new or changed files of the source affect.",
     )
     def landing(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         before = _Cursor.model_validate_json(context.cursor or "{}").files
@@ -95,7 +96,7 @@ def _sensor(
 
 
 def _due(source: FileSource, before: Mapping[str, _Taken], failed: set[str]) -> dict[str, _Taken]:
-    """The files to take now: new ones, changed ones, and those whose run has failed."""
+    """The files to ingest now: new ones, changed ones, and those with a failed run."""
     attempts: dict[str, tuple[str, int]] = {}
     for name, version in sorted(source.versions().items()):
         taken = before.get(name)
@@ -103,7 +104,7 @@ def _due(source: FileSource, before: Mapping[str, _Taken], failed: set[str]) -> 
             attempts[name] = (version, 1)
         elif taken.request in failed and taken.attempt < _ATTEMPTS:
             attempts[name] = (version, taken.attempt + 1)
-    # The same files in the same state make the same request, whatever became of the cursor.
+    # The same files in the same state give the same request, even if the cursor was lost.
     request = hashlib.sha256(repr(sorted(attempts.items())).encode()).hexdigest()[:16]
     months = source.months_of(attempts)
     return {
@@ -118,9 +119,9 @@ def _due(source: FileSource, before: Mapping[str, _Taken], failed: set[str]) -> 
 
 
 def _failed(instance: dg.DagsterInstance, before: Mapping[str, _Taken]) -> set[str]:
-    """The requests of which a run has failed and nobody has run it again.
+    """The requests with a failed run that nobody has run again.
 
-    There are as many requests as there were deliveries, so they are looked up all at once.
+    There is one request per delivery, so they are all looked up at once.
     """
     requests = {file.request for file in before.values()}
     failed = _runs(instance, requests, statuses=[dg.DagsterRunStatus.FAILURE])
@@ -131,10 +132,10 @@ def _failed(instance: dg.DagsterInstance, before: Mapping[str, _Taken]) -> set[s
 
 
 def _awaits_dagster(instance: dg.DagsterInstance, failed: dg.RunRecord) -> bool:
-    """Whether Dagster may still run a failed run again; it says so a moment after the failure."""
+    """Whether Dagster may still retry a failed run. It marks the run a moment after the failure."""
     said = failed.dagster_run.tags.get(tags.WILL_RETRY)
     expected = instance.run_retries_enabled if said is None else said == "true"
-    # Not by its `update_timestamp`, which is in the time zone of Dagster's database.
+    # Not `update_timestamp`, which is in the time zone of Dagster's database.
     return expected and time.time() - (failed.end_time or 0) < _PATIENCE_SECONDS
 
 

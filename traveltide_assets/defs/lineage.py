@@ -1,8 +1,8 @@
-"""Column lineage of gold, traced through the expressions that compute it.
+"""Column lineage of gold, traced through the Ibis expressions that compute it.
 
-Only tables that are Ibis expressions have one: these are run on tables that have the columns of the
-contracts and no rows. What pandas makes is not traced. A column without lineage comes from no
-table: a label of rows, or a constant.
+The expressions are built on tables with the columns of the contracts and no rows. Tables computed
+by pandas are not traced. A column without lineage, such as a row label or a constant, does not
+depend on any table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from traveltide_assets.transforms.config import Config
 
 Sources = frozenset[tuple[str, str]]
 Lineage = Mapping[str, Sources]
-_MONTH = "2023-01"  # Neither month nor rule decides which columns are read.
+_MONTH = "2023-01"  # Any month will do: it does not affect which columns are read.
 
 
 def build_lineage(tables: Mapping[str, Table]) -> dict[str, dg.TableColumnLineage]:
@@ -32,7 +32,7 @@ def build_lineage(tables: Mapping[str, Table]) -> dict[str, dg.TableColumnLineag
 
 
 def traced(tables: Mapping[str, Table]) -> dict[str, Lineage]:
-    """For every traced table, by path, where each of its columns comes from."""
+    """For every traced table, by path, the origins of each of its columns."""
     rows = {path: ibis.table(table.schema, name=path) for path, table in tables.items()}
     found = dict(_steps(rows))
     users, sessions, booked = (
@@ -40,8 +40,8 @@ def traced(tables: Mapping[str, Table]) -> dict[str, Lineage]:
     )
     found["gold/perk_outcomes"] = trace(outcomes.outcomes_after(users, sessions, booked, _MONTH))
     found["gold/exploration"] = trace(exploration.explore(users, sessions, booked, _MONTH))
-    # The features of fewer sessions: their trips are made anew, and both expressions are large, so
-    # one is traced through the other.
+    # Features of fewer sessions have trips of their own. The expressions of trips and features are
+    # both large, so each is traced alone and the two lineages are then joined.
     sooner = _through(found["gold/user_features"], "gold/trips_final", found["gold/trips_final"])
     found["gold/earlier_features"] = sooner
     found["gold/early_features"] = {**sooner, early.SEEN: sooner["total_sessions"]}
@@ -64,7 +64,7 @@ def trace(expression: ibis.Table) -> Lineage:
 def _origins(
     relation: ops.Relation, name: str, seen: dict[tuple[ops.Relation, str], Sources]
 ) -> Sources:
-    """Where a column of a relation comes from."""
+    """The origins of a column of a relation."""
     place = (relation, name)
     if place not in seen:
         seen[place] = _look_up(relation, name, seen)
@@ -81,18 +81,18 @@ def _look_up(
         return frozenset().union(*(_origins(side, name, seen) for side in sides))
     fields = _fields(relation.values[name])
     if not fields and isinstance(relation, ops.Aggregate):
-        # Rows are counted: what the count says is how often a key occurs.
+        # A count of rows depends on the key, since it says how often that occurs.
         fields = [field for key in relation.groups.values() for field in _fields(key)]
     return frozenset().union(*(_origins(field.rel, field.name, seen) for field in fields))
 
 
 def _fields(value: ops.Value) -> list[ops.Field]:
-    """The columns that a value names, not those that these are computed from in turn."""
+    """The columns that a value names directly, not the columns behind those."""
     return value.find(ops.Field, filter=ops.Value)
 
 
 def _through(lineage: Lineage, table: str, inner: Lineage) -> Lineage:
-    """The lineage with the columns of a table replaced by what these come from."""
+    """The lineage with the columns of a table replaced by the origins of these columns."""
     return {
         name: frozenset().union(*(inner[c] if t == table else {(t, c)} for t, c in of))
         for name, of in lineage.items()

@@ -1,16 +1,16 @@
-"""The sensor that notices a run whose process is gone, and fails it so that Dagster retries it.
+"""The sensor that detects runs without a process, and fails them so that Dagster retries them.
 
-A code server reports a run that dies under it. A code server that was killed together with its
-runs, or whose machine or container went down, reports nothing. Dagster's own launcher cannot tell
-whether a run still lives, so run monitoring waits for `max_runtime_seconds`, and the run keeps its
-place in the queue for as long.
+A code server reports runs that die while it is up. It reports nothing if it was killed together
+with its runs, or if its machine or container went down. Dagster's own launcher cannot tell whether
+a run is still alive, so run monitoring waits for `max_runtime_seconds`, and the run keeps its place
+in the queue for that long.
 
-A sensor is the right place to look, because it is evaluated in the code server:
+A sensor is the right place to check, because it is evaluated in the code server:
 
-- It sees the processes of the runs, also where each Dagster process has a container of its own.
-- It only ticks when the code server is back. A run failed before that could not be retried.
+- It sees the processes of the runs, even if each Dagster process has its own container.
+- It only ticks once the code server is back. A run failed before that could not be retried.
 
-The daemon's run monitoring still covers runs that never began or that cannot be cancelled.
+The daemon's run monitoring still covers runs that never started or cannot be cancelled.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from collections.abc import Sequence
 import dagster as dg
 import psutil
 
-# Private names of Dagster, copied rather than imported so that a renamed module cannot stop the
+# Private names of Dagster. They are copied, not imported, so that a renamed module cannot keep the
 # whole code location from loading. test_lost_runs.py fails when Dagster changes one of them.
 _SERVER_TAG = ".dagster/grpc_info"  # dagster._core.storage.tags.GRPC_INFO_TAG
 _PROCESS = "pid"  # the metadata of dagster._core.events.EngineEventData.in_process
 
 _TICK_SECONDS = 15
-# A process's start is derived from the machine's clock, which may have been adjusted since.
+# The start time of a process derives from the system clock, which may have been adjusted since.
 _CLOCK_SECONDS = 60
 
 
@@ -38,21 +38,21 @@ def build_lost_runs(status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
         name="lost_runs",
         default_status=status,
         minimum_interval_seconds=_TICK_SECONDS,
-        description="Fails runs whose process is gone, so that they are started again.",
+        description="Fails runs that have lost their process, so that Dagster starts them again.",
     )
     def lost_runs(context: dg.SensorEvaluationContext) -> dg.SkipReason:
         failed = fail_lost_runs(context.instance)
-        return dg.SkipReason(f"failed: {', '.join(failed)}" if failed else "no run is lost")
+        return dg.SkipReason(f"failed: {', '.join(failed)}" if failed else "no lost runs")
 
     return lost_runs
 
 
 def fail_lost_runs(instance: dg.DagsterInstance) -> Sequence[str]:
-    """Mark every lost run as failed; the ids of those runs."""
+    """Mark every lost run as failed. Returns their ids."""
     failed = []
     for run in instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
         process = _lost_process(instance, run)
-        # It may have ended properly since it was listed.
+        # The run may have ended normally since it was listed.
         if process is not None and not _has_ended(instance, run):
             instance.report_run_failed(run, f"The run's process ({process}) is gone.")
             failed.append(run.run_id)
@@ -60,9 +60,9 @@ def fail_lost_runs(instance: dg.DagsterInstance) -> Sequence[str]:
 
 
 def lives(process_id: int, reported_at: float) -> bool:
-    """Whether the process that was reported at a time (epoch seconds) is still running.
+    """Whether the process that a run reported at a time (epoch seconds) is still running.
 
-    A process that began later has only been given the same id.
+    A process that started later is another one that was given the same id.
     """
     try:
         process = psutil.Process(process_id)
@@ -75,9 +75,9 @@ def lives(process_id: int, reported_at: float) -> bool:
 
 
 def _lost_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:
-    """The id of a run's process if it is gone; None if it lives or is not ours to judge."""
-    # A server with a port stays at its place. Without one the run belongs to `dagster dev` or to
-    # `traveltide run`, whose processes may be on another machine.
+    """The id of a run's process if it is gone; None if it is alive or cannot be checked here."""
+    # A code server with a port stays on its machine. Without a port the run belongs to
+    # `dagster dev` or `traveltide run`, and its process may be on another machine.
     if "port" not in json.loads(run.tags.get(_SERVER_TAG, "{}")):
         return None
     for entry in instance.all_logs(run.run_id, dg.DagsterEventType.ENGINE_EVENT):

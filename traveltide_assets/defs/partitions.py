@@ -1,9 +1,9 @@
-"""Monthly partitions: of sessions and of everything decided from them.
+"""Monthly partitions of sessions and of everything decided from them.
 
-The bounds come from the settings because the data may be historical: an open-ended definition would
-then offer a new, empty month with every month of the calendar. A live deployment leaves the end
-open. Its last partition is the current month, which holds what is known so far and is refreshed
-until the month is over.
+The bounds come from the settings because the data may be historical: with an open end, every
+calendar month would add an empty partition. A live deployment leaves the end open. Its last
+partition is the current month, which holds the data so far and is refreshed until the month is
+over.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from traveltide_assets.schema.months import FORMAT, next_month
 
 _CRON = "0 0 1 * *"
 
-# The shape that the assets are declared with; `build_definitions` sets the bounds.
+# Assets are declared with this definition; `build_definitions` sets the bounds.
 MONTHLY = dg.TimeWindowPartitionsDefinition(start="2000-01", fmt=FORMAT, cron_schedule=_CRON)
 
 with relied_on():
     RANGE_PER_RUN = dg.BackfillPolicy.single_run()
 
-# As of the end of a month, an asset sees that month and everything before it, never after it.
-# Dagster walks back month by month, so the thirty years are also a matter of speed.
+# As of the end of a month, an asset sees that month and everything before it, nothing after it.
+# Dagster walks back month by month, so the limit of thirty years also bounds the time this takes.
 ALL_UP_TO = dg.TimeWindowPartitionMapping(start_offset=-360, end_offset=0)
 PREVIOUS = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=-1)
 AND_PREVIOUS = dg.TimeWindowPartitionMapping(start_offset=-1, end_offset=0)
@@ -33,7 +33,7 @@ ALL_BEFORE = dg.TimeWindowPartitionMapping(start_offset=-360, end_offset=-1)
 
 
 def bounded(first: str, last: str | None) -> dg.TimeWindowPartitionsDefinition:
-    """Monthly partitions from `first` to `last`, both included; without `last`, to today's."""
+    """Monthly partitions from `first` to `last`, both included; without `last`, to this month."""
     return dg.TimeWindowPartitionsDefinition(
         start=first,
         end=next_month(last) if last else None,
@@ -44,7 +44,7 @@ def bounded(first: str, last: str | None) -> dg.TimeWindowPartitionsDefinition:
 
 
 def months_of_run(labels: Mapping[str, str]) -> tuple[str, str] | None:
-    """The first and last month that a run is for, from its tags; none if it is for no month."""
+    """The first and last month of a run, from its tags; None if it has no months."""
     if month := labels.get(tags.PARTITION):
         return month, month
     if tags.RANGE_START in labels:

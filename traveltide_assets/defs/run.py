@@ -1,4 +1,4 @@
-"""Running the pipeline from outside the UI: the same jobs, in one process, on the same instance."""
+"""Runs the pipeline from outside the UI: the same jobs, in one process, on the same instance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
 
-# What a run has to say is for its caller to show.
+# The caller shows the progress of a run, so Dagster's own log stays quiet.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 INSTANCE = Path(__file__).parent / "instance"
@@ -34,12 +34,12 @@ OnStep = Callable[[str, int, int], None]
 
 
 class PipelineFailed(TravelTideError):
-    """A run failed; the message says in which step and why."""
+    """A run failed. The message names the step and the reason."""
 
 
 @dataclass
 class Outcome:
-    """What the checks of the runs had to say."""
+    """The results of the checks in the runs."""
 
     checks: int = 0
     warnings: list[str] = field(default_factory=list)
@@ -47,7 +47,7 @@ class Outcome:
 
 @contextmanager
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance that `make dev` shows; `DAGSTER_HOME` chooses another."""
+    """The Dagster instance that `make dev` shows. `DAGSTER_HOME` selects another one."""
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home.resolve() / "dagster")))
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
@@ -63,7 +63,7 @@ def run(
     dagster: dg.DagsterInstance,
     on_step: OnStep,
 ) -> Outcome:
-    """Ingest every month up to the last one, then decide `month`."""
+    """Ingest every month of the settings, then decide `month`. Raises `PipelineFailed`."""
     months = settings.partitions.months()
     every_month = {
         tags.RANGE_START: months[0],
@@ -78,7 +78,7 @@ def run(
 def out_of_date(
     definitions: dg.Definitions, settings: Settings, dagster: dg.DagsterInstance
 ) -> tuple[list[Stale], int]:
-    """What is stored and out of date, by the files of today; and how many assets are stored."""
+    """The stored assets that are out of date, given the files of today, and the number stored."""
     source = open_source(settings, open_engine(settings), Run("status"))
     Inputs(settings, source).observe(dagster)
     return find_stale(definitions, dagster), count_stored(definitions, dagster)
@@ -133,16 +133,17 @@ def _execute(
 
 @contextmanager
 def _ctrl_c() -> Iterator[Callable[[], bool]]:
-    """Tells whether Ctrl-C was pressed, also where what it raised came to nothing.
+    """Yields a function that says whether Ctrl-C was pressed, even if its exception got lost.
 
-    DuckDB turns it into an error of its own, and other extensions drop it. The run would go on with
-    the steps that do not depend on the one that was hit.
+    DuckDB turns `KeyboardInterrupt` into its own error, and other extensions drop it. The run would
+    then continue with the steps that do not depend on the interrupted one.
 
-    Ctrl-C reaches every process of the terminal. Those that Dagster starts to follow a run's output
-    would print tracebacks, so they inherit that the signal is blocked; one idle thread takes it.
+    Ctrl-C reaches every process of the terminal. The processes that Dagster starts to capture a
+    run's output would print tracebacks, so they inherit a blocked signal, which one idle thread
+    receives.
     """
     if threading.current_thread() is not threading.main_thread():
-        yield lambda: False  # Python hands signals to the main thread alone.
+        yield lambda: False  # Python delivers signals to the main thread only.
         return
     reader, writer = socket.socketpair()
     reader.setblocking(False)
@@ -170,7 +171,7 @@ def _ctrl_c() -> Iterator[Callable[[], bool]]:
 
 
 def _cancel(dagster: dg.DagsterInstance, run_id: str) -> None:
-    """Have the UI show an interrupted run as canceled, not as one that goes on for ever."""
+    """Mark an interrupted run as canceled, so that the UI does not show it as still running."""
     run = dagster.get_run_by_id(run_id)
     if run is not None and not run.is_finished:
         dagster.report_run_canceled(run, "Stopped by Ctrl-C.")

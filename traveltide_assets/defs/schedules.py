@@ -1,4 +1,4 @@
-"""When something runs by itself, and how old gold may grow. New files are watched by `landing`."""
+"""The schedules, and the freshness policy of gold. `landing.py` watches for new files."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from traveltide_assets.defs.jobs import FULL_REFRESH
 from traveltide_assets.schema.months import shift
 from traveltide_assets.settings import Settings
 
-# What has landed comes before the refreshes that are due, these before backfills, which have 0.
+# Priorities: landed files first, then due refreshes, then backfills, which have 0.
 LANDED, DUE = ({tags.PRIORITY: priority} for priority in ("2", "1"))
 
 
 def build_schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
-    """The month just ended is refreshed once more, the current one every day."""
+    """The schedules: the month just ended is refreshed once more, the current one every day."""
     automation = settings.automation
     return [
         _schedule("month_just_ended", automation.monthly, settings, months_ago=1),
@@ -34,15 +34,15 @@ def _schedule(name: str, cron: str, settings: Settings, months_ago: int) -> dg.S
         cron_schedule=cron,
         execution_timezone="UTC",
         default_status=_schedule_status(settings.automation),
-        description=f"Refreshes everything of the {name.replace('_', ' ')}.",
+        description=f"Ingests and decides the {name.replace('_', ' ')} again.",
     )
     def due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         at = context.scheduled_execution_time
         month = shift(f"{at:%Y-%m}", -months_ago)
         if not bounds.include(month):
             return dg.SkipReason(
-                f"{month} lies outside the partitions, {bounds.first} to {bounds.last or 'today'}; "
-                "a live deployment sets TRAVELTIDE_PARTITIONS__LAST=open"
+                f"{month} is outside the partitions, {bounds.first} to {bounds.last or 'today'}. "
+                "In a live deployment, set TRAVELTIDE_PARTITIONS__LAST=open"
             )
         return dg.RunRequest(run_key=f"{month}@{at.isoformat()}", partition_key=month, tags=DUE)
 
@@ -56,7 +56,7 @@ def _schedule_status(automation: Automation) -> dg.DefaultScheduleStatus:
 
 
 def freshness(settings: Settings) -> dg.FreshnessPolicy | None:
-    """How old gold may grow; none where the months are history, which does not grow stale."""
+    """The freshness policy of gold; None for historical months, which do not become stale."""
     if settings.partitions.last is not None:
         return None
     stale = dt.timedelta(hours=settings.automation.stale_hours)

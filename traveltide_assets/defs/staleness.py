@@ -1,8 +1,8 @@
-"""What is out of date, and why: as the UI shows it, and with what rests on it in turn.
+"""Which stored assets are out of date, and why. Staleness is passed on downstream.
 
-Dagster compares each stored partition with the code version and the data versions of today. It does
-not pass staleness on: what rests on something out of date counts as fresh until that is made anew.
-Here it does not.
+Dagster compares each stored partition with the current code version and data versions. It does not
+pass staleness on: an asset downstream of a stale one counts as fresh until that one is computed
+again. Here it counts as stale.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-# Private, and named nowhere else: what the UI itself asks. A test fails where they change.
+# Private names of Dagster, used only here. The UI itself uses them. A test fails if they change.
 from dagster._core.asset_graph_view.asset_graph_view import AssetGraphView
 from dagster._core.definitions.assets.graph.base_asset_graph import BaseAssetGraph
 from dagster._core.definitions.data_version import (
@@ -35,8 +35,8 @@ _Place = AssetKeyPartitionKey
 class Stale:
     """A stored asset that is out of date in a month; None for an asset without months.
 
-    `changes` are what has changed since it was made, `rests_on` the assets before it that are out
-    of date themselves.
+    `changes` says what has changed since it was computed. `rests_on` are the upstream assets that
+    are out of date themselves.
     """
 
     asset: str
@@ -46,10 +46,7 @@ class Stale:
 
 
 def find_stale(definitions: dg.Definitions, instance: dg.DagsterInstance) -> list[Stale]:
-    """Everything stored that is out of date, upstream first.
-
-    The inputs are taken as last observed.
-    """
+    """Every stored asset that is out of date, upstream first, given the inputs as last observed."""
     graph = definitions.resolve_asset_graph()
     resolver = _resolver(graph, instance)
     found: dict[_Place, Stale] = {}
@@ -65,7 +62,7 @@ def find_stale(definitions: dg.Definitions, instance: dg.DagsterInstance) -> lis
 
 
 def count_stored(definitions: dg.Definitions, instance: dg.DagsterInstance) -> int:
-    """How many assets have anything stored."""
+    """The number of assets with anything stored."""
     graph = definitions.resolve_asset_graph()
     return sum(bool(_stored(graph, instance, key)) for key in graph.materializable_asset_keys)
 
@@ -78,7 +75,7 @@ def _in_order(graph: BaseAssetGraph[Any]) -> Sequence[dg.AssetKey]:
 def _stored(
     graph: BaseAssetGraph[Any], instance: dg.DagsterInstance, key: dg.AssetKey
 ) -> list[str | None]:
-    """The months that an asset has stored, in order; None alone where it has no months."""
+    """The stored months of an asset, in order; a single None if it has no months."""
     if graph.get(key).partitions_def is None:
         return [None] if instance.get_latest_materialization_event(key) else []
     within = set(graph.get(key).partitions_def.get_partition_keys())
@@ -96,7 +93,7 @@ def _resolver(
 def _out_of_date_before(
     graph: BaseAssetGraph[Any], place: _Place, found: Collection[_Place]
 ) -> Iterator[str]:
-    """The assets that an asset of a month rests on and that are out of date."""
+    """The out-of-date assets that an asset of a month depends on."""
     for parent in sorted(graph.get(place.asset_key).parent_keys):
         if graph.get(parent).partitions_def is None:
             months: Sequence[str | None] = [None]

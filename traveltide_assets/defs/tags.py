@@ -1,4 +1,4 @@
-"""Dagster's names of run tags, which it keeps private: copied here, and held against it by a test."""
+"""Dagster's private names of run tags, copied here. A test compares them with Dagster's."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ WILL_RETRY = "dagster/will_retry"
 PRIORITY = "dagster/priority"
 DATA_VERSION = "dagster/data_version"
 CODE_VERSION = "dagster/code_version"
-# Ours: the run has looked at its inputs.
+# Our own: the run has observed its inputs.
 OBSERVED = "traveltide/observed"

@@ -1,1 +1,4 @@
-"""Where the raw tables come from: landed files or a PostgreSQL database."""
+"""Sources of the four raw tables: landed files or a PostgreSQL database.
+
+Nothing here cleans or types a value; `transforms/cleaning` does.
+"""

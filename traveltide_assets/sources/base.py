@@ -1,4 +1,4 @@
-"""What every source of the four raw tables is."""
+"""The interface of a source of the four raw tables."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ class SourceError(TravelTideError):
 
 @dataclass(frozen=True)
 class Run:
-    """A run that reads the source: its id, and the first and last month it is for, if any."""
+    """A run that reads the source: its id, and its first and last month, if it has any."""
 
     id: str
     months: tuple[str, str] | None = None
 
 
 class Source(Protocol):
-    """The four raw tables, as text, with the place each row comes from."""
+    """The four raw tables, as text, with the origin of each row."""
 
     def table(self, name: str) -> ibis.Table:
         """One row per row of the source, every column as text, plus `source_file`, `source_row`.
 
-        Sessions also have `month`: the month of `session_start`, null where it is unreadable.
+        Sessions also have `month`: the month of `session_start`, null if that is unreadable.
         """
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
-        """The number of rows in each of the months; without months, of the table under `None`."""
+        """The number of rows per month. If no months are given, the total, under `None`."""
 
     def origins(self, name: str) -> list[str]:
-        """What a table is read from, for people: names of files, or the name of a table."""
+        """Where a table is read from, for display: file names, or the name of a database table."""
 
 
 @runtime_checkable
@@ -44,10 +44,10 @@ class FileSource(Source, Protocol):
     """A source whose tables land as files, in a folder or in S3."""
 
     def versions(self) -> dict[str, str]:
-        """The version of every file of a table, by its name; a changed file has another one."""
+        """The version of every file, by file name. A changed file has a new version."""
 
     def versions_of(self, name: str) -> dict[str, str]:
-        """The same of the files of one table."""
+        """The version of every file of one table, by file name."""
 
     def months_of(self, files: Iterable[str]) -> dict[str, set[str]]:
-        """The months of `session_start` in each of the files; none in those of other tables."""
+        """The months of `session_start` in each file; empty for files of other tables."""

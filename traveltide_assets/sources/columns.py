@@ -1,4 +1,4 @@
-"""Whatever a source calls its columns, bronze calls them as the contract does."""
+"""Renames the columns of a source to their names in the contract."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from collections.abc import Sequence
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.sources.base import SourceError
 
-# Names with a meaning of their own in bronze, in quarantine, and where rows are numbered.
+# Names that bronze, the quarantine and the numbering of rows use for their own columns.
 _OURS = ("source_file", "source_row", "month", "reason", "file_row_number")
 
 
 def contract_columns(name: str, where: object, header: Sequence[str]) -> dict[str, str]:
     """The columns of a source's table by their name in the lake: {name: name in the source}.
 
-    An alias becomes the name in the contract; columns beyond the contract stay, in plain letters.
+    An alias becomes the name in the contract. Columns that are not in the contract are kept under
+    their name in lower-case letters, digits and underscores. Raises `SourceError` if a required
+    column is missing or two columns have the same name.
     """
     named = {_plain(column): column for column in header}
     if len(named) < len(header):

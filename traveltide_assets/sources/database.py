@@ -1,9 +1,10 @@
 """A PostgreSQL database as the source: one consistent snapshot per run.
 
-The first step of a run that asks copies what the run needs into staged Parquet, all tables in one
-transaction; every other step of the run, and its checks, read the copy. Everything becomes text on
-the server, as `column::text` writes it. Rows have no order in a database, so they are numbered in
-the order of their content: users, flights and hotels as a whole, sessions month by month.
+The first step of a run that reads the source copies the tables the run needs into staged Parquet,
+all in one transaction. Every other step of the run, and its checks, read that copy. The server
+converts every value to text, as `column::text` writes it. Rows have no order in a database, so they
+are numbered in the order of their content: users, flights and hotels as whole tables, sessions
+month by month.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ _UNDATED = "undated"
 _RAW = "raw"
 _COUNTS = "counts.json"
 _UNUSED_SECONDS = 6 * 3600
-# A quarter less work than zstd with dictionaries, for files that live for a run.
+# Takes a quarter less work than zstd with dictionaries, for files that only live for one run.
 _QUICK = {"compression": "lz4", "use_dictionary": False}
 _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
@@ -61,7 +62,7 @@ Columns = Mapping[str, Mapping[str, str]]
 
 
 class Database:
-    """The four raw tables of a database, found by its search path, as one run sees them."""
+    """The four raw tables on the search path of a database, as one run sees them."""
 
     def __init__(
         self,
@@ -95,15 +96,15 @@ class Database:
 
     @cached_property
     def _counted(self) -> dict[str, dict[str, int]]:
-        """Rows of each table; of sessions by month. Counted now where nothing was extracted."""
+        """Rows of each table, for sessions by month. Counts now if nothing was extracted yet."""
         if (self._folder / _COUNTS).exists():
             return json.loads((self._folder / _COUNTS).read_text(encoding="utf-8"))
         return self._patiently(_count)
 
     def _stage(self) -> None:
-        """Extract unless a step of this run, perhaps in another process, has done it."""
+        """Extract the tables, unless another step of this run has done so in any process."""
         self._folder.parent.mkdir(parents=True, exist_ok=True)
-        # The lock of a process that was killed is free.
+        # The operating system releases the lock of a process that was killed.
         with FileLock(self._folder.with_suffix(".lock")):
             if not self._folder.exists():
                 _remove_unused(self._folder.parent)
@@ -118,9 +119,10 @@ class Database:
             self._folder.touch()
 
     def _patiently(self, action: Callable[[Session, Columns], _Result]) -> _Result:
-        """Do something with a snapshot; where the connection breaks, again with a new one.
+        """Run an action on a snapshot; if the connection breaks, run it again on a new one.
 
-        A database that stays away is no `SourceError`: a step that reads it may be tried again.
+        Raises `ConnectionLost` after the last attempt, not `SourceError`: the database may come
+        back, so the step may be retried.
         """
         attempts = self._config.attempts
 
@@ -162,9 +164,9 @@ class Database:
         (folder / _COUNTS).write_text(counts, encoding="utf-8")
 
     def _number(self, folder: Path) -> None:
-        """Write the staged files from the raw ones, once the database is left alone.
+        """Write the staged files from the raw ones, after the connection was closed.
 
-        Month by month, because rows are sorted to be numbered, which takes memory.
+        Works month by month, because numbering sorts the rows, which takes memory.
         """
         for name in SOURCES:
             (folder / name).mkdir()
@@ -181,18 +183,18 @@ class Database:
         shutil.rmtree(folder / _RAW)
 
     def _parts(self, name: str) -> list[str]:
-        """What a table is staged in: sessions by month of the run, and those of no month."""
+        """The staged files of a table: for sessions, one per month of the run and one undated."""
         if name != "sessions":
             return [name]
         first, last = self._run.months or ("", "")
         return [*(m for m in self._bounds.months() if first <= m <= last), _UNDATED]
 
     def _queries(self, session: Session, columns: Columns) -> dict[str, exp.Select]:
-        """A query per raw file: three tables, the sessions of the run's months, and undated."""
+        """One query per raw file: three tables, the sessions of the run's months, the undated."""
         bounds, months = self._bounds, self._run.months
         session.set("traveltide.lower", f"{bounds.first}-01")
         session.set("traveltide.upper", f"{next_month(bounds.months()[-1])}-01")
-        # A run for no month takes no dated session.
+        # A run without months extracts no dated sessions.
         session.set("traveltide.first", f"{months[0] if months else bounds.first}-01")
         session.set("traveltide.after", f"{next_month(months[1]) if months else bounds.first}-01")
         start = exp.column(columns["sessions"]["session_start"], quoted=True)
@@ -208,12 +210,15 @@ class Database:
 
 
 def _described(session: Session) -> Columns:
-    """The columns of every table by their name in the lake; everything wrong is told at once."""
+    """The columns of every table by their name in the lake.
+
+    Raises one `SourceError` that lists every problem.
+    """
     found, problems = {}, []
     for name in SOURCES:
         types = session.columns(name)
         if not types:
-            problems.append(f"{session.location}: there is no table {name} on the search path")
+            problems.append(f"{session.location}: no table {name} on the search path")
             continue
         try:
             found[name] = contract_columns(name, session.location, list(types))
@@ -227,23 +232,23 @@ def _described(session: Session) -> Columns:
 
 
 def _type_problems(name: str, columns: Mapping[str, str], types: Mapping[str, str]) -> list[str]:
-    """Times of which the months, or the zone, would have to be guessed."""
+    """Problems with column types that would leave the month or the time zone to guesswork."""
     problems = [
-        f"{name}.{columns[c.name]} has a time zone, which the contract has not: offer a view with "
-        f"the local time"
+        f"{name}.{columns[c.name]} has a time zone, but the contract has none: provide a view "
+        f"that returns local time"
         for c in SOURCES[name]
         if c.type in ("timestamp(6)", "date") and types[columns[c.name]] == "timestamptz"
     ]
     if name == "sessions" and types[columns["session_start"]] not in ("timestamp", "timestamptz"):
         problems.append(
-            f"sessions.{columns['session_start']} is {types[columns['session_start']]}, and only "
-            "of a timestamp the months are known: offer a view that casts it"
+            f"sessions.{columns['session_start']} is {types[columns['session_start']]}, but must "
+            "be a timestamp for its month to be known: provide a view that casts it"
         )
     return problems
 
 
 def _count(session: Session, columns: Columns) -> dict[str, dict[str, int]]:
-    """Rows by month of sessions, and of the other tables under no month."""
+    """Rows of sessions by month, and of the other tables in total, under an empty month."""
     counted = {}
     for name in SOURCES:
         month: exp.Expression = exp.Literal.string("")
@@ -258,7 +263,7 @@ def _count(session: Session, columns: Columns) -> dict[str, dict[str, int]]:
 
 
 def _select(name: str, columns: Mapping[str, str]) -> exp.Select:
-    """A table as text, under the names of the lake."""
+    """The query of a table, as text and under the names of the lake."""
     texts = [
         exp.cast(exp.column(theirs, quoted=True), "text").as_(ours, quoted=True)
         for ours, theirs in columns.items()
@@ -271,13 +276,13 @@ def _time(name: str) -> exp.Expression:
 
 
 def _numbered(table: ibis.Table, name: str) -> ibis.Table:
-    """With the number of each row in the order of their content."""
+    """The table with row numbers, in the order of the rows' content."""
     order = [KEYS[name], *[column for column in table.columns if column != KEYS[name]]]
     return table.mutate(source_row=ibis.row_number().over(order_by=order) + 1)
 
 
 def _remove_unused(folder: Path) -> None:
-    """Remove what earlier runs staged; a run that still goes on has used its own lately."""
+    """Remove the staged files of earlier runs. A run in progress has used its own recently."""
     for old in folder.iterdir():
         if time.time() - old.stat().st_mtime > _UNUSED_SECONDS:
             if old.is_dir():

@@ -1,7 +1,7 @@
 """Landed CSV, gzipped CSV or Parquet files as the source: a folder, or a prefix in S3.
 
-Each file is parsed once into a staged Parquet copy of its text; what reads the source afterwards
-reads the copy, until the file changes.
+Each file is parsed once into a staged Parquet copy of its text. Every later read uses the copy,
+until the file changes.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from traveltide_assets.sources.columns import contract_columns
 from traveltide_assets.transforms.cleaning.parse import month_of
 
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
-# What the generator of the sample leaves beside its tables.
+# Files that the generator of the sample writes beside its tables.
 _ANSWERS = ("truth", "damage")
 _log = logging.getLogger(__name__)
 
 
 class Files:
-    """The four raw tables of the files that landed, as text, with file and row number."""
+    """The four raw tables of the landed files, as text, with file and row number."""
 
     def __init__(self, landing: Storage, engine: Engine, staging: Path) -> None:
         self._landing = landing
@@ -56,11 +56,11 @@ class Files:
             elif name.partition(".")[0] not in _ANSWERS:
                 passed_over.append(name)
         if missing := [table for table, files in found.items() if not files]:
-            seen = ", ".join(candidates) or "no CSV or Parquet file; perhaps it does not exist"
+            seen = ", ".join(candidates) or "no CSV or Parquet files; does it exist?"
             raise SourceError(
                 f"{self._landing.uri()} has no file for {', '.join(missing)} (found: {seen}). "
-                f"A file is recognised by the table's name in its own, as in {missing[0]}.csv; "
-                "TRAVELTIDE_SOURCE says where to look"
+                f"The file name must contain the table's name, as in {missing[0]}.csv. "
+                "TRAVELTIDE_SOURCE sets the folder"
             )
         self._tell(passed_over)
         return found
@@ -88,7 +88,7 @@ class Files:
         return found
 
     def table(self, name: str) -> ibis.Table:
-        # All files are read before any is used, so that a broken one stops everything before the
+        # All files are read before any is used, so that a broken file stops the run before the
         # first table is written.
         return self._engine.read_parquet(self._staged(self.files)[name], numbered="source_row")
 
@@ -104,17 +104,17 @@ class Files:
         return list(self.files[name])
 
     def _tell(self, passed_over: list[str]) -> None:
-        """Say which files no table's name is in, once and whenever it changes."""
+        """Log the ignored files, once and again whenever they change."""
         if passed_over and passed_over != self._passed_over:
             _log.warning(
-                "%s: passed over, because no table's name is in theirs: %s",
+                "%s: ignored files, because their names contain no table's name: %s",
                 self._landing.uri(),
                 ", ".join(passed_over),
             )
         self._passed_over = passed_over
 
     def _staged(self, files: Mapping[str, Mapping[str, str]]) -> dict[str, list[Path]]:
-        """The staged copies of each table's files; all headers are read before any rows."""
+        """The staged copies of each table's files. All headers are read before any rows."""
         copies = {
             (table, name): self._copy(table, name, version)
             for table, versions in files.items()
@@ -138,14 +138,14 @@ class Files:
         }
 
     def _copy(self, table: str, name: str, version: str) -> Path:
-        """Where the staged copy of a file lies: a changed file has another one."""
+        """The path of a file's staged copy. It depends on the version of the file."""
         folder = f"{table}-{_digest(self._landing.uri(name))}"
         return self._staging.resolve() / folder / f"{_digest(version)}.parquet"
 
 
 @dataclass(frozen=True)
 class _Landed:
-    """A file of a table that landed, and the place of its staged copy."""
+    """A landed file of a table, and the path of its staged copy."""
 
     table: str
     name: str
@@ -154,7 +154,7 @@ class _Landed:
     copy: Path
 
     def rows(self, engine: LocalEngine) -> ibis.Table:
-        """Its text under the names of the contract, in its order, lazily."""
+        """The rows of the file as text, named as in the contract and in file order, lazily."""
         try:
             if self.name.lower().endswith(".parquet"):
                 rows = engine.read_parquet([self.file])
@@ -171,10 +171,10 @@ class _Landed:
 
 
 def _stage(engine: LocalEngine, landed: _Landed) -> str | None:
-    """Write the staged copy of a file; what is wrong with the file, if anything is.
+    """Write the staged copy of a file. Returns the problem with the file, or None.
 
-    One file is read by one engine of one machine, so that whatever computes afterwards finds the
-    same text in the same order. Numbering the rows here would keep all cores but one from parsing.
+    One engine on one machine reads each file, so that every engine finds the same text in the same
+    order afterwards. The rows are not numbered here, because that would limit parsing to one core.
     """
     _log.info("reading %s", landed.uri)
     try:
@@ -188,7 +188,7 @@ def _stage(engine: LocalEngine, landed: _Landed) -> str | None:
 
 
 def _is_candidate(name: str) -> bool:
-    # Names that begin with a dot are leftovers of other programs, such as `._users.csv` of macOS.
+    # Other programs leave files whose names begin with a dot, such as `._users.csv` on macOS.
     return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
 
 

@@ -1,4 +1,4 @@
-"""Contracts of bronze: what the source said, as text, and where each row comes from."""
+"""Contracts of bronze: the rows of the source, as text, with the origin of each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def _raw(name: str) -> Table:
     return Table(
         "bronze",
         f"{name}_raw",
-        f"One row per row of the source's {name}, as text, verbatim, in file order.",
+        f"One row per row of {name} in the source: verbatim, as text, in file order.",
         (*as_text(SOURCES[name]), *PLACE),
         key=("source_file", "source_row"),
         partitioned=name == "sessions",
@@ -21,8 +21,8 @@ def _raw(name: str) -> Table:
 SESSIONS_UNDATED = Table(
     "bronze",
     "sessions_undated",
-    "One row per session of the source that belongs to no monthly partition, with the reason.",
-    (*as_text(SESSIONS), *PLACE, Column("reason", "string", "Why no month takes the row")),
+    "One row per session of the source that falls in no monthly partition, with the reason.",
+    (*as_text(SESSIONS), *PLACE, Column("reason", "string", "Why the row is in no month")),
     key=("source_file", "source_row"),
     keeps_extra_columns=True,
 )

@@ -12,7 +12,7 @@ from traveltide_assets import report
 from traveltide_assets.segmentation import registry
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import FEW_MODELS, LAST, QUICK
-from traveltide_assets_tests.project import Project, succeed
+from traveltide_assets_tests.support.project import Project, succeed
 
 BOUNDS = {"first": "2023-01", "last": LAST}
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from traveltide_assets_tests.processes import ROOT, SMALL
+from traveltide_assets_tests.support.processes import ROOT, SMALL
 
 _UV = Path(sys.executable).parent / "uv"
 # What a build reads, and folders of Python beside it that must not get in.

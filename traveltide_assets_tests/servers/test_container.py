@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from traveltide_assets_tests.processes import ROOT, SMALL, kill_family
+from traveltide_assets_tests.support.processes import ROOT, SMALL, kill_family
 
-pytestmark = [pytest.mark.servers, pytest.mark.container]
+pytestmark = pytest.mark.container
 
 TOOLS = ("buildah", "mmdebstrap", "unshare", "nsenter", "ip", "curl")
 # The Debian whose Python is the one that collects the wheels.

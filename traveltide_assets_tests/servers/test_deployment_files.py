@@ -23,12 +23,10 @@ import pytest
 import yaml
 
 from traveltide_assets.sample import write_sample
-from traveltide_assets_tests.ports import free_port, free_ports
-from traveltide_assets_tests.postgres_server import PostgresServer
-from traveltide_assets_tests.processes import ROOT, SMALL, Processes, answers
-from traveltide_assets_tests.test_deployment import HISTORY, commands, example
-
-pytestmark = pytest.mark.servers
+from traveltide_assets_tests.servers.test_deployment import HISTORY, commands, example
+from traveltide_assets_tests.support.ports import free_port, free_ports
+from traveltide_assets_tests.support.postgres_server import PostgresServer
+from traveltide_assets_tests.support.processes import ROOT, SMALL, Processes, answers
 
 DEPLOY = ROOT / "deploy"
 SECRETS = {

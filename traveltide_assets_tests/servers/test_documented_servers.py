@@ -13,13 +13,11 @@ import pytest
 
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets_tests import database
-from traveltide_assets_tests.postgres_server import PostgresServer, programs
-from traveltide_assets_tests.s3_server import S3Server
+from traveltide_assets_tests.support import database
 from traveltide_assets_tests.support.documents import blocks_of
 from traveltide_assets_tests.support.newcomer import Newcomer
-
-pytestmark = pytest.mark.servers
+from traveltide_assets_tests.support.postgres_server import PostgresServer, programs
+from traveltide_assets_tests.support.s3_server import S3Server
 
 README = "README.md"
 MAKE_RUN, *_ = blocks_of("fast")[README]

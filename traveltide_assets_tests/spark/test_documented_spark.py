@@ -10,8 +10,6 @@ import pytest
 from traveltide_assets_tests.support.documents import blocks_of
 from traveltide_assets_tests.support.newcomer import Newcomer
 
-pytestmark = pytest.mark.spark
-
 
 def test_the_pipeline_runs_on_spark_as_the_page_says(tmp_path: Path) -> None:
     pytest.importorskip("pyspark", reason="the extra `spark` is not installed: make test-spark")

@@ -14,7 +14,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from traveltide_assets_tests.ports import free_port
+from traveltide_assets_tests.support.ports import free_port
 
 
 class Inbox:

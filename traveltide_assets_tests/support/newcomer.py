@@ -14,9 +14,9 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from traveltide_assets_tests.ports import free_ports
-from traveltide_assets_tests.processes import ROOT, SMALL
 from traveltide_assets_tests.support.documents import Block
+from traveltide_assets_tests.support.ports import free_ports
+from traveltide_assets_tests.support.processes import ROOT, SMALL
 
 # What a clone has, of which the pages speak.
 _CLONE = (

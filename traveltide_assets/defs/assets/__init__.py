@@ -1,1 +1,1 @@
-"""The assets: each calls a pure function, describes the result and returns it."""
+"""The assets. Each calls a pure function, describes the result and returns it."""

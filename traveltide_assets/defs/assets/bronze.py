@@ -1,4 +1,4 @@
-"""Bronze: what the source said, verbatim; sessions by month of their start, the rest whole."""
+"""Bronze: the rows of the source, verbatim. Sessions by month of their start, the rest whole."""
 
 import dagster as dg
 import ibis

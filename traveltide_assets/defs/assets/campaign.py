@@ -1,4 +1,4 @@
-"""The campaign: who is invited with what, what changed, and the files of the mailing tool."""
+"""The campaign: who is invited with which perk, what changed, and the files of the mailing tool."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -69,7 +69,7 @@ def campaign_and_changes(
 
 
 def _summed(changes: pd.DataFrame) -> pd.DataFrame:
-    """Customers by change and perks."""
+    """The number of customers per kind of change, perk before and perk now."""
     shown = changes.fillna({"perk_before": "-", "perk": "-"})
     sizes = shown.groupby(["change", "perk_before", "perk"]).size()
     return sizes.rename("customers").reset_index()

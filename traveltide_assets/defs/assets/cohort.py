@@ -1,4 +1,4 @@
-"""Gold: the cohort as of the end of a month, its rows and features. The steps are those of the chain."""
+"""Gold up to the features: one asset per step of `transforms/chain.py`, as of a month's end."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -17,7 +17,7 @@ _SESSIONS = "silver/sessions_processed"
 
 
 def build() -> list[dg.AssetsDefinition]:
-    """An asset for each step from silver to features."""
+    """One asset for each step from silver to features."""
     return [_asset(step) for step in STEPS]
 
 
@@ -53,11 +53,11 @@ def _asset(step: Step) -> dg.AssetsDefinition:
 
 
 def _require_ingested(lake: Lake, rule: Config, month: str, first: str) -> None:
-    """A month that is missing would silently leave customers out."""
+    """Raise if a month is missing: customers would be left out silently."""
     needed = cohort.months_needed(rule, month, first)
     if missing := sorted(set(needed) - set(lake.months(_SESSIONS))):
         raise dg.Failure(
-            f"the cohort of {month} rests on sessions from {needed[0]} on, but silver lacks "
-            f"{', '.join(missing)}: ingest these months first",
+            f"the cohort of {month} requires sessions from {needed[0]} on, but silver does not "
+            f"have {', '.join(missing)}: ingest these months first",
             allow_retries=False,
         )

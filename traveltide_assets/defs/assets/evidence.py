@@ -1,4 +1,4 @@
-"""Does the data support it? Every perk back-tested, every strategy scored on the same customers."""
+"""The evidence: every perk back-tested, every strategy scored on the same customers."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -110,7 +110,7 @@ def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         **stored: Months,
     ) -> Iterator[Any]:
         month, before = context.partition_key, previous_month(context.partition_key)
-        # In the order of the strategies, whatever the order of the inputs.
+        # In the order of the strategies, since Dagster does not guarantee the order of inputs.
         assigned = {strategy: stored[name][month] for name, strategy in segments.items()}
         table = scorecard.score(
             list(strategies.values()),

@@ -1,4 +1,4 @@
-"""The experiment: who is in which arm, what it can find out, and what it says."""
+"""The experiment: the random assignment to arms, the power analysis and the readout."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -43,7 +43,7 @@ def experiment_assignment(
         for name in ("experiment_plan", "experiment_readout")
     },
     ins={
-        # A running experiment is read with the arms of the month it started from.
+        # The readout uses the arms of the month that the experiment started from.
         "arms": dg.AssetIn(["gold", "experiment_assignment"], partition_mapping=ALL_UP_TO),
         "sessions": dg.AssetIn(["silver", "sessions_processed"], partition_mapping=ALL_UP_TO),
     },

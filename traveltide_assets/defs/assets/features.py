@@ -1,4 +1,4 @@
-"""What is known of the customers as of a cut, and what they did after it: what back-tests rest on."""
+"""The input of back-tests: features as of a cut, and outcomes after it."""
 
 import dagster as dg
 import ibis

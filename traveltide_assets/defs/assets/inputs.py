@@ -1,8 +1,8 @@
-"""What lies outside the lake and decides: source files, catalogue files, lists. Each has a version.
+"""The inputs outside the lake: source files, catalogue files, lists. Each has a data version.
 
-Nothing here is materialized. Every run looks at the files before its first step, and *Observe* in
-the UI does so at any time: a changed file has another data version, and what was made of the old
-one shows as out of date. Sessions have a version for every month.
+Nothing here is materialised. Every run observes the files before its first step, and *Observe* in
+the UI does so at any time. A changed file gets a new data version, and whatever was computed from
+the old one shows as out of date. Sessions have one version per month.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import FileSource, Source
 
 Versions = Mapping[str | None, str]
-"""Data versions by month; of an input that is no matter of months, one under None."""
+"""Data versions by month. An input without months has a single one, under None."""
 
 PERKS = dg.AssetKey(["inputs", "perk_catalogue"])
 SUPPRESSION_LIST = dg.AssetKey(["inputs", "suppression_list"])
@@ -45,12 +45,12 @@ def rules_of(strategy: str) -> dg.AssetKey:
 
 
 def decided_by(strategies: Iterable[str]) -> list[dg.AssetKey]:
-    """The catalogue files that strategies are made of: the perks, and the rules of those with any."""
+    """The catalogue files that strategies depend on: the perks, and the rule files they have."""
     return [PERKS, *(rules_of(name) for name in strategies if name in _RULES)]
 
 
 class Inputs:
-    """Every input with its present versions, as the settings and the source have them."""
+    """Every input given by the settings and the source, with its current versions."""
 
     def __init__(self, settings: Settings, source: Source) -> None:
         self._bounds = settings.partitions
@@ -60,12 +60,12 @@ class Inputs:
         self._add(PERKS, "The perk catalogue.", partial(_of_file, settings.perks_file))
         self._add(
             SUPPRESSION_LIST,
-            "Customers who must not be written to; `campaign.suppression_file` names the file.",
+            "Customers who must not be contacted. `campaign.suppression_file` sets the file.",
             partial(_of_file, campaign.suppression_file),
         )
         self._add(
             OUTCOMES,
-            "Measured outcomes of the experiment; `experiment.outcomes_file` names the file.",
+            "Measured outcomes of the experiment. `experiment.outcomes_file` sets the file.",
             partial(_of_file, experiment.outcomes_file),
         )
         for name, file in _RULES.items():
@@ -81,7 +81,7 @@ class Inputs:
     def build(
         self, months: dg.PartitionsDefinition
     ) -> list[dg.AssetsDefinition | dg.SourceAsset | dg.AssetSpec]:
-        """An asset per input. The tables of a database have no version that could be observed."""
+        """One asset per input. Database tables are not observable, since they have no version."""
         unversioned = [table_of(name) for name in SOURCES if table_of(name) not in self._looks]
         return [
             *(
@@ -95,20 +95,20 @@ class Inputs:
         ]
 
     def observe_once(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-        """`observe` in the first process of a run that asks; a run may have one for every step."""
+        """`observe` once per run, in its first process; a run may have a process per step."""
         stored = instance.get_run_by_id(run.run_id)
         if stored is not None and tags.OBSERVED not in stored.tags:
             instance.add_run_tags(run.run_id, {tags.OBSERVED: "true"})
             self.observe(instance)
 
     def observe(self, instance: dg.DagsterInstance) -> None:
-        """Report every version that the instance does not know yet."""
+        """Report every version that is new to the instance."""
         for key, look in self._looks.items():
             try:
                 found = look()
             except TravelTideError as error:
-                # The step that reads the input says so, and fails; others need not.
-                _log.warning("%s cannot be observed: %s", key.to_user_string(), error)
+                # The step that reads the input will fail with this error; other steps need not.
+                _log.warning("cannot observe %s: %s", key.to_user_string(), error)
                 continue
             for month, version in found.items():
                 if version != _known(instance, key, month):
@@ -143,7 +143,7 @@ def _observable(
 
 
 def _known(instance: dg.DagsterInstance, key: dg.AssetKey, month: str | None) -> str | None:
-    """The version that the instance has seen last."""
+    """The version that the instance observed last."""
     months = None if month is None else [month]
     wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=months)
     for record in instance.fetch_observations(wanted, limit=1).records:
@@ -153,7 +153,7 @@ def _known(instance: dg.DagsterInstance, key: dg.AssetKey, month: str | None) ->
 
 
 def _of_file(file: Path | None) -> Versions:
-    """The SHA-256 of a file's content; a file that is missing is for the step that reads it."""
+    """The SHA-256 of a file's content. The step that reads the file reports a missing one."""
     if file is None or not file.is_file():
         return {None: _NOT_SET}
     return {None: hashlib.sha256(file.read_bytes()).hexdigest()}

@@ -14,7 +14,7 @@ from traveltide_assets.segmentation import affinities
 
 
 def build(strategy: str) -> list[dg.AssetsDefinition]:
-    """The perks of the deciding strategy, and the catalogue that they are from."""
+    """The perks of the deciding strategy, and the catalogue that they come from."""
     return [_perk_assignments(strategy), perk_catalogue]
 
 
@@ -39,8 +39,8 @@ def _perk_assignments(strategy: str) -> dg.AssetsDefinition:
         month = context.partition_key
         if customers.empty:
             raise dg.Failure(
-                f"the deciding strategy, {strategy}, has too little history in {month} to "
-                "give anybody a perk: decide a later month, or set another strategy",
+                f"the deciding strategy, {strategy}, has too little history in {month} to assign "
+                "perks: decide a later month, or set another strategy",
                 allow_retries=False,
             )
         if "model_version" not in customers:

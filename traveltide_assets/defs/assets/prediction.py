@@ -1,4 +1,4 @@
-"""Predicting the perk of new customers: from first sessions to the model in service."""
+"""Predicts the perk of new customers: from first sessions to the model in service."""
 
 import hashlib
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ _LABELLED = {
 
 
 def build(strategy: Strategy) -> list[dg.AssetsDefinition]:
-    """From first sessions to the model in service; `strategy` is the one that decides."""
+    """The assets from first sessions to the model in service. `strategy` is the deciding one."""
     return [
         early_features,
         _early_rules(strategy),
@@ -107,7 +107,7 @@ def _early_rules(strategy: Strategy) -> dg.AssetsDefinition:
     ins={
         **_LABELLED,
         "features": dg.AssetIn(["gold", "user_features"]),
-        # Last month's candidate is tried on the customers that it has not learnt from.
+        # Last month's candidate is evaluated on customers that it was not trained on.
         "first": dg.AssetIn(["gold", "early_features"], partition_mapping=AND_PREVIOUS),
         "before": dg.AssetIn(
             ["gold", "perk_predictor_candidate"], partition_mapping=PREVIOUS, metadata=OPTIONAL
@@ -171,7 +171,7 @@ def perk_predictor_candidate(
 
 
 def _data_version(lake: Lake, month: str) -> str:
-    """Hash of the features and perks that a model of the month learns from."""
+    """Hash of the features and perks that a model of the month is trained on."""
     paths = ("gold/early_features", "gold/perk_assignments")
     digests = "".join(lake.digest(path, month) for path in paths)
     return hashlib.sha256(digests.encode()).hexdigest()[:12]
@@ -186,7 +186,7 @@ def _data_version(lake: Lake, month: str) -> str:
     ins={
         **_LABELLED,
         "candidate": dg.AssetIn(["gold", "perk_predictor_candidate"]),
-        # The model in service may be of any earlier month.
+        # The model in service may come from any earlier month.
         "served": dg.AssetIn(["gold", "perk_predictor"], partition_mapping=ALL_BEFORE),
     },
     partitions_def=MONTHLY,
@@ -220,7 +220,7 @@ def predictor_promotion(
 
 
 def _latest(served: Months) -> pd.DataFrame:
-    """The model in service before this month, as stored; empty if there is none."""
+    """The model in service before this month, as stored. Empty if there is none."""
     if not served:
         return pd.DataFrame(columns=list(tables.IN_SERVICE.column_names))
     return served[max(served)]

@@ -1,4 +1,4 @@
-"""The perks in a database where other systems read them; there only if `publish` is set."""
+"""The perks in a database, for other systems. The asset exists only if `publish` is set."""
 
 import dagster as dg
 import pandas as pd
@@ -12,7 +12,7 @@ from traveltide_assets.settings import Settings
 
 
 def build(location: PostgresLocation, contract: Table) -> dg.AssetsDefinition:
-    """The asset that publishes to a database what the contract says, and the month."""
+    """The asset that publishes the columns of the contract, and the month, to a database."""
     columns = (*contract.columns, publishing.MONTH)
 
     @dg.asset(
@@ -28,7 +28,7 @@ def build(location: PostgresLocation, contract: Table) -> dg.AssetsDefinition:
         settings: dg.ResourceParam[Settings],
         assignments: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
-        """The month's perks as rows of a PostgreSQL table, replaced in one transaction."""
+        """The perks of the month as rows of a PostgreSQL table, replaced in one transaction."""
         month, table = context.partition_key, settings.publish_table
         rows = publishing.publish(assignments, month, contract, location, table, settings.postgres)
         return dg.MaterializeResult(

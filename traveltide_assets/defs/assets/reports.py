@@ -1,4 +1,4 @@
-"""What people read: the cohort in figures, and the month's report."""
+"""The figures of the cohort, and the report of the month."""
 
 import json
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ from traveltide_assets.transforms.exploration import explore
 
 
 def build(strategies: Mapping[str, Strategy], deciding: str) -> list[dg.AssetsDefinition]:
-    """The figures of the cohort and the report; `deciding` is the strategy that decides."""
+    """The figures of the cohort and the report. `deciding` is the strategy that decides."""
     return [exploration, _report(strategies, deciding)]
 
 
@@ -44,7 +44,7 @@ def exploration(
     sessions: ibis.Table,
     trips: ibis.Table,
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    # A few hundred rows whatever the size of the cohort, so they may be shown as well.
+    # There are a few hundred rows, whatever the size of the cohort, so all are shown.
     figures = explore(users, sessions, trips, context.partition_key).to_pyarrow().to_pandas()
     ordered = figures.sort_values(["topic", "breakdown", "position", "measure"])
     return dg.MaterializeResult(
@@ -55,7 +55,7 @@ def exploration(
 def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefinition:
     segments_path = f"gold/segments/{deciding}"
     named = {name: strategy.title for name, strategy in strategies.items()}
-    # An input is named by an identifier, a table by its path.
+    # Dagster names inputs by identifiers, and tables are named by paths.
     tables = {path.replace("/", "_"): path for path in TABLES if path != segments_path}
 
     @dg.asset(
@@ -67,9 +67,9 @@ def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefin
             "segments": dg.AssetIn(segments_path.split("/"), partition_mapping=AND_PREVIOUS),
             "arms": dg.AssetIn(["gold", "experiment_assignment"], partition_mapping=ALL_UP_TO),
         },
-        # Of silver, the row counts are read; of the campaign, its manifest. Quarantine is written
-        # by the step that writes the processed half; naming it as well would draw it at the far end
-        # of the lineage.
+        # The report reads row counts of silver and the manifest of the campaign. Quarantine is not
+        # named, although its rows are counted: the step that writes the processed table writes it
+        # too, and naming it would draw it at the far end of the lineage.
         deps=[
             PERKS,
             dg.AssetKey(["gold", "campaign"]),
@@ -91,7 +91,7 @@ def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefin
         arms: Months,
         **frames: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
-        """The month's report: one HTML page with perks, segments, evidence and limits."""
+        """The report of the month: one HTML page with perks, segments, evidence and limits."""
         month = context.partition_key
         material = Material.of(
             month,

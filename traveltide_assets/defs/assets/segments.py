@@ -1,4 +1,4 @@
-"""Segments: one asset per strategy, each giving every customer a segment and a perk."""
+"""The segments: one asset per strategy, which gives every customer a segment and a perk."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -22,7 +22,7 @@ _KINDS = {"scikitlearn", "pandas"}
 
 
 def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
-    """The cluster model, the segments of every strategy, and what DBSCAN makes of the customers."""
+    """The cluster model, the segments of every strategy, and a trial of DBSCAN."""
     others = [_segments(strategy) for name, strategy in strategies.items() if name != "kmeans"]
     return [kmeans_model, kmeans_segments, *others, dbscan_trial]
 
@@ -128,8 +128,8 @@ def _segments(strategy: Strategy) -> dg.AssetsDefinition:
         except CannotFit as problem:
             if not strategy.learns_from_outcomes:
                 raise
-            # In the first months there is no past to learn from; the other strategies go on.
-            context.log.warning(f"{strategy.name} assigns nobody: {problem}")
+            # In the first months there is no past to learn from. The other strategies continue.
+            context.log.warning(f"{strategy.name} assigns no perks: {problem}")
             columns = [*ASSIGNMENT, *(column.name for column in strategy.extra_columns)]
             customers = pd.DataFrame(columns=columns)
         sizes = customers.groupby(["segment", "perk"]).size().rename("customers").reset_index()

@@ -1,4 +1,4 @@
-"""Silver: typed, keyed, repaired; every row that could not be is in quarantine with its reason."""
+"""Silver: typed, keyed and repaired rows. All other rows are in quarantine, with the reason."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,12 +13,12 @@ from traveltide_assets.transforms.cleaning import judge
 from traveltide_assets.transforms.cleaning.judge import Cleaned
 
 
-def _halves(name: str) -> dict[str, dg.AssetOut]:
+def _outs(name: str) -> dict[str, dg.AssetOut]:
     return {
-        f"{name}_{half}": dg.AssetOut(
+        f"{name}_{part}": dg.AssetOut(
             key_prefix="silver", dagster_type=ibis.Table, kinds={"duckdb"}
         )
-        for half in ("processed", "quarantine")
+        for part in ("processed", "quarantine")
     }
 
 
@@ -37,7 +37,7 @@ def _outputs(name: str, cleaned: Cleaned) -> Iterator[dg.Output[ibis.Table]]:
 
 
 @dg.multi_asset(
-    name="users_silver", outs=_halves("users"), ins={"raw": dg.AssetIn(["bronze", "users_raw"])}
+    name="users_silver", outs=_outs("users"), ins={"raw": dg.AssetIn(["bronze", "users_raw"])}
 )
 def users_silver(raw: ibis.Table) -> Iterator[Any]:
     yield from _outputs("users", judge.clean_users(raw))
@@ -47,7 +47,7 @@ with relied_on():
 
     @dg.multi_asset(
         name="sessions_silver",
-        outs=_halves("sessions"),
+        outs=_outs("sessions"),
         ins={
             "raw": dg.AssetIn(["bronze", "sessions_raw"], partition_mapping=ALL_UP_TO),
             "users": dg.AssetIn(["silver", "users_processed"]),
@@ -64,7 +64,7 @@ with relied_on():
 
 @dg.multi_asset(
     name="flights_silver",
-    outs=_halves("flights"),
+    outs=_outs("flights"),
     ins={"raw": dg.AssetIn(["bronze", "flights_raw"])},
 )
 def flights_silver(raw: ibis.Table) -> Iterator[Any]:
@@ -72,7 +72,7 @@ def flights_silver(raw: ibis.Table) -> Iterator[Any]:
 
 
 @dg.multi_asset(
-    name="hotels_silver", outs=_halves("hotels"), ins={"raw": dg.AssetIn(["bronze", "hotels_raw"])}
+    name="hotels_silver", outs=_outs("hotels"), ins={"raw": dg.AssetIn(["bronze", "hotels_raw"])}
 )
 def hotels_silver(raw: ibis.Table) -> Iterator[Any]:
     yield from _outputs("hotels", judge.clean_hotels(raw))

@@ -1,5 +1,5 @@
-"""Asset checks: what must hold (an error) and what deserves a look (a warning), on every run.
+"""Asset checks, evaluated in every run. An error blocks, a warning deserves a look.
 
-Each module lists its checks as data, beside the functions that evaluate them; none of these
-functions knows Dagster. Only `steps` does: it runs them.
+Each module lists its checks as data, beside the functions that evaluate them. Those functions do
+not know Dagster; only `steps`, which runs them, does.
 """

@@ -1,4 +1,4 @@
-"""The campaign: is it what may be sent, to whom it may be sent, and all of it?"""
+"""Checks of the campaign: its columns, its recipients, its completeness and its checksums."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _only_allowed_columns(context: Context) -> Outcome:
 
 
 def _nobody_suppressed(context: Context) -> Outcome:
-    """The list has to be the one that the campaign was made with."""
+    """Also fails if the suppression list is not the one that the campaign was made with."""
     suppressed = _suppressed(context)
     users = {
         "campaign": context.lake.frame(_CAMPAIGN, context.month, ["user_id"])["user_id"],
@@ -58,7 +58,10 @@ def lost(
     suppressed: Suppressed,
     assigned: pd.Series,
 ) -> dict[str, int]:
-    """Customers missing, repeated or without a perk, by format: each holds the whole campaign."""
+    """Customers missing, repeated or without a perk, by file format.
+
+    The files of each format hold the whole campaign.
+    """
     problems: dict[str, int] = {}
     for kind in ("csv", "parquet"):
         users = [found for name, found in files.items() if name.endswith(f".{kind}")]
@@ -105,7 +108,7 @@ def _columns(name: str, content: bytes) -> list[str]:
 
 
 def _users(files: Mapping[str, bytes]) -> dict[str, pd.Series]:
-    """The customers in each file; a file without their column is a fault of `allowed_columns`."""
+    """The customers in each file. `allowed_columns` reports files without the column."""
     return {
         name: _user_ids(name, content)
         for name, content in files.items()
@@ -144,7 +147,7 @@ STEPS = (
             Check(
                 _CAMPAIGN,
                 "nothing_lost",
-                "Every customer with a perk is either mailed once, held out or suppressed.",
+                "Every customer with a perk is mailed exactly once, held out or suppressed.",
                 Severity.ERROR,
                 _nobody_lost,
                 blocking=True,

@@ -1,4 +1,4 @@
-"""What a check is: a name, a description and a function that judges what the lake holds."""
+"""A check as data: its name, its description and the function that evaluates it on the lake."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Severity(Enum):
-    """How bad it is if a check fails."""
+    """How serious it is if a check fails."""
 
     ERROR = auto()
     WARNING = auto()
@@ -24,7 +24,7 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether a check passed, and the facts that say why; they become its metadata."""
+    """Whether a check passed, and the facts behind it, which become its metadata."""
 
     passed: bool
     facts: Mapping[str, object]
@@ -32,7 +32,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Context:
-    """What a check may look at. `months` are those of the run, `every_month` all there are."""
+    """What a check can read. `months` are those of the run, `every_month` are all partitions."""
 
     tables: Mapping[str, Table]
     lake: Lake
@@ -44,42 +44,42 @@ class Context:
 
     @property
     def month(self) -> str:
-        """The month of the run; `ValueError` if the run has none, or several."""
+        """The month of the run. Raises `ValueError` if the run has no month or several."""
         if len(self.months) != 1:
             raise ValueError(
-                f"evaluated for one month, and there are {', '.join(self.months) or 'none'}"
+                f"must be evaluated for one month, not for {', '.join(self.months) or 'none'}"
             )
         return self.months[0]
 
     def of_latest_month(self, path: str) -> Context:
-        """This, but for the latest month of a table in the lake; for none if it has none yet."""
+        """This context for the latest stored month of a table; without months if none is stored."""
         return replace(self, months=tuple(self.lake.months(path)[-1:]))
 
     @property
     def source(self) -> Source:
-        """The source; `ValueError` in a step that does not say that it reads it."""
+        """The source. Raises `ValueError` in a step that does not declare that it reads it."""
         if self.opened_source is None:
-            raise ValueError("the step of this check does not open the source")
+            raise ValueError("the step of this check does not declare that it reads the source")
         return self.opened_source
 
     def months_of(self, path: str) -> list[str]:
-        """The months of a table to look at; empty if the table has no months.
+        """The months of a table to evaluate. Empty if the table has no months.
 
-        `ValueError` if the table has months and the run has none.
+        Raises `ValueError` if the table has months and the run has none.
         """
         if not self.tables[path].partitioned:
             return []
         if not self.months:
-            raise ValueError(f"there is no month of {path} to evaluate")
+            raise ValueError(f"no month of {path} to evaluate")
         return list(self.months)
 
 
 @dataclass(frozen=True)
 class Check:
-    """A check of a table. It is evaluated once the table and those in `after` are there.
+    """A check of a table, evaluated once the table and those in `after` are stored.
 
-    What reads the table waits for a blocking check, and is not computed in the run if it fails
-    with an error.
+    Downstream assets wait for a blocking check. If it fails with an error, the run does not compute
+    them.
     """
 
     table: str
@@ -91,21 +91,21 @@ class Check:
     after: tuple[str, ...] = ()
 
     def outcome(self, context: Context) -> Outcome:
-        """How the check comes out; an error of its function names the check."""
+        """The outcome of the check. An error of its function gets a note that names the check."""
         try:
             return self.evaluate(context)
         except Exception as error:
-            # A note keeps the type of the error, which says whether a retry may help.
+            # A note keeps the type of the error, which determines whether a retry may help.
             error.add_note(f"in the check {self.table}:{self.name}")
             raise
 
 
 @dataclass(frozen=True)
 class Step:
-    """Checks that a run evaluates together: those every table gets, then those listed.
+    """Checks that a run evaluates together: first the two of every table, then those listed.
 
     A step waits for all tables of its checks, so checks that must stop different parts of a run
-    belong in different steps. A table without a step gets one of its own.
+    belong in different steps. A table that no step names gets its own.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Gold up to the perks: the cohort, its features, the segments and who gets what."""
+"""Checks of gold up to the perks: cohort, features, segments and assignments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _ASSIGNMENTS = "gold/perk_assignments"
 
 
 def _month_before(path: str, context: Context) -> str | None:
-    """The month before, if the lake has it."""
+    """The month before, or None if the lake does not have it."""
     before = previous_month(context.month)
     return before if before in context.lake.months(path) else None
 
@@ -64,7 +64,7 @@ def _features_in_range(context: Context) -> Outcome:
 
 
 def out_of_range(features: ibis.Table) -> dict[str, int]:
-    """Rows outside the catalogue's range, by feature; features without any are left out."""
+    """The number of rows outside the catalogue's range, by feature. Features without any: omitted."""
     outside = {}
     for feature in CATALOGUE:
         if feature.type in ("int64", "float64"):
@@ -101,10 +101,10 @@ def _segments_are_apart(context: Context) -> Outcome:
 def _refits_find_the_segments(context: Context) -> Outcome:
     card = context.lake.stored_frame(_SCORECARD, context.month)
     if card is None:
-        return Outcome(True, {"scorecard": "none for this month, so nothing was refitted"})
+        return Outcome(True, {"scorecard": "no scorecard for this month, so no refits"})
     value = float(card.set_index("strategy").loc["kmeans", "stability_bootstrap"])
     limit, refits = context.settings.checks.min_stability, context.settings.evidence.refits
-    # The UI cannot show what is not a number.
+    # The UI cannot show NaN.
     shown = "undefined: a refit found no segments" if np.isnan(value) else value
     facts = {"mean_adjusted_rand_index": shown, "refits": refits, "limit": limit}
     return Outcome(value >= limit, facts)
@@ -144,7 +144,7 @@ def perk_problems(
 
 
 def strategies(tables: Iterable[str]) -> Step:
-    """The step of all segments but those of k-means, which decide and have a step of their own."""
+    """The step of the segments of all strategies but k-means, which has its own step."""
     paths = tuple(path for path in tables if path.startswith("gold/segments/"))
     others = tuple(path for path in paths if path != _SEGMENTS)
     return Step(
@@ -154,7 +154,7 @@ def strategies(tables: Iterable[str]) -> Step:
             Check(
                 path,
                 "coverage",
-                "Every customer of the cohort is in a segment.",
+                "Every customer in the cohort is in a segment.",
                 Severity.WARNING,
                 partial(_covers_the_cohort, path),
             )
@@ -193,7 +193,7 @@ STEPS = (
             Check(
                 _FEATURES,
                 "one_row_per_customer",
-                "There are as many rows as customers in the cohort.",
+                "The table has one row per customer in the cohort.",
                 Severity.ERROR,
                 _one_row_per_customer,
                 blocking=True,
@@ -202,15 +202,15 @@ STEPS = (
             Check(
                 _FEATURES,
                 "accepted_range",
-                "Every value lies in the range given by the feature catalogue.",
+                "Every value is within the range in the feature catalogue.",
                 Severity.ERROR,
                 _features_in_range,
             ),
             Check(
                 _FEATURES,
                 "drift",
-                "No feature has drifted since the month before: population stability index (PSI) "
-                "of at most `kmeans.fit_rows` customers.",
+                "No feature has drifted since the month before, measured by the population "
+                "stability index (PSI) on at most `kmeans.fit_rows` customers.",
                 Severity.WARNING,
                 _no_feature_drifts,
             ),
@@ -236,7 +236,7 @@ STEPS = (
             Check(
                 _SEGMENTS,
                 "smallest_segment",
-                "No segment is too small to address.",
+                "No segment is too small to target.",
                 Severity.WARNING,
                 _no_segment_is_tiny,
             ),
@@ -251,12 +251,12 @@ STEPS = (
         "segmentation_scorecard_strategy_agreement",
         (_SCORECARD, "gold/strategy_agreement"),
         (
-            # Not in the model's step: the segments wait for that one, and the scorecard for them.
+            # Not in the model's step: segments wait for that one, and the scorecard for segments.
             Check(
                 _MODEL,
                 "stability",
-                "Refits of the strategy on bootstrap draws find the same segments: adjusted Rand "
-                "index (ARI) of the scorecard.",
+                "Refits of the strategy on bootstrap samples find the same segments, measured by "
+                "the adjusted Rand index (ARI) in the scorecard.",
                 Severity.WARNING,
                 _refits_find_the_segments,
                 after=(_SCORECARD,),
@@ -270,8 +270,8 @@ STEPS = (
             Check(
                 _ASSIGNMENTS,
                 "exactly_one_perk",
-                "Every customer of the cohort has exactly one perk of the catalogue, and nobody "
-                "else has one.",
+                "Every customer in the cohort has exactly one perk of the catalogue. Nobody else "
+                "has one.",
                 Severity.ERROR,
                 _one_perk_each,
                 blocking=True,

@@ -1,4 +1,4 @@
-"""The two checks that every table gets: that it keeps its contract, and that its key is unique."""
+"""The two checks of every table: it matches its contract, and its key is unique."""
 
 from __future__ import annotations
 
@@ -47,15 +47,15 @@ def _primary_key(table: Table, context: Context) -> Outcome:
 
 
 def contract_problems(table: Table, lake: Lake, months: Sequence[str]) -> list[str]:
-    """What a stored table, or some months of it, breaks of its contract, in words.
+    """The violations of a table's contract in some months of it, or in a table without months.
 
-    Values are looked at only if the columns are right.
+    Values are checked only if the columns are right.
     """
     return _schema_problems(table, lake, months) or _missing_values(table, lake, months)
 
 
 def repeated_keys(table: Table, lake: Lake, months: Sequence[str]) -> int:
-    """The number of rows whose key an earlier row has."""
+    """The number of rows that repeat the key of another row, not counting the first of each key."""
     stored = lake.table(table.path, months)
     keys = stored.group_by(*table.key).agg(rows=stored.count())
     extra = keys.agg(extra=(keys.rows - 1).sum()).to_pyarrow()["extra"][0].as_py()

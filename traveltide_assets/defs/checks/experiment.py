@@ -1,4 +1,4 @@
-"""The experiment: was the random assignment fair, and may its readout be believed?"""
+"""Checks of the experiment: is the random assignment sound, and can the readout be trusted?"""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ STEPS = (
             Check(
                 _READOUT,
                 "readable",
-                "An experiment that has started can be read out.",
+                "If the experiment has started, it can be read out.",
                 Severity.WARNING,
                 _can_be_read,
                 after=(_ARMS,),
@@ -121,7 +121,7 @@ STEPS = (
             Check(
                 _READOUT,
                 "complete",
-                "Outcomes are not missing more often in one arm than in the other.",
+                "Outcomes are missing equally often in both arms.",
                 Severity.WARNING,
                 _outcomes_are_complete,
             ),

@@ -1,4 +1,4 @@
-"""Bronze and silver: nothing is lost, trips belong to a session, quarantine stays small."""
+"""Checks of bronze and silver: no row is lost, trips belong to a session, few rows are rejected."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _bronze(name: str) -> Step:
     reconciliation = Check(
         raw,
         "reconciliation",
-        "Bronze holds every row of the source, month by month.",
+        "Bronze contains every row of the source, month by month.",
         Severity.ERROR,
         partial(_everything_ingested, name),
         blocking=True,
@@ -60,7 +60,7 @@ def _silver(name: str) -> Step:
     reconciliation = Check(
         processed,
         "reconciliation",
-        "Rows in bronze equal rows processed plus rows in quarantine, month by month.",
+        "Every row of bronze is either processed or in quarantine, month by month.",
         Severity.ERROR,
         partial(_nothing_lost, name),
         blocking=True,
@@ -82,7 +82,7 @@ def _foreign_key(processed: str) -> Check:
     return Check(
         processed,
         "foreign_key",
-        "Nearly every trip is named by an ingested session.",
+        "Nearly every trip belongs to an ingested session.",
         Severity.WARNING,
         partial(_few_orphans, processed),
         after=(_SESSIONS,),
@@ -94,7 +94,7 @@ def _layers(name: str) -> tuple[str, str, str]:
 
 
 def _rows(name: str, context: Context) -> Iterator[tuple[str | None, int, int, int]]:
-    """Per month: the rows in bronze, processed and in quarantine."""
+    """Per month: the number of rows in bronze, processed and in quarantine."""
     layers = _layers(name)
     for month in context.months_of(layers[0]) or (None,):
         raw, processed, quarantine = (context.lake.rows(path, month) for path in layers)
@@ -131,10 +131,10 @@ def _few_orphans(path: str, context: Context) -> Outcome:
 
 
 def orphans(path: str, lake: Lake) -> int:
-    """The number of rows whose trip no ingested session names."""
+    """The number of rows with a trip that no ingested session refers to."""
     months = lake.months(_SESSIONS)
     trips = lake.table(path)
-    # A backfill from the UI takes the snapshots before the first month of sessions.
+    # A backfill from the UI ingests the snapshots before the first month of sessions.
     if months:
         trips = trips.anti_join(lake.table(_SESSIONS, months), "trip_id")
     return int(trips.count().to_pyarrow().as_py())
@@ -149,7 +149,7 @@ STEPS = (
             Check(
                 _UNDATED,
                 "reconciliation",
-                "Holds every session of the source that falls in none of the months.",
+                "Contains every session of the source that is in none of the months.",
                 Severity.ERROR,
                 _every_undated_session_kept,
                 blocking=True,
@@ -157,7 +157,7 @@ STEPS = (
             Check(
                 _UNDATED,
                 "no_undated_sessions",
-                "Every session falls in one of the months.",
+                "Every session is in one of the months.",
                 Severity.WARNING,
                 _no_session_undated,
             ),

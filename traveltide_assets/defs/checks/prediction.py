@@ -1,4 +1,4 @@
-"""The predictor of new customers' perks: may the month's model take over?"""
+"""Checks of the predictor for new customers: may the model of the month go into service?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PROMOTION = "gold/predictor_promotion"
 def _promoted(context: Context) -> Outcome:
     rows = context.lake.frame(_PROMOTION, context.month)
     if rows.empty:
-        because = "no candidate, or nobody held out to judge it on: too few customers"
+        because = "too few customers: no candidate, or nobody held out to evaluate it on"
         return Outcome(True, {"because": because})
     row = rows.iloc[0]
     facts: dict[str, object] = {
@@ -26,7 +26,7 @@ def _promoted(context: Context) -> Outcome:
 
 
 def _rivals(rows: pd.DataFrame) -> dict[str, object]:
-    """How the candidate compares with each model it competes with."""
+    """How the candidate compares with each of its rivals."""
     facts: dict[str, object] = {}
     for against in rows[rows["sessions_seen"] == ALL].itertuples():
         rival = against.rival.replace(" ", "_")
@@ -58,11 +58,11 @@ STEPS = (
             Check(
                 _PROMOTION,
                 "promotion",
-                "The month's model may go into service: over all session counts it beats "
-                "predicting the most common perk for everybody, and is not worse than the "
-                "current model beyond noise. Otherwise the current model stays. Also reports the "
+                "The model of the month may go into service: over all session counts it beats "
+                "predicting the most frequent perk for everybody, and is not significantly worse "
+                "than the current model. Otherwise the current model stays. Also reports the "
                 "session counts at which it loses to the current model or the rules.",
-                # The model in service waits for the decision; keeping it does not fail the run.
+                # The model in service waits for the decision. Keeping it does not fail the run.
                 Severity.WARNING,
                 _promoted,
                 blocking=True,

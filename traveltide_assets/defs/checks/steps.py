@@ -1,4 +1,4 @@
-"""What Dagster sees of the checks: a step of a run for each group, and a job of checks alone."""
+"""The checks in Dagster: one step of a run for each group, and a job that only runs checks."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -23,7 +23,7 @@ CHECK = "check"
 def build(
     tables: Mapping[str, Table], months: dg.PartitionsDefinition
 ) -> list[dg.AssetChecksDefinition]:
-    """All checks; every table has its two, whether or not a step names it."""
+    """All checks. Every table gets its two, whether or not a step names it."""
     named = [
         *ingestion.STEPS,
         *decisions.STEPS,
@@ -42,17 +42,17 @@ def build(
 
 
 def build_job(months: dg.PartitionsDefinition) -> "dg.UnresolvedAssetJobDefinition":
-    """Every check of a month, and nothing else.
+    """A job that evaluates every check of a chosen month, and nothing else.
 
-    For a month of choice: *Execute all* of an asset evaluates its checks for the latest one, and
-    *Execute* of a single check is disabled where there are months ("Executing checks on their own
-    for partitioned assets is not yet supported", says the UI of Dagster 1.13).
+    In the UI of Dagster 1.13, *Execute all* of an asset evaluates its checks for the latest month,
+    and *Execute* of a single check is disabled for partitioned assets ("Executing checks on their
+    own for partitioned assets is not yet supported").
     """
     return dg.define_asset_job(
         CHECK,
         dg.AssetSelection.all_asset_checks(),
-        description="Evaluates every check of a month on what the lake holds; computes nothing.",
-        # A job infers its months from its assets, and this one has none.
+        description="Evaluates every check of a month on the stored tables. Computes no table.",
+        # A job takes its partitions from its assets, and this one has no assets.
         config=dg.PartitionedConfig(months, run_config_for_partition_key_fn=lambda _: {}),
     )
 
@@ -68,7 +68,7 @@ def _definition(
     @dg.multi_asset_check(
         name=f"{step.name}_checks",
         specs=list(specs.values()),
-        # So that one check, or the checks of one asset, can be executed without the others.
+        # Allows executing one check, or the checks of one asset, without the others.
         can_subset=True,
         required_resource_keys={"lake", "settings", "perk_catalogue", *source},
     )
@@ -115,7 +115,7 @@ def _result(check: Check, outcome: Outcome) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(
         asset_key=_asset(check.table),
         check_name=check.name,
-        # Judgements on frames are NumPy's booleans, which Dagster does not take.
+        # Comparisons of frames give NumPy booleans, which Dagster does not accept.
         passed=bool(outcome.passed),
         severity=severity.ERROR if check.severity is Severity.ERROR else severity.WARN,
         metadata=dict(outcome.facts),  # type: ignore[arg-type]
@@ -123,13 +123,13 @@ def _result(check: Check, outcome: Outcome) -> dg.AssetCheckResult:
 
 
 def _evaluated(check: Check, spec: dg.AssetCheckSpec, context: Context) -> Iterator[Any]:
-    """What Dagster is to be told of a check."""
+    """The result of a check in the form that Dagster expects."""
     if context.months or spec.partitions_def is None:
         yield _result(check, check.outcome(context))
         return
-    # *Execute all* of the UI asks for no month, and Dagster 1.13 makes no evaluation of the result
-    # of a check by month then: "Cannot access partition_key for a non-partitioned run". So it is
-    # made here, of the latest month in the lake.
+    # *Execute all* in the UI gives no month, and Dagster 1.13 then cannot turn the result of a
+    # partitioned check into an evaluation: "Cannot access partition_key for a non-partitioned run".
+    # So the evaluation is made here, for the latest month in the lake.
     latest = context.of_latest_month(check.table)
     result = _result(check, check.outcome(latest))
     yield dg.Output(None, spec.get_python_identifier())

@@ -1,1 +1,1 @@
-"""What a Dagster instance is made of: `dagster.yaml` and the classes that it names."""
+"""The configuration of a Dagster instance: `dagster.yaml` and the classes that it names."""

@@ -1,7 +1,7 @@
-"""Dagster's event log in one SQLite file, through connections that stay open.
+"""Dagster's event log in one SQLite file, with connections that stay open.
 
-The log that Dagster brings opens the database and compiles its statements anew for every event,
-which takes longer than most steps of a small run.
+Dagster's own event log opens the database and compiles its statements again for every event, which
+takes longer than most steps of a small run.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ _BUSY_SECONDS = 60
 
 
 class EventLog(ConsolidatedSqliteEventLogStorage):
-    """Named in `dagster.yaml` as `event_log_storage`."""
+    """The event log that `dagster.yaml` names as `event_log_storage`."""
 
     @cached_property
     def _engine(self) -> sa.Engine:
         engine = sa.create_engine(self._conn_string, connect_args={"timeout": _BUSY_SECONDS})
-        sa.event.listen(engine, "connect", _do_not_wait_for_the_disk)
+        sa.event.listen(engine, "connect", _sync_less_often)
         return engine
 
     @cached_property
     def _tables(self) -> set[str]:
-        """The tables that were seen; asked for with every event, and none ever goes."""
+        """The tables known to exist. Dagster asks with every event, and none is ever dropped."""
         return set()
 
     def has_table(self, table_name: str) -> bool:
@@ -48,6 +48,6 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
         super().dispose()  # type: ignore[no-untyped-call]
 
 
-def _do_not_wait_for_the_disk(connection: Any, _: Any) -> None:
-    # With a write-ahead log the file stays whole; a power cut may cost the last events alone.
+def _sync_less_often(connection: Any, _: Any) -> None:
+    # With a write-ahead log the file stays intact; a power cut can only lose the last events.
     connection.execute("PRAGMA synchronous=NORMAL")

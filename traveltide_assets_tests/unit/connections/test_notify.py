@@ -22,8 +22,8 @@ from tenacity import wait_none
 from traveltide_assets.connections import notify
 from traveltide_assets.connections.notify import AlertDelayed, AlertFailed, Alerts
 from traveltide_assets.settings import Settings
-from traveltide_assets_tests.processes import ROOT
 from traveltide_assets_tests.support.inbox import Inbox, Mailbox
+from traveltide_assets_tests.support.processes import ROOT
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from traveltide_assets.report.charts import Chart
 from traveltide_assets.segmentation import registry
 from traveltide_assets.segmentation.affinities import profiles
 from traveltide_assets_tests.conftest import LAST
-from traveltide_assets_tests.project import Project
+from traveltide_assets_tests.support.project import Project
 
 FEATURES = ["total_sessions", "cancelled_trips", "total_nights", "total_spend"]
 Frame = Callable[[str], pd.DataFrame]

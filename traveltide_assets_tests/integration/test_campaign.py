@@ -1,0 +1,179 @@
+"""Who is written to, with what, and what the mailing tool finds in its folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from traveltide_assets.campaign import invitations, mailing
+from traveltide_assets.campaign.suppression import Suppressed
+from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
+from traveltide_assets_tests.integration.test_decision_checks import check
+from traveltide_assets_tests.support.project import Project, failed_checks, failure
+
+PERKS = ("bag", "meal", "night")
+ASSETS = ("gold/campaign", "gold/campaign_changes")
+
+
+def assigned(users: list[int], seed: int = 0) -> pd.DataFrame:
+    """Customers with a perk and a segment at random."""
+    rng = np.random.default_rng(seed)
+    perk = rng.choice(PERKS, len(users))
+    segment = np.char.add("likes ", perk)
+    return pd.DataFrame({"user_id": users, "perk": perk, "segment": segment}).astype(
+        {"user_id": "int64"}
+    )
+
+
+def suppressed(users: set[int]) -> Suppressed:
+    return Suppressed(frozenset(users), "digest")
+
+
+def folder(project: Project, month: str = LAST) -> Path:
+    return project.lake / mailing.PATH / f"month={month}"
+
+
+def manifest(project: Project, month: str = LAST) -> dict[str, Any]:
+    return json.loads((folder(project, month) / mailing.MANIFEST).read_text("utf-8"))
+
+
+def copy_of(project: Project, place: Path, **changes: Any) -> Project:
+    """A project with the lake of another, to change."""
+    shutil.copytree(project.lake / "gold", place / "lake" / "gold")
+    return Project(place, place / "source", partitions=BOUNDS, evidence=QUICK, **changes)
+
+
+def send(project: Project) -> set[str]:
+    """Make the campaign of the last month alone; the checks that failed."""
+    result = project.materialize_all(ASSETS, LAST)
+    assert result.success, failure(result)
+    return failed_checks(result)
+
+
+def test_the_files_hold_four_columns_and_the_manifest_vouches_for_them(
+    sample_project: Project,
+) -> None:
+    told = manifest(sample_project)
+    described = [file for perk in told["perks"] for file in perk["files"]]
+    assert {file["name"] for file in described} | {mailing.MANIFEST} == {
+        path.name for path in folder(sample_project).iterdir()
+    }
+    for file in described:
+        content = (folder(sample_project) / file["name"]).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == file["sha256"]
+        read = pd.read_csv if file["name"].endswith(".csv") else pd.read_parquet
+        frame = read(BytesIO(content))
+        assert tuple(frame.columns) == mailing.COLUMNS
+        assert frame["perk"].unique().tolist() == [Path(file["name"]).stem]
+
+
+def test_the_manifest_says_what_the_campaign_rests_on(sample_project: Project) -> None:
+    told = manifest(sample_project)
+    campaign = sample_project.frame("gold/campaign", LAST)
+    assigned_now = sample_project.frame("gold/perk_assignments", LAST)
+    assert told["customers"] == {
+        "assigned": len(assigned_now),
+        "written_to": int((~campaign["holdout"]).sum()),
+        "held_out": int(campaign["holdout"].sum()),
+        "suppressed": 0,
+    }
+    assert told["model_version"] == assigned_now["model_version"].iloc[0]
+    assert told["strategy"] == "kmeans"
+    assert "at least 8 sessions" in str(told["cohort_rule"])
+    changes = sample_project.frame("gold/campaign_changes", LAST)["change"].value_counts()
+    assert told["changes"] == {
+        "compared_with": "2023-06",
+        **{kind: int(changes.get(kind, 0)) for kind in invitations.CHANGES},
+    }
+    assert changes["new"] > 0
+    first = manifest(sample_project, "2023-06")["changes"]
+    assert first == {"compared_with": None, "new": None, "moved": None, "dropped": None}
+
+
+def test_a_campaign_made_again_leaves_the_same_bytes_and_no_file_of_before(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    project = copy_of(sample_project, tmp_path)
+    before = {path.name: path.read_bytes() for path in folder(project).iterdir()}
+    (folder(project) / "free_pony.csv").write_text("user_id,perk,headline,segment\n", "utf-8")
+    assert send(project) == set()
+    assert {path.name: path.read_bytes() for path in folder(project).iterdir()} == before
+
+
+def test_a_list_in_the_settings_is_kept(sample_project: Project, tmp_path: Path) -> None:
+    users = sample_project.frame("gold/campaign", LAST)["user_id"].head(25)
+    file = tmp_path / "never.csv"
+    file.write_text("\n".join(map(str, [*users, 999_999_999])), "utf-8")
+    project = copy_of(sample_project, tmp_path, campaign={"suppression_file": file})
+    assert send(project) == set()
+    told = manifest(project)
+    assert told["customers"]["suppressed"] == 25
+    assert told["suppression_list_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    for table in ASSETS:
+        assert not project.frame(table, LAST)["user_id"].isin(users).any()
+    for path in folder(project).glob("*.csv"):
+        assert not pd.read_csv(path)["user_id"].isin(users).any()
+
+
+def test_a_list_that_cannot_be_read_stops_the_campaign(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    project = copy_of(
+        sample_project, tmp_path, campaign={"suppression_file": tmp_path / "absent.csv"}
+    )
+    result = project.materialize_all(ASSETS, LAST)
+    assert not result.success
+    assert "absent.csv" in failure(result)
+
+
+def _personal(path: Path) -> None:
+    frame = pd.read_csv(path)
+    frame.assign(home_city="boston").to_csv(path, index=False)
+
+
+def _half(path: Path) -> None:
+    pd.read_csv(path).iloc[::2].to_csv(path, index=False)
+
+
+def _twice(path: Path) -> None:
+    frame = pd.read_csv(path)
+    pd.concat([frame, frame.head(1)]).to_csv(path, index=False)
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (_personal, {"allowed_columns", "checksums"}),
+        (_half, {"nothing_lost", "checksums"}),
+        (_twice, {"nothing_lost", "checksums"}),
+    ],
+)
+def test_a_file_that_is_not_as_it_should_be_is_found(
+    sample_project: Project, tmp_path: Path, how: Callable[[Path], None], said: set[str]
+) -> None:
+    project = copy_of(sample_project, tmp_path)
+    how(next(folder(project).glob("*.csv")))
+    found = check(project, *ASSETS)
+    assert {name for name, evaluation in found.items() if not evaluation.passed} == {
+        f"gold/campaign:{name}" for name in said
+    }
+
+
+def test_somebody_suppressed_after_the_files_were_made_is_found(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    file = tmp_path / "never.csv"
+    file.write_text(str(sample_project.frame("gold/campaign", LAST)["user_id"].iloc[0]), "utf-8")
+    project = copy_of(sample_project, tmp_path, campaign={"suppression_file": file})
+    found = check(project, *ASSETS)["gold/campaign:nobody_suppressed"]
+    assert not found.passed
+    assert found.blocking

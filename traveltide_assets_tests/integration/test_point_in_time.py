@@ -1,0 +1,102 @@
+"""A month's decision sees nothing that happened after the month."""
+
+from __future__ import annotations
+
+import shutil
+from hashlib import sha256
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from traveltide_assets.schema.months import end_of
+from traveltide_assets_tests.support import scenario
+from traveltide_assets_tests.support.project import Project, failure
+
+FAST = {"kmeans": {"max_k": 4, "restarts": 2, "sample_rows": 500}} | scenario.QUICK
+
+
+def cut(source: Path, month: str, folder: Path) -> Path:
+    """The source as it would have been exported at the end of a month."""
+    folder.mkdir()
+    end = str(end_of(month))
+    tables = {
+        name: pd.read_csv(source / f"{name}.csv", dtype=str, keep_default_na=False)
+        for name in ("users", "sessions", "flights", "hotels")
+    }
+    sessions = tables["sessions"]
+    sessions = sessions[sessions["session_start"] < end]
+    users = tables["users"]
+    kept = {"users": users[users["sign_up_date"] < end], "sessions": sessions}
+    for name in ("flights", "hotels"):
+        kept[name] = tables[name][tables[name]["trip_id"].isin(sessions["trip_id"])]
+    for name, table in kept.items():
+        assert 0 < len(table) < len(tables[name]) or name == "users"
+        table.to_csv(folder / f"{name}.csv", index=False)
+    return folder
+
+
+def gold(project: Project, month: str) -> dict[str, str]:
+    """SHA-256 of every gold file of a month, by its path."""
+    root = project.lake / "gold"
+    return {
+        str(file.relative_to(root)): sha256(file.read_bytes()).hexdigest()
+        for file in sorted(root.rglob(f"month={month}/*.parquet"))
+    }
+
+
+def assert_same_gold(one: Project, other: Project, month: str) -> None:
+    files = gold(one, month)
+    assert {"perk_assignments", "user_features", "trips_final"} <= {
+        Path(file).stem for file in files
+    }
+    assert files.keys() == gold(other, month).keys()
+    for file in files:
+        here, there = (
+            pq.read_table(project.lake / "gold" / file, partitioning=None).to_pandas()
+            for project in (one, other)
+        )
+        pd.testing.assert_frame_equal(here, there, check_exact=True, obj=file)
+
+
+def decided(project: Project, month: str) -> Project:
+    result = project.assign(month)
+    assert result.success, failure(result)
+    return project
+
+
+def full(folder: Path, ingested: Project, month: str) -> Project:
+    """A month decided from everything that another project ingested."""
+    for layer in ("bronze", "silver"):
+        shutil.copytree(ingested.lake / layer, folder / "lake" / layer)
+    bounds = ingested.settings.partitions.model_dump()
+    return decided(Project(folder, folder / "source", partitions=bounds, **FAST), month)
+
+
+def past(folder: Path, source: Path, ingested: Project, month: str) -> Project:
+    """The same month decided from a source that ends with it."""
+    bounds = ingested.settings.partitions.model_dump()
+    project = Project(folder, cut(source, month, folder / "source"), partitions=bounds, **FAST)
+    assert project.ingest(bounds["first"], month).success
+    return decided(project, month)
+
+
+def test_a_month_from_the_full_sample_equals_the_month_from_its_past(
+    tmp_path_factory: pytest.TempPathFactory, sample_source: Path, sample_project: Project
+) -> None:
+    assert_same_gold(
+        full(tmp_path_factory.mktemp("full"), sample_project, "2023-05"),
+        past(tmp_path_factory.mktemp("past"), sample_source, sample_project, "2023-05"),
+        "2023-05",
+    )
+
+
+def test_a_month_of_the_real_cohort_equals_the_month_from_its_past(
+    tmp_path_factory: pytest.TempPathFactory, real_source: Path, real_project: Project
+) -> None:
+    assert_same_gold(
+        full(tmp_path_factory.mktemp("real_full"), real_project, "2023-05"),
+        past(tmp_path_factory.mktemp("real_past"), real_source, real_project, "2023-05"),
+        "2023-05",
+    )

@@ -1,0 +1,246 @@
+"""What the report says, for whatever the month brought."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from click.testing import CliRunner
+
+from traveltide_assets import report
+from traveltide_assets.campaign import mailing
+from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.cli import main
+from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
+from traveltide_assets.prediction.models import RULES
+from traveltide_assets.prediction.promotion import BETTER, WORSE
+from traveltide_assets.report import words
+from traveltide_assets.report.build import render
+from traveltide_assets.report.material import TABLES, Material
+from traveltide_assets.report.quality_section import row_counts
+from traveltide_assets.segmentation.registry import build_strategies
+from traveltide_assets_tests.conftest import LAST
+from traveltide_assets_tests.support import scenario
+from traveltide_assets_tests.support.project import Project
+
+
+def report_file(project: Project, month: str = LAST) -> Path:
+    return project.lake / report.PATH / f"month={month}" / report.FILE
+
+
+def titles(project: Project) -> dict[str, str]:
+    """What people call each strategy."""
+    built = build_strategies(project.settings, load_perks(project.settings.perks_file))
+    return {name: strategy.title for name, strategy in built.items()}
+
+
+def frames(project: Project) -> dict[str, pd.DataFrame]:
+    """The tables that the report of the project's last month shows, by their path."""
+    return {path: project.frame(path, LAST) for path in TABLES}
+
+
+def material(project: Project, **changes: Any) -> Material:
+    """What the report of the project's last month is made of, some of it changed."""
+    manifest = project.lake / mailing.PATH / f"month={LAST}" / mailing.MANIFEST
+    perks = load_perks(project.settings.perks_file)
+    made = Material.of(
+        LAST,
+        project.settings,
+        perks,
+        titles(project),
+        frames(project),
+        before=project.frame(f"gold/segments/{project.settings.strategy}", LAST),
+        quality=row_counts(lambda path: 9),
+        campaign=json.loads(manifest.read_text("utf-8")),
+        status="No experiment has been started.",
+    )
+    return replace(made, **changes)
+
+
+def test_the_same_input_gives_the_same_bytes(sample_project: Project) -> None:
+    before = report_file(sample_project).read_bytes()
+    assert sample_project.materialize(report.PATH, LAST).success
+    assert report_file(sample_project).read_bytes() == before
+    assert len(before) < 3_000_000
+
+
+def test_the_asset_says_where_the_report_is(sample_project: Project) -> None:
+    result = sample_project.materialize(report.PATH, LAST)
+    metadata = result.asset_materializations_for_node("gold__report")[0].metadata
+    assert metadata["path"].value == str(report_file(sample_project))
+    assert metadata["size_bytes"].value == report_file(sample_project).stat().st_size
+
+
+def test_last_months_segments_are_compared_where_there_are_any(sample_project: Project) -> None:
+    page = report_file(sample_project).read_text("utf-8")
+    assert "customers who were already here in June 2023 are in the same segment" in page
+    first = report_file(sample_project, "2023-06").read_text("utf-8")
+    assert "The previous month has not been decided" in first
+
+
+def test_the_real_cohort_is_told_the_truth(real_project: Project) -> None:
+    page = report_file(real_project).read_text("utf-8")
+    assert "5,998" in page
+    assert "at least 8 sessions from 2023-01-04 to 2023-07-31" in page
+    evidence = real_project.frame("gold/perk_evidence", LAST)
+    kmeans = evidence[evidence["strategy"] == "kmeans"]
+    assert not (kmeans["verdict"] == SUPPORTED).any()
+    assert re.search(r"<strong>none of the \d perks</strong>", page)
+    scorecard = real_project.frame("gold/segmentation_scorecard", LAST)
+    best = scorecard.loc[scorecard["recommended"], "strategy"].item()
+    assert f"<strong>{titles(real_project)[best]} does better.</strong>" in page
+
+
+def test_what_a_catalogue_says_is_text_and_never_code(sample_project: Project) -> None:
+    perks = tuple(
+        perk.model_copy(update={"title": f"<script>alert('{perk.id}')</script>"})
+        for perk in load_perks(sample_project.settings.perks_file)
+    )
+    page = render(material(sample_project, perks=perks))
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_nothing_supported_is_said_plainly(sample_project: Project) -> None:
+    evidence = sample_project.frame("gold/perk_evidence", LAST).assign(verdict=NOT_SUPPORTED)
+    scorecard = sample_project.frame("gold/segmentation_scorecard", LAST)
+    scorecard = scorecard.assign(supported_perks=0, supported_share=0.0, recommended=False)
+    page = render(material(sample_project, evidence=evidence, scorecard=scorecard))
+    assert re.search(r"<strong>none of the \d perks</strong>", page)
+    assert "No strategy does better." in page
+    assert "None is recommended" in page
+    assert 'badge supported"' not in page
+
+
+def test_everything_supported_is_said_too(sample_project: Project) -> None:
+    assigned = sample_project.frame("gold/perk_assignments", LAST)
+    given = assigned["perk"].unique()
+    row = sample_project.frame("gold/perk_evidence", LAST).iloc[[0]]
+    evidence = pd.concat(
+        [row.assign(strategy="kmeans", perk=perk, verdict=SUPPORTED) for perk in given]
+    )
+    scorecard = sample_project.frame("gold/segmentation_scorecard", LAST)
+    decides = scorecard["strategy"] == "kmeans"
+    scorecard = scorecard.assign(recommended=decides, supported_share=decides.astype(float))
+    page = render(material(sample_project, evidence=evidence, scorecard=scorecard))
+    assert f"<strong>all {len(given)} perks</strong>" in page
+    assert "K-means is also the scorecard" in page
+
+
+def test_too_little_data_and_no_evidence_at_all_are_not_verdicts(sample_project: Project) -> None:
+    evidence = sample_project.frame("gold/perk_evidence", LAST).assign(
+        verdict=TOO_LITTLE, mean=float("nan"), lift=float("nan"), lift_low=float("nan")
+    )
+    page = render(material(sample_project, evidence=evidence))
+    assert "Too little data: it would have gone to" in page
+    assert "nan" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page).lower()
+    page = render(material(sample_project, evidence=evidence.iloc[:0], before=None))
+    assert 'badge supported"' not in page
+    assert "not tested" in page
+
+
+def test_every_strategy_may_decide(sample_project: Project) -> None:
+    evidence = sample_project.frame("gold/perk_evidence", LAST)
+    for strategy in ("hierarchical", "propensity"):
+        settings = sample_project.settings.model_copy(update={"strategy": strategy})
+        page = render(material(sample_project, settings=settings))
+        tried = evidence[evidence["strategy"] == strategy]
+        assert f"decided by {titles(sample_project)[strategy]}" in page
+        assert (tried["verdict"] == SUPPORTED).any() == ("none of the" not in page)
+
+
+def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> None:
+    made = material(sample_project).card
+    assert made is not None
+    page = render(material(sample_project))
+    assert f"Model {made.version}, data {made.data_version}" in page
+    assert f"trained on {made.customers:,} customers of July 2023" in page
+    assert all(made.scores["log_loss"].map(words.decimal).map(lambda v: f"<td>{v}</td>" in page))
+    assert "<strong>Not a prediction:</strong>" in page
+    rejected = replace(made, promoted=False, because="no better", in_service="none")
+    worse = replace(rejected, scores=made.scores.assign(log_loss=9.0))
+    page = render(material(sample_project, card=worse))
+    assert "<strong>It is not in service.</strong>" in page
+    assert "beats both baselines after none of the numbers of sessions tested" in page
+
+
+def test_the_model_card_shows_every_rival_after_each_number_of_sessions(
+    sample_project: Project,
+) -> None:
+    made = material(sample_project).card
+    assert made is not None
+    page = render(material(sample_project))
+    for row in made.contest.itertuples():
+        assert f"<td>{words.decimal(row.loss_rival, 3)}</td>" in page
+        assert f"<td>{words.decimal(row.f1_candidate)}</td>" in page
+    verdict = made.contest["verdict"].where(made.contest["sessions_seen"] != 2, WORSE)
+    rules_only = verdict.where(made.contest["rival"] == RULES, BETTER)
+    page = render(
+        material(
+            sample_project, card=replace(made, contest=made.contest.assign(verdict=rules_only))
+        )
+    )
+    assert "it is worse than the rules of the strategy after 2 sessions" in page
+
+
+def test_the_model_card_says_how_often_a_score_comes_true(sample_project: Project) -> None:
+    made = material(sample_project).card
+    assert made is not None
+    page = render(material(sample_project))
+    one_bin = made.reliability[made.reliability["bin"] == 6]
+    hits = (one_bin["hit_share"] * one_bin["customers"]).sum() / one_bin["customers"].sum()
+    row = page.partition(f">{words.percent(0.6)} to {words.percent(0.7)}<")[2].partition("</tr>")[0]
+    assert row.endswith(f"<td>{words.percent(hits)}</td>")
+
+
+def test_a_month_without_a_model_says_so(sample_project: Project) -> None:
+    page = render(material(sample_project, card=None))
+    assert "No model was trained this month: too few customers" in page
+
+
+def test_a_handful_of_travellers_has_a_report_too(scenario_project: Project) -> None:
+    page = report_file(scenario_project, scenario.MONTH).read_text("utf-8")
+    assert "one perk per customer" in page
+    assert "nan" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page).lower()
+
+
+def command(project: Project, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of `traveltide report` on the project's lake."""
+    place = {
+        "TRAVELTIDE_LAKE": str(project.lake),
+        "TRAVELTIDE_HOME": str(project.folder / "command"),
+    }
+    done = CliRunner().invoke(main, ["report", *arguments], env=place)
+    return done.exit_code, done.output.strip()
+
+
+def test_the_command_says_where_the_report_is(sample_project: Project) -> None:
+    assert command(sample_project) == (0, str(report_file(sample_project)))
+    earlier = command(sample_project, "--month", "2023-06")
+    assert earlier == (0, str(report_file(sample_project, "2023-06")))
+
+
+def test_the_command_writes_and_opens_it(
+    sample_project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    def browser(url: str) -> bool:
+        opened.append(url)
+        return True
+
+    monkeypatch.setattr("webbrowser.open", browser)
+    copy = tmp_path / "new" / "july.html"
+    assert command(sample_project, "--to", str(copy), "--open") == (0, str(copy))
+    assert copy.read_bytes() == report_file(sample_project).read_bytes()
+    assert opened == [copy.as_uri()]
+
+
+def test_the_command_says_clearly_that_there_is_no_report(sample_project: Project) -> None:
+    code, _ = command(sample_project, "--month", "2022-11")
+    assert code == 1

@@ -1,0 +1,174 @@
+"""The report as people meet it: opened in a browser, looked at, printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, ViewportSize, sync_playwright
+
+from traveltide_assets import report
+from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.evidence.backtest import SUPPORTED
+from traveltide_assets.report import verdicts
+from traveltide_assets_tests.conftest import LAST
+from traveltide_assets_tests.support.project import Project
+
+ARTEFACTS = Path(__file__).parents[2] / "artifacts"
+SCREEN: ViewportSize = {"width": 1280, "height": 900}
+BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(
+    BROWSER is None, reason="no Chromium on the path; CHROMIUM may name one"
+)
+
+
+@dataclass
+class Visit:
+    """A report opened in the browser, and what the browser had to say about it."""
+
+    page: Page
+    project: Project
+    said: list[str] = field(default_factory=list)
+    requested: list[str] = field(default_factory=list)
+
+    @property
+    def file(self) -> Path:
+        lake = self.project.lake
+        return lake / report.PATH / f"month={LAST}" / report.FILE
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.page.locator("body").inner_text().split())
+
+
+@pytest.fixture(scope="module", params=["sample_project", "real_project"])
+def visit(request: pytest.FixtureRequest) -> Iterator[Visit]:
+    # The project comes first: Dagster and Playwright each want the thread's event loop.
+    project = request.getfixturevalue(request.param)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        page = browser.new_page(viewport=SCREEN)
+        opened = Visit(page, project)
+
+        def only_files(route: Route) -> None:
+            url = route.request.url
+            if url.startswith(("file:", "data:")):
+                route.continue_()
+                return
+            opened.requested.append(url)
+            route.abort()
+
+        page.route("**/*", only_files)
+        page.on("console", lambda message: opened.said.append(message.text))
+        page.on("pageerror", lambda error: opened.said.append(str(error)))
+        page.goto(opened.file.as_uri())
+        yield opened
+        browser.close()
+
+
+def test_it_opens_without_errors_and_asks_the_network_for_nothing(visit: Visit) -> None:
+    assert visit.said == []
+    assert visit.requested == []
+
+
+def test_every_picture_is_shown_and_has_words_for_those_who_do_not_see_it(visit: Visit) -> None:
+    pictures = visit.page.locator("img").all()
+    assert len(pictures) == 6
+    for picture in pictures:
+        box = picture.bounding_box()
+        assert box is not None
+        assert min(box["width"], box["height"]) > 100
+        assert picture.evaluate("image => image.complete && image.naturalWidth > 0")
+        assert len(picture.get_attribute("alt") or "") > 40
+
+
+def test_the_summary_fits_one_screen(visit: Visit) -> None:
+    visit.page.evaluate("window.scrollTo(0, 0)")
+    box = visit.page.locator("#summary").bounding_box()
+    assert box is not None
+    assert box["y"] + box["height"] <= SCREEN["height"]
+
+
+@pytest.mark.parametrize("width", [1280, 1000, 700])
+def test_nothing_runs_over_the_side(visit: Visit, width: int) -> None:
+    visit.page.set_viewport_size({"width": width, "height": SCREEN["height"]})
+    wide = visit.page.evaluate("document.documentElement.scrollWidth")
+    visit.page.set_viewport_size(SCREEN)
+    assert wide <= width
+
+
+def test_every_segment_and_perk_is_named_with_its_size(visit: Visit) -> None:
+    assigned = visit.project.frame("gold/perk_assignments", LAST)
+    cards = [" ".join(card.inner_text().split()) for card in visit.page.locator(".card").all()]
+    sizes = assigned["segment"].value_counts()
+    assert len(cards) == len(sizes)
+    for segment, size in sizes.items():
+        assert any(card.startswith(f"{segment} {size:,} customers") for card in cards), segment
+    summary = " ".join(visit.page.locator("#summary").inner_text().split())
+    titles = {perk.id: perk.title for perk in load_perks(visit.project.settings.perks_file)}
+    for perk, size in assigned["perk"].value_counts().items():
+        assert re.search(rf"{titles[str(perk)]} {size:,} \(", summary), perk
+
+
+def test_the_verdicts_are_those_of_the_evidence(visit: Visit) -> None:
+    evidence = visit.project.frame("gold/perk_evidence", LAST)
+    titles = {perk.id: perk.title for perk in load_perks(visit.project.settings.perks_file)}
+    shown = visit.page.locator("#evidence table").first.locator("tbody tr").all()
+    said = sorted(
+        (row.locator("strong").inner_text(), row.locator(".badge").inner_text()[2:])
+        for row in shown
+    )
+    assert said == sorted(zip(evidence["perk"].map(titles), evidence["verdict"], strict=True))
+
+    strategy = visit.project.settings.strategy
+    decided = evidence[evidence["strategy"] == strategy].set_index("perk")["verdict"]
+    assigned = visit.project.frame("gold/perk_assignments", LAST)
+    for perk, title in titles.items():
+        row = visit.page.locator("#summary tbody tr").filter(
+            has=visit.page.get_by_role("rowheader", name=title, exact=True)
+        )
+        if perk not in set(decided.index) | set(assigned["perk"]):
+            assert row.count() == 0
+            continue
+        assert row.locator(".badge").inner_text()[2:] == decided.get(perk, verdicts.NOT_TESTED)
+    given = assigned["perk"].unique()
+    holding = sum(decided.get(perk) == SUPPORTED for perk in given)
+    assert f"{holding} of {len(given)}" in visit.text
+
+
+def test_no_customer_can_be_recognised(visit: Visit) -> None:
+    users = visit.project.frame("gold/users_final", LAST)
+    # The first customers of a generated source have numbers such as 7, which stand for anything.
+    identifiers = {str(user) for user in users["user_id"] if user >= 10_000}
+    page = re.sub(r"base64,[A-Za-z0-9+/=]+", "", visit.file.read_text("utf-8"))
+    assert not identifiers & set(re.findall(r"\d+", page))
+    assert not re.search(r"\d{4}-\d{2}-\d{2}", visit.page.locator("#segments").inner_text())
+    examples = visit.page.locator("#segments").inner_text().lower()
+    assert not [city for city in set(users["home_city"]) if re.search(rf"\b{city}\b", examples)]
+
+
+def test_it_is_built_of_headings_and_tables_that_a_screen_reader_understands(visit: Visit) -> None:
+    page = visit.page
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.locator("h1").count() == 1
+    assert page.locator("h2").count() == 11
+    assert page.locator("th:not([scope])").count() == 0
+    assert page.locator("script, link[href^='http'], iframe").count() == 0
+    identifiers = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_a_picture_and_a_printout_are_kept(visit: Visit) -> None:
+    ARTEFACTS.mkdir(exist_ok=True)
+    source = "report-sample" if "sample" in str(visit.project.source) else "report"
+    visit.page.screenshot(path=ARTEFACTS / f"{source}.png", full_page=True)
+    printed = visit.page.pdf(
+        path=ARTEFACTS / f"{source}.pdf", prefer_css_page_size=True, print_background=True
+    )
+    assert printed.startswith(b"%PDF")
+    assert (ARTEFACTS / f"{source}.png").stat().st_size > 100_000

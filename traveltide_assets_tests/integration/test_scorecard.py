@@ -1,0 +1,99 @@
+"""All strategies on one yardstick."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from traveltide_assets.segmentation.registry import names
+from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
+from traveltide_assets_tests.support.project import Project, failed_checks
+
+
+def test_every_strategy_is_on_the_scorecard_and_covers_the_cohort(sample_project: Project) -> None:
+    card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
+    assert set(card.index) == set(names())
+    assert (card["coverage"] == 1).all()
+    assert (card["segments"] > 1).all()
+    assert card["recommended"].sum() <= 1
+
+
+def test_rules_are_the_same_with_another_seed_and_nearly_so_on_bootstrap_draws(
+    sample_project: Project,
+) -> None:
+    card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
+    for strategy in ("hierarchical", "personas"):
+        assert card.loc[strategy, "stability_seed"] == 1
+        assert card.loc[strategy, "stability_bootstrap"] > 0.9
+
+
+def test_persistence_compares_with_the_month_before(sample_project: Project) -> None:
+    now = sample_project.frame("gold/segments/personas", LAST)
+    before = sample_project.frame("gold/segments/personas", "2023-06")
+    both = now.merge(before, on="user_id")
+    card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
+    expected = (both["segment_x"] == both["segment_y"]).mean()
+    assert card.loc["personas", "persistence"] == pytest.approx(expected)
+    first = sample_project.frame("gold/segmentation_scorecard", "2023-06")
+    assert first["persistence"].isna().all()
+
+
+def test_agreement_holds_every_pair_once_within_its_bounds(sample_project: Project) -> None:
+    pairs = sample_project.frame("gold/strategy_agreement", LAST)
+    assert len(pairs) == len(names()) * (len(names()) - 1) / 2
+    assert pairs["same_perk_share"].between(0, 1).all()
+    assert pairs["normalized_mutual_information"].between(0, 1).all()
+    assert pairs["adjusted_rand_index"].between(-0.5, 1).all()
+
+
+def test_a_recommended_strategy_gives_most_customers_a_supported_perk(
+    real_project: Project,
+) -> None:
+    card = real_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
+    recommended = card.index[card["recommended"]]
+    assert list(recommended) == [card["supported_share"].idxmax()]
+    assert card.loc[recommended, "supported_perks"].item() > 0
+
+
+def test_dbscan_puts_nearly_everybody_in_one_cluster_and_the_trial_shows_it(
+    real_project: Project,
+) -> None:
+    tried = real_project.frame("gold/dbscan_trial", LAST)
+    assert ((tried["clusters"] == 1) | (tried["largest_share"] > 0.6)).all()
+
+
+@pytest.mark.parametrize("strategy", ["personas", "perk_affinity", "propensity"])
+def test_which_strategy_decides_is_configuration(
+    tmp_path: Path, sample_project: Project, strategy: Any
+) -> None:
+    shutil.copytree(sample_project.lake, tmp_path / "lake")
+    source = sample_project.source
+    project = Project(tmp_path, source, partitions=BOUNDS, strategy=strategy)
+    assert project.materialize("gold/perk_assignments", LAST).success
+    assignments = project.frame("gold/perk_assignments", LAST)
+    customers = project.frame(f"gold/segments/{strategy}", LAST)
+    assert (assignments["strategy"] == strategy).all()
+    both = assignments.merge(customers, on="user_id", validate="one_to_one")
+    assert len(both) == len(customers)
+    assert (both["perk_x"] == both["perk_y"]).all()
+    assert (both["runner_up"] != both["perk_x"]).all()
+
+
+def test_a_month_without_a_past_gets_perks_and_no_verdicts(
+    tmp_path: Path, sample_source: Path
+) -> None:
+    bounds = {"first": "2023-01", "last": "2023-03"}
+    cohort = {"min_sessions": 3}
+    quick = {"evidence": QUICK, "prediction": FEW_MODELS}
+    project = Project(tmp_path, sample_source, partitions=bounds, cohort=cohort, **quick)
+    assert project.ingest("2023-01", "2023-03").success
+    result = project.assign("2023-03")
+    assert result.success
+    assert "gold/segments/propensity:coverage" in failed_checks(result)
+    assert len(project.frame("gold/perk_assignments", "2023-03")) > 100
+    card = project.frame("gold/segmentation_scorecard", "2023-03").set_index("strategy")
+    assert card.loc["propensity", "coverage"] == 0
+    assert not card["recommended"].any()

@@ -1,0 +1,401 @@
+"""Spark computes what DuckDB computes: on a real cluster of a master and two workers."""
+
+from __future__ import annotations
+
+import datetime as dt
+import gzip
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ibis
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.engines.base import Engine
+from traveltide_assets.engines.config import Config as Spark
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.storage.base import Conflict
+from traveltide_assets.resources import open_engine, open_storage
+from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.schema.table import Column, Table
+from traveltide_assets.settings import Settings
+from traveltide_assets.transforms.cleaning.parse import month_of
+from traveltide_assets_tests.support.project import DECIDING, Project, failure
+from traveltide_assets_tests.support.s3_server import S3Server, proxy_of
+from traveltide_assets_tests.support.spark_cluster import SparkCluster
+
+FIRST, LAST = "2023-06", "2023-07"
+SETTINGS = {
+    "partitions": {"first": FIRST, "last": LAST},
+    # Two months of few users, some of their rows damaged: enough of everything.
+    "cohort": {"min_sessions": 2},
+    "checks": {"max_quarantine_share": 1},
+}
+OTHERS = (
+    "earlier_features",
+    "perk_outcomes",
+    "segments/kmeans_wide",
+    "segments/hierarchical",
+    "segments/personas",
+    "segments/perk_affinity",
+    "segments/propensity",
+    "perk_assignments",
+)
+EVENTS = Table(
+    "silver",
+    "events",
+    "One row per key.",
+    (Column("key", "string", "The key"), Column("time", "timestamp(6)", "A time")),
+    key=("key",),
+    partitioned=True,
+)
+MONTHS = ["2023-03", "2023-04", "2023-05"]
+NUMBERS = "1 1.0 +5 -.5 1. 1e5 1E+5 1e400 1_000 1d 1.5f 0x10 5L inf nan NaN Infinity 1,5 . - --5 1e"
+DATES = "2023-01-05 2023-1-5 2023/01/05 2023-01-05T10:11:12 2023-02-30 2023 2023-01 20230105 12:00"
+TEXTS = [
+    *NUMBERS.split(),
+    *DATES.split(),
+    "",
+    " 7",
+    "2023-01-05 10:11:12",
+    "2023-1-5 1:2:3",
+    "2023-01-05 10:11",
+    "2023-01-05 10",
+    "2023-01-05  10:11:12",
+    "2023-01-05 10:11:12.1",
+    "2023-01-05 10:11:12.1234567",
+    "2023-01-05 23:59:60",
+    "2023-12-31 24:00:00",
+    "2023-02-28T24:0:0.00",
+    "2023-01-05 24:00",
+    "2023-01-05 24:00:01",
+    "2023-01-05 24:00:00.5",
+    "2023-03-12 02:30:00",  # Does not exist where the machines of the cluster live.
+    "2023-01-05 10:11:12+02",
+    "\t\x0b\x0cfalse v f\r\n",
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(
+    tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server
+) -> Iterator[SparkCluster]:
+    pyspark = pytest.importorskip("pyspark", reason="the extra `spark` is not installed")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("no Java runtime here: see `make java`")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3_server.environment.items():
+            patch.setenv(name, value)
+        started = SparkCluster(Path(pyspark.__file__).parent, tmp_path_factory.mktemp("cluster"))
+        patch.setenv("SPARK_CONF_DIR", str(started.configuration))
+        patch.setenv("SPARK_LOCAL_IP", "127.0.0.1")
+        try:
+            started.add_worker()
+            started.add_worker()
+            yield started
+        finally:
+            started.stop()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source") / "sample"
+    write_sample(folder, SampleSpec(users=300, seed=11, active_share=0.5, dirt=0.05))
+    # Several files of a table, gzipped ones, and texts of several lines.
+    sessions = (folder / "sessions.csv").read_text().splitlines(keepends=True)
+    (folder / "sessions.csv").write_text("".join(sessions[:500]))
+    with gzip.open(folder / "sessions-more.csv.gz", "wt") as file:
+        file.writelines([sessions[0], *sessions[500:]])
+    hotels = pd.read_csv(folder / "hotels.csv", dtype=str, keep_default_na=False)
+    hotels.loc[:9, "hotel_name"] = 'The "Old"\nInn, - paris '
+    (folder / "hotels.csv").unlink()
+    hotels.to_csv(folder / "hotels.csv.gz", index=False)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def on_duckdb(tmp_path_factory: pytest.TempPathFactory, source: Path) -> Project:
+    project = Project(tmp_path_factory.mktemp("duckdb"), source, **SETTINGS)
+    _run(project)
+    return project
+
+
+@pytest.fixture(scope="module")
+def on_spark(
+    tmp_path_factory: pytest.TempPathFactory, source: Path, cluster: SparkCluster
+) -> Project:
+    project = _on(cluster, tmp_path_factory.mktemp("spark"), source)
+    _run(project)
+    return project
+
+
+def _on(cluster: SparkCluster, folder: Path, source: Path) -> Project:
+    return Project(folder, source, engine="spark", spark={"master": cluster.url}, **SETTINGS)
+
+
+def _run(project: Project) -> None:
+    for result in (
+        project.ingest(FIRST, LAST),
+        project.materialize_all([f"gold/{name}" for name in (*DECIDING, *OTHERS)], LAST),
+    ):
+        assert result.success, failure(result)
+
+
+def _files(project: Project, layer: str = "") -> dict[str, Path]:
+    files = (project.lake / layer).rglob("*.parquet")
+    return {file.relative_to(project.lake).as_posix(): file for file in sorted(files)}
+
+
+def _assert_same(file: Path, other: Path) -> None:
+    """The same columns, types and rows in the same order; floats within 1e-9, all else equal."""
+    one, two = pq.read_table(file, partitioning=None), pq.read_table(other, partitioning=None)
+    assert one.schema.names == two.schema.names
+    assert one.schema.types == two.schema.types
+    pd.testing.assert_frame_equal(
+        one.to_pandas(), two.to_pandas(), check_exact=False, rtol=1e-9, atol=1e-12, obj=str(file)
+    )
+
+
+def test_the_whole_lake_is_the_same_up_to_features_and_perks(
+    on_duckdb: Project, on_spark: Project
+) -> None:
+    expected, found = _files(on_duckdb), _files(on_spark)
+    assert found.keys() == expected.keys()
+    assert "gold/perk_assignments/month=2023-07/perk_assignments.parquet" in found
+    for key, file in expected.items():
+        _assert_same(file, found[key])
+
+
+def test_the_comparison_rests_on_damaged_rows_ties_and_nulls(on_duckdb: Project) -> None:
+    refused = [key for key in _files(on_duckdb, "silver") if "quarantine" in key]
+    assert sum(pq.read_metadata(_files(on_duckdb)[key]).num_rows for key in refused) > 20
+    hotels = on_duckdb.frame("bronze/hotels_raw")
+    assert hotels["hotel_name"].str.contains('"Old"\nInn, -', regex=False).sum() == 10
+    assert on_duckdb.frame("silver/hotels_processed")["hotel_brand"].str.contains("\n").any()
+    features = on_duckdb.frame("gold/user_features", LAST)
+    assert len(features) > 50
+    assert features["mean_seats"].isna().any()
+    assert features["completed_trips"].duplicated().any()
+    assert (features["median_page_clicks"] % 1 != 0).any()
+
+
+@pytest.fixture
+def engines(tmp_path: Path, cluster: SparkCluster) -> list[Engine]:
+    spark = Settings(home=tmp_path, engine="spark", spark=Spark(master=cluster.url))
+    return [DuckDB(tmp_path / "scratch"), open_engine(spark)]
+
+
+@pytest.fixture
+def session(engines: list[Engine]) -> Any:
+    """The Spark session that the engines have in common."""
+    spark: Any = engines[1]
+    return spark.session
+
+
+def test_text_is_read_as_numbers_and_times_as_duckdb_reads_it(
+    tmp_path: Path, engines: list[Engine]
+) -> None:
+    pq.write_table(pa.table({"text": TEXTS, "place": range(len(TEXTS))}), tmp_path / "t.parquet")
+
+    def read(engine: Engine) -> pd.DataFrame:
+        t = engine.read_parquet([tmp_path / "t.parquet"])
+        number = t.text.try_cast("float64")
+        # Cleaning refuses words and zones before anything is read as a time.
+        plain = ibis.ifelse(t.text.re_search("[a-zA-SU-Z+]"), ibis.null("string"), t.text)
+        return _ordered(
+            t.select(
+                "place",
+                "text",
+                number=ibis.ifelse(number.abs() < float("inf"), number, ibis.null("float64")),
+                time=plain.try_cast("timestamp(6)"),
+                stripped=t.text.strip(),
+                month=month_of(t.text),
+            )
+        )
+
+    duckdb, spark = map(read, engines)
+    pd.testing.assert_frame_equal(duckdb, spark)
+    assert duckdb["number"].notna().sum() > 5
+    assert duckdb["time"].notna().sum() > 5
+
+
+def test_halves_ties_and_fractions_of_seconds_count_as_in_duckdb(
+    tmp_path: Path, engines: list[Engine]
+) -> None:
+    values = [0.285, 1.005, 2.675, 0.5, 1.5, 2.5, -2.5, 0.125, None, 1.5]
+    times = [dt.datetime(2023, 1, 1, 0, 0, i % 3, i * 100_000) for i in range(len(values))]
+    columns = {
+        "place": pa.array(range(len(values)), pa.int64()),
+        "x": pa.array(values, pa.float64()),
+        "group": pa.array([1, 1, 1, 1, 2, 2, 2, 2, 3, 2], pa.int64()),
+        "time": pa.array(times, pa.timestamp("us")),
+    }
+    pq.write_table(pa.table(columns), tmp_path / "t.parquet")
+
+    def computed(engine: Engine) -> list[pd.DataFrame]:
+        t = engine.read_parquet([tmp_path / "t.parquet"])
+        rows = t.select(
+            "place",
+            cents=t.x.round(2),
+            whole=t.x.round(),
+            least=ibis.least(t.x, 1.0),
+            rank=ibis.percent_rank().over(ibis.window(order_by=t.x)),
+            seconds=t.time.delta(ibis.timestamp("2023-01-01T00:00:01"), unit="second"),
+        )
+        groups = t.group_by("group").agg(median=t.x.median(), rows=t.count(), mean=t.x.mean())
+        return [_ordered(rows), _ordered(groups)]
+
+    for duckdb, spark in zip(*map(computed, engines), strict=True):
+        pd.testing.assert_frame_equal(duckdb, spark, rtol=1e-12)
+
+
+def _lake(place: S3Location, cache: Path, engine: Engine) -> Lake:
+    return Lake(open_storage(place, cache, "TRAVELTIDE_LAKE"), engine, {EVENTS.path: EVENTS})
+
+
+def _rows(lake: Lake) -> pd.DataFrame:
+    found = lake.table(EVENTS.path, MONTHS).order_by("month", "key")
+    return found.to_pyarrow().to_pandas()
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    """Rows of two of the three months."""
+    rows = {
+        "key": ["b", "a", "c"],
+        "time": [dt.datetime(2023, 3, 12, 2, 30, 0, 1), None, dt.datetime(2023, 4, 1)],
+        "month": ["2023-03", "2023-03", "2023-04"],
+    }
+    pq.write_table(pa.table(rows), tmp_path / "events.parquet")
+    return tmp_path / "events.parquet"
+
+
+def test_of_a_lake_in_s3_no_bytes_pass_through_the_driver(
+    tmp_path: Path,
+    engines: list[Engine],
+    events: Path,
+    s3_server: S3Server,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket = s3_server.bucket()
+    duckdb, spark = engines
+    expected = _lake(S3Location(bucket, "one"), tmp_path / "cache", duckdb)
+    expected.write_months(EVENTS, duckdb.read_parquet([events]), MONTHS)
+    rows = spark.read_parquet([events])  # From here on, executors know the server itself.
+    with proxy_of(s3_server) as drivers:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", drivers.endpoint)
+        place = S3Location(bucket, "two")
+        for _ in range(2):  # The second time, what is stored is replaced.
+            _lake(place, tmp_path / "cache", spark).write_months(EVENTS, rows, MONTHS)
+        found = _rows(_lake(place, tmp_path / "another", spark))
+        assert drivers.requests
+        assert all("list-type=2" in request for request in drivers.requests)
+    pd.testing.assert_frame_equal(_rows(expected), found)
+    one, two = (s3_server.contents(S3Location(bucket, prefix)) for prefix in ("one", "two"))
+    assert list(two) == list(one)
+    assert list(two) == [f"silver/events/month={month}/events.parquet" for month in MONTHS]
+
+
+def test_executors_replace_what_is_known_and_a_task_may_run_twice(
+    tmp_path: Path, engines: list[Engine], s3_server: S3Server
+) -> None:
+    storage = open_storage(S3Location(s3_server.bucket()), tmp_path / "cache", "TRAVELTIDE_LAKE")
+    spark = engines[1].spread
+    assert spark is not None
+
+    def twice(function: Any, items: Any) -> Any:
+        spark(function, items)
+        return spark(function, items)
+
+    for text in ("first", "second"):
+        with storage.replacing_all({"key": storage.versions().get("key")}, twice) as places:
+            places["key"].write_text(text)
+    with (
+        pytest.raises(Conflict, match="replaced by another run"),
+        storage.replacing_all({"key": None}, spark) as places,
+    ):
+        places["key"].write_text("third")
+    (stored,) = storage.files(storage.versions(), spark)
+    assert stored.read_text() == "second"
+
+
+def test_where_hadoop_knows_s3a_executors_read_the_objects_themselves(
+    tmp_path: Path,
+    cluster: SparkCluster,
+    engines: list[Engine],
+    session: Any,
+    events: Path,
+    s3_server: S3Server,
+) -> None:
+    """Its jars are not to be had here: Hadoop mounts a folder in the place of the bucket."""
+    place = S3Location(s3_server.bucket(), "lake")
+    written = _lake(place, tmp_path / "cache", engines[0])
+    written.write_months(EVENTS, engines[0].read_parquet([events]), MONTHS)
+    assert not engines[1].opens("s3://bucket/key")
+    for key, content in s3_server.contents(place).items():
+        file = tmp_path / "bucket" / key
+        file.parent.mkdir(parents=True)
+        file.write_bytes(content)
+    hadoop = session._jsc.hadoopConfiguration()
+    overloaded = "org.apache.hadoop.fs.viewfs.ViewFileSystemOverloadScheme"
+    mount = f"fs.viewfs.mounttable.{place.bucket}.link./lake"
+    hadoop.set("fs.s3a.impl", overloaded)
+    hadoop.set("fs.viewfs.overload.scheme.target.s3a.impl", overloaded)
+    hadoop.set(mount, (tmp_path / "bucket").as_uri())
+    try:
+        settings = Settings(home=tmp_path, engine="spark", spark=Spark(master=cluster.url))
+        found = _rows(_lake(place, tmp_path / "another", open_engine(settings)))
+    finally:
+        hadoop.unset("fs.s3a.impl")
+    pd.testing.assert_frame_equal(found, _rows(written))
+    assert not (tmp_path / "another").exists()
+
+
+def test_s3a_and_executors_are_told_the_server_and_no_secret(
+    session: Any, s3_server: S3Server
+) -> None:
+    conf = dict(session.sparkContext.getConf().getAll())
+    assert conf["spark.hadoop.fs.s3a.endpoint"] == s3_server.endpoint
+    assert conf["spark.hadoop.fs.s3a.endpoint.region"] == "us-east-1"
+    assert conf["spark.executorEnv.AWS_ENDPOINT_URL"] == s3_server.endpoint
+    assert s3_server.secret not in str(conf)
+
+
+def test_a_worker_killed_during_the_job_changes_nothing(
+    tmp_path: Path, source: Path, cluster: SparkCluster, on_duckdb: Project, on_spark: Project
+) -> None:
+    project = _on(cluster, tmp_path, source)
+    begun = project.file("silver/users_processed")
+    killed_during: list[bool] = []
+
+    def kill() -> None:
+        while not begun.exists():
+            time.sleep(0.05)
+        cluster.kill_worker()
+        silver = project.file("silver/sessions_processed", LAST)
+        killed_during.append(not silver.exists())
+
+    killer = threading.Thread(target=kill, daemon=True)
+    killer.start()
+    result = project.ingest(FIRST, LAST)
+    killer.join(10)
+    assert result.success, failure(result)
+    assert killed_during == [True], "the worker was to be killed before the end of the job"
+    for layer in ("bronze", "silver"):
+        expected, found = _files(on_duckdb, layer), _files(project, layer)
+        assert found.keys() == expected.keys()
+        for key, file in expected.items():
+            _assert_same(file, found[key])
+
+
+def _ordered(table: ibis.Table) -> pd.DataFrame:
+    return table.to_pyarrow().to_pandas().sort_values(table.columns[0], ignore_index=True)

@@ -1,0 +1,363 @@
+"""A folder of files in any dialect becomes four tables of text, or a clear error and nothing."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.sources.base import SourceError
+from traveltide_assets.sources.files import Files
+
+HEADER = {name: [column.name for column in columns] for name, columns in SOURCES.items()}
+SOUND = {
+    "users": "1,1985-02-28,F,true,false,usa,new york,LGA,40.7,-73.8,2022-11-30",
+    "sessions": "1-a,1,1-t,2023-07-01 10:00:00,2023-07-01 10:01:00,f,f,,,t,t,17,f",
+    "flights": "1-t,LGA,montreal,YUL,1,t,2023-07-09 07:00:00,2023-07-10 07:00:00,0,Aéreo,45.4,"
+    "-73.7,410.5",
+    "hotels": "1-t,Hilton - montreal,1,1,2023-07-09 16:00:00,2023-07-10 11:00:00,120",
+}
+
+
+def text(name: str, *lines: str) -> str:
+    return "\n".join([",".join(HEADER[name]), *(lines or [SOUND[name]])]) + "\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A sound source of one row per table."""
+    folder = tmp_path / "source"
+    folder.mkdir()
+    for name in SOURCES:
+        (folder / f"{name}.csv").write_text(text(name), encoding="utf-8")
+    return folder
+
+
+def source(folder: Path) -> Files:
+    return Files(Folder(folder), DuckDB(folder.parent / "scratch"), folder.parent / "staging")
+
+
+def rows(folder: Path, name: str) -> list[dict[str, str | int | None]]:
+    table = source(folder).table(name).order_by(["source_file", "source_row"])
+    return table.to_pyarrow().to_pylist()
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        "hotels.csv",
+        "public_hotels_export_2025-03-31_221253.csv",
+        "HOTELS-2023.CSV",
+        "my hotels (1) [new].csv",
+    ],
+)
+def test_a_file_is_recognised_by_the_table_anywhere_in_its_name(folder: Path, file: str) -> None:
+    (folder / "hotels.csv").rename(folder / file)
+    assert [(r["trip_id"], r["source_file"]) for r in rows(folder, "hotels")] == [("1-t", file)]
+
+
+def test_other_files_and_hidden_ones_are_left_alone(folder: Path) -> None:
+    for name in ("notes.csv", "._hotels.csv", "hotels.txt", ".~lock.hotels.csv#"):
+        (folder / name).write_bytes(b"\x00\xff")
+    (folder / "hotels.parquet").mkdir()
+    assert len(rows(folder, "hotels")) == 1
+
+
+def test_files_that_are_passed_over_are_named_once(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name in ("hotel.csv", "truth.csv", "notes.txt"):
+        (folder / name).write_text("no table", encoding="utf-8")
+    known = source(folder)
+    for name in SOURCES:
+        known.table(name)
+    (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == f"{folder}: passed over, because no table's name is in theirs: hotel.csv"
+
+
+def test_csv_gzip_and_parquet_give_the_same_rows(folder: Path) -> None:
+    for name in SOURCES:
+        plain = rows(folder, name)
+        path = folder / f"{name}.csv"
+        for other, content in (
+            (f"{name}.csv.gz", gzip.compress(path.read_bytes())),
+            (f"{name}.CSV.GZ", gzip.compress(path.read_bytes())),
+        ):
+            path.unlink()
+            path = folder / other
+            path.write_bytes(content)
+            content = gzip.decompress(content)
+            assert rows(folder, name) == [{**row, "source_file": other} for row in plain]
+        path.unlink()
+        values = {column: [plain[0][column]] for column in HEADER[name]}
+        schema = pa.schema([(column, pa.string()) for column in values])
+        pq.write_table(pa.table(values, schema=schema), folder / f"{name}.parquet")
+        assert rows(folder, name) == [{**row, "source_file": f"{name}.parquet"} for row in plain]
+
+
+def test_typed_parquet_is_read_as_text(folder: Path) -> None:
+    (folder / "hotels.csv").unlink()
+    path = folder / "hotels.parquet"
+    table = pa.table({column: ["1"] for column in HEADER["hotels"]})
+    table = table.set_column(3, "rooms", pa.array([2.0]))
+    pq.write_table(table.set_column(2, "nights", pa.array([3], pa.int8())), path)
+    (row,) = rows(folder, "hotels")
+    assert (row["nights"], row["rooms"]) == ("3", "2.0")
+
+
+def test_several_files_make_one_table_in_name_order(folder: Path) -> None:
+    (folder / "hotels-2.csv").write_text(text("hotels", *[SOUND["hotels"]] * 2), encoding="utf-8")
+    places = [(r["source_file"], r["source_row"]) for r in rows(folder, "hotels")]
+    assert places == [("hotels-2.csv", 1), ("hotels-2.csv", 2), ("hotels.csv", 1)]
+
+
+def test_rows_keep_their_order_in_a_file_of_many_buffers(folder: Path) -> None:
+    count = 400_000
+    line = SOUND["hotels"].partition(",")[2]
+    (folder / "hotels.csv").write_text(
+        text("hotels", *(f"{number},{line}" for number in range(1, count + 1))), encoding="utf-8"
+    )
+    table = source(folder).table("hotels")
+    moved = table.filter(table.trip_id.cast("int64") != table.source_row)
+    assert int(moved.count().to_pyarrow().as_py()) == 0
+    assert int(table.count().to_pyarrow().as_py()) == count
+
+
+def test_column_order_is_free(folder: Path) -> None:
+    turned = [",".join(reversed(line.split(","))) for line in text("hotels").splitlines()]
+    before = rows(folder, "hotels")
+    (folder / "hotels.csv").write_text("\n".join(turned), encoding="utf-8")
+    assert rows(folder, "hotels") == before
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('"1-t","","3","1","","2023-07-10 11:00:00",""', ["1-t", None, "3", "1", None]),
+        ("1-t,,3,1,,2023-07-10 11:00:00,", ["1-t", None, "3", "1", None]),
+        (' 1-t ,NULL,\\N,"1,5","#x",NA,nan', [" 1-t ", "NULL", "\\N", "1,5", "#x"]),
+        ('1-t,"The ""Grand""\nHotel - x",3,1,t,u,1', ["1-t", 'The "Grand"\nHotel - x', "3"]),
+    ],
+)
+def test_text_is_taken_as_it_stands_and_null_is_empty_quoted_or_not(
+    folder: Path, line: str, expected: Sequence[str | None]
+) -> None:
+    (folder / "hotels.csv").write_text(text("hotels", line), encoding="utf-8")
+    (row,) = rows(folder, "hotels")
+    assert [row[column] for column in HEADER["hotels"]][: len(expected)] == expected
+
+
+def test_a_byte_order_mark_and_windows_lines_do_not_matter(folder: Path) -> None:
+    before = rows(folder, "flights")
+    windows = text("flights").replace("\n", "\r\n")
+    (folder / "flights.csv").write_bytes(b"\xef\xbb\xbf" + windows.encode())
+    assert rows(folder, "flights") == before
+
+
+def test_files_with_different_extra_columns_make_one_table(folder: Path) -> None:
+    more = text("hotels").replace("\n", ",stars\n", 1).replace("120\n", "120,5\n")
+    (folder / "hotels-more.csv").write_text(more, encoding="utf-8")
+    assert [r["stars"] for r in rows(folder, "hotels")] == ["5", None]
+
+
+def test_the_price_of_a_room_is_known_under_two_names(folder: Path) -> None:
+    path = folder / "hotels.csv"
+    renamed = path.read_text().replace("hotel_per_room_usd", "hotel_price_per_room_night")
+    path.write_text(renamed, encoding="utf-8")
+    (row,) = rows(folder, "hotels")
+    assert row["hotel_per_room_usd"] == "120"
+    assert "hotel_price_per_room_night" not in row
+
+
+# What is wrong with a source
+
+
+def drop_column(folder: Path) -> None:
+    path = folder / "hotels.csv"
+    path.write_text(path.read_text().replace("rooms", "chambers"), encoding="utf-8")
+
+
+def drop_table(folder: Path) -> None:
+    (folder / "hotels.csv").unlink()
+
+
+def name_two_tables(folder: Path) -> None:
+    (folder / "hotels.csv").rename(folder / "hotels_of_users.csv")
+
+
+def name_a_column_twice(folder: Path) -> None:
+    (folder / "hotels.csv").write_text("trip_id,trip_id\n1,2\n", encoding="utf-8")
+
+
+def shorten_a_line(folder: Path) -> None:
+    sound = SOUND["hotels"]
+    (folder / "hotels.csv").write_text(text("hotels", sound, "1-u,Hilton", sound), "utf-8")
+
+
+def shorten_a_late_line(folder: Path) -> None:
+    lines = [SOUND["hotels"]] * 50_000
+    (folder / "hotels.csv").write_text(text("hotels", *lines, "1-u,Hilton"), encoding="utf-8")
+
+
+def lengthen_every_line(folder: Path) -> None:
+    (folder / "hotels.csv").write_text(text("hotels", *[SOUND["hotels"] + ",x"] * 9), "utf-8")
+
+
+def leave_a_quote_open(folder: Path) -> None:
+    (folder / "hotels.csv").write_text(text("hotels", f'"{SOUND["hotels"]}'), encoding="utf-8")
+
+
+def write_latin_1(folder: Path) -> None:
+    (folder / "hotels.csv").write_bytes(text("hotels").replace("Hilton", "Hôtel").encode("latin-1"))
+
+
+def write_latin_1_header(folder: Path) -> None:
+    (folder / "hotels.csv").write_bytes(text("hotels").replace("nights", "nüits").encode("latin-1"))
+
+
+def empty_a_file(folder: Path) -> None:
+    (folder / "hotels.csv").write_bytes(b"")
+
+
+def cut_gzip(folder: Path) -> None:
+    content = gzip.compress(os.urandom(100_000).hex().encode())
+    (folder / "hotels.csv").unlink()
+    (folder / "hotels.csv.gz").write_bytes(content[:50_000])
+
+
+def rename_to_gzip(folder: Path) -> None:
+    (folder / "hotels.csv").rename(folder / "hotels.csv.gz")
+
+
+def rename_to_parquet(folder: Path) -> None:
+    (folder / "hotels.csv").rename(folder / "hotels.parquet")
+
+
+def empty_the_folder(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+
+
+def remove_the_folder(folder: Path) -> None:
+    empty_the_folder(folder)
+    folder.rmdir()
+
+
+BROKEN: list[tuple[Callable[[Path], None], Sequence[str]]] = [
+    (drop_column, ["hotels.csv", "table hotels", "required column rooms", "chambers"]),
+    (drop_table, ["no file for hotels", "found: flights.csv, sessions.csv, users.csv"]),
+    (name_two_tables, ["hotels_of_users.csv", "users and hotels"]),
+    (name_a_column_twice, ["hotels.csv", "several columns are called trip_id"]),
+    (shorten_a_line, ["hotels.csv", "Line: 3", "Expected Number of Columns: 7 Found: 2"]),
+    (shorten_a_late_line, ["hotels.csv", "Line: 50002", "1-u,Hilton"]),
+    (lengthen_every_line, ["hotels.csv", "Line: 2", "Expected Number of Columns: 7 Found: 8"]),
+    (leave_a_quote_open, ["hotels.csv", "Line: 2", "unterminated quote"]),
+    (write_latin_1, ["hotels.csv", "Line: 2", "not utf-8"]),
+    (write_latin_1_header, ["hotels.csv", "first line is not UTF-8"]),
+    (empty_a_file, ["hotels.csv", "is empty"]),
+    (cut_gzip, ["hotels.csv.gz"]),
+    (rename_to_gzip, ["hotels.csv.gz", "Not a gzipped file"]),
+    (rename_to_parquet, ["hotels.parquet", "magic bytes"]),
+    (empty_the_folder, ["no file for users, sessions, flights, hotels", "no CSV or Parquet"]),
+    (remove_the_folder, ["does not exist", "TRAVELTIDE_SOURCE"]),
+]
+
+
+@pytest.mark.parametrize(("spoil", "words"), BROKEN, ids=lambda v: getattr(v, "__name__", ""))
+def test_a_broken_source_is_a_clear_error_whichever_table_is_asked_for(
+    folder: Path, spoil: Callable[[Path], None], words: Sequence[str]
+) -> None:
+    spoil(folder)
+    with pytest.raises(SourceError) as error:
+        source(folder).table("users")
+    message = str(error.value)
+    assert [word for word in [str(folder), *words] if word not in message] == []
+    assert "SELECT" not in message
+    assert "strict_mode" not in message
+
+
+# Staging
+
+
+def staged(folder: Path, name: str) -> list[Path]:
+    return sorted((folder.parent / "staging").glob(f"{name}-*/*"))
+
+
+def test_a_file_that_has_not_changed_is_not_parsed_again(folder: Path) -> None:
+    rows(folder, "hotels")
+    (copy,) = staged(folder, "hotels")
+    written = copy.stat().st_mtime_ns
+    rows(folder, "hotels")
+    assert [path.stat().st_mtime_ns for path in staged(folder, "hotels")] == [written]
+
+
+def test_a_changed_file_is_read_again_and_its_old_copy_goes(folder: Path) -> None:
+    known = source(folder)
+    assert known.counts("hotels", [])[None] == 1
+    before, others = staged(folder, "hotels"), staged(folder, "users")
+    (folder / "hotels.csv").write_text(text("hotels", *[SOUND["hotels"]] * 3), encoding="utf-8")
+    assert known.counts("hotels", [])[None] == 3
+    after = staged(folder, "hotels")
+    assert len(after) == 1
+    assert after != before
+    assert staged(folder, "users") == others
+
+
+def test_a_new_file_counts_at_once_and_a_deleted_one_no_more(folder: Path) -> None:
+    known = source(folder)
+    assert known.counts("hotels", [])[None] == 1
+    (folder / "hotels-2.csv").write_text(text("hotels", *[SOUND["hotels"]] * 3), encoding="utf-8")
+    assert known.counts("hotels", [])[None] == 4
+    (folder / "hotels.csv").unlink()
+    assert known.counts("hotels", [])[None] == 3
+
+
+def test_files_of_one_name_in_two_folders_are_two_files(folder: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for path in folder.iterdir():
+        (other / path.name).write_text(path.read_text().replace("montreal", "toronto!"), "utf-8")
+    assert rows(folder, "hotels")[0]["hotel_name"] == "Hilton - montreal"
+    assert rows(other, "hotels")[0]["hotel_name"] == "Hilton - toronto!"
+    assert len(staged(folder, "hotels")) == 2
+
+
+# What a sensor asks
+
+
+def test_a_changed_or_new_file_has_another_version_and_only_files_of_tables_count(
+    folder: Path,
+) -> None:
+    (folder / "notes.csv").write_text("x", encoding="utf-8")
+    before = source(folder).versions()
+    assert sorted(before) == sorted(f"{name}.csv" for name in SOURCES)
+    (folder / "hotels.csv").write_text(text("hotels", *[SOUND["hotels"]] * 2), encoding="utf-8")
+    (folder / "hotels-2.csv").write_text(text("hotels"), encoding="utf-8")
+    after = source(folder).versions()
+    changed = {name for name, version in after.items() if before.get(name) != version}
+    assert changed == {"hotels.csv", "hotels-2.csv"}
+
+
+def test_a_file_touches_the_months_that_its_sessions_start_in(folder: Path) -> None:
+    (folder / "sessions-more.csv").write_text(
+        text(
+            "sessions",
+            SOUND["sessions"].replace("2023-07-01", "2023-06-30"),
+            SOUND["sessions"].replace("2023-07-01 10:00:00", "2023-05-31 23:59:59"),
+            SOUND["sessions"].replace("2023-07-01 10:00:00", "no time"),
+        ),
+        encoding="utf-8",
+    )
+    assert source(folder).months_of(["sessions.csv", "sessions-more.csv", "users.csv"]) == {
+        "sessions.csv": {"2023-07"},
+        "sessions-more.csv": {"2023-05", "2023-06"},
+        "users.csv": set(),
+    }

@@ -1,0 +1,244 @@
+"""Every feature of the catalogue, worked out by hand for the travellers of the scenario."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import ibis
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
+from traveltide_assets.transforms.features.expressions import exact_sum
+from traveltide_assets_tests.integration.test_trips import great_circle
+from traveltide_assets_tests.support import scenario
+
+NEW_YORK_TO_LOS_ANGELES = great_circle(scenario.NEW_YORK, scenario.LOS_ANGELES)
+NEW_YORK_TO_TOKYO = great_circle(scenario.NEW_YORK, scenario.TOKYO)
+
+_NO_TRIP = {
+    "total_trips": 0,
+    "completed_trips": 0,
+    "upcoming_trips": 0,
+    "cancelled_trips": 0,
+    "cancellation_rate": None,
+    "discounted_booking_rate": None,
+    "total_flights": 0,
+    "discounted_flight_rate": None,
+    "savings_per_km": None,
+    "mean_seats": None,
+    "total_checked_bags": 0,
+    "mean_checked_bags": None,
+    "total_base_fare": 0,
+    "mean_base_fare": None,
+    "total_distance_km": 0,
+    "mean_distance_km": None,
+    "long_haul_share": None,
+    "mean_lead_days": None,
+    "hotel_stays": 0,
+    "distinct_hotels": 0,
+    "total_nights": 0,
+    "mean_nights": None,
+    "mean_rooms": None,
+    "mean_room_price": None,
+    "package_rate": None,
+    "total_spend": 0,
+    "weekend_trip_share": None,
+    "short_solo_trip_share": None,
+    "bargain_hunter_index": 0,
+    "frequency_score": 1,
+    "monetary_score": 1,
+}
+EXPECTED: dict[int, dict[str, Any]] = {
+    scenario.PACKAGE: {
+        "total_sessions": 3,
+        "cancellation_sessions": 0,
+        "mean_page_clicks": 28 / 3,
+        "median_page_clicks": 8,
+        "mean_session_seconds": (120 + 60 + 30) / 3,
+        "days_since_last_session": 12,
+        "session_cancellation_rate": 0,
+        "conversion_rate": 1 / 3,
+        "discount_usage_rate": 2 / 3,
+        "flight_discount_rate": 1 / 3,
+        "hotel_discount_rate": 1 / 3,
+        "mean_flight_discount": 0.2,
+        "mean_hotel_discount": 0.1,
+        "total_trips": 1,
+        "completed_trips": 1,
+        "upcoming_trips": 0,
+        "cancelled_trips": 0,
+        "cancellation_rate": 0,
+        "discounted_booking_rate": 1,
+        "total_flights": 1,
+        "discounted_flight_rate": 1,
+        "savings_per_km": 200 / NEW_YORK_TO_LOS_ANGELES,
+        "mean_seats": 2,
+        "total_checked_bags": 3,
+        "mean_checked_bags": 3,
+        "total_base_fare": 1_000,
+        "mean_base_fare": 1_000,
+        "total_distance_km": NEW_YORK_TO_LOS_ANGELES,
+        "mean_distance_km": NEW_YORK_TO_LOS_ANGELES,
+        "long_haul_share": 0,
+        "mean_lead_days": 10.875,
+        "hotel_stays": 1,
+        "distinct_hotels": 1,
+        "total_nights": 3,
+        "mean_nights": 3,
+        "mean_rooms": 1,
+        "mean_room_price": 100,
+        "package_rate": 1,
+        "total_spend": 800 + 300,
+        "weekend_trip_share": 1,
+        "short_solo_trip_share": 0,
+        "age": 39,
+        "married": True,
+        "has_children": False,
+        "home_country": "usa",
+        "tenure_months": 12,
+        # Nobody saves more per kilometre, so that part of the index is 1.
+        "bargain_hunter_index": 1 * 0.2 * 1,
+        # Of seven, one was seen later: 5/6 of the way up, times five.
+        "recency_score": 5,
+        # Three have fewer trips, so does everybody with one trip start at 3/6 of the way.
+        "frequency_score": 3,
+        # Only one spends more.
+        "monetary_score": 5,
+    },
+    scenario.HOTEL_ONLY: _NO_TRIP
+    | {
+        "total_sessions": 2,
+        "cancellation_sessions": 0,
+        "mean_page_clicks": 8,
+        "median_page_clicks": 8,
+        "mean_session_seconds": 50,
+        "days_since_last_session": 13,
+        "session_cancellation_rate": 0,
+        "conversion_rate": 0.5,
+        "discount_usage_rate": 0.5,
+        "flight_discount_rate": 0.5,
+        "hotel_discount_rate": 0.5,
+        "mean_flight_discount": 0.3,
+        "mean_hotel_discount": 0.25,
+        "total_trips": 1,
+        "completed_trips": 1,
+        "cancellation_rate": 0,
+        "discounted_booking_rate": 1,
+        "mean_lead_days": 10,
+        "hotel_stays": 1,
+        "distinct_hotels": 1,
+        "total_nights": 4,
+        "mean_nights": 4,
+        "mean_rooms": 2,
+        "mean_room_price": 120,
+        "package_rate": 0,
+        "total_spend": 720,
+        "weekend_trip_share": 0,
+        "short_solo_trip_share": 0,
+        "age": 29,
+        "married": False,
+        "has_children": True,
+        "home_country": "canada",
+        "tenure_months": 3,
+        "recency_score": 4,
+        "frequency_score": 3,
+        "monetary_score": 4,
+    },
+    scenario.CANCELLER: _NO_TRIP
+    | {
+        "total_sessions": 3,
+        "cancellation_sessions": 1,
+        "mean_page_clicks": 13,
+        "median_page_clicks": 13,
+        "mean_session_seconds": 120,
+        "days_since_last_session": 14,
+        "session_cancellation_rate": 1 / 3,
+        "conversion_rate": 0.5,
+        "discount_usage_rate": 0,
+        "flight_discount_rate": 0,
+        "hotel_discount_rate": 0,
+        "mean_flight_discount": None,
+        "mean_hotel_discount": None,
+        "total_trips": 1,
+        "cancelled_trips": 1,
+        "cancellation_rate": 1,
+        "discounted_booking_rate": 0,
+        "recency_score": 3,
+    },
+    scenario.LATE_CANCELLER: _NO_TRIP
+    | {
+        "total_sessions": 2,
+        "cancellation_sessions": 1,
+        "mean_page_clicks": 3,
+        "mean_session_seconds": 20,
+        "session_cancellation_rate": 0.5,
+        "conversion_rate": 0,
+        "discount_usage_rate": 0,
+        "mean_flight_discount": None,
+        "recency_score": 2,
+    },
+    scenario.BROWSER: _NO_TRIP
+    | {
+        "total_sessions": 2,
+        "mean_page_clicks": 6,
+        "mean_session_seconds": 50,
+        "days_since_last_session": 16,
+        "session_cancellation_rate": 0,
+        "conversion_rate": 0,
+        "tenure_months": 4,
+        "recency_score": 1,
+    },
+    scenario.ELSEWHERE: {
+        "total_flights": 1,
+        "discounted_flight_rate": 1,
+        "savings_per_km": None,
+        "total_base_fare": 300.5,
+        "total_distance_km": 0,
+        "mean_distance_km": None,
+        "long_haul_share": None,
+        "mean_lead_days": 5,
+        "total_spend": 300.5 * 0.9,
+        "weekend_trip_share": 1,
+        "short_solo_trip_share": 1,
+        "bargain_hunter_index": 0,
+        "recency_score": 1,
+        "monetary_score": 3,
+    },
+    scenario.UPCOMING: {
+        "total_sessions": 2,
+        "cancellation_sessions": 0,
+        "days_since_last_session": 1,
+        "total_trips": 1,
+        "completed_trips": 0,
+        "upcoming_trips": 1,
+        "cancelled_trips": 0,
+        "total_flights": 1,
+        "total_base_fare": 2_500.25,
+        "mean_distance_km": NEW_YORK_TO_TOKYO,
+        "long_haul_share": 1,
+        "mean_lead_days": 16,
+        "weekend_trip_share": 0,
+        "short_solo_trip_share": 0,
+        "recency_score": 5,
+        "monetary_score": 5,
+    },
+}
+
+
+def test_the_first_traveller_has_an_expectation_for_every_feature_of_the_catalogue() -> None:
+    assert set(EXPECTED[scenario.PACKAGE]) == {feature.name for feature in CATALOGUE}
+
+
+@given(cents=st.lists(st.integers(0, 10**9), min_size=1, max_size=60))
+@settings(max_examples=25)
+def test_an_exact_sum_does_not_depend_on_the_order_and_is_exact(cents: list[int]) -> None:
+    sums = []
+    for values in (cents, sorted(cents)):
+        table = ibis.memtable({"usd": [cent / 100 for cent in values]})
+        total = exact_sum(table.usd, 2, ibis.literal(True))
+        sums.append(table.agg(total=total).to_pyarrow()["total"][0].as_py())
+    assert sums[0] == sums[1]
+    assert sums[0] == pytest.approx(math.fsum(cents) / 100, rel=1e-15)
