@@ -72,19 +72,21 @@ def repetition(spec: SampleSpec, settings: Settings, perks: tuple[Perk, ...]) ->
     """
     with tempfile.TemporaryDirectory() as folder:
         data = frames(spec, settings, Path(folder))
-    trial = evidence.Trial.prepare(data["earlier"], data["outcomes"], settings.evidence, spec.seed)
-    shuffled = trial.outcomes.iloc[trial.shuffles[0]].reset_index(drop=True)
-    nothing = replace(trial, outcomes=shuffled.assign(user_id=trial.outcomes["user_id"]))
+    back_test = evidence.BackTest.prepare(
+        data["earlier"], data["outcomes"], settings.evidence, spec.seed
+    )
+    permuted = back_test.outcomes.iloc[back_test.permutations[0]].reset_index(drop=True)
+    nothing = replace(back_test, outcomes=permuted.assign(user_id=back_test.outcomes["user_id"]))
     history = History(data["features"], data["earlier"], data["outcomes"])
     planted = data["features"][["user_id"]].merge(data["truth"], on="user_id")["favourite_perk"]
     strategies = build_strategies(settings, perks)
-    assigned = {name: evidence.assign_from_past(s, trial) for name, s in strategies.items()}
+    assigned = {name: evidence.assign_from_past(s, back_test) for name, s in strategies.items()}
     learnt = {
         name: evidence.assign_from_past(s, nothing)
         for name, s in strategies.items()
         if s.learns_from_outcomes
     }
-    really = evidence.judge(assigned, trial, perks)
+    really = evidence.judge(assigned, back_test, perks)
     by_chance = supported(evidence.judge(assigned | learnt, nothing, perks))
     rows = []
     for name, strategy in strategies.items():

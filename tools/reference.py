@@ -30,7 +30,7 @@ from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.serving.app import build_app
 from traveltide_assets.settings import Settings
-from traveltide_assets.transforms.cleaning.rules import DUPLICATES, REFUSALS, REPAIRS
+from traveltide_assets.transforms.cleaning.rules import DUPLICATES, REJECTIONS, REPAIRS
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
@@ -157,7 +157,7 @@ def _rules() -> str:
         ("all", "`unreadable_<column>`", "the text is not of the column's type"),
     ]
     for name in SOURCES:
-        rejects += [(name, f"`{rule.name}`", rule.reason) for rule in REFUSALS[name]]
+        rejects += [(name, f"`{rule.name}`", rule.reason) for rule in REJECTIONS[name]]
     rejects += [("all", f"`{name}`", reason) for name, reason in DUPLICATES.items()]
     repairs = [(name, f"`{rule.name}`", rule.reason) for name in SOURCES for rule in REPAIRS[name]]
     head = ("table", "rule", "because")

@@ -1,6 +1,6 @@
-"""What a marketer edits, as TOML files, and what reads them. How perks are assigned is elsewhere."""
+"""The TOML files that a marketer edits, and their loader. Perks are assigned in `segmentation/`."""
 
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
-"""Where the catalogue files lie."""
+"""The folder of the catalogue files."""

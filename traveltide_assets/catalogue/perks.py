@@ -1,4 +1,7 @@
-"""The perks a marketer edits in `perks.toml`: what each is, whom it is for and what speaks for it."""
+"""The perk catalogue, `perks.toml`: each perk with its audience and the features that favour it.
+
+Scores of customers and segments for these perks are computed in `segmentation/`.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,10 @@ class PerkError(TravelTideError):
 
 
 class Perk(BaseModel):
-    """One perk: what it is called, whom it is for, and the weights of the features that say so.
+    """One perk: its title, its audience, and the weights of the features that favour it.
 
-    `outcome` is the later behaviour that shows whether the perk was the right one.
-    `programs` are the sets of perks it is offered in; a strategy hands out the perks of one.
+    `outcome` is the later behaviour that shows whether the right customers got the perk.
+    `programs` are the sets of perks it belongs to; a strategy assigns the perks of one program.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -40,12 +43,12 @@ class Perk(BaseModel):
     features: dict[str, float] = Field(min_length=1)
 
     def index_of(self, deviations: pd.DataFrame) -> pd.Series:
-        """How strongly each row speaks for the perk: its weighted mean deviation, in SD."""
+        """Index of the perk for each row: the weighted mean of its deviations, in SD."""
         return contributions(deviations, self).sum(axis=1)
 
 
 def load_perks(path: Path) -> tuple[Perk, ...]:
-    """The perks of a catalogue file, in its order."""
+    """The perks of a catalogue file, in file order; `PerkError` if the file is not valid."""
     try:
         entries = tomllib.loads(path.read_text(encoding="utf-8")).get("perk", [])
         perks = tuple(Perk.model_validate(entry) for entry in entries)
@@ -55,7 +58,9 @@ def load_perks(path: Path) -> tuple[Perk, ...]:
     known = {feature.name for feature in CATALOGUE if feature.type != "string"}
     for perk in perks:
         if unknown := sorted(perk.features.keys() - known):
-            raise PerkError(f"perk catalogue {path}: {perk.id} weighs unknown {unknown}")
+            raise PerkError(
+                f"perk catalogue {path}: {perk.id} weights unknown features: {', '.join(unknown)}"
+            )
         if perk.outcome not in outcomes:
             raise PerkError(
                 f"perk catalogue {path}: {perk.id} has the unknown outcome {perk.outcome}; "
@@ -65,12 +70,14 @@ def load_perks(path: Path) -> tuple[Perk, ...]:
             raise PerkError(f"perk catalogue {path}: all weights of {perk.id} are zero")
     identifiers = [perk.id for perk in perks]
     if not perks or len(set(identifiers)) < len(identifiers):
-        raise PerkError(f"perk catalogue {path}: needs at least one perk, and each id once")
+        raise PerkError(
+            f"perk catalogue {path}: at least one perk is needed, and ids must be unique"
+        )
     return perks
 
 
 def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
-    """The perks offered in a program, in their order; `PerkError` if there is none."""
+    """The perks of a program, in catalogue order; `PerkError` if it has none."""
     members = tuple(perk for perk in perks if name in perk.programs)
     if not members:
         raise PerkError(f"perk catalogue: no perk belongs to the program {name!r}")
@@ -78,22 +85,23 @@ def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
 
 
 def titles(perks: Iterable[Perk]) -> dict[str, str]:
-    """What the perks are called, by their ids."""
+    """Title of each perk, by its id."""
     return {perk.id: perk.title for perk in perks}
 
 
 def features_of(perks: Iterable[Perk]) -> frozenset[str]:
-    """The features that speak for any of the perks, or against."""
+    """All features that count for or against any of the perks."""
     return frozenset(name for perk in perks for name in perk.features)
 
 
 def contributions(profile: pd.DataFrame, perk: Perk) -> pd.DataFrame:
+    """Contribution of each feature (column) to the perk's index in each row, in SD."""
     weights = pd.Series(perk.features)
     return profile[list(weights.index)] * weights / weights.abs().sum()
 
 
 def to_frame(perks: Iterable[Perk]) -> pd.DataFrame:
-    """One row per perk, in their order, as `gold/perk_catalogue` stores them."""
+    """One row per perk, in catalogue order: the rows of `gold/perk_catalogue`."""
     rows = [
         {
             "perk": perk.id,

@@ -1,4 +1,4 @@
-"""Contract of the perk catalogue as a month was decided with it."""
+"""Contract of the perk catalogue that a month was decided with."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from traveltide_assets.schema.table import Column, Table
 PERK_CATALOGUE = Table(
     "gold",
     "perk_catalogue",
-    "One row per perk: the catalogue that the month was decided with, for those who only read the "
-    "lake, as the service does. Other assets have it from the settings.",
+    "One row per perk: the catalogue that the month was decided with. It is for readers who only "
+    "have the lake, such as the scoring service; assets read the catalogue file in the settings.",
     (
         Column("perk", "string", "The perk"),
-        Column("position", "int64", "Place in the catalogue, from 0"),
-        Column("title", "string", "What it is called"),
-        Column("audience", "string", "For whom it is"),
-        Column("headline", "string", "What the customer reads"),
-        Column("features", "array<string>", "Features that speak for it"),
-        Column("weights", "array<float64>", "Their weights"),
+        Column("position", "int64", "Position in the catalogue, from 0"),
+        Column("title", "string", "Title of the perk"),
+        Column("audience", "string", "The customers it is for"),
+        Column("headline", "string", "Headline that the customer reads"),
+        Column(
+            "features",
+            "array<string>",
+            "Features of its index; a negative weight counts against it",
+        ),
+        Column("weights", "array<float64>", "Weights of these features, in the same order"),
     ),
     key=("perk",),
     partitioned=True,

@@ -1,1 +1,4 @@
-"""What computes: DuckDB on this machine, Spark on many. No other package asks which one it is."""
+"""Engines that compute: DuckDB on one machine, Spark on many.
+
+Other packages do not depend on which engine runs.
+"""

@@ -1,4 +1,4 @@
-"""What every engine is. Nothing here knows DuckDB or Spark."""
+"""The interface of engines. Nothing here depends on DuckDB or Spark."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Result = TypeVar("_Result")
 
 
 class Spread(Protocol):
-    """Calls a function with every item, on the machines of a cluster."""
+    """A function that calls another with every item, on the machines of a cluster."""
 
     def __call__(
         self, function: Callable[[_Item], _Result], items: Sequence[_Item], /
@@ -21,35 +21,35 @@ class Spread(Protocol):
 
 
 class UnreadableFile(Exception):
-    """A file could not be parsed; the message names the file and the place."""
+    """A file could not be parsed; the message names the file and the position."""
 
 
 class LocalEngine(Protocol):
-    """What reads and writes one file on the machine it is called on."""
+    """Reads and writes single files on the machine where it is called."""
 
     def read_csv(self, path: Path) -> ibis.Table:
-        """A CSV file, plain or gzipped, with every column as the text it holds."""
+        """A CSV file, plain or gzipped, with every column as unchanged text."""
 
     def read_parquet(self, files: Sequence[Path]) -> ibis.Table:
         """Parquet files as one table."""
 
     def write_parquet(self, table: ibis.Table, path: Path) -> str:
-        """Write a table in its own order; the SHA-256 of the file."""
+        """Write a table in its own order. Returns the SHA-256 of the file."""
 
 
 class Engine(Protocol):
-    """What computes expressions over Parquet files."""
+    """Computes expressions over Parquet files."""
 
     @property
     def single(self) -> LocalEngine:
-        """The engine for work on one file, on this machine."""
+        """The engine for work on single files on this machine."""
 
     @property
     def spread(self) -> Spread | None:
         """Runs file transfers on the cluster's machines; None on a single machine."""
 
     def opens(self, uri: str) -> bool:
-        """Whether it reads what lies at a URI by itself, with no copy on any machine."""
+        """Whether the engine can read a URI directly, without a local copy."""
 
     def read_parquet(
         self,
@@ -57,33 +57,34 @@ class Engine(Protocol):
         partition: str | None = None,
         numbered: str | None = None,
     ) -> ibis.Table:
-        """Parquet files, by path or by a URI that the engine opens, as one table.
+        """Parquet files as one table, by path or by a URI that the engine opens.
 
-        `partition` names the hive key that becomes a column, `numbered` a column to be made of the
-        number of each row in its file, from 1.
+        `partition` is the hive key that becomes a column. `numbered` is the name of an added column
+        with the number of each row in its file, from 1.
         """
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
-        """Write a table, ordered by columns or in its own order; the SHA-256 of the file."""
+        """Write a table, sorted by `order` or in its own order. Returns the SHA-256 of the file."""
 
     def write_partitions(
         self, table: ibis.Table, by: str, paths: Mapping[str, Path], order: Sequence[str]
     ) -> dict[str, str]:
-        """Compute a table once and write a file, without the column `by`, for each value of it.
+        """Compute a table once and write one file for each value of the column `by`.
 
-        Returns the SHA-256 of each file. A value without rows gets an empty file.
+        `paths` are the files by value; they do not contain the column. A value without rows gets a
+        file without rows. Returns the SHA-256 of each file by value.
         """
 
     def each(
         self, function: Callable[[LocalEngine, _Item], _Result], items: Sequence[_Item]
     ) -> list[_Result]:
-        """The function of every item, called where the engine computes."""
+        """Call the function with every item where the engine computes; results in order."""
 
 
 def compile_step_by_step() -> None:
-    """Have Ibis compile each step of an expression to a query of its own; engines need it.
+    """Make Ibis compile each step of an expression to a separate query. All engines need this.
 
-    What one step computes, the next one reads: merged into one `SELECT`, it would be computed again
-    wherever it is named, and cleaning names every value many times.
+    Merged into one `SELECT`, a value would be computed again at each use, and cleaning uses every
+    value many times.
     """
     ibis.options.sql.fuse_selects = False

@@ -10,11 +10,11 @@ from traveltide_assets.schema.config import Section
 
 
 class Config(Section):
-    """The cluster that computes where `engine` is `spark`.
+    """The cluster for `engine = "spark"`.
 
-    Anything else is Spark's own to say, in `spark-defaults.conf`.
+    All other options of Spark are set in `spark-defaults.conf`.
     """
 
     master: Annotated[str, Field(pattern=r"^(local(\[.+\])?|spark://.+|k8s://.+|yarn)$")] = Field(
-        "local[*]", description="Its master: `spark://host:7077`, `k8s://…`, `yarn` or `local[4]`"
+        "local[*]", description="Spark master: `spark://host:7077`, `k8s://…`, `yarn` or `local[4]`"
     )

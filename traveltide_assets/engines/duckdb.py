@@ -1,4 +1,4 @@
-"""DuckDB as the engine: one connection on this machine."""
+"""The DuckDB engine: one connection on this machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class DuckDB:
 
     @cached_property
     def backend(self) -> Backend:
-        # Processes side by side would delete one another's spilled files.
+        # Parallel processes would delete each other's spilled files.
         scratch = self._scratch / str(os.getpid())
         scratch.mkdir(parents=True, exist_ok=True)
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
@@ -45,8 +45,8 @@ class DuckDB:
             ":memory:",
             temp_directory=str(scratch),
             preserve_insertion_order=True,
-            # Files are read once or twice, and the system caches them: another cache cost 7 % of
-            # the time, and memory until something else needed it.
+            # Files are read only once or twice, and the system caches them. DuckDB's own cache cost
+            # 7 % of the time, and memory until something else needed it.
             enable_external_file_cache=False,
             **limit,
         )
@@ -79,10 +79,10 @@ class DuckDB:
         return rows.mutate(**{numbered: rows.file_row_number + 1}).drop("file_row_number")
 
     def read_csv(self, path: Path) -> ibis.Table:
-        """A comma separated file (plain or gzipped) with every column as the text it holds.
+        """A comma-separated file (plain or gzipped) with every column as unchanged text.
 
-        The first line names the columns. Nothing is guessed: a guess may take lines for a preamble
-        and skip them.
+        The first line names the columns. Detection is off, because it may take lines for a preamble
+        and skip them. `UnreadableFile` if the first line is not valid.
         """
         return self.backend.read_csv(
             str(path),
@@ -97,9 +97,9 @@ class DuckDB:
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         """Equal content gives equal bytes."""
         if order:
-            # Never true, which the engine cannot know.
-            nobody = ibis.random() < 0
-            table = table.union(_nulls(table).filter(nobody)).order_by(list(order))
+            # Always false, but the engine cannot know that.
+            never = ibis.random() < 0
+            table = table.union(_nulls(table).filter(never)).order_by(list(order))
         return self._write(table, path)
 
     def write_partitions(
@@ -115,7 +115,7 @@ class DuckDB:
 
     def _write(self, table: ibis.Table, path: Path) -> str:
         try:
-            # The lowest level is as quick as Snappy, and on these tables no larger than the others.
+            # The lowest level is as fast as Snappy, and on these tables as small as higher levels.
             self.backend.to_parquet(table, path, compression="zstd", compression_level=1)
         except (duckdb.InvalidInputException, duckdb.IOException) as error:
             raise UnreadableFile(_cause(error)) from error
@@ -128,10 +128,10 @@ class DuckDB:
 
 
 def _nulls(table: ibis.Table) -> ibis.Table:
-    """One row of nothing, so that a column may be null for all that the engine can know.
+    """One row of nulls, so that the engine has to assume that every column may be null.
 
-    A column that it proves to have no null is stored as another type, so a month's file would
-    depend on the other months that were computed with it.
+    A column that the engine proves free of nulls is stored with another type. The file of a month
+    would then depend on the other months in the same computation.
     """
     nulls = {name: ibis.null(kind) for name, kind in table.schema().items()}
     return ibis.range(1).unnest().as_table().select(**nulls)
@@ -141,7 +141,7 @@ def _header(path: Path) -> list[str]:
     """The names in the first line of a CSV file."""
     opened = gzip.open if path.name.lower().endswith(".gz") else open
     try:
-        # Of bytes further down that are not UTF-8 the engine names the line.
+        # For invalid UTF-8 in later lines, the engine reports the line itself.
         with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
             header = next(csv.reader(file), [])
     except (OSError, EOFError, zlib.error, csv.Error) as error:
@@ -152,10 +152,10 @@ def _header(path: Path) -> list[str]:
     if any("\ufffd" in name for name in names):
         raise UnreadableFile(f"{path}: the first line is not UTF-8")
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UnreadableFile(f"{path}: several columns are called {', '.join(twice)}")
+        raise UnreadableFile(f"{path}: duplicate column names: {', '.join(twice)}")
     return names
 
 
 def _cause(error: duckdb.Error) -> str:
-    """What went wrong and where, without the engine's advice on its options and its SQL."""
+    """The error and its position, without DuckDB's advice about options and without SQL."""
     return str(error).partition("\nPossible")[0].partition("\n\nLINE")[0].strip()

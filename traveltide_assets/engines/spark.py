@@ -1,8 +1,9 @@
-"""Spark as the engine: the expressions that DuckDB runs on one machine, on many.
+"""The Spark engine: it runs the same expressions as DuckDB, on many machines.
 
-Lake and home lie on storage that every machine of the cluster sees under the same path, and every
-machine has this package. Executors read and write the files of the lake, the driver renames what
-they wrote. What the text of a landed file is, is for DuckDB to say: one executor per file.
+Lake and home must be on storage that every machine of the cluster sees under the same path, and
+every machine needs this package. Executors read and write the files of the lake; the driver renames
+the written files. DuckDB parses each landed file (one executor per file), so text is identical on
+both engines.
 """
 
 from __future__ import annotations
@@ -40,26 +41,27 @@ _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _CONF = {
-    # Times have no zone, here as in the lake; where Spark takes them for UTC, so does everybody.
+    # Times have no zone here or in the lake. Where Spark assumes a zone, it is UTC everywhere.
     "spark.sql.session.timeZone": "UTC",
     "spark.sql.timestampType": "TIMESTAMP_NTZ",
-    # What overflows or cannot be read is an error, as it is in DuckDB, and not a null.
+    # An overflow or an unreadable value is an error, as in DuckDB, and not null.
     "spark.sql.ansi.enabled": "true",
     "spark.sql.sources.partitionColumnTypeInference.enabled": "false",
     "spark.sql.execution.arrow.pyspark.enabled": "true",
     "spark.ui.showConsoleProgress": "false",
-    # The code of a whole stage of such columns is more than the JVM takes; compiling it, to find
-    # that out, took longer than anything else.
+    # With this many columns, the generated code of a whole stage exceeds the limits of the JVM.
+    # Compiling it only to find that out took longer than anything else.
     "spark.sql.codegen.wholeStage": "false",
-    # These put the expression of a column in the place of its name again and again: judging a
-    # session took the planner minutes. The lake is read by file, so nothing is lost.
+    # These rules replace column names by their expressions again and again, and planning the
+    # cleaning of sessions took minutes. The lake is read by file, so nothing is lost without them.
     "spark.sql.constraintPropagation.enabled": "false",
     "spark.sql.optimizer.excludedRules": ",".join(
         f"org.apache.spark.sql.catalyst.optimizer.{rule}"
         for rule in ("PushDownPredicates", "PushFoldableIntoBranches")
     ),
 }
-# What DuckDB reads as a number or a time, and Spark some of or more: the parts, or nothing at all.
+# Text that DuckDB accepts as a number or a time. Spark accepts less or more, so text is rewritten
+# from the matched groups; other text becomes empty.
 _UNDERSCORE = r"(?<=[0-9])_(?=[0-9])"
 _NUMBER = r"^ *\+?(-?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?) *$|^[\s\S]*$"
 _DATE = r"^([0-9]{4}([-/ ])[0-9]{1,2}\2[0-9]{1,2})$"
@@ -68,13 +70,13 @@ _TIME = (
     r"^([0-9]{4})([-/ ])([0-9]{1,2})\2([0-9]{1,2})"
     r"[ T] *([0-9]{1,2}):([0-9]{1,2}):([0-9]{1,2})(\.[0-9]*)? *$|^[\s\S]*$"
 )
-_MIDNIGHT = r" 24:(0{1,2}:0{1,2}(?:\.0*)?)$"  # At the end of a day.
+_MIDNIGHT = r" 24:(0{1,2}:0{1,2}(?:\.0*)?)$"  # Midnight at the end of a day.
 
 
 class Spark:
-    """A Spark session on a cluster, or on this machine where the master is `local[…]`.
+    """A Spark session on a cluster, or on this machine if the master is `local[…]`.
 
-    `memory` is the most that DuckDB takes where it reads a landed file.
+    `memory` limits DuckDB while it parses a landed file.
     """
 
     def __init__(self, master: str, scratch: Path, memory: str | None = None) -> None:
@@ -87,10 +89,10 @@ class Spark:
     def session(self) -> SparkSession:
         if "JAVA_HOME" not in os.environ and shutil.which("java") is None:
             raise RuntimeError(
-                "Spark needs a Java runtime, and none is found: install one "
-                "(Debian: openjdk-17-jre-headless) or set JAVA_HOME"
+                "Spark needs a Java runtime, but none was found: install one "
+                "(on Debian, openjdk-17-jre-headless) or set JAVA_HOME"
             )
-        # Executors run the Python that lies where ours does, unless it is said otherwise.
+        # By default, executors run the Python at the same path as the driver.
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
         builder = SparkSession.builder.master(self._master).appName("traveltide")
         places = {
@@ -112,7 +114,7 @@ class Spark:
 
     @cached_property
     def _has_s3a(self) -> bool:
-        """Whether Hadoop finds its file system for S3, which Spark does not bring."""
+        """Whether Hadoop finds its file system for S3, which is not part of Spark."""
         hadoop = self.session._jsc.hadoopConfiguration()
         jvm: Any = self.session._jvm
         try:
@@ -146,7 +148,7 @@ class Spark:
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         if not order:
-            raise ValueError("rows on many machines have no order of their own: name one")
+            raise ValueError("rows on a cluster have no order: pass `order`")
         rows = self.backend.rows(table).repartition(1).sortWithinPartitions(*order)
         writing = Writing(_stored_schema(table), None, {"": str(path.resolve())})
         return self._written(rows, writing)[""]
@@ -182,7 +184,7 @@ class Spark:
         return self.backend.table(name)
 
     def _written(self, rows: DataFrame, writing: Writing) -> dict[str, str]:
-        """Let executors write; the driver only writes the files that no row belongs to."""
+        """Executors write the files; the driver writes only the files without rows."""
         done = rows.mapInArrow(writing, "part string, digest string").collect()
         digests = {line.part: line.digest for line in done}
         for part in writing.paths.keys() - digests.keys():
@@ -192,14 +194,14 @@ class Spark:
 
 
 class _Backend(Backend):  # type: ignore[misc]
-    """Ibis on Spark, with DuckDB's meaning where Spark's is another."""
+    """Ibis on Spark, with the semantics of DuckDB where Spark differs."""
 
     def rows(self, table: ibis.Table) -> DataFrame:
         self._run_pre_execute_hooks(table)
         return self._session.sql(self.compile(table))
 
     def to_pyarrow(self, expr: Any, /, **_: Any) -> Any:
-        # Ibis goes through pandas, which shifts times without a zone and makes NaN of nulls.
+        # Ibis converts through pandas, which shifts times without a zone and turns nulls into NaN.
         table = expr.as_table()
         found = self.rows(table).toArrow()
         return expr.__pyarrow_result__(PyArrowData.convert_table(found, table.schema()))
@@ -207,24 +209,24 @@ class _Backend(Backend):  # type: ignore[misc]
 
 class _Compiler(PySparkCompiler):  # type: ignore[misc]
     def visit_Strip(self, op: ops.Strip, *, arg: Any) -> Any:  # noqa: N802
-        # Ibis writes \v and \f, which Spark reads as the letters.
+        # Ibis writes \v and \f, which Spark reads as the letters v and f.
         blanks = [self.f.anon.char(ord(blank)) for blank in string.whitespace]
         return self.f.trim(arg, self.f.concat(*blanks))
 
     def visit_Round(self, op: ops.Round, *, arg: Any, digits: Any) -> Any:  # noqa: N802
-        # Spark rounds the decimal digits that are printed, DuckDB the number.
+        # Spark rounds the printed decimal digits, DuckDB rounds the binary number.
         if digits is None:
             return self.cast(self.f.anon.round(arg), op.dtype)
         power = self.f.anon.power(self.cast(10, dt.float64), digits)
         return self.f.anon.round(sge.paren(arg) * power) / power
 
     def visit_Median(self, op: ops.Median, *, arg: Any, where: Any) -> Any:  # noqa: N802
-        # sqlglot would make the approximate one of it.
+        # sqlglot would turn it into the approximate percentile.
         counted = arg if where is None else self.if_(where, arg, sge.Null())
         return self.f.anon.percentile(counted, sge.convert(0.5))
 
     def visit_TimestampDelta(self, op: Any, *, part: Any, left: Any, right: Any) -> Any:  # noqa: N802
-        # DuckDB counts the boundaries between two times, Spark the whole units.
+        # DuckDB counts the boundaries between two times, Spark counts whole units.
         cut = [self.f.anon.date_trunc(part, time) for time in (left, right)]
         return super().visit_TimestampDelta(op, part=part, left=cut[0], right=cut[1])
 
@@ -259,7 +261,7 @@ def _on_executor(
 
 
 def _attempt(function: Callable[[_Item], _Result], item: _Item) -> _Result | TravelTideError:
-    """Errors for people come back as they are; Spark would try again and hide their words."""
+    """Return errors for users as results: raised, Spark would retry and bury the message."""
     try:
         return function(item)
     except TravelTideError as error:
@@ -267,15 +269,15 @@ def _attempt(function: Callable[[_Item], _Result], item: _Item) -> _Result | Tra
 
 
 def _s3_conf() -> dict[str, str]:
-    """Where S3 is, as it is said to this process, for the executors' boto3 and for s3a.
+    """S3 endpoint and region of this process, for boto3 on the executors and for s3a.
 
-    Credentials are for each machine to find, so that no configuration holds them.
+    Each machine finds its own credentials, so that no configuration contains them.
     """
     conf = {}
     if endpoint := os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL"):
         conf["spark.executorEnv.AWS_ENDPOINT_URL"] = endpoint
         conf["spark.hadoop.fs.s3a.endpoint"] = endpoint
-        # Servers other than Amazon's seldom have a host name for each bucket.
+        # Servers other than Amazon's rarely have a host name for each bucket.
         conf["spark.hadoop.fs.s3a.path.style.access"] = "true"
     if region := os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION"):
         conf["spark.executorEnv.AWS_REGION"] = region
@@ -284,7 +286,7 @@ def _s3_conf() -> dict[str, str]:
 
 
 def _schema(paths: Sequence[Path]) -> pa.Schema:
-    """The columns of Parquet files, from their footers: those of some are null in the others."""
+    """All columns of Parquet files, from their footers; a column that a file lacks is null."""
     try:
         schemas = [pq.read_schema(path).remove_metadata() for path in paths]
         return pa.unify_schemas(schemas)

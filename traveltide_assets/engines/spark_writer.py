@@ -1,6 +1,6 @@
-"""What Spark's executors do with the rows of a lake file: they write it.
+"""Writes lake files on Spark's executors.
 
-Every Python that Spark starts imports this anew, so it imports little.
+Every Python process of Spark imports this module, so it imports little.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _ROW_GROUP = 122_880
 
 @dataclass(frozen=True)
 class Writing:
-    """Writes the rows that an executor is given in order, one file for each value of `by`."""
+    """Writes the ordered rows of an executor, one file for each value of `by`."""
 
     schema: pa.Schema
     by: str | None
     paths: Mapping[str, str]
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """One row per file: the value of `by`, and the SHA-256 of the file."""
+        """Write the files. Yields one row per file: the value of `by` and the SHA-256."""
         file: File | None = None
         try:
             for part, rows in self._split(batches):
@@ -58,12 +58,12 @@ class Writing:
 
 
 class File:
-    """A Parquet file that appears whole: another attempt at the same task may write it, too."""
+    """A Parquet file that appears in one step, because a retried task may write the same file."""
 
     def __init__(self, part: str, path: Path, schema: pa.Schema) -> None:
         if not path.parent.is_dir():
             raise FileNotFoundError(
-                f"{path.parent} is not there on {os.uname().nodename}: lake and home must lie on "
+                f"{path.parent} does not exist on {os.uname().nodename}: lake and home must be on "
                 "storage that every machine of the cluster sees under the same path"
             )
         self.part = part
@@ -85,7 +85,7 @@ class File:
             self._flush()
 
     def close(self) -> str:
-        """Put the file in its place; its SHA-256."""
+        """Finish the file and move it to its path. Returns its SHA-256."""
         self._flush()
         self._writer.close()
         digest = digest_of(self._partial)
@@ -93,11 +93,11 @@ class File:
         return digest
 
     def line(self) -> pa.RecordBatch:
-        """Put the file in its place; one row: its part and its SHA-256."""
+        """Finish the file and move it to its path. Returns one row: its part and its SHA-256."""
         return pa.RecordBatch.from_pydict({"part": [self.part], "digest": [self.close()]})
 
     def abandon(self) -> None:
-        """Remove what has not become the file."""
+        """Remove the partial file, if it was not finished."""
         self._writer.close()
         self._partial.unlink(missing_ok=True)
 

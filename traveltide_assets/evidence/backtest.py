@@ -1,10 +1,11 @@
-"""Does the data support a perk? Assign it from the past, measure the behaviour in what followed.
+"""The back-test: assign perks from data before a cut, and measure behaviour after it.
 
-The measure is per opportunity (bags per flight, not bags), so activity does not pose as
-preference. The cohort rule asks for a number of sessions in all, cancellations included, so
-customers with few of them before the cut have many after it, and the other way round. Chance is
-therefore judged by shuffling perks only among customers with equally many sessions before the cut;
-`lift_by_activity` is the mean lift of these shuffles: what the number of sessions alone explains.
+Behaviour is measured per opportunity (bags per flight, not bags), so that activity is not mistaken
+for preference. The cohort rule requires a total number of sessions, cancellations included, so
+customers with few sessions before the cut have many after it, and vice versa. The permutation test
+therefore permutes only among customers with equally many sessions before the cut.
+`lift_by_activity` is the mean lift of these permutations: what the number of sessions alone
+explains.
 """
 
 from __future__ import annotations
@@ -25,29 +26,30 @@ from traveltide_assets.stats.threads import one_thread
 
 SUPPORTED, NOT_SUPPORTED, TOO_LITTLE = "supported", "not supported", "too little data"
 _STRONG_SD = 1.0
-# Columns that are measured of a strategy and perk, before they are corrected and judged.
+# Columns measured for each strategy and perk; `p_holm` and `verdict` are added later.
 _MEASURED = PERK_EVIDENCE.column_names[1:-2]
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Customers as of a cut, what they did since, and the resamples every strategy shares.
+class BackTest:
+    """Customers as of a cut, their outcomes after it, and the resamples that all strategies share.
 
-    `weights` holds a bootstrap draw per row, `shuffles` a permutation within strata per row.
+    `earlier` and `outcomes` have one row per customer, in the same order. Each row of `weights` is
+    a bootstrap draw, each row of `permutations` a permutation of the customers within strata.
     """
 
     earlier: pd.DataFrame
     outcomes: pd.DataFrame
     weights: np.ndarray
-    shuffles: np.ndarray
+    permutations: np.ndarray
     config: Config
     seed: int
 
     @classmethod
     def prepare(
         cls, earlier: pd.DataFrame, outcomes: pd.DataFrame, config: Config, seed: int
-    ) -> Trial:
-        """Customers seen by the cut, at most `sample_rows` of them, in order of `user_id`."""
+    ) -> BackTest:
+        """The customers seen before the cut, at most `config.sample_rows`, ordered by `user_id`."""
         rng = np.random.default_rng(seed)
         earlier = earlier.sort_values("user_id").reset_index(drop=True)
         if len(earlier) > config.sample_rows:
@@ -55,31 +57,32 @@ class Trial:
             earlier = earlier.iloc[rows].reset_index(drop=True)
         outcomes = earlier[["user_id"]].merge(outcomes, on="user_id", validate="one_to_one")
         strata = earlier["total_sessions"].to_numpy()
-        shuffles = np.empty((config.shuffles, len(earlier)), dtype=np.uint16)
+        permutations = np.empty((config.permutations, len(earlier)), dtype=np.uint16)
         for sessions in np.unique(strata):
             rows = np.flatnonzero(strata == sessions).astype(np.uint16)
-            shuffles[:, rows] = rng.permuted(np.tile(rows, (config.shuffles, 1)), axis=1)
+            permutations[:, rows] = rng.permuted(np.tile(rows, (config.permutations, 1)), axis=1)
         weights = np.empty((config.resamples, len(earlier)), dtype=np.float32)
         for draw in weights:
             draw[:] = np.bincount(rng.integers(0, len(draw), len(draw)), minlength=len(draw))
-        return cls(earlier, outcomes, weights, shuffles, config, seed)
+        return cls(earlier, outcomes, weights, permutations, config, seed)
 
 
-def assign_from_past(strategy: Strategy, trial: Trial) -> pd.Series:
-    """The perk of each customer of the trial from what was known at the cut; null if none.
+def assign_from_past(strategy: Strategy, back_test: BackTest) -> pd.Series:
+    """The perk of each customer, from what was known at the cut; null without a perk.
 
-    A strategy that learns from outcomes is fitted on other customers than those it assigns. One
-    that cannot be fitted on so short a past gives nobody a perk.
+    A strategy that learns from outcomes is cross-fitted: it assigns perks to customers that it was
+    not fitted on. A strategy that cannot be fitted on such a short history assigns no perks.
     """
-    earlier, outcomes = trial.earlier, trial.outcomes
+    earlier, outcomes = back_test.earlier, back_test.outcomes
     perk = pd.Series(index=earlier.index, dtype=object)
     if earlier.empty:
         return perk
     try:
         if not strategy.learns_from_outcomes:
             return strategy.fit(History(earlier)).assign(earlier)["perk"].reset_index(drop=True)
-        fold = np.random.default_rng(trial.seed).permutation(len(earlier)) % trial.config.folds
-        for number in range(trial.config.folds):
+        folds = back_test.config.folds
+        fold = np.random.default_rng(back_test.seed).permutation(len(earlier)) % folds
+        for number in range(folds):
             inside, outside = fold == number, fold != number
             history = History(earlier[outside], earlier[outside], outcomes[outside])
             assigned = strategy.fit(history).assign(earlier[inside].reset_index(drop=True))
@@ -97,27 +100,32 @@ def run(
     config: Config,
     seed: int,
 ) -> pd.DataFrame:
-    """`judge` of every strategy: assigned from `earlier` features, measured on `later` outcomes."""
-    trial = Trial.prepare(earlier, later, config, seed)
-    assigned = {name: assign_from_past(each, trial) for name, each in strategies.items()}
-    return judge(assigned, trial, perks)
+    """Back-test all strategies: assign from `earlier` features, measure on `later` outcomes.
+
+    Returns the rows of `judge`.
+    """
+    back_test = BackTest.prepare(earlier, later, config, seed)
+    assigned = {name: assign_from_past(each, back_test) for name, each in strategies.items()}
+    return judge(assigned, back_test, perks)
 
 
-def judge(assigned: Mapping[str, pd.Series], trial: Trial, perks: Sequence[Perk]) -> pd.DataFrame:
-    """One row per strategy and perk it gives: lift with interval, p-values and verdict.
+def judge(
+    assigned: Mapping[str, pd.Series], back_test: BackTest, perks: Sequence[Perk]
+) -> pd.DataFrame:
+    """One row per strategy and perk it assigns: lift with interval, p-values and verdict.
 
-    `assigned` holds each strategy's perk of each customer of the trial. P-values are corrected over
-    all rows with enough data, because the report names whatever any strategy found.
+    `assigned` has the perk of each customer of the back-test, by strategy. P-values are corrected
+    over all rows with enough data, because the report names the findings of every strategy.
     """
     rows = [
         {"strategy": strategy, **row}
         for perk in perks
-        for strategy, row in _measured(perk, assigned, trial).items()
+        for strategy, row in _measured(perk, assigned, back_test).items()
     ]
     table = pd.DataFrame(rows, columns=["strategy", *_MEASURED])
-    if not rows:  # Columns without a row have no type of their own.
+    if not rows:  # Without rows, pandas cannot infer the types.
         table = table.astype(dict.fromkeys(_MEASURED[2:], "float64"))
-    limits = trial.config
+    limits = back_test.config
     enough = (table["customers"] >= limits.min_customers) & (
         table[["opportunities", "opportunities_others"]].min(axis=1) >= limits.min_opportunities
     )
@@ -129,9 +137,9 @@ def judge(assigned: Mapping[str, pd.Series], trial: Trial, perks: Sequence[Perk]
 
 
 def perk_signals(features: pd.DataFrame, perks: Sequence[Perk]) -> pd.DataFrame:
-    """One row per perk: how many customers signal it strongly, and which perk says the same.
+    """One row per perk: how many customers signal it strongly, and the most similar other perk.
 
-    Perks are compared with those of their own programs: nobody chooses between the others.
+    A perk is compared only with perks of its own programs, because only these are alternatives.
     """
     deviations = standardised(numeric(features))
     index = pd.DataFrame({perk.id: perk.index_of(deviations) for perk in perks})
@@ -155,21 +163,21 @@ def perk_signals(features: pd.DataFrame, perks: Sequence[Perk]) -> pd.DataFrame:
 
 
 def _measured(
-    perk: Perk, assigned: Mapping[str, pd.Series], trial: Trial
+    perk: Perk, assigned: Mapping[str, pd.Series], back_test: BackTest
 ) -> dict[str, dict[str, object]]:
-    """The measures of a perk by strategy, for those that give it to anybody."""
+    """The measures of a perk by strategy, for the strategies that assign it to anybody."""
     groups = {name: (given == perk.id).to_numpy() for name, given in assigned.items()}
     groups = {name: given for name, given in groups.items() if given.any()}
     if not groups:
         return {}
-    done = trial.outcomes[[f"{perk.outcome}_amount", f"{perk.outcome}_opportunities"]]
+    done = back_test.outcomes[[f"{perk.outcome}_amount", f"{perk.outcome}_opportunities"]]
     amount, chances = done.to_numpy(dtype=np.float64).T
     given = np.stack(list(groups.values()))
     with one_thread():
-        draws = _bootstrap_lifts(amount, chances, given, trial.weights)
-        shuffled = _all_shuffled(amount, chances, given, trial)
+        draws = _bootstrap_lifts(amount, chances, given, back_test.weights)
+        permuted = _permuted_lifts(amount, chances, given, back_test)
     return {
-        name: _summarised(perk, amount, chances, groups[name], draws[i], shuffled[i])
+        name: _summarised(perk, amount, chances, groups[name], draws[i], permuted[i])
         for i, name in enumerate(groups)
     }
 
@@ -180,7 +188,7 @@ def _summarised(
     chances: np.ndarray,
     given: np.ndarray,
     draws: np.ndarray,
-    shuffled: np.ndarray,
+    permuted: np.ndarray,
 ) -> dict[str, object]:
     lift = _lift(amount, chances, given)
     low, high = np.nanquantile(draws, [0.025, 0.975]) if np.isfinite(draws).any() else (np.nan,) * 2
@@ -195,8 +203,8 @@ def _summarised(
         "lift": lift,
         "lift_low": float(low),
         "lift_high": float(high),
-        "lift_by_activity": float(np.nanmean(shuffled)) if np.isfinite(lift) else float("nan"),
-        "p_value": _chance(lift, shuffled),
+        "lift_by_activity": float(np.nanmean(permuted)) if np.isfinite(lift) else float("nan"),
+        "p_value": _p_value(lift, permuted),
     }
 
 
@@ -218,46 +226,50 @@ def _bootstrap_lifts(
     return _lifts(*np.split(weights @ parts.astype(np.float32).T, 4, axis=1)).T
 
 
-def _all_shuffled(
-    amount: np.ndarray, chances: np.ndarray, given: np.ndarray, trial: Trial
+def _permuted_lifts(
+    amount: np.ndarray, chances: np.ndarray, given: np.ndarray, back_test: BackTest
 ) -> np.ndarray:
-    """`_shuffled_lifts` of some shuffles, or of all if some group is rarely exceeded in these."""
-    some = trial.config.resamples
-    shuffled = _shuffled_lifts(amount, chances, given, trial.shuffles[:some])
+    """Lift of each group (row of `given`) in each permutation.
+
+    The first `config.resamples` permutations decide: only if one of the groups is significant in
+    these are all permutations used.
+    """
+    first, alpha = back_test.config.resamples, back_test.config.alpha
+    permuted = _lifts_permuted(amount, chances, given, back_test.permutations[:first])
     lifts = [_lift(amount, chances, members) for members in given]
-    if not any(_chance(*each) <= trial.config.alpha for each in zip(lifts, shuffled, strict=True)):
-        return shuffled
-    blocks = range(some, len(trial.shuffles), some)
+    if not any(_p_value(*each) <= alpha for each in zip(lifts, permuted, strict=True)):
+        return permuted
     more = [
-        _shuffled_lifts(amount, chances, given, trial.shuffles[start : start + some])
-        for start in blocks
+        _lifts_permuted(amount, chances, given, back_test.permutations[start : start + first])
+        for start in range(first, len(back_test.permutations), first)
     ]
-    return np.hstack([shuffled, *more])
+    return np.hstack([permuted, *more])
 
 
-def _shuffled_lifts(
-    amount: np.ndarray, chances: np.ndarray, given: np.ndarray, shuffles: np.ndarray
+def _lifts_permuted(
+    amount: np.ndarray, chances: np.ndarray, given: np.ndarray, permutations: np.ndarray
 ) -> np.ndarray:
-    """Lift of each group (row of `given`) with what followed shuffled (row of `shuffles`)."""
+    """Lift of each group (row of `given`) with outcomes permuted by each row of `permutations`."""
     members = given.T.astype(np.float64)
-    a, n = amount[shuffles] @ members, chances[shuffles] @ members
+    a, n = amount[permutations] @ members, chances[permutations] @ members
     return _lifts(a, n, amount.sum() - a, chances.sum() - n).T
 
 
 def _lifts(a: np.ndarray, n: np.ndarray, b: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """(a / n) / (b / m), null where it has no value."""
+    """(a / n) / (b / m), NaN where undefined."""
     with np.errstate(divide="ignore", invalid="ignore"):
         lifts = (a / n) / (b / m)
     return np.where(np.isfinite(lifts), lifts, np.nan)
 
 
-def _chance(lift: float, shuffled: np.ndarray) -> float:
-    """Share of shuffles with at least this lift: the p-value of "higher than among the others".
+def _p_value(lift: float, permuted: np.ndarray) -> float:
+    """One-sided p-value: the share of permutations with at least this lift.
 
-    A shuffle without a value counts as one that reaches it.
+    A permutation with an undefined lift counts as one that reaches it.
     """
     if not np.isfinite(lift):
         return float("nan")
-    # Shuffles that change nothing add up in another order, and must not fall short by a rounding.
-    reached = np.nan_to_num(shuffled, nan=np.inf) >= lift * (1 - 1e-9)
-    return float((1 + reached.sum()) / (1 + len(shuffled)))
+    # A permutation that changes nothing sums in another order. It must not fall short because of
+    # rounding.
+    reached = np.nan_to_num(permuted, nan=np.inf) >= lift * (1 - 1e-9)
+    return float((1 + reached.sum()) / (1 + len(permuted)))

@@ -1,4 +1,4 @@
-"""Whether the cohort is still the same: drift of the features between two months."""
+"""Drift of the features: how much the cohort changed between two months."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _FLOOR = 1e-4
 
 
 def population_stability(before: pd.DataFrame, now: pd.DataFrame) -> pd.Series:
-    """Population stability index of every numeric feature between two months, by feature.
+    """Population stability index (PSI) of each numeric feature between two months, by feature.
 
-    Bins are the tenths of the earlier month; undefined values are a bin of their own.
+    Bins are the deciles of the earlier month; undefined values form a separate bin.
     """
     earlier, later = numeric(before), numeric(now)
     return pd.Series({name: _psi(earlier[name], later[name]) for name in earlier.columns})

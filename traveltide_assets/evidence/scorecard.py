@@ -1,4 +1,4 @@
-"""All strategies on one yardstick: size, separation, stability, agreement, evidence."""
+"""The scorecard: all strategies compared on size, separation, stability, agreement and evidence."""
 
 from __future__ import annotations
 
@@ -28,30 +28,37 @@ _SCORED_ROWS = 4_000
 
 
 def common_space(features: pd.DataFrame) -> np.ndarray:
-    """Every numeric feature, outliers pulled in and standardised: one space for all strategies."""
+    """All numeric features, winsorised and standardised: one space for all strategies.
+
+    One row per customer, in the order of `features`; the unit is standard deviations.
+    """
     values = numeric(features)
     low, high = values.quantile(_OUTLIERS), values.quantile(1 - _OUTLIERS)
     return standardised(values.clip(low, high, axis=1)).to_numpy()
 
 
 @dataclass(frozen=True)
-class Yardstick:
-    """The customers that every strategy's separation is measured on, and how far they lie apart."""
+class ScoredSample:
+    """The customers on which the separation of every strategy is measured.
+
+    `rows` are their positions in the cohort, `points` their coordinates in the common space, and
+    `distances` the distance between each pair of them.
+    """
 
     rows: np.ndarray
     points: np.ndarray
     distances: np.ndarray
 
     @classmethod
-    def of(cls, features: pd.DataFrame, seed: int) -> Yardstick:
-        """At most `_SCORED_ROWS` customers in the common space."""
+    def of(cls, features: pd.DataFrame, seed: int) -> ScoredSample:
+        """At most `_SCORED_ROWS` customers, drawn by the seed."""
         rows = np.sort(np.random.default_rng(seed).permutation(len(features))[:_SCORED_ROWS])
         points = common_space(features)[rows]
         with one_thread():
             return cls(rows, points, pairwise_distances(points))
 
     def separation(self, segments: pd.Series) -> dict[str, float]:
-        """Silhouette and Davies-Bouldin of a segmentation."""
+        """Silhouette and Davies-Bouldin index of a segmentation; NaN for a single segment."""
         labels = segments.to_numpy()[self.rows]
         if not 1 < len(np.unique(labels)) < len(labels):
             return {"silhouette": float("nan"), "davies_bouldin": float("nan")}
@@ -64,7 +71,10 @@ class Yardstick:
 def stability(
     strategy: Strategy, history: History, segments: pd.Series, seed: int, refits: int
 ) -> dict[str, float]:
-    """Adjusted Rand index with the same strategy refitted: on bootstrap draws, and reseeded."""
+    """Adjusted Rand index of the segments with refits: on bootstrap draws, and with another seed.
+
+    NaN if the strategy cannot be fitted on one of the draws.
+    """
     rng = np.random.default_rng(seed)
     agreement = []
     for _ in range(refits):
@@ -83,9 +93,10 @@ def stability(
 
 
 def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
-    """Share of last month's customers who are in the segment that continues theirs; null if none.
+    """Share of the customers of both months who stayed in their segment; NaN without any.
 
-    Which segment continues which is decided by most customers, so that a new name moves nobody.
+    Segments of the two months are matched so that most customers stay. A renamed segment therefore
+    counts as the same one.
     """
     if before is None:
         return float("nan")
@@ -104,11 +115,12 @@ def score(
     seed: int,
     refits: int,
 ) -> pd.DataFrame:
-    """One row per strategy. The one that gives most customers a supported perk is recommended.
+    """One row per strategy: the scorecard.
 
-    Where no perk is supported, none is.
+    The recommended strategy is the one that gives the most customers a supported perk. If no perk
+    is supported, no strategy is recommended.
     """
-    yardstick = Yardstick.of(history.features, seed)
+    sample = ScoredSample.of(history.features, seed)
     rows = []
     for strategy in strategies:
         customers = assigned[strategy.name]
@@ -126,7 +138,7 @@ def score(
                 "segments": len(shares),
                 "smallest_share": float(shares.min()),
                 "largest_share": float(shares.max()),
-                **yardstick.separation(customers["segment"]),
+                **sample.separation(customers["segment"]),
                 **stability(strategy, history, customers["segment"], seed, refits),
                 "persistence": persistence(customers, before[strategy.name]),
                 "perks": int(customers["perk"].nunique()),
@@ -139,7 +151,7 @@ def score(
 
 
 def _nobody(strategy: Strategy) -> dict[str, object]:
-    """The row of a strategy that has too little history to give anybody a perk."""
+    """The row of a strategy that has too little history to assign any perk."""
     counts = dict.fromkeys(("segments", "perks", "supported_perks"), 0)
     return {
         "strategy": strategy.name,
@@ -151,8 +163,8 @@ def _nobody(strategy: Strategy) -> dict[str, object]:
 
 
 def agreement(assigned: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per pair of strategies: do they see the same groups, and give the same perks?"""
-    # Numbers, since comparing names again for every pair takes longer than all the rest.
+    """One row per pair of strategies: how far their segments and perks agree."""
+    # Segments as numbers: comparing names for every pair takes longer than all the rest.
     coded = {
         name: customers.astype({"segment": "category"}).assign(
             segment=lambda frame: frame["segment"].cat.codes
@@ -182,7 +194,7 @@ def _recommended(table: pd.DataFrame) -> pd.Series:
 
 
 def _drawn(history: History, rng: np.random.Generator) -> History:
-    """Customers drawn with replacement, the same in every frame; copies get ids of their own."""
+    """A bootstrap draw of customers, the same in every frame; each copy gets its own id."""
     rows = rng.integers(0, len(history.features), len(history.features))
     users = history.features["user_id"].to_numpy()[rows]
     copies = pd.DataFrame({"user_id": users, "copy": np.arange(len(rows))})

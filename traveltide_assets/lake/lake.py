@@ -1,11 +1,11 @@
 """The lake: Parquet in a folder or in S3, one file per table or monthly partition.
 
-What lies in it and how it is read and replaced; where files lie is `storage/`, how Dagster uses it
-`defs/io_manager.py`.
+This module has the layout of the lake, and reads and replaces its tables. `storage/` stores the
+files, and `defs/io_manager.py` connects the lake to Dagster.
 
 Keys are hive-style, `<layer>/<table>/month=YYYY-MM/<table>.parquet`, so that DuckDB, pandas, Athena
-and Spark read them as they are. A partition is replaced in one step: a reader sees the old file or
-the new one, and a killed writer leaves the old one.
+and Spark can read them directly. A partition is replaced in one step: a reader sees either the old
+or the new file, and a killed writer leaves the old one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PARTITION = "month"
 
 @dataclass(frozen=True)
 class Written:
-    """A file that was stored: where, its bytes and SHA-256; of a table, also its footer."""
+    """A stored file: URI, size in bytes and SHA-256; for a table, also the Parquet footer."""
 
     uri: str
     size_bytes: int
@@ -64,12 +64,15 @@ class Months(Mapping[str, pd.DataFrame]):
         return len(self._months)
 
     def table(self, month: str) -> ibis.Table:
-        """One month, lazily."""
+        """One month, as an expression."""
         return self._lake.table(self._path, [month])
 
 
 class Lake:
-    """Tables by their path, written as their contracts say; a month is read only when asked for."""
+    """Tables by path, stored with the columns and types of their contracts.
+
+    Reading raises `NotStored` if the table or month is not in the lake.
+    """
 
     def __init__(self, storage: Storage, engine: Engine, tables: Mapping[str, Table]) -> None:
         self._storage = storage
@@ -77,7 +80,7 @@ class Lake:
         self._tables = tables
 
     def table(self, path: str, months: Sequence[str] | None = None) -> ibis.Table:
-        """A table, or the given months of it, lazily."""
+        """A table, or the given months of it, as an expression."""
         table = self._tables[path]
         keys = [_key(path, month) for month in months] if months else [_key(path)]
         partition = _PARTITION if table.partitioned else None
@@ -89,16 +92,16 @@ class Lake:
     def frame(
         self, path: str, month: str | None = None, columns: Sequence[str] | None = None
     ) -> pd.DataFrame:
-        """A table, or one month of it, in memory; of its columns all, or those named."""
+        """A table, or one month of it, in memory, with all columns or only the given ones."""
         wanted = None if columns is None else list(columns)
         return pq.read_table(self.path(path, month), columns=wanted, partitioning=None).to_pandas()
 
     def stored_frame(self, path: str, month: str) -> pd.DataFrame | None:
-        """One month of a table in memory, or none if the lake does not have it."""
+        """One month of a table in memory; None if it is not in the lake."""
         return self.frame(path, month) if self.exists(path, month) else None
 
     def stored_schema(self, path: str, month: str | None = None) -> pa.Schema:
-        """The schema that the stored file really has."""
+        """The actual schema of the stored file."""
         return pq.read_schema(self._shared(path, month))
 
     def digest(self, path: str, month: str | None = None) -> str:
@@ -110,7 +113,7 @@ class Lake:
         return pq.read_metadata(self._shared(path, month)).num_rows
 
     def total_rows(self, path: str, bounds: Partitions) -> int:
-        """The number of rows of a table, over all its months within the bounds."""
+        """The number of rows of a table over all months within the bounds."""
         if not self._tables[path].partitioned:
             return self.rows(path)
         months = [month for month in self.months(path) if bounds.include(month)]
@@ -120,13 +123,14 @@ class Lake:
         return sum(pq.read_metadata(file).num_rows for file in files)
 
     def months(self, path: str) -> list[str]:
-        """The months that a table holds, in order."""
+        """The stored months of a table, in order."""
         return list(self.versions(path))
 
     def versions(self, path: str) -> dict[str, str]:
-        """The months that a table holds, in order, each with the version of its file.
+        """The stored months of a table, in order, each with the version of its file.
 
-        Another version says that the file was replaced; only `digest` compares contents.
+        A new version means that the file was replaced, perhaps with equal content; compare contents
+        by `digest`.
         """
         stored = self._storage.versions(path)
         named = {key: key.removeprefix(f"{path}/{_PARTITION}=").partition("/")[0] for key in stored}
@@ -134,20 +138,20 @@ class Lake:
         return dict(sorted(found.items()))
 
     def exists(self, path: str, month: str | None = None, name: str | None = None) -> bool:
-        """Whether the lake has a table, one month of it, or a file of that name beside it."""
+        """Whether a table, one month of it, or the file `name` beside it is stored."""
         key = _key(path, month, name)
         return key in self._storage.versions(posixpath.dirname(key))
 
     def path(self, path: str, month: str | None = None, name: str | None = None) -> Path:
-        """The file of a table, of one month of it, or of that name beside it, on this machine.
+        """The file of a table, of one month of it, or the file `name` beside it, on this machine.
 
-        Where the lake is in S3 it is a copy.
+        If the lake is in S3, it is a local copy.
         """
         (file,) = self._files([_key(path, month, name)])
         return file
 
     def uri(self, path: str, month: str | None = None, name: str | None = None) -> str:
-        """Where that file lies, for people."""
+        """The URI of the same file, for messages."""
         return self._storage.uri(_key(path, month, name))
 
     def contract(self, path: str) -> Table:
@@ -157,17 +161,21 @@ class Lake:
     def write(
         self, table: Table, obj: ibis.Table | pd.DataFrame, month: str | None = None
     ) -> Written:
-        """Replace a table, or one month of it."""
+        """Replace a table, or one month of it, in one step.
+
+        `ContractError` if a column of the contract is missing; `Conflict` if another run replaced
+        the file meanwhile.
+        """
         known = self._storage.versions(posixpath.dirname(_key(table.path, month)))
         conformed = _conformed if isinstance(obj, ibis.Table) else _conformed_frame
         return self._replace(table, conformed(obj, table), month, known)
 
     def write_text(self, path: str, month: str, name: str, text: str) -> Written:
-        """Replace a file of text, such as a report, in one step."""
+        """Replace a text file, such as a report, in one step."""
         return self.write_bytes(path, month, name, text.encode())
 
     def write_bytes(self, path: str, month: str, name: str, content: bytes) -> Written:
-        """Replace a file that is no table in one step."""
+        """Replace a file that is not a table in one step."""
         key = _key(path, month, name)
         known = self._storage.versions(posixpath.dirname(key)).get(key)
         with self._storage.replacing(key, known) as partial:
@@ -175,9 +183,10 @@ class Lake:
         return Written(self._storage.uri(key), len(content), hashlib.sha256(content).hexdigest())
 
     def write_folder(self, path: str, month: str, files: Mapping[str, bytes], last: str) -> str:
-        """Replace all files that lie there, the one called `last` at the end; the folder's URI.
+        """Replace all files of a folder, and write `last` at the end. Returns the folder's URI.
 
-        Files of an earlier writer are removed before the last one vouches for the rest.
+        Other files are removed before `last` is written, so `last` proves that the folder is
+        complete.
         """
         for name in files:
             if name != last:
@@ -188,7 +197,7 @@ class Lake:
         return self.uri(path, month, last).removesuffix(f"/{last}")
 
     def _stored(self, keys: Sequence[str]) -> dict[str, str]:
-        """The versions of keys, all as of one look at the lake."""
+        """The versions of keys from one listing of the lake; `NotStored` if one is missing."""
         stored = self._storage.versions(
             posixpath.commonpath([posixpath.dirname(key) for key in keys])
         )
@@ -199,14 +208,14 @@ class Lake:
         return {key: stored[key] for key in keys}
 
     def _shared(self, path: str, month: str | None) -> Path:
-        """The file of a table, however large: brought here by the machines of the engine."""
+        """The file of a table, which may be large: the engine's machines download it."""
         (file,) = self._files([_key(path, month)], self._engine.spread)
         return file
 
     def _files(
         self, keys: Sequence[str], spread: Spread | None = None, attempts: int = 3
     ) -> list[Path]:
-        """Files that this machine sees, and with it those of the engine."""
+        """Files that this machine and those of the engine can read."""
         try:
             return self._storage.files(self._stored(keys), spread)
         except Replaced:
@@ -215,11 +224,11 @@ class Lake:
         return self._files(keys, spread, attempts - 1)
 
     def read_bytes(self, path: str, month: str, name: str) -> bytes:
-        """The content of a file that `write_text` or `write_bytes` wrote."""
+        """The content of a file from `write_text` or `write_bytes`."""
         return self.path(path, month, name).read_bytes()
 
     def file_names(self, path: str, month: str) -> list[str]:
-        """The names of the files that lie there, in order."""
+        """The names of all files in the folder of a month, in order."""
         folder = posixpath.dirname(_key(path, month))
         return [posixpath.basename(key) for key in self._storage.versions(folder, deep=False)]
 
@@ -251,7 +260,10 @@ class Lake:
     def write_months(
         self, table: Table, obj: ibis.Table, months: Sequence[str]
     ) -> dict[str | None, Written]:
-        """Write several months of one expression, which is computed once."""
+        """Replace several months from one expression, which is computed once.
+
+        Each month is replaced in one step, but not all of them together.
+        """
         known = self._storage.versions(table.path)
         keys = {month: _key(table.path, month) for month in months}
         content = _conformed(obj, table, keep=(_PARTITION,))
@@ -265,9 +277,9 @@ class Lake:
             }
 
     def available(self, path: str, months: Sequence[str]) -> list[str]:
-        """The stored months among those asked for; `NotStored` if there is a hole in them.
+        """The stored months among the given ones; `NotStored` if there is a gap.
 
-        Months before the first stored one lie before the data.
+        Months before the first stored one are before the data begins, so they are no gap.
         """
         stored = sorted(set(months).intersection(self.months(path)))
         if stored:
@@ -288,11 +300,11 @@ def _key(path: str, month: str | None = None, name: str | None = None) -> str:
 def _check_columns(columns: Sequence[str], table: Table) -> None:
     missing = [name for name in table.column_names if name not in columns]
     if missing:
-        raise ContractError(f"{table.path} needs the columns {', '.join(missing)}")
+        raise ContractError(f"{table.path} lacks the columns {', '.join(missing)}")
 
 
 def _conformed(expression: ibis.Table, table: Table, keep: tuple[str, ...] = ()) -> ibis.Table:
-    """The columns and types of the contract, and those to `keep`."""
+    """The columns and types of the contract, plus the columns to `keep`."""
     _check_columns(expression.columns, table)
     extra = (
         [c for c in expression.columns if c not in table.column_names and c != _PARTITION]
@@ -307,8 +319,8 @@ def _conformed(expression: ibis.Table, table: Table, keep: tuple[str, ...] = ())
 
 
 def _stored(value: ir.Value, column: Column) -> ir.Value:
-    # `value.cast` leaves out what Ibis takes to be the type already, yet DuckDB adds up integers
-    # into 128 bits, which Parquet stores as floats.
+    # `value.cast` skips the cast if Ibis believes that the type is right. But DuckDB sums integers
+    # to 128 bits, which Parquet stores as floats.
     return ops.Cast(value, to=ibis.dtype(column.type)).to_expr().name(column.name)
 
 

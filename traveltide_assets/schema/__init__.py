@@ -1,1 +1,1 @@
-"""What tables, columns, months and errors are. Nothing here imports another of our packages."""
+"""Tables, columns, months and errors. Nothing here imports another package of this project."""

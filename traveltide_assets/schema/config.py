@@ -1,4 +1,4 @@
-"""What every section of the settings shares, and the bounds of the months.
+"""The base class of all settings sections, shared field types, and the bounds of the months.
 
 Each package declares its own section as `Config` in its `config.py`; `settings.py` composes them.
 """
@@ -13,12 +13,13 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from traveltide_assets.schema.months import FORMAT, is_month, span
 
 Share = Annotated[float, Field(ge=0, le=1)]
-# A line of a mail that also survives a spreadsheet, where some first characters make a formula.
+# One line of an e-mail. It must also be safe in a spreadsheet, where a cell that starts with
+# =, +, - or @ is read as a formula.
 Headline = Annotated[str, Field(max_length=150, pattern=r"^[^\s\x00-\x1f=+\-@][^\x00-\x1f\x7f]*$")]
 
 
 class Section(BaseModel):
-    """A section of the settings: unknown keys are errors, values never change."""
+    """A section of the settings: unknown keys are errors, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -28,21 +29,21 @@ def _open_end(value: object) -> object:
 
 
 class Partitions(Section):
-    """Bounds of the monthly partitions, both included."""
+    """First and last month of the monthly partitions, both inclusive."""
 
     first: str = Field("2021-04", description="First month, `YYYY-MM`")
     last: Annotated[str | None, BeforeValidator(_open_end)] = Field(
         "2023-07",
-        description="Last month, `YYYY-MM`, decided by default; `open`: the current month, "
-        "whose partition holds what is known so far",
+        description="Last month, `YYYY-MM`; it is the one decided by default. With `open` it is "
+        "the current month, and its partition holds the data known so far",
     )
 
     def months(self) -> list[str]:
-        """The months within the bounds, in order; with an open end, up to today's."""
+        """All months within the bounds, in order; without a last month, up to the current one."""
         return span(self.first, self.last or f"{dt.datetime.now(dt.UTC):{FORMAT}}")
 
     def include(self, month: str) -> bool:
-        """Whether a month that has begun lies within the bounds."""
+        """Whether a month is within the bounds; without a last month, any month from `first` on."""
         return self.first <= month and (self.last is None or month <= self.last)
 
     @field_validator("first", "last")

@@ -1,12 +1,12 @@
-"""Errors whose message is written for people. Each module derives its own from these."""
+"""Base classes for errors with a message for users. Modules derive their own errors from these."""
 
 from __future__ import annotations
 
 
 class TravelTideError(Exception):
-    """Something a user can mend; the message says what is wrong, where, and what to do.
+    """An error that a user can fix. The message says what is wrong, where, and what to do.
 
-    `permanent` says whether trying again is pointless: the input, a setting or a right is wrong.
+    `permanent` is True if a retry cannot help: the input, a setting or a permission is wrong.
     """
 
     permanent = True
@@ -17,8 +17,8 @@ class SettingsError(TravelTideError, ValueError):
 
 
 class NotStored(TravelTideError):
-    """The lake lacks what was asked for; the message says what to materialise first."""
+    """The requested data is not in the lake; the message says what to materialize first."""
 
 
 class ContractError(TravelTideError):
-    """A table does not have the columns its contract promises."""
+    """A table lacks columns that its contract requires."""

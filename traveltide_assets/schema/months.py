@@ -1,4 +1,4 @@
-"""Months, written `YYYY-MM`: their bounds and neighbours."""
+"""Arithmetic on months written as `YYYY-MM`: bounds, neighbours and ranges."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ FORMAT = "%Y-%m"
 
 
 def is_month(text: str) -> bool:
-    """Whether a text is a month as it is written here."""
+    """Whether a text is a valid month, `YYYY-MM`."""
     return re.fullmatch(r"\d{4}-(0[1-9]|1[0-2])", text) is not None
 
 
@@ -24,7 +24,7 @@ def end_of(month: str) -> dt.datetime:
 
 
 def shift(month: str, months: int) -> str:
-    """The month that lies `months` after (or, negative, before) another."""
+    """The month that lies `months` after the given one, or before it if negative."""
     start = start_of(month)
     index = start.year * 12 + start.month - 1 + months
     return f"{index // 12:04d}-{index % 12 + 1:02d}"
@@ -39,7 +39,7 @@ def previous_month(month: str) -> str:
 
 
 def span(first: str, last: str) -> list[str]:
-    """The months from one to another, both included; empty if the last lies before the first."""
+    """All months from `first` to `last`, both inclusive; empty if `last` is before `first`."""
     months = []
     while first <= last:
         months.append(first)

@@ -41,7 +41,7 @@ FLIGHTS = (
     Column("destination", "string", "City of destination, lower case"),
     Column("destination_airport", "string", "IATA code of the airport of destination"),
     Column("seats", "int64", "Seats booked"),
-    Column("return_flight_booked", "boolean", "The return flight was booked as well"),
+    Column("return_flight_booked", "boolean", "A return flight was booked too"),
     Column("departure_time", "timestamp(6)", "Departure of the outbound flight"),
     Column("return_time", "timestamp(6)", "Departure of the return flight", required=False),
     Column("checked_bags", "int64", "Checked bags of the whole booking"),
@@ -53,7 +53,7 @@ FLIGHTS = (
 HOTELS = (
     Column("trip_id", "string", "The trip the stay belongs to"),
     Column("hotel_name", "string", "Brand and city: 'Brand - city'"),
-    Column("nights", "int64", "Nights as stored; one short in most stays"),
+    Column("nights", "int64", "Nights as stored; one too few for most stays"),
     Column("rooms", "int64", "Rooms booked"),
     Column("check_in_time", "timestamp(6)", "Check-in"),
     Column("check_out_time", "timestamp(6)", "Check-out, at 11:00"),
@@ -72,10 +72,15 @@ SOURCES: dict[str, tuple[Column, ...]] = {
 }
 KEYS = {"users": "user_id", "sessions": "session_id", "flights": "trip_id", "hotels": "trip_id"}
 PLACE = (
-    Column("source_file", "string", "File the row comes from, or table and month of a database"),
-    Column("source_row", "int64", "Number of the row in its file, or by its content, from 1"),
+    Column("source_file", "string", "Source file of the row; for a database, table and month"),
+    Column(
+        "source_row",
+        "int64",
+        "Row number in the source file, from 1; for a database, position in the order of content",
+    ),
 )
 
 
 def as_text(columns: Iterable[Column]) -> tuple[Column, ...]:
+    """The same columns as nullable text, as they are stored before cleaning."""
     return tuple(replace(column, type="string", required=False) for column in columns)

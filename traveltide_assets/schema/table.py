@@ -1,5 +1,6 @@
-"""What a contract is made of: a table of the lake and its columns. The contracts themselves lie beside
-what produces the tables, in each package's `tables.py`.
+"""The building blocks of a contract: `Table` and `Column`.
+
+The contracts themselves are in each package's `tables.py`, beside the code that produces the table.
 """
 
 from __future__ import annotations
@@ -13,7 +14,10 @@ import pyarrow as pa
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its Ibis type, its meaning, and whether a row may go without it."""
+    """A column: name, Ibis type, meaning, and whether a value is required.
+
+    `aliases` are other names that sources use for it.
+    """
 
     name: str
     type: str
@@ -24,7 +28,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A dataset of the lake: one row is what the description says, unique by `key`."""
+    """A table of the lake. `description` says what one row is; rows are unique by `key`.
+
+    `partitioned` tables have one file per month. `keeps_extra_columns` stores columns that the
+    contract does not name.
+    """
 
     layer: str
     name: str

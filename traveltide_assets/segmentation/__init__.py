@@ -1,1 +1,4 @@
-"""Segments and perks on frames of the cohort: pandas, NumPy and scikit-learn; no Dagster."""
+"""Strategies that give customers segments and perks: pandas, NumPy and scikit-learn.
+
+Nothing here imports Dagster. Strategies are tested against outcomes in `evidence/`.
+"""

@@ -1,4 +1,4 @@
-"""How strongly groups of customers speak for each perk, and which perk each group gets."""
+"""Affinities of customer groups to perks, and the assignment of a perk to each group."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def profiles(
 ) -> pd.DataFrame:
     """Mean deviation of each group (row) from the cohort in each feature (column), in SD."""
     members, labels = pd.factorize(groups.to_numpy(), sort=True)
-    # Some features at a time: of a million customers each copy of all of them takes 400 MB.
+    # A few features at a time: for a million customers, one copy of all features takes 400 MB.
     wanted, step = list(names), max(1, _BLOCK_VALUES // max(1, len(features)))
     blocks = [wanted[first : first + step] for first in range(0, len(wanted), step)]
     means = [standardised(numeric(features, block)).groupby(members).mean() for block in blocks]
@@ -38,10 +38,10 @@ def affinities(profile: pd.DataFrame, perks: tuple[Perk, ...]) -> pd.DataFrame:
 
 
 def assign(affinity: pd.DataFrame) -> pd.Series:
-    """The perk of each group: one to one with the highest total affinity, the rest their best.
+    """The perk of each group: a one-to-one assignment with the highest total affinity.
 
-    Which groups take part in the one-to-one assignment is decided by the same maximum, so that
-    the order of the groups does not matter.
+    If there are more groups than perks, the remaining groups get the perk of their highest
+    affinity. The optimum also decides which groups these are, so their order does not matter.
     """
     rows, columns = linear_sum_assignment(affinity.to_numpy(), maximize=True)
     perk = affinity.idxmax(axis=1)
@@ -50,7 +50,7 @@ def assign(affinity: pd.DataFrame) -> pd.Series:
 
 
 def runner_up(affinity: pd.DataFrame, perk: pd.Series) -> pd.Series:
-    """The perk of highest affinity besides the one given; itself where there is no other."""
+    """The perk with the next highest affinity; the assigned perk if there is no other."""
     if affinity.shape[1] == 1:
         return perk
     others = affinity.copy()
@@ -60,9 +60,10 @@ def runner_up(affinity: pd.DataFrame, perk: pd.Series) -> pd.Series:
 
 
 def deciding(profile: pd.DataFrame, perk: pd.Series, perks: tuple[Perk, ...]) -> pd.Series:
-    """The features that speak loudest for the perk of each group: `name (+1.2 SD), ...`.
+    """The features that favour the perk of each group most: `name (+1.2 SD), ...`.
 
-    Where none does, the one-to-one assignment gave each perk that suits better to another group.
+    A group may have no such feature: the one-to-one assignment then gave each perk that suits it
+    better to another group.
     """
     by_id = {entry.id: entry for entry in perks}
     return pd.Series(
@@ -79,8 +80,8 @@ def assignments(
 ) -> pd.DataFrame:
     """One row per customer: segment, perk, runner-up, reason and the segment's affinities.
 
-    Of the features those that the perks weigh are needed.
-    The runner-up is a perk of the program that the perks given belong to.
+    `features` needs only the features that the perks use. The runner-up belongs to the same program
+    as the assigned perks.
     """
     merged = customers.merge(features[["user_id"]], on="user_id", validate="one_to_one")
     groups = features[["user_id"]].merge(merged, on="user_id", validate="one_to_one")["segment"]
@@ -94,7 +95,7 @@ def assignments(
 
 
 def _alternatives(perks: tuple[Perk, ...], given: Iterable[str]) -> list[str]:
-    """Perks of the first program that offers every perk given; all perks if none does."""
+    """Perks of the first program that contains all assigned perks; all perks if no program does."""
     for program in get_args(Program):
         members = [perk.id for perk in perks if program in perk.programs]
         if set(given) <= set(members):
@@ -104,5 +105,5 @@ def _alternatives(perks: tuple[Perk, ...], given: Iterable[str]) -> list[str]:
 
 def _strongest(contribution: pd.DataFrame, deviation: pd.Series) -> str:
     ranked = contribution.iloc[0].sort_values(ascending=False, kind="stable")
-    speaking = ranked.index[(ranked > 0) & (deviation[ranked.index].round(2) != 0)]
-    return ", ".join(f"{n} ({deviation[n]:+.2f} SD)" for n in speaking[:DECIDING]) or LEFT_OVER
+    favourable = ranked.index[(ranked > 0) & (deviation[ranked.index].round(2) != 0)]
+    return ", ".join(f"{n} ({deviation[n]:+.2f} SD)" for n in favourable[:DECIDING]) or LEFT_OVER

@@ -1,8 +1,8 @@
 """The fitted cluster model, and the one place where it assigns customers to segments.
 
-The model is data: scales, centroids and feature order. It assigns by an expression that engines run
-over any number of customers; frames of customers go through the same expression. How a model is
-fitted is in `kmeans.py`.
+The model is data: scales, centroids and the order of features. It assigns customers with an Ibis
+expression, which engines run over any number of customers; frames in memory go through the same
+expression. Models are fitted in `kmeans.py`.
 """
 
 from __future__ import annotations
@@ -29,7 +29,11 @@ _ROW = "row in the frame"
 
 @dataclass(frozen=True)
 class Model:
-    """What assigns a customer to a segment. `centroids` are on the model's 0 to 1 scale."""
+    """A fitted cluster model.
+
+    `fill` replaces undefined values. `minimum` and `maximum` are in units of the features;
+    `centroids` (a row per segment, a column per feature) are on the model's scale from 0 to 1.
+    """
 
     features: tuple[str, ...]
     fill: np.ndarray
@@ -41,7 +45,7 @@ class Model:
 
     @property
     def version(self) -> str:
-        """Hash of everything that decides which segment a customer falls into."""
+        """Hash of everything that decides the segment of a customer."""
         digest = hashlib.sha256("|".join(self.features).encode())
         for values in (self.fill, self.minimum, self.maximum, self.centroids):
             digest.update(np.ascontiguousarray(values, dtype="<f8").tobytes())
@@ -52,7 +56,7 @@ class Model:
         return self.minimum + self.centroids * (self.maximum - self.minimum)
 
     def scale(self, features: pd.DataFrame) -> np.ndarray:
-        """The features of each customer (row) on the model's scale."""
+        """The features (columns) of each customer (row) on the model's scale."""
         scaled = _of_frame(features, self, lambda rows: rows.select(_ROW, **_scaled(rows, self)))
         return scaled.to_numpy()
 
@@ -85,6 +89,7 @@ class Model:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Model:
+        """The model from the rows of `to_frame`, in any order."""
         ordered = frame.sort_values(["segment_rank", "position"])
         first = ordered[ordered["segment_rank"] == 1]
         heads = ordered[ordered["position"] == 0]
@@ -102,9 +107,9 @@ class Model:
 def segment(
     features: ibis.Table, model: Model, perks: tuple[Perk, ...], sample: pd.DataFrame
 ) -> ibis.Table:
-    """One row per customer: segment, perk, margin, reason and place in the picture, lazily.
+    """One row per customer, as an expression: segment, perk, margin, reason and `pca_x`, `pca_y`.
 
-    The profile that gives the reasons, and the axes of the picture, are those of the sample.
+    The reasons and the principal axes are computed from `sample`.
     """
     why = reasons(sample, model, perks)
     centre, axes = _components(model.scale(sample))
@@ -130,7 +135,7 @@ def segment(
 
 
 def reasons(sample: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> dict[str, str]:
-    """The features that decided the perk of each segment; empty for one without customers."""
+    """The features that decided the perk of each segment; empty for a segment without customers."""
     segments = pd.Series(np.array(model.segments, dtype=object)[model.assign(sample)[0]])
     profile = affinities.profiles(sample, segments)
     perk = pd.Series(model.perks, index=model.segments)
@@ -141,7 +146,7 @@ def reasons(sample: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> dict
 def _of_frame(
     features: pd.DataFrame, model: Model, expression: Callable[[ibis.Table], ibis.Table]
 ) -> pd.DataFrame:
-    """An expression of customers in memory, a row for each of them in their order."""
+    """The result of an expression on customers in memory: one row each, in the same order."""
     rows = features[list(model.features)].assign(**{_ROW: np.arange(len(features))})
     found = expression(ibis.memtable(rows)).to_pyarrow().to_pandas()
     return found.sort_values(_ROW, ignore_index=True).drop(columns=_ROW)
@@ -150,7 +155,7 @@ def _of_frame(
 def _assigned(features: ibis.Table, model: Model, keys: list[str]) -> ibis.Table:
     """Each row's keys, scaled features (`own_…`), nearest centroid (`label`) and `margin`.
 
-    Of several nearest centroids it is the first.
+    If several centroids are equally near, `label` is the first.
     """
     scaled = features.select(*keys, **_scaled(features, model))
     apart = {
@@ -168,7 +173,7 @@ def _assigned(features: ibis.Table, model: Model, keys: list[str]) -> ibis.Table
 
 
 def _scaled(features: ibis.Table, model: Model) -> dict[str, ir.FloatingValue]:
-    """Features on the scale where the cohort's minimum is 0 and its maximum 1: `own_0`, …"""
+    """Features scaled so that the cohort's minimum is 0 and its maximum 1: `own_0`, …"""
     columns = {}
     for j, name in enumerate(model.features):
         low, high = float(model.minimum[j]), float(model.maximum[j])
@@ -196,7 +201,7 @@ def _sum(values: list[ir.FloatingValue]) -> ir.FloatingValue:
 
 
 def _components(scaled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centre and first two principal axes (rows); zeros where the data has fewer dimensions."""
+    """Centre and first two principal axes (rows); zeros if the data has fewer dimensions."""
     size = min(2, *scaled.shape)
     with one_thread():
         fitted = PCA(size, svd_solver="full").fit(scaled)

@@ -19,19 +19,25 @@ _CLASSIC_FEATURES = (
 
 
 class Config(Section):
-    """The cluster model."""
+    """The k-means model."""
 
     features: tuple[str, ...] = Field(
         _CLASSIC_FEATURES, description="Features of the model, from the feature catalogue"
     )
     k: Annotated[int, Field(ge=1)] | Literal["silhouette"] = Field(
-        4, description='Number of segments, or `"silhouette"`: the k of the highest silhouette'
+        4, description='Number of segments, or `"silhouette"` for the k with the highest silhouette'
     )
-    max_k: int = Field(10, ge=2, description="Largest number of clusters tried for the elbow")
-    restarts: int = Field(10, ge=1, description="Starts of each k-means; the best one stays")
+    max_k: int = Field(10, ge=2, description="Largest number of clusters in the elbow plot")
+    restarts: int = Field(
+        10, ge=1, description="Random starts of each k-means fit; the best result is kept"
+    )
     fit_rows: int = Field(
-        100_000, ge=100, description="Customers that the model is fitted on at most, drawn by seed"
+        100_000,
+        ge=100,
+        description="Maximum number of customers in a fit; a random sample if there are more",
     )
     sample_rows: int = Field(
-        4_000, ge=100, description="Customers that silhouette and its kin are computed on"
+        4_000,
+        ge=100,
+        description="Sample size for silhouette, Davies-Bouldin and Calinski-Harabasz",
     )

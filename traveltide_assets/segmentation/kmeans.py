@@ -1,7 +1,7 @@
-"""K-means on a few behavioural features, as the classic reading of the case has it: how it is fitted.
+"""K-means on a few behavioural features, the classic solution of the case: how it is fitted.
 
-Cluster ids are not identities, so segments are ordered and named by their profile, and keep the
-name of last month's segment that they continue. How a fitted model assigns customers is in
+Cluster ids change from fit to fit, so segments are ordered and named by their profile. A segment
+that continues one of last month keeps its name. A fitted model assigns customers in
 `cluster_model.py`.
 """
 
@@ -42,13 +42,16 @@ class ClusteringError(CannotFit):
 
 @dataclass(frozen=True)
 class FittedKMeans:
-    """A model with the perk catalogue that explains its segments."""
+    """A fitted model, with the perks that explain its segments."""
 
     model: Model
     perks: tuple[Perk, ...]
 
     def assign(self, features: pd.DataFrame) -> pd.DataFrame:
-        """The columns of `ASSIGNMENT`; `score` is 1 at the centroid, 0 halfway to the next."""
+        """One row per row of `features`, in their order: the columns of `ASSIGNMENT`.
+
+        `score` is 1 at the centroid and 0 halfway to the next one.
+        """
         labels, margin = self.model.assign(features)
         why = reasons(features, self.model, self.perks)
         segment, perk, reason = (
@@ -65,7 +68,7 @@ class FittedKMeans:
 
 @dataclass(frozen=True)
 class KMeansStrategy:
-    """The classic reading as a strategy; its asset also keeps the model and the elbow."""
+    """The classic solution as a strategy; its asset also stores the model and the diagnostics."""
 
     config: Config
     perks: tuple[Perk, ...]
@@ -94,20 +97,23 @@ class KMeansStrategy:
 
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> KMeansStrategy:
-    """The strategy as the settings have it."""
+    """The strategy as configured in the settings."""
     return KMeansStrategy(settings.kmeans, of_program(perks, "classic"), settings.seed)
 
 
 def sample(features: ibis.Table, config: Config, seed: int) -> pd.DataFrame:
-    """The customers that the model is fitted on: all, or `config.fit_rows` drawn by the seed."""
+    """One row per customer that the model is fitted on.
+
+    These are all customers, or a random sample of `config.fit_rows`.
+    """
     draw = ibis.literal(f"{seed}:") + features.user_id.cast("string")
     drawn = features.order_by(draw.hexdigest("md5"), "user_id").limit(config.fit_rows)
     return bounded(drawn.to_pyarrow().to_pandas(), config, seed)
 
 
 def bounded(features: pd.DataFrame, config: Config, seed: int) -> pd.DataFrame:
-    """At most `config.fit_rows` customers, drawn by the seed."""
-    # The seed draws customers by their place, so their order must not depend on the caller.
+    """At most `config.fit_rows` customers, drawn at random, ordered by `user_id`."""
+    # Customers are drawn by position, so their order must not depend on the caller.
     features = features.sort_values("user_id", ignore_index=True)
     if len(features) <= config.fit_rows:
         return features
@@ -122,7 +128,11 @@ def fit(
     perks: tuple[Perk, ...],
     previous: Model | None,
 ) -> Model:
-    """The model of the cohort (one row of `features` per customer)."""
+    """Fit the model on the cohort (one row of `features` per customer).
+
+    Segments that continue one of `previous` keep its name. `ClusteringError` if a configured
+    feature is unknown, or if the customers differ too little for k clusters.
+    """
     features = bounded(features, config, seed)
     unfitted = _unfitted(features, config)
     scaled = unfitted.scale(features)
@@ -135,16 +145,16 @@ def fit(
 
 
 def diagnose(features: pd.DataFrame, model: Model, config: Config, seed: int) -> pd.DataFrame:
-    """Every k up to `config.max_k`, one row per k, with what speaks for it."""
+    """One row per k up to `config.max_k`: its quality indices, and whether it was chosen."""
     features = bounded(features, config, seed)
     tried, _ = try_all(model.scale(features), config, seed)
     return tried.assign(chosen=tried["k"] == len(model.centroids))
 
 
 def cluster(scaled: np.ndarray, config: Config, seed: int) -> np.ndarray:
-    """The cluster of each row, for the configured k or the one with the highest silhouette."""
+    """The cluster of each row, for the configured k or for the k with the highest silhouette."""
     if isinstance(config.k, int):
-        _must_differ(scaled, config.k)
+        _count_distinct(scaled, config.k)
         return _cluster(scaled, config.k, seed, config.restarts).labels_
     tried, labels = try_all(scaled, config, seed)
     return labels[int(tried.loc[tried["silhouette"].fillna(-np.inf).idxmax(), "k"])]
@@ -153,13 +163,13 @@ def cluster(scaled: np.ndarray, config: Config, seed: int) -> np.ndarray:
 def try_all(
     scaled: np.ndarray, config: Config, seed: int
 ) -> tuple[pd.DataFrame, dict[int, np.ndarray]]:
-    """Every k up to `config.max_k`: its indices (one row per k), and its label of each row.
+    """Cluster with each k up to `config.max_k`: quality indices (one row per k) and labels by k.
 
-    Silhouette and its kin are computed on a sample of `config.sample_rows`. `ClusteringError` if
-    the rows do not differ enough for the k configured.
+    The indices other than inertia are computed on a sample of `config.sample_rows`.
+    `ClusteringError` if there are fewer different rows than the configured k.
     """
     fixed = config.k if isinstance(config.k, int) else 2
-    distinct = _must_differ(scaled, fixed)
+    distinct = _count_distinct(scaled, fixed)
     sample = np.random.default_rng(seed).permutation(len(scaled))[: config.sample_rows]
     sample.sort()
     with one_thread():
@@ -181,7 +191,7 @@ def try_all(
 
 
 def centroids_of(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Mean of the points (rows) of each label, in the order of the labels."""
+    """Mean of the points (rows) of each label, ordered by label."""
     means = pd.DataFrame(points).groupby(labels).mean().to_numpy()
     return means.round(DECIMALS)
 
@@ -190,8 +200,7 @@ def _unfitted(features: pd.DataFrame, config: Config) -> Model:
     unknown = [name for name in config.features if name not in NUMERIC]
     if unknown or not config.features:
         raise ClusteringError(
-            f"kmeans.features: {unknown or 'nothing'} is not a numeric feature; "
-            f"choose from {', '.join(NUMERIC)}"
+            f"kmeans.features: {_problem(unknown)}; choose from {', '.join(NUMERIC)}"
         )
     values = numeric(features)[list(config.features)]
     fill = fills(values)
@@ -205,19 +214,26 @@ def _unfitted(features: pd.DataFrame, config: Config) -> Model:
     )
 
 
+def _problem(unknown: list[str]) -> str:
+    if not unknown:
+        return "the list is empty"
+    verb = "is not a numeric feature" if len(unknown) == 1 else "are not numeric features"
+    return f"{', '.join(unknown)} {verb}"
+
+
 def _cluster(scaled: np.ndarray, k: int, seed: int, restarts: int) -> KMeans:
-    # Threads add up distances in an order of their own; one thread makes a fit repeatable.
+    # Several threads add distances in varying order; with one thread a fit is repeatable.
     with one_thread():
         return KMeans(k, n_init=restarts, random_state=seed).fit(scaled)
 
 
-def _must_differ(scaled: np.ndarray, k: int) -> int:
-    """The number of different rows; `ClusteringError` if fewer than k."""
+def _count_distinct(scaled: np.ndarray, k: int) -> int:
+    """The number of different rows; `ClusteringError` if it is less than k."""
     distinct = len(np.unique(scaled, axis=0))
     if distinct < k:
         raise ClusteringError(
-            f"kmeans.k = {k}, but the cohort has only {distinct} different customers; "
-            "lower kmeans.k, or widen the cohort rule"
+            f"kmeans.k = {k}, but the cohort has only {distinct} different customers: "
+            "lower kmeans.k or widen the cohort rule"
         )
     return distinct
 
@@ -233,7 +249,7 @@ def _indices(scaled: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> d
 
 
 def _ordered(model: Model) -> Model:
-    """Segments from the most to the least active profile, whatever the clustering called them."""
+    """The model with its segments ordered from the most to the least active profile."""
     order = sorted(
         range(len(model.centroids)),
         key=lambda i: (-model.centroids[i].sum(), *model.centroids[i]),
@@ -242,10 +258,10 @@ def _ordered(model: Model) -> Model:
 
 
 def _inherited(model: Model, names: list[str], previous: Model | None) -> list[str]:
-    """Last month's name for each segment that continues one of last month's, else its own.
+    """The names of the segments; a segment that continues one of last month inherits its name.
 
-    A segment continues another if it is matched to it and lies closer to it than half the distance
-    between the two nearest segments of this month.
+    Segments of the two months are matched one to one. A segment continues its match if they are
+    closer than half the distance between the two nearest segments of this month.
     """
     names = list(names)
     if previous is not None and previous.features == model.features:

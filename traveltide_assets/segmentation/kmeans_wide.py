@@ -1,7 +1,7 @@
-"""K-means on many behavioural and demographic features, and DBSCAN judged beside it.
+"""K-means on many behavioural and demographic features, and an evaluation of DBSCAN.
 
-Outliers are drawn in, features standardised, and the principal components that hold most of the
-variance clustered. Undefined values become the cohort's mean, which is 0 once standardised.
+Features are winsorised and standardised, and the principal components with most of the variance are
+clustered. Undefined values become the cohort's mean, which is 0 after standardisation.
 """
 
 from __future__ import annotations
@@ -58,26 +58,36 @@ _EPS_QUANTILES = (0.5, 0.75, 0.9, 0.95, 0.99)
 
 
 class Config(classic.Config):
-    """The wide cluster model: what the classic one has, and how its space is made."""
+    """The wide cluster model: the settings of the classic one, and those of its space."""
 
-    features: tuple[str, ...] = Field(WIDE_FEATURES, min_length=1, description="Its features")
+    features: tuple[str, ...] = Field(
+        WIDE_FEATURES, min_length=1, description="Features of the model"
+    )
     k: Annotated[int, Field(ge=1)] | Literal["silhouette"] = "silhouette"
-    restarts: int = Field(3, ge=1, description="Starts of each k-means; the best one stays")
-    sample_rows: int = Field(2_000, ge=100, description="Customers that silhouette is computed on")
-    tail: float = Field(0.01, ge=0, lt=0.5, description="Share of values drawn in at either end")
-    variance: float = Field(0.8, gt=0, le=1, description="Share that the components keep")
+    restarts: int = Field(
+        3, ge=1, description="Random starts of each k-means fit; the best is kept"
+    )
+    sample_rows: int = Field(2_000, ge=100, description="Sample size for the silhouette")
+    tail: float = Field(0.01, ge=0, lt=0.5, description="Share winsorised at either end")
+    variance: float = Field(0.8, gt=0, le=1, description="Share of variance kept")
 
     @field_validator("features")
     @classmethod
     def _are_numeric(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         if unknown := [name for name in names if name not in NUMERIC]:
-            raise ValueError(f"{unknown} is not numeric; choose from {', '.join(NUMERIC)}")
+            raise ValueError(
+                f"not numeric features: {', '.join(unknown)}; choose from {', '.join(NUMERIC)}"
+            )
         return names
 
 
 @dataclass(frozen=True)
 class Space:
-    """From features to principal components. `axes` has a row per feature, a column per axis."""
+    """The transformation from features to principal components.
+
+    `low`, `high`, `mean` and `deviation` are in units of the features. `axes` has a row per feature
+    and a column per component.
+    """
 
     features: tuple[str, ...]
     low: np.ndarray
@@ -88,22 +98,22 @@ class Space:
 
     @classmethod
     def fit(cls, features: pd.DataFrame, config: Config) -> Space:
-        """The space of a cohort, one row per customer."""
+        """The space of a cohort (one row of `features` per customer)."""
         values = numeric(features)[list(config.features)]
         low, high = values.quantile(config.tail), values.quantile(1 - config.tail)
-        drawn_in = values.clip(low, high, axis=1)
+        winsorised = values.clip(low, high, axis=1)
         raw = cls(
             features=tuple(config.features),
             low=low.to_numpy(),
             high=high.to_numpy(),
-            mean=drawn_in.mean().to_numpy(),
-            deviation=drawn_in.std(ddof=0).where(high > low, 1.0).to_numpy(),
+            mean=winsorised.mean().to_numpy(),
+            deviation=winsorised.std(ddof=0).where(high > low, 1.0).to_numpy(),
             axes=np.eye(len(config.features)),
         )
         return replace(raw, axes=_principal_axes(raw.place(features), config.variance))
 
     def place(self, features: pd.DataFrame) -> np.ndarray:
-        """Coordinates (columns) of each customer (row), in standard deviations of features."""
+        """Coordinates (columns) of each customer (row), in standard deviations of the features."""
         values = numeric(features)[list(self.features)].to_numpy()
         standardised = (np.clip(values, self.low, self.high) - self.mean) / self.deviation
         with one_thread():
@@ -112,7 +122,7 @@ class Space:
 
 @dataclass(frozen=True)
 class FittedWide:
-    """Space, centroids (row per segment) and what each segment is called and given."""
+    """The space, the centroids (a row per segment), and name, perk and reason of each segment."""
 
     space: Space
     centroids: np.ndarray
@@ -136,7 +146,7 @@ class FittedWide:
 
 @dataclass(frozen=True)
 class WideKMeans:
-    """K-means in the space of many features, with the classic perks of the catalogue given."""
+    """K-means in the space of many features, with the classic perks of a catalogue."""
 
     perks: tuple[Perk, ...]
     seed: int
@@ -155,11 +165,14 @@ class WideKMeans:
         return frozenset(self.config.features) | features_of(self.perks)
 
     def reseeded(self, seed: int) -> WideKMeans:
-        """The same model from other starts, and judged on another sample."""
+        """The same strategy with other random starts and another sample for the silhouette."""
         return replace(self, seed=seed)
 
     def fit(self, history: History) -> FittedWide:
-        """Cluster the cohort (one row per customer); `ClusteringError` if all are alike."""
+        """Cluster the cohort (one row per customer).
+
+        `ClusteringError` if there are fewer different customers than clusters.
+        """
         features = kmeans.bounded(history.features, self.config, self.seed)
         space = Space.fit(features, self.config)
         points = space.place(features)
@@ -191,7 +204,7 @@ def _nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> WideKMeans:
-    """The strategy for the classic perks of a catalogue."""
+    """The strategy for the classic perks of a catalogue; `PerkError` if there are none."""
     return WideKMeans(of_program(perks, "classic"), settings.seed)
 
 
@@ -201,12 +214,12 @@ def try_dbscan(features: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.DataFrame:
-    """What DBSCAN makes of the points (rows): one row per `min_samples` and `eps` tried.
+    """DBSCAN on the points (rows): one row per `min_samples` and `eps` tried.
 
     `eps` are quantiles of the distance to the `min_samples`-th neighbour, the k-distance curve.
-    `noise_share` and `largest_share` are shares of the points, `silhouette` is that of the points
-    in clusters (NaN below two clusters). Judged on a sample, since neighbourhoods grow with the
-    square of the rows; `scored_rows` is its size.
+    `noise_share` and `largest_share` are shares of the points; `silhouette` is computed on the
+    points in clusters (NaN with fewer than two clusters). The points are a sample of `scored_rows`,
+    because the cost of neighbourhoods grows with the square of the rows.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(scaled))[:sample_rows])
     points = scaled[rows]
@@ -216,7 +229,7 @@ def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.
                 "min_samples": min_samples,
                 "eps_quantile": quantile,
                 "eps": eps,
-                **_judged(points, eps, min_samples),
+                **_evaluated(points, eps, min_samples),
                 "scored_rows": len(points),
             }
             for min_samples in _MIN_SAMPLES
@@ -229,27 +242,28 @@ def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.
 def _principal_axes(standardised: np.ndarray, variance: float) -> np.ndarray:
     """The fewest principal axes (columns) that keep the share of variance, largest first.
 
-    The loudest feature of each points up. Customers who are all alike have one axis, at zero.
+    The strongest feature of each axis has a positive sign. If all customers are equal, there is one
+    axis, and all coordinates on it are 0.
     """
     if not standardised.any():
         return np.eye(standardised.shape[1], 1)
-    # By the covariance, because decomposing the customers themselves takes 6 s for a million.
+    # Uses the covariance: decomposing the matrix of customers takes 6 s for a million.
     solver = PCA(variance if variance < 1 else None, svd_solver="covariance_eigh")
     with one_thread():
         return solver.fit(standardised).components_.T
 
 
 def _candidates(points: np.ndarray, min_samples: int) -> list[tuple[float, float]]:
-    """Quantiles of the k-distance curve with the `eps` they stand for."""
-    # A point is its own first neighbour, as it counts itself for `min_samples`.
+    """Quantiles of the k-distance curve, each with its `eps`."""
+    # Each point is its own first neighbour, just as it counts towards its own `min_samples`.
     neighbours = NearestNeighbors(n_neighbors=min_samples, algorithm="brute").fit(points)
     distances, _ = neighbours.kneighbors(points)
     curve = np.maximum(distances[:, -1], np.finfo(float).tiny)
     return [(quantile, float(np.quantile(curve, quantile))) for quantile in _EPS_QUANTILES]
 
 
-def _judged(points: np.ndarray, eps: float, min_samples: int) -> dict[str, float]:
-    # Comparing all pairs is several times faster than a tree in as many dimensions as here.
+def _evaluated(points: np.ndarray, eps: float, min_samples: int) -> dict[str, float]:
+    # In this many dimensions, comparing all pairs is several times faster than a tree.
     labels = DBSCAN(eps=eps, min_samples=min_samples, algorithm="brute").fit(points).labels_
     clustered = labels >= 0
     sizes = np.bincount(labels[clustered])

@@ -1,4 +1,4 @@
-"""Names of segments, made from what sets each apart: a model's own numbers are not identities."""
+"""Names of segments, made from their most unusual features, because cluster numbers can change."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAMED_FEATURES = 2
 
 
 def names(profile: pd.DataFrame) -> list[str]:
-    """A name for each segment (row) from its deviations (SD), longer where two would be alike."""
+    """A name for each segment (row) from its deviations (SD); longer if two would be equal."""
     ranked = [
         row.abs().sort_values(ascending=False, kind="stable").index for _, row in profile.iterrows()
     ]
@@ -29,7 +29,7 @@ def names(profile: pd.DataFrame) -> list[str]:
 
 
 def numbered(given: list[str]) -> list[str]:
-    """The names, those that occur several times with their number."""
+    """The names, with a number added to those that occur several times."""
     return [
         name if given.count(name) == 1 else f"{name} {given[: i + 1].count(name)}"
         for i, name in enumerate(given)

@@ -1,10 +1,9 @@
-"""Propensity: for each perk, a model of the behaviour it speaks to, learnt from what came after.
+"""Propensity: for each perk, a model of the behaviour that it rewards.
 
-The models see customers as of a cut and learn what they did per opportunity from the cut on. A
-model's deviations from the average are scaled by how far they came true for customers it had not
-seen, so that noise keeps near the average. Each customer then gets the perk whose behaviour is
-expected to exceed the average most, also those of whom nothing above the average is expected:
-they are a segment of their own.
+The models see customers as of a cut and learn their outcomes per opportunity after it. Predicted
+deviations from the average are shrunk by how well they held for customers that the model had not
+seen, so that noise stays near the average. Each customer gets the perk with the highest expected
+lift. Customers without an expected lift above 1 also get a perk, but form a separate segment.
 """
 
 from __future__ import annotations
@@ -27,8 +26,8 @@ from traveltide_assets.transforms.outcomes import OUTCOMES
 if TYPE_CHECKING:
     from traveltide_assets.settings import Settings
 
-# Counts and sums grow with the history, and the models learn from a shorter one than they are
-# applied to; shares, means, scores and the profile do not grow.
+# Counts and sums grow with the length of the history, and the models learn from a shorter history
+# than they are applied to. Shares, means, scores and demographics do not grow.
 _TIMELESS = tuple(
     feature.name
     for feature in CATALOGUE
@@ -45,12 +44,12 @@ _BINS = 32
 
 
 class TooLittleHistory(CannotFit):
-    """There is nothing to learn from; the message says what is missing."""
+    """There is too little data to learn from; the message says what is missing."""
 
 
 @dataclass(frozen=True)
 class PropensityStrategy:
-    """Small gradient-boosted trees per perk; weak signals leave everybody near the average."""
+    """Small gradient-boosted trees per perk; weak signals leave all customers near the average."""
 
     perks: tuple[Perk, ...]
     seed: int
@@ -69,8 +68,11 @@ class PropensityStrategy:
         return frozenset(_TIMELESS)
 
     def fit(self, history: History) -> FittedPropensity:
+        """One expert per perk with enough outcomes; `TooLittleHistory` if none can be trusted."""
         if history.earlier is None or history.outcomes is None or history.earlier.empty:
-            raise TooLittleHistory("propensity needs customers as of a cut and what they did since")
+            raise TooLittleHistory(
+                "propensity needs features of customers as of a cut and their outcomes since"
+            )
         known = history.earlier.merge(history.outcomes, on="user_id", validate="one_to_one")
         bins = Bins.of(known[history.earlier.columns])
         inputs = bins.place(known)
@@ -85,11 +87,11 @@ class PropensityStrategy:
                 rate = amount[rows] / chances[rows]
                 experts[perk.id] = self._expert(inputs[rows], rate, chances[rows], fold)
         if not any(expert.trust > 0 for expert in experts.values()):
-            raise TooLittleHistory("too few did after the cut what any perk speaks to")
+            raise TooLittleHistory("no perk has enough of its outcome after the cut to learn from")
         return FittedPropensity(self.perks, bins, experts)
 
     def _folds(self, inputs: np.ndarray) -> np.ndarray:
-        """The fold of each row; copies of a customer, as a bootstrap draws them, share one."""
+        """The fold of each row. Copies of a customer in a bootstrap draw share a fold."""
         _, customer = np.unique(np.nan_to_num(inputs, nan=-1), axis=0, return_inverse=True)
         drawn = np.random.default_rng(self.seed).permutation(int(customer.max()) + 1)
         return (drawn % _FOLDS)[customer]
@@ -112,9 +114,9 @@ class PropensityStrategy:
     def _trained(
         self, inputs: np.ndarray, rate: np.ndarray, chances: np.ndarray
     ) -> HistGradientBoostingRegressor:
-        # A feature without any value cannot be binned; without any difference it is not used.
+        # A feature without any value cannot be binned. As a constant it is simply not used.
         inputs = np.where(np.isnan(inputs).all(axis=0), 0.0, inputs)
-        # One thread, because several add up in an order of their own.
+        # Several threads add in varying order; with one thread a fit is repeatable.
         with one_thread():
             return self._model().fit(inputs, rate, sample_weight=chances)
 
@@ -136,15 +138,15 @@ class PropensityStrategy:
 
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> PropensityStrategy:
-    """The strategy for the classic perks of a catalogue."""
+    """The strategy for the classic perks of a catalogue; `PerkError` if there are none."""
     return PropensityStrategy(of_program(perks, "classic"), settings.seed)
 
 
 @dataclass(frozen=True)
 class Bins:
-    """Where a value lies among the customers learnt from: in which of equally full bins.
+    """Quantile bins of each feature over the customers in the training data.
 
-    Trees split between such bins anyway, but scikit-learn makes them anew for each of some 36
+    Trees split between such bins anyway, but scikit-learn would compute them for each of some 36
     models: on 5,998 customers `fit` takes 0.67 CPU s with these bins and 2.6 s without. Undefined
     values stay undefined.
     """
@@ -153,11 +155,12 @@ class Bins:
 
     @classmethod
     def of(cls, features: pd.DataFrame) -> Bins:
+        """The bins of a frame with one row per customer."""
         values = _inputs(features).quantile(np.arange(1, _BINS) / _BINS, interpolation="lower")
         return cls(tuple(np.unique(column.dropna()) for _, column in values.items()))
 
     def place(self, features: pd.DataFrame) -> np.ndarray:
-        """The bin of each feature (column) of each customer (row), from 0."""
+        """The bin, from 0, of each feature (column) of each customer (row)."""
         values = _inputs(features).to_numpy()
         placed = np.column_stack(
             [np.searchsorted(edges, values[:, i]) for i, edges in enumerate(self.edges)]
@@ -168,9 +171,10 @@ class Bins:
 
 @dataclass(frozen=True)
 class Expert:
-    """The model of one behaviour, its average, and how far its predictions are to be trusted.
+    """The model of one behaviour, the average, and how far predictions can be trusted.
 
-    `trust` is 1 where customers the model had not seen deviated as predicted, 0 where not at all.
+    `trust` is 1 if unseen customers deviated from the average as predicted, and 0 if their
+    deviations were unrelated to the prediction.
     """
 
     model: HistGradientBoostingRegressor
@@ -178,25 +182,28 @@ class Expert:
     trust: float
 
     def lift(self, inputs: np.ndarray) -> np.ndarray:
-        """Expected behaviour of each row over the average, drawn in by lack of trust."""
+        """Expected behaviour of each row divided by the average, shrunk towards 1 by `trust`."""
         return 1 + self.trust * (_predicted(self.model, inputs) / self.average - 1)
 
 
 @dataclass(frozen=True)
 class FittedPropensity:
-    """An expert for each perk that there is anything to learn about."""
+    """One expert per perk with enough data to learn from."""
 
     perks: tuple[Perk, ...]
     bins: Bins
     experts: dict[str, Expert]
 
     def lifts(self, features: pd.DataFrame) -> pd.DataFrame:
-        """Expected behaviour of each customer (row) over the average, by perk (column)."""
+        """Expected lift of each customer (row) over the average, by perk (column)."""
         inputs = self.bins.place(features)
         return pd.DataFrame({perk: expert.lift(inputs) for perk, expert in self.experts.items()})
 
     def assign(self, features: pd.DataFrame) -> pd.DataFrame:
-        """The columns of `ASSIGNMENT`; `score` is the expected lift over the average."""
+        """One row per row of `features`, in their order: the columns of `ASSIGNMENT`.
+
+        `score` is the expected lift over the average.
+        """
         lifts = self.lifts(features)
         perk = lifts.idxmax(axis=1)
         score = lifts.max(axis=1)
@@ -229,7 +236,7 @@ def _predicted(model: HistGradientBoostingRegressor, inputs: np.ndarray) -> np.n
 
 
 def _trust(predicted: np.ndarray, actual: np.ndarray, weights: np.ndarray) -> float:
-    """Slope of actual on predicted lifts, from 0 to 1."""
+    """Slope of the regression of actual on predicted lifts, clipped to 0 to 1."""
     centred = predicted - np.average(predicted, weights=weights)
     spread = float((weights * centred**2).sum())
     slope = float((weights * centred * actual).sum()) / spread if spread > 0 else 0.0

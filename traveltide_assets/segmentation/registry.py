@@ -1,8 +1,9 @@
-"""The strategies by name, in the order of the scorecard: the one place that knows all of them.
+"""The registry of strategies by name, in the order of the scorecard.
 
-To add one, write a module with a function `build(settings, perks)` that returns a `Strategy`, and
-name it here. Settings, contracts, assets, evidence, scorecard, report and docs follow. What a
-strategy is called and does is said by the strategy itself; how one is written, by `strategy.py`.
+To add a strategy, write a module with a function `build(name, settings, perks)` that returns a
+`Strategy`, and add the module here. Settings, contracts, assets, evidence, scorecard, report and
+docs read this registry. Each strategy declares its own title and description; the interface is in
+`strategy.py`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from traveltide_assets.segmentation.strategy import Strategy
     from traveltide_assets.settings import Settings
 
-# Modules by name, imported when strategies are built: settings need no more than the names.
+# Modules are imported only when strategies are built, because the settings need only the names.
 MODULES = {
     "kmeans": "traveltide_assets.segmentation.kmeans",
     "kmeans_wide": "traveltide_assets.segmentation.kmeans_wide",

@@ -1,8 +1,9 @@
-"""Segments by rules: ordered groups, each decided by thresholds that a catalogue file declares.
+"""Segments by rules: ordered groups with thresholds that a catalogue file declares.
 
-A customer belongs to the first segment whose conditions hold; the last segment has none and takes
-everybody left, so that each customer is in exactly one. Thresholds are absolute, or quantiles of
-the cohort the strategy is fitted on. An undefined feature satisfies no comparison.
+A customer belongs to the first segment with conditions that hold. The last segment has no
+conditions and takes everybody left, so each customer is in exactly one segment. Thresholds are
+absolute values, or quantiles of the cohort that the strategy is fitted on. An undefined feature
+satisfies no comparison.
 """
 
 from __future__ import annotations
@@ -68,18 +69,18 @@ class Condition(_Entry):
     def _fits_its_feature(self) -> Condition:
         thresholds = (self.value is not None) + (self.quantile is not None)
         if self._orders and thresholds != 1:
-            raise ValueError(f"{self.comparison} needs a value or a quantile, not both")
+            raise ValueError(f"{self.comparison!r} needs either a value or a quantile, not both")
         if not self._orders and thresholds:
             raise ValueError(f"{self.comparison!r} takes no threshold")
         boolean = _FEATURES[self.feature].type == "boolean"
         if self.comparison != "is missing" and boolean == self._orders:
             kind = "yes or no" if boolean else "a number"
-            raise ValueError(f"{self.feature} is {kind} and cannot be asked {self.comparison!r}")
+            raise ValueError(f"{self.feature} is {kind}, so {self.comparison!r} does not apply")
         return self
 
     @property
     def words(self) -> str:
-        """The condition as a marketer says it."""
+        """The condition in words for a marketer."""
         label = _FEATURES[self.feature].label
         if self.value is not None:
             return f"{label} {self.comparison} {_plain(self.value)}"
@@ -94,16 +95,16 @@ class Condition(_Entry):
         return self.comparison in _ORDERINGS
 
     def settled(self, values: np.ndarray) -> Condition:
-        """The condition with its quantile taken from the cohort's values (NaN where undefined)."""
+        """The condition with its quantile computed on the cohort's values (NaN if undefined)."""
         if self.quantile is None:
             return self
         defined = values[~np.isnan(values)]
-        # Nothing compares with NaN: nobody can meet a threshold that nobody has a value for.
+        # Without any value the threshold is NaN, which no customer can meet.
         threshold = float(np.quantile(defined, self.quantile)) if len(defined) else np.nan
         return self.model_copy(update={"value": threshold, "quantile": None})
 
     def holds(self, values: np.ndarray) -> np.ndarray:
-        """Which of the values (NaN where undefined) meet the settled condition."""
+        """Whether each value (NaN if undefined) meets the condition; its threshold is a value."""
         if self.comparison == "is missing":
             return np.isnan(values)
         if not self._orders:
@@ -111,12 +112,12 @@ class Condition(_Entry):
         return _ORDERINGS[self.comparison](values, self.value)
 
     def inward(self, values: np.ndarray) -> np.ndarray:
-        """The values turned so that a higher one lies further inside the condition."""
+        """The values, negated if needed, so that a higher one is further inside the condition."""
         return -values if self.comparison in ("<", "<=") else values
 
 
 class Segment(_Entry):
-    """A group of customers: those who meet all its conditions, or with `any` one of them."""
+    """A group of customers: those who meet all of its conditions, or any of them with `any`."""
 
     name: str = Field(min_length=1)
     perk: str
@@ -125,13 +126,13 @@ class Segment(_Entry):
     conditions: tuple[Condition, ...] = ()
 
     def holds(self, met: np.ndarray) -> np.ndarray:
-        """Who belongs here, given who (row) meets which condition (column)."""
+        """Whether each customer (row) belongs here, given which conditions (columns) they meet."""
         decide = np.any if self.any else np.all
         return np.asarray(decide(met, axis=1))
 
 
 class RuleStrategy(_Entry):
-    """The rules of a catalogue file: a `Strategy` whose only learning is the cohort's quantiles."""
+    """The rules of a catalogue file: a `Strategy` that learns only quantiles of the cohort."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str = Field(min_length=1)
@@ -144,15 +145,17 @@ class RuleStrategy(_Entry):
         *ordered, last = self.segments
         if last.conditions:
             raise ValueError(f"the last segment, {last.name!r}, must have no conditions")
-        if never := [segment.name for segment in ordered if not segment.conditions]:
-            raise ValueError(f"only the last segment may go without conditions, not {never}")
+        if empty := [segment.name for segment in ordered if not segment.conditions]:
+            raise ValueError(
+                f"only the last segment may have no conditions, not {', '.join(empty)}"
+            )
         counts = Counter(segment.name for segment in self.segments)
         if twice := [name for name, count in counts.items() if count > 1]:
-            raise ValueError(f"each segment needs a name of its own; {twice} occur twice")
+            raise ValueError(f"segment names must be unique; these occur twice: {', '.join(twice)}")
         return self
 
     def fit(self, history: History) -> FittedRules:
-        """The rules with their quantiles settled on the cohort (one row per customer)."""
+        """The rules with quantiles replaced by the cohort's values (one row per customer)."""
         values = {name: _values(history.features, name) for name in self.inputs}
         return FittedRules(
             tuple(
@@ -178,7 +181,7 @@ class RuleStrategy(_Entry):
         return ()
 
     def reseeded(self, seed: int) -> RuleStrategy:
-        """The rules themselves: nothing about them is random."""
+        """The strategy itself, which has no random part."""
         return self
 
     @property
@@ -188,7 +191,7 @@ class RuleStrategy(_Entry):
 
 @dataclass(frozen=True)
 class FittedRules:
-    """Segments with absolute thresholds only, and the cohort's sorted values of their features."""
+    """The segments with absolute thresholds, and the cohort's sorted values of their features."""
 
     segments: tuple[Segment, ...]
     cohort: dict[str, np.ndarray]
@@ -196,10 +199,10 @@ class FittedRules:
     def assign(self, features: pd.DataFrame) -> pd.DataFrame:
         """One row per row of `features`, in their order: the columns of `ASSIGNMENT`.
 
-        `score`, 0 to 1, is how far inside the segment the customer is: for each condition the
-        share of the cohort's customers meeting it who do so by no more than this one; of a
-        segment's conditions the weakest counts, with `any` the strongest. Who belongs to a
-        segment without conditions has 1. `reason` names the conditions met.
+        `score`, from 0 to 1, is how far inside the segment the customer is. For each condition it
+        is the share of the customers meeting it who exceed the threshold by no more than this
+        customer. The weakest condition of a segment counts; with `any`, the strongest. In a segment
+        without conditions the score is 1. `reason` lists the conditions met.
         """
         result = pd.DataFrame(index=range(len(features)), columns=list(ASSIGNMENT), dtype=object)
         result["user_id"] = features["user_id"].to_numpy()
@@ -234,12 +237,15 @@ class FittedRules:
 
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> RuleStrategy:
-    """The strategy whose rules lie in the catalogue under its name."""
+    """The strategy with the rules of the catalogue file `<name>.toml`; `RuleError` if not valid."""
     return load_rules(FOLDER / f"{name}.toml", perks)
 
 
 def load_rules(path: Path, perks: tuple[Perk, ...]) -> RuleStrategy:
-    """The strategy of a catalogue file, whose segments give perks of its program."""
+    """The strategy of a catalogue file.
+
+    `RuleError` if the file is not valid, or a segment has a perk outside the file's program.
+    """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, tomllib.TOMLDecodeError) as error:
@@ -254,7 +260,7 @@ def load_rules(path: Path, perks: tuple[Perk, ...]) -> RuleStrategy:
     for segment in strategy.segments:
         if segment.perk not in offered:
             raise RuleError(
-                f"rule catalogue {path}: segment {segment.name!r} gives the unknown perk "
+                f"rule catalogue {path}: segment {segment.name!r} has the unknown perk "
                 f"{segment.perk!r}; the program {strategy.program!r} has {', '.join(offered)}"
             )
     return strategy
@@ -267,7 +273,7 @@ def _problems(error: ValidationError, content: dict[str, object]) -> str:
 
 
 def _place(location: tuple[int | str, ...], content: dict[str, object]) -> str:
-    """Where in the file: `segment 2 ('Families'), conditions 1, feature: `, counted from 1."""
+    """Position in the file, counted from 1: `segment 2 ('Families'), conditions 1, feature: `."""
     steps = [str(step) for step in location if not isinstance(step, int)]
     numbers = iter(step + 1 for step in location if isinstance(step, int))
     words = [

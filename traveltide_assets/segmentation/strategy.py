@@ -1,4 +1,7 @@
-"""What every segmentation strategy is: fitted on a history, it gives customers segment and perk."""
+"""The interface of segmentation strategies.
+
+A strategy is fitted on a history and then gives each customer a segment and a perk.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,16 @@ ASSIGNMENT = tuple(column.name for column in SEGMENTS)
 
 
 class CannotFit(ValueError):
-    """A strategy has too little, or too uniform, a history to be fitted on; the message says why."""
+    """The history is too short or too uniform to fit a strategy; the message says why."""
 
 
 @dataclass(frozen=True)
 class History:
-    """What a strategy may learn from: nothing in it lies after the month it decides for.
+    """The data that a strategy may learn from; nothing in it is later than the month decided.
 
-    `features` has one row per customer as of that month. `earlier` and `outcomes` are there for
-    strategies that learn from what followed: the features of the same customers as of a cut, and
-    what they did between the cut and the month.
+    `features` has one row per customer as of that month. `earlier` and `outcomes` are for
+    strategies that learn from outcomes: the features of the same customers as of a cut, and their
+    outcomes between the cut and the end of the month.
     """
 
     features: pd.DataFrame
@@ -33,7 +36,7 @@ class History:
 
 
 class Fitted(Protocol):
-    """A strategy with its parameters settled."""
+    """A fitted strategy."""
 
     def assign(self, features: pd.DataFrame) -> pd.DataFrame:
         """One row per row of `features`, in their order: the columns of `ASSIGNMENT`."""
@@ -47,11 +50,11 @@ class Strategy(Protocol):
 
     @property
     def name(self) -> str:
-        """Its key in the settings and the lake."""
+        """Name of the strategy in the settings and in the lake."""
 
     @property
     def title(self) -> str:
-        """What people call it."""
+        """Title for people."""
 
     @property
     def description(self) -> str:
@@ -59,22 +62,22 @@ class Strategy(Protocol):
 
     @property
     def program(self) -> Program:
-        """The set of perks that it hands out."""
+        """The program: the set of perks that it assigns."""
 
     @property
     def extra_columns(self) -> tuple[Column, ...]:
-        """What its table of segments holds beside the columns of every strategy."""
+        """Columns of its segments table in addition to `ASSIGNMENT`."""
 
     @property
     def inputs(self) -> frozenset[str]:
-        """The features it looks at; no other makes a difference."""
+        """The features that it uses; all others are ignored."""
 
     @property
     def learns_from_outcomes(self) -> bool:
-        """Whether `fit` looks at outcomes: such a strategy is back-tested on other customers."""
+        """Whether `fit` uses outcomes. If so, the back-test is cross-fitted on other customers."""
 
     def reseeded(self, seed: int) -> Strategy:
-        """The same strategy with another seed; itself where nothing is random."""
+        """The same strategy with another seed; itself if it has no random part."""
 
     def fit(self, history: History) -> Fitted:
-        """The strategy fitted on a history; `CannotFit` where that does not suffice."""
+        """The strategy fitted on a history; `CannotFit` if the history does not suffice."""

@@ -1,4 +1,4 @@
-"""Contracts of segmentation: the cluster model, the segments of each strategy and the perks given."""
+"""Contracts of segmentation: the cluster model, segments by strategy, and assigned perks."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from traveltide_assets.schema.table import Column, Table
 KMEANS_MODEL = Table(
     "gold",
     "kmeans_model",
-    "One row per segment and feature of the fitted cluster model; nothing else is needed to "
-    "assign a customer.",
+    "One row per segment and feature of the fitted cluster model. The table is all that is needed "
+    "to assign customers.",
     (
-        Column("segment_rank", "int64", "Order of the segment by its profile, from 1"),
+        Column("segment_rank", "int64", "Rank of the segment by activity of its profile, from 1"),
         Column("segment", "string", "Name of the segment"),
         Column("perk", "string", "Perk of the segment"),
         Column("position", "int64", "Position of the feature in the model, from 0"),
         Column("feature", "string", "Name of the feature"),
-        Column("fill", "float64", "What an undefined value is replaced by: the cohort's mean"),
-        Column("minimum", "float64", "Cohort minimum, scaled to 0"),
-        Column("maximum", "float64", "Cohort maximum, scaled to 1"),
+        Column("fill", "float64", "Replacement for undefined values: the cohort's mean"),
+        Column("minimum", "float64", "Cohort minimum, in the unit of the feature; scaled to 0"),
+        Column("maximum", "float64", "Cohort maximum, in the unit of the feature; scaled to 1"),
         Column("centroid", "float64", "Centroid in the unit of the feature"),
-        Column("centroid_scaled", "float64", "Centroid on the scale of the model"),
+        Column("centroid_scaled", "float64", "Centroid on the model's scale from 0 to 1"),
         Column("model_version", "string", "Hash of features, scales and centroids"),
     ),
     key=("segment_rank", "position"),
@@ -38,8 +38,8 @@ KMEANS_DIAGNOSTICS = Table(
         Column("davies_bouldin", "float64", "Davies-Bouldin index", required=False),
         Column("calinski_harabasz", "float64", "Calinski-Harabasz index", required=False),
         Column("smallest_share", "float64", "Share of customers in the smallest cluster"),
-        Column("scored_rows", "int64", "Customers the three indices were computed on"),
-        Column("chosen", "boolean", "The number of clusters of the model"),
+        Column("scored_rows", "int64", "Customers in the sample for the three indices"),
+        Column("chosen", "boolean", "Whether the model has this number of clusters"),
     ),
     key=("k",),
     partitioned=True,
@@ -47,16 +47,17 @@ KMEANS_DIAGNOSTICS = Table(
 DBSCAN_TRIAL = Table(
     "gold",
     "dbscan_trial",
-    "One row per setting of DBSCAN tried in the space of the wide model: why it is no strategy.",
+    "One row per parameter setting of DBSCAN, tried in the space of the wide model. The results "
+    "show why DBSCAN is not a strategy.",
     (
-        Column("min_samples", "int64", "Neighbours that make a point a core"),
+        Column("min_samples", "int64", "Neighbours that make a point a core point"),
         Column("eps_quantile", "float64", "Quantile of the k-distance curve"),
         Column("eps", "float64", "Radius of the neighbourhood"),
         Column("clusters", "int64", "Clusters found"),
         Column("noise_share", "float64", "Share of customers in no cluster"),
         Column("largest_share", "float64", "Share of customers in the largest cluster"),
-        Column("silhouette", "float64", "Of the customers in clusters", required=False),
-        Column("scored_rows", "int64", "Customers it was tried on"),
+        Column("silhouette", "float64", "Silhouette of customers in clusters", required=False),
+        Column("scored_rows", "int64", "Customers in the sample"),
     ),
     key=("min_samples", "eps_quantile"),
     partitioned=True,
@@ -67,14 +68,16 @@ SEGMENTS = (
     Column("user_id", "int64", "The customer"),
     Column("segment", "string", "Name of the segment"),
     Column("perk", "string", "The perk"),
-    Column("score", "float64", "How clearly the customer belongs"),
-    Column("reason", "string", "What made the perk"),
+    Column(
+        "score", "float64", "How clearly the customer belongs; the scale depends on the strategy"
+    ),
+    Column("reason", "string", "Why the customer gets the perk"),
 )
-"""The columns that every strategy gives each customer."""
+"""Columns of the segments table of every strategy."""
 
 
 def segments(strategy: str, extra: tuple[Column, ...]) -> Table:
-    """The contract of `gold/segments/<strategy>`; `extra` are the strategy's own columns."""
+    """The contract of `gold/segments/<strategy>`; `extra` are columns of that strategy only."""
     return Table(
         "gold",
         f"segments/{strategy}",
@@ -103,7 +106,7 @@ def perk_assignments(perks: Iterable[str]) -> Table:
             ),
             Column("strategy", "string", "The strategy that decided"),
             Column("model_version", "string", "Version of the model that decided"),
-            Column("as_of_month", "string", "The month at whose end the decision was made"),
+            Column("as_of_month", "string", "The decided month; only data up to its end was used"),
         ),
         key=("user_id",),
         partitioned=True,

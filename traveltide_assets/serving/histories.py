@@ -42,7 +42,7 @@ class HistoryFeatures:
         compile_step_by_step()
         self._schemas = {name: _schema(name) for name in _ORDER}
         raw = {name: _unbound(f"raw_{name}", schema) for name, schema in self._schemas.items()}
-        judged = {name: judge.judged(name, table) for name, table in raw.items()}
+        judged = {name: judge.validated(name, table) for name, table in raw.items()}
         self._judge = {name: _sql(table) for name, table in judged.items()}
         known = {
             name: judge.processed(name, ibis.table(table.schema(), name=f"judged_{name}"))

@@ -1,1 +1,1 @@
-"""Small general statistics that several packages need; none of them knows TravelTide."""
+"""Small, general statistical functions that several packages use. Nothing here is about travel."""

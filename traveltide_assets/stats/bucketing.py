@@ -1,4 +1,4 @@
-"""Who is drawn: a number per customer from a salted hash, the same in every month and order."""
+"""Deterministic bucketing: one number in [0, 1) per customer from a salted hash."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-_BITS = 53  # What a float64 holds exactly, so that no number is rounded up to 1.
+_BITS = 53  # A float64 holds 53 bits exactly, so no number is rounded up to 1.
 
 
 def draws(users: Iterable[int], salt: str) -> np.ndarray:
-    """A number in [0, 1) per customer; it depends on the customer and the salt alone."""
+    """One number in [0, 1) per customer, in the order of `users`.
+
+    It depends only on the customer and the salt, so it is the same in every month.
+    """
     digests = b"".join(hashlib.sha256(f"{salt}:{user}".encode()).digest()[:8] for user in users)
     return (np.frombuffer(digests, ">u8") >> np.uint64(64 - _BITS)) / float(2**_BITS)

@@ -1,4 +1,4 @@
-"""Holm's correction of p-values for being several."""
+"""Holm's correction of p-values for multiple tests."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ import numpy as np
 
 
 def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
-    """P-values corrected for being several; undefined ones stay undefined and count not.
+    """Holm-adjusted p-values. NaNs stay NaN and are excluded from the family.
 
-    The one of statsmodels has all garbage of the process collected in each call: 0.4 s of a run.
+    We do not use the version in statsmodels: it runs a full garbage collection in each call, which
+    took 0.4 s of a run.
     """
     raw = np.asarray(p_values, dtype="float64")
     known = np.flatnonzero(~np.isnan(raw))

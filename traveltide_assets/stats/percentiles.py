@@ -1,16 +1,16 @@
-"""Where values stand among those of a cohort, in shares of it."""
+"""Percentile ranks of values within a cohort, as shares from 0 to 1."""
 
 from __future__ import annotations
 
 import numpy as np
 
 
-def standing(values: np.ndarray, cohort: np.ndarray) -> np.ndarray:
+def percentile_rank(values: np.ndarray, cohort: np.ndarray) -> np.ndarray:
     """Share of the cohort below each value, ties counted half: 0 to 1, NaN where undefined.
 
-    `cohort` is sorted and without NaN. Ties share the middle of their places, so that a value
-    that most of the cohort has (no cancellation, say) neither leads nor trails. An empty cohort
-    puts everybody in the middle.
+    `cohort` must be sorted and free of NaN. Ties share the middle of their ranks, so a value that
+    most of the cohort has (such as no cancellations) ranks neither high nor low. With an empty
+    cohort every value gets 0.5.
     """
     if not len(cohort):
         return np.where(np.isnan(values), np.nan, 0.5)
@@ -20,9 +20,9 @@ def standing(values: np.ndarray, cohort: np.ndarray) -> np.ndarray:
 
 
 def depth(values: np.ndarray, cohort: np.ndarray) -> np.ndarray:
-    """Share of the cohort that does not exceed each value: 1 at the top or beyond, ties included.
+    """Share of the cohort at or below each value: 1 at the maximum or beyond.
 
-    `cohort` is sorted and without NaN; 1 for everybody where it is empty.
+    `cohort` must be sorted and free of NaN. With an empty cohort every value gets 1.
     """
     if not len(cohort):
         return np.ones(len(values))

@@ -1,4 +1,4 @@
-"""Numerical work on one thread: several add up in an order of their own."""
+"""Single-threaded numerical work, so that results do not depend on the order of summation."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from threadpoolctl import ThreadpoolController
 
 
 def one_thread() -> AbstractContextManager[Any]:
-    """A block in which BLAS and OpenMP use one thread."""
+    """A context manager that limits BLAS and OpenMP to one thread.
+
+    Several threads add floats in varying order, so their results differ in the last bits.
+    """
     return _pools().limit(limits=1)
 
 
 @cache
 def _pools() -> ThreadpoolController:
-    # Looking for the pools takes longer than many a fit, so they are looked for once.
+    # Finding the thread pools takes longer than many fits, so it is done once.
     return ThreadpoolController()

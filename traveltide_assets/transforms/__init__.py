@@ -1,1 +1,1 @@
-"""Pure Ibis: tables in, tables out; no Dagster, no files."""
+"""Pure Ibis: tables in, tables out. Nothing here imports Dagster or touches files."""

@@ -1,7 +1,7 @@
-"""From silver to features: the one chain that every snapshot of the cohort goes through.
+"""From silver to features: the one chain of steps for every snapshot of the cohort.
 
-The assets run its steps one by one and store each; the back-test, newcomers and the scoring service
-run its last two on fewer sessions; benchmarks and column lineage run them all.
+The assets run the steps one by one and store each result. The back-test, newcomers and the scoring
+service run the last two steps on fewer sessions. Benchmarks and column lineage run all of them.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from traveltide_assets.transforms.features.build import compared, measured
 from traveltide_assets.transforms.trips import bookings_of, build_trips
 
 Hold = Callable[[ibis.Table], AbstractContextManager[ibis.Table]]
-"""Keeps an intermediate table that is read several times, for the length of a block."""
+"""A context manager that keeps an intermediate table, because it is read several times."""
 
 Tables = Mapping[str, ibis.Table]
 
 
 @dataclass(frozen=True)
 class Step:
-    """A table of gold: its name there, the paths of its inputs, and how it is computed.
+    """One table of gold: its name, the paths of its inputs, and how it is computed.
 
-    `compute` takes the inputs by name, the cohort rule, the month and a `Hold`.
+    `compute` takes the input tables by name, the cohort rule, the month and a `Hold`.
     """
 
     name: str
@@ -40,12 +40,12 @@ class Step:
 
 
 def cached(table: ibis.Table) -> AbstractContextManager[ibis.Table]:
-    """Computes an intermediate table once; for tables that an engine holds."""
+    """A `Hold` that computes the table once; for tables of an engine."""
     return table.cache()
 
 
 def repeated(table: ibis.Table) -> AbstractContextManager[ibis.Table]:
-    """Leaves an intermediate table an expression, computed wherever it is read."""
+    """A `Hold` that keeps the table an expression, computed each time it is read."""
     return nullcontext(table)
 
 
@@ -57,9 +57,9 @@ def features_of(
     month: str,
     within: str | None = None,
 ) -> ibis.Table:
-    """One row per user of these sessions: the feature catalogue from them alone, lazily.
+    """One row per user of these sessions: the feature catalogue from these alone, as an expression.
 
-    `within` is as in `features.build.compared`.
+    See `features.build.compared` for `within`.
     """
     known = users.semi_join(sessions, "user_id")
     trips = build_trips(bookings_of(sessions), known, flights, hotels, month)
@@ -89,7 +89,7 @@ def _trips(t: Tables, rule: Config, month: str, hold: Hold) -> Iterator[ibis.Tab
 
 @contextmanager
 def _features(t: Tables, rule: Config, month: str, hold: Hold) -> Iterator[ibis.Table]:
-    # Read twice, by what compares the customers and by what is compared.
+    # `compared` reads it twice.
     with hold(measured(t["users"], t["sessions"], t["trips"], month)) as found:
         yield compared(found)
 

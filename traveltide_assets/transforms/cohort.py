@@ -1,4 +1,4 @@
-"""Who the program is about: the active customers as of the end of a month, and their rows."""
+"""The cohort: the active customers as of the end of a month, and their rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from traveltide_assets.transforms.config import Config
 
 
 def window(rule: Config, month: str) -> tuple[dt.datetime | None, dt.datetime]:
-    """First instant (none: no bound) and first instant after the sessions that count."""
+    """Start of the sessions that count (None: unbounded) and their end, exclusive."""
     starts = []
     if rule.active_since is not None:
         starts.append(dt.datetime.combine(rule.active_since, dt.time()))
@@ -22,7 +22,7 @@ def window(rule: Config, month: str) -> tuple[dt.datetime | None, dt.datetime]:
 
 
 def months_needed(rule: Config, month: str, first: str) -> list[str]:
-    """The months that must be ingested for the rule, none before the `first` there can be."""
+    """The months that must be ingested for the rule, from `first` on at the earliest."""
     start, _ = window(rule, month)
     current = max(first, start.strftime("%Y-%m")) if start else first
     months = []
@@ -33,7 +33,7 @@ def months_needed(rule: Config, month: str, first: str) -> list[str]:
 
 
 def describe(rule: Config, month: str) -> str:
-    """The cohort rule in words, for every output that rests on it."""
+    """The cohort rule in words, for every output that depends on it."""
     start, end = window(rule, month)
     since = f"from {start:%Y-%m-%d} " if start else ""
     age = f", aged {rule.minimum_age} or more" if rule.minimum_age is not None else ""
@@ -42,7 +42,7 @@ def describe(rule: Config, month: str) -> str:
 
 
 def in_window(sessions: ibis.Table, rule: Config, month: str) -> ibis.Table:
-    """The sessions that count for the rule as of the end of a month."""
+    """One row per session that counts for the rule as of the end of a month."""
     start, end = window(rule, month)
     counted = sessions.filter(sessions.session_start < end)
     return counted if start is None else counted.filter(counted.session_start >= start)
@@ -71,7 +71,7 @@ def cohort_sessions(
 
 
 def named_by(table: ibis.Table, sessions: ibis.Table) -> ibis.Table:
-    """The flights or stays of the trips that the sessions name."""
+    """One row per flight or stay of a trip that the sessions name."""
     return table.semi_join(sessions, "trip_id")
 
 

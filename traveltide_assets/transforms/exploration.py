@@ -1,7 +1,7 @@
-"""What the cohort looks like: counts and typical values by group, in one tidy table.
+"""Exploration of the cohort: counts and typical values by group, in one tidy table.
 
-A breakdown splits one table into groups and measures each; the result has one row per breakdown,
-group and measure, whatever was measured.
+A breakdown splits one table into groups and measures each group. The result has one row per
+breakdown, group and measure.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ Measures = Mapping[str, Callable[[ibis.Table], ir.NumericValue]]
 
 @dataclass(frozen=True)
 class Breakdown:
-    """One table split by `group`, shown in the order of `position` or, if `top`, of size.
+    """One table split by `group`, ordered by `position` or, if `top`, by size.
 
-    Every breakdown counts its rows and their share of all; `measures` are further aggregates.
+    Every breakdown has the number of rows of each group and their share of all rows; `measures` are
+    further aggregates.
     """
 
     topic: str
@@ -41,13 +42,13 @@ class Breakdown:
 
 @dataclass(frozen=True)
 class _Bands:
-    """Ranges of a number: the first ends below the first edge, the last has no end."""
+    """Ranges of a number: the first is below the first edge, the last is open-ended."""
 
     edges: tuple[int, ...]
     names: tuple[str, ...]
 
     def place(self, value: ir.NumericValue) -> ir.IntegerValue:
-        """0 for the first band and so forth; null for null."""
+        """Position of the band, from 0; null for null."""
         below = ((value < edge, place) for place, edge in enumerate(self.edges))
         null = ibis.null("int64")
         return ibis.cases((value.isnull(), null), *below, else_=len(self.edges))
@@ -172,9 +173,9 @@ BREAKDOWNS: tuple[Breakdown, ...] = (
 def explore(users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, month: str) -> ibis.Table:
     """One row per topic, breakdown, group and measure, from the cohort's rows of a month.
 
-    `rows` counts the customers, sessions or booked trips that the value rests on. Rows to which a
-    breakdown does not apply (the distance of a hotel booking) are in none of its groups, and of
-    destinations, hotels and airlines the `TOP` most frequent are there.
+    `rows` is the number of customers, sessions or booked trips that the value is computed from.
+    Rows to which a breakdown does not apply (such as the distance of a hotel booking) are in no
+    group. Destinations, hotels, airlines and other `top` breakdowns have the `TOP` largest groups.
     """
     last_day = ibis.date((end_of(month) - dt.timedelta(days=1)).date().isoformat())
     sources = {

@@ -1,8 +1,8 @@
-"""What customers did after a cut, per opportunity, so that activity does not pose as preference.
+"""Outcomes: what customers did after a cut, measured per opportunity.
 
-An outcome is an amount and the opportunities it arose from (bags and flights, cancellations and
-booked trips). Both are kept apart by customer; a mean over customers is the sum of amounts divided
-by the sum of opportunities.
+An outcome has an amount and its opportunities (bags and flights, cancellations and booked trips),
+so that activity is not mistaken for preference. Both are stored per customer; the mean over
+customers is the sum of amounts divided by the sum of opportunities.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from traveltide_assets.transforms.features import expressions as f
 
 @dataclass(frozen=True)
 class Outcome:
-    """One behaviour: `amount` per `opportunities`, aggregated by customer from one table."""
+    """One behaviour: `amount` per `opportunities`, both aggregated by customer from one table."""
 
     name: str
     description: str
@@ -96,25 +96,26 @@ OUTCOMES: tuple[Outcome, ...] = (
 
 
 def chosen_anyway(users: ibis.Table, sessions: ibis.Table, fewest: int, cut: str) -> ibis.Table:
-    """The customers of a cohort who belong to it whatever they cancelled after the month `cut`.
+    """The customers who are in the cohort even without their cancellations after month `cut`.
 
-    A cancellation is a session, too. Those who have enough sessions only with later cancellations
-    are in the cohort for these: among them whatever came before seems to foretell cancelling.
+    A cancellation is a session too. Some customers reach the minimum of `fewest` sessions only
+    through cancellations after the cut. These are left out: the cohort rule selected them for
+    cancelling, so among them anything before the cut would seem to predict cancellations.
     """
-    told = sessions.filter((sessions.session_start < end_of(cut)) | f.browsing(sessions))
-    enough = told.group_by("user_id").having(told.count() >= fewest).agg()
+    counted = sessions.filter((sessions.session_start < end_of(cut)) | f.browsing(sessions))
+    enough = counted.group_by("user_id").having(counted.count() >= fewest).agg()
     return users.semi_join(enough, "user_id")
 
 
 def sessions_before(sessions: ibis.Table, cut: str) -> ibis.Table:
-    """The sessions that start by the end of the month `cut`."""
+    """One row per session that starts before the end of the month `cut`."""
     return sessions.filter(sessions.session_start < end_of(cut))
 
 
 def outcomes_after(
     users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, cut: str
 ) -> ibis.Table:
-    """One row per customer: `<outcome>_amount` and `<outcome>_opportunities` after a month."""
+    """One row per customer: `<outcome>_amount` and `<outcome>_opportunities` after month `cut`."""
     since = end_of(cut)
     tables = {
         "sessions": sessions.filter(sessions.session_start >= since),

@@ -1,4 +1,4 @@
-"""Contracts of silver, and of the cohort and what is known about it in gold."""
+"""Contracts of silver, and of the cohort with its trips, features and outcomes in gold."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def _quarantine(name: str) -> Table:
     return Table(
         "silver",
         f"{name}_quarantine",
-        f"One row per row of {name}_raw that could not be processed, with the reason.",
+        f"One row per rejected row of {name}_raw, as it came, with the reason.",
         (
             *as_text(SOURCES[name]),
             *PLACE,
-            Column("reason", "string", "Name of the first cleaning rule that refused the row"),
+            Column("reason", "string", "Name of the first cleaning rule that the row breaks"),
         ),
         key=("source_file", "source_row"),
         partitioned=name == "sessions",
@@ -56,16 +56,20 @@ USERS_PROCESSED = Table(
 SESSIONS_PROCESSED = Table(
     "silver",
     "sessions_processed",
-    "One row per session, typed. What the export writes into the flags, clicks and duration of a "
-    "cancellation is an artefact, so these are null there.",
+    "One row per session, typed. Flags, clicks and duration of a cancellation are null, because "
+    "their values in the export are artefacts.",
     (
         *(
-            replace(column, required=False, description=f"{column.description}; null if cancelling")
+            replace(
+                column, required=False, description=f"{column.description}; null in cancellations"
+            )
             if column.name in _NULL_IF_CANCELLATION
             else column
             for column in SESSIONS
         ),
-        Column("session_seconds", "int64", "Length, seconds; null if cancelling", required=False),
+        Column(
+            "session_seconds", "int64", "Length, seconds; null in cancellations", required=False
+        ),
     ),
     key=("session_id",),
     partitioned=True,
@@ -80,14 +84,14 @@ FLIGHTS_PROCESSED = Table(
 HOTELS_PROCESSED = Table(
     "silver",
     "hotels_processed",
-    "One row per trip with a hotel stay, typed, with the nights of the calendar.",
+    "One row per trip with a hotel stay, typed, with nights computed from the calendar dates.",
     (
         _column(HOTELS, "trip_id"),
         Column("hotel_brand", "string", "Brand of the hotel"),
-        Column("hotel_city", "string", "City of the hotel, lower case", required=False),
-        Column("nights", "int64", "Nights between the calendar dates, at least 1"),
+        Column("hotel_city", "string", "City of the hotel, in lower case", required=False),
+        Column("nights", "int64", "Nights between the dates of check-in and check-out, at least 1"),
         Column("nights_stored", "int64", "Nights as the source stores them"),
-        Column("out_before_in", "boolean", "The check-out lies before the check-in"),
+        Column("out_before_in", "boolean", "Check-out is before check-in"),
         *HOTELS[3:],
     ),
     key=("trip_id",),
@@ -106,27 +110,43 @@ TRIPS_FINAL = Table(
     (
         Column("trip_id", "string", "Identifier of the trip"),
         Column("user_id", "int64", "The customer"),
-        Column("booked_at", "timestamp(6)", "Booking; null if before the data", required=False),
-        Column("cancelled_at", "timestamp(6)", "Cancellation, if any so far", required=False),
+        Column(
+            "booked_at", "timestamp(6)", "Time of booking; null if before the data", required=False
+        ),
+        Column(
+            "cancelled_at",
+            "timestamp(6)",
+            "Time of cancellation; null if not cancelled",
+            required=False,
+        ),
         Column("status", "string", "cancelled, completed or upcoming"),
         Column("kind", "string", "package, flight or hotel"),
         Column("flight_discount", "boolean", "A flight discount was shown", required=False),
-        Column("flight_discount_amount", "float64", "Share of the fare", required=False),
+        Column(
+            "flight_discount_amount", "float64", "Flight discount, share of fare", required=False
+        ),
         Column("flight_discount_used", "boolean", "A discounted flight was booked"),
         Column("hotel_discount", "boolean", "A hotel discount was shown", required=False),
-        Column("hotel_discount_amount", "float64", "Share of the price", required=False),
+        Column(
+            "hotel_discount_amount", "float64", "Hotel discount, share of price", required=False
+        ),
         Column("hotel_discount_used", "boolean", "A discounted hotel was booked"),
         Column("destination", "string", "City of the trip", required=False),
         Column("seats", "int64", "Seats booked", required=False),
         Column("checked_bags", "int64", "Checked bags", required=False),
-        Column("return_flight_booked", "boolean", "Return flight as well", required=False),
+        Column("return_flight_booked", "boolean", "A return flight was booked too", required=False),
         Column("trip_airline", "string", "Airline", required=False),
         Column("base_fare_usd", "float64", "Fare before discount, USD", required=False),
-        Column("distance_km", "float64", "Great circle, one way, km", required=False),
+        Column("distance_km", "float64", "Great-circle distance, one way, km", required=False),
         Column("hotel_brand", "string", "Brand of the hotel", required=False),
         Column("rooms", "int64", "Rooms booked", required=False),
         Column("nights", "int64", "Nights of the stay", required=False),
-        Column("hotel_per_room_usd", "float64", "One room, one night, USD", required=False),
+        Column(
+            "hotel_per_room_usd",
+            "float64",
+            "Price of one room for one night before discount, USD",
+            required=False,
+        ),
         Column("starts_at", "timestamp(6)", "Departure, or check-in", required=False),
         Column("ends_at", "timestamp(6)", "Return, or check-out", required=False),
         Column("lead_days", "float64", "Days from booking to start", required=False),
@@ -137,7 +157,7 @@ TRIPS_FINAL = Table(
             "Rooms x nights x price after discount, USD",
             required=False,
         ),
-        Column("spend_usd", "float64", "Flight and hotel after discount, USD"),
+        Column("spend_usd", "float64", "Flight and hotel spend after discount, USD"),
     ),
     key=("trip_id",),
     partitioned=True,
@@ -164,7 +184,7 @@ USER_FEATURES = Table(
 EARLIER_FEATURES = Table(
     "gold",
     "earlier_features",
-    "One row per cohort customer seen before the cut: the feature catalogue as of the cut.",
+    "One row per cohort customer with sessions before the cut: their features as of the cut.",
     tuple(replace(c, required=c.name == "user_id") for c in USER_FEATURES.columns),
     key=("user_id",),
     partitioned=True,
@@ -179,8 +199,8 @@ PERK_OUTCOMES = Table(
             column
             for outcome in OUTCOMES
             for column in (
-                Column(f"{outcome.name}_amount", "float64", f"Sum for: {outcome.description}"),
-                Column(f"{outcome.name}_opportunities", "int64", "What the sum is divided by"),
+                Column(f"{outcome.name}_amount", "float64", f"Total for: {outcome.description}"),
+                Column(f"{outcome.name}_opportunities", "int64", "Divisor of that total"),
             )
         ),
     ),
@@ -190,15 +210,15 @@ PERK_OUTCOMES = Table(
 EXPLORATION = Table(
     "gold",
     "exploration",
-    "One row per topic, breakdown, group and measure: what the cohort looks like.",
+    "One row per topic, breakdown, group and measure: an exploration of the cohort.",
     (
-        Column("topic", "string", "customers, sessions, bookings, discounts and so forth"),
-        Column("breakdown", "string", "What the rows are split by"),
-        Column("group", "string", "One of the groups of the breakdown"),
-        Column("position", "int64", "Order of the group in its breakdown"),
-        Column("measure", "string", "count, share, cancelled_share and so forth"),
-        Column("value", "float64", "The measure's value", required=False),
-        Column("rows", "int64", "Customers, sessions or trips the value rests on"),
+        Column("topic", "string", "Topic: customers, sessions, bookings, discounts and others"),
+        Column("breakdown", "string", "The attribute that rows are grouped by"),
+        Column("group", "string", "Name of the group"),
+        Column("position", "int64", "Position of the group in its breakdown, from 0"),
+        Column("measure", "string", "Measure: count, share, cancelled_share and others"),
+        Column("value", "float64", "Value of the measure", required=False),
+        Column("rows", "int64", "Customers, sessions or trips that the value is computed from"),
     ),
     key=("topic", "breakdown", "group", "measure"),
     partitioned=True,

@@ -1,4 +1,4 @@
-"""What customers do in a period: bookings, cancellations and browsing sessions, counted."""
+"""Counts of bookings, cancellations and browsing sessions per customer in a period."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _counts(sessions: ibis.Table) -> dict[str, ir.IntegerValue]:
 def between(
     sessions: ibis.Table, customers: ibis.Table, start: dt.datetime, end: dt.datetime
 ) -> ibis.Table:
-    """One row per customer with a session in the period, its end excluded."""
+    """One row per customer with a session in the period; `end` is exclusive."""
     rows = _of(sessions, customers, start, end)
     return rows.group_by("user_id").agg(**_counts(rows))
 
@@ -31,16 +31,16 @@ def between(
 def by_week(
     sessions: ibis.Table, customers: ibis.Table, end: dt.datetime, weeks: int
 ) -> ibis.Table:
-    """One row per customer and week with a session; `week` 0 are the seven days before `end`."""
+    """One row per customer and week with a session; week 0 is the seven days before `end`."""
     rows = _of(sessions, customers, end - dt.timedelta(weeks=weeks), end)
     seconds = ibis.timestamp(end.isoformat()).delta(rows.session_start, unit="second")
-    # A session on the very second of `end - 7 days` still belongs to the latest week.
+    # A session exactly 7 days before `end` still belongs to week 0.
     rows = rows.mutate(week=((seconds - 1) // _WEEK_SECONDS).cast("int64"))
     return rows.group_by("user_id", "week").agg(**_counts(rows))
 
 
 def first_session(sessions: ibis.Table) -> dt.datetime | None:
-    """The start of the first session of all; none without any."""
+    """Start of the first session; None without sessions."""
     first = sessions.agg(first=sessions.session_start.min()).to_pyarrow()["first"][0].as_py()
     return first if isinstance(first, dt.datetime) else None
 

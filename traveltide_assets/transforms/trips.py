@@ -1,4 +1,4 @@
-"""Sessions, flights and hotels into trips: one row per trip, with its booking and cancellation."""
+"""Trips from sessions, flights and hotels: one row per trip, with booking and cancellation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _KM_DECIMALS = 3
 def build_trips(
     bookings: ibis.Table, users: ibis.Table, flights: ibis.Table, hotels: ibis.Table, month: str
 ) -> ibis.Table:
-    """One row per trip of `bookings_of` some sessions, as of the end of a month.
+    """One row per trip, as of the end of a month; `bookings` is the result of `bookings_of`.
 
-    Of many sessions these are to be cached: what ranks them cannot be spilled in one expression
-    with the joins that follow.
+    Cache `bookings` if there are many sessions: its ranking cannot spill to disk in the same
+    expression as the joins that follow.
 
-    A trip whose booking lies before the data has `booked_at` null; what it holds is then read
-    from the flight and hotel tables, because a cancellation's own flags are always true.
+    A trip that was booked before the data begins has a null `booked_at`. Its content is then taken
+    from the flight and hotel tables, because the flags of a cancellation are always true.
     """
     trips = bookings.left_join(_homes(users), "user_id").drop("user_id_right")
     trips = trips.left_join(flights.rename(flight_trip="trip_id"), [("trip_id", "flight_trip")])
@@ -56,8 +56,8 @@ def build_trips(
 def bookings_of(sessions: ibis.Table) -> ibis.Table:
     """One row per trip that the sessions book or cancel: its first booking and cancellation.
 
-    `booked_at` and what was booked are null where the sessions only cancel, `cancelled_at` where
-    they only book.
+    `booked_at` and the flags are null if the sessions only cancel the trip; `cancelled_at` is null
+    if they only book it.
     """
     named = sessions.filter(sessions.trip_id.notnull())
     bookings = named.filter((named.flight_booked | named.hotel_booked).fill_null(False))
@@ -112,9 +112,10 @@ def _share(trips: ibis.Table, part: str) -> ir.FloatingValue:
 
 
 def _distance(trips: ibis.Table) -> ir.FloatingValue:
-    """Great circle from the home airport, km; null for a flight that starts elsewhere.
+    """Great-circle distance from the home airport, km; null for a flight that starts elsewhere.
 
-    The null is made here, before `least`, which in several engines ignores nulls.
+    Flights from elsewhere are set to null explicitly: `least` ignores nulls in several engines, so
+    a missing coordinate would otherwise give a distance.
     """
     lat1, lat2 = trips.home_airport_lat.radians(), trips.destination_airport_lat.radians()
     dlon = (trips.destination_airport_lon - trips.home_airport_lon).radians()

@@ -10,7 +10,7 @@ from traveltide_assets.evidence.backtest import (
     NOT_SUPPORTED,
     SUPPORTED,
     TOO_LITTLE,
-    Trial,
+    BackTest,
     assign_from_past,
     judge,
 )
@@ -30,10 +30,10 @@ from traveltide_assets_tests.support.project import Project
 PERKS = load_perks(Settings().perks_file)
 BAG = next(perk for perk in PERKS if perk.id == "free_checked_bag")
 SEED = Settings().seed
-CONFIG = Evidence(resamples=400, shuffles=400, sample_rows=10_000)
+CONFIG = Evidence(resamples=400, permutations=400, sample_rows=10_000)
 
 
-def verdict(perk: pd.Series, trial: Trial) -> pd.Series:
+def verdict(perk: pd.Series, trial: BackTest) -> pd.Series:
     return judge({"any": perk}, trial, [BAG]).iloc[0]
 
 
@@ -42,7 +42,7 @@ def test_a_strategy_that_learns_is_judged_on_customers_it_has_not_seen(
 ) -> None:
     earlier = sample_project.frame("gold/earlier_features", LAST)
     outcomes = sample_project.frame("gold/perk_outcomes", LAST)
-    trial = Trial.prepare(earlier, outcomes, CONFIG, seed=1)
+    trial = BackTest.prepare(earlier, outcomes, CONFIG, seed=1)
     seen: list[set[int]] = []
 
     class Spy(PropensityStrategy):

@@ -255,7 +255,7 @@ def test_an_error_in_a_landed_file_names_its_place_in_s3(
     place = S3Location(s3_server.bucket(), "landing")
     s3_server.upload(folder, place)
     source = source_at(place, tmp_path)
-    with pytest.raises(SourceError, match=f"^{place}/hotels.csv: several columns are called"):
+    with pytest.raises(SourceError, match=f"^{place}/hotels.csv: duplicate column names:"):
         source.table("users")
 
 

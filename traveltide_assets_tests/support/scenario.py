@@ -18,7 +18,13 @@ COHORT = {"active_since": "2023-04-01", "min_sessions": 2}
 SMALL = {"k": 2, "max_k": 3, "restarts": 2, "sample_rows": 100}
 # Settings of what repeats itself for its statistics, where these do not matter.
 QUICK: dict[str, Any] = {
-    "evidence": {"folds": 2, "resamples": 100, "shuffles": 100, "refits": 2, "sample_rows": 500},
+    "evidence": {
+        "folds": 2,
+        "resamples": 100,
+        "permutations": 100,
+        "refits": 2,
+        "sample_rows": 500,
+    },
     "prediction": {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resamples": 100},
 }
 

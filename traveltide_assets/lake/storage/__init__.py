@@ -1,1 +1,1 @@
-"""Where files lie, for the lake and for landed sources: one module per kind of storage."""
+"""Storage of files for the lake and for landed sources: one module per kind of storage."""

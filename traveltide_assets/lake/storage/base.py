@@ -1,4 +1,4 @@
-"""What every storage is: whole files under keys, each with a version."""
+"""The interface of storage: whole files under keys, each with a version."""
 
 from __future__ import annotations
 
@@ -12,58 +12,61 @@ from traveltide_assets.schema.errors import TravelTideError
 
 
 class StorageError(TravelTideError):
-    """The storage cannot be reached, or denies access; the message says what to set or allow."""
+    """The storage cannot be reached or denies access; the message says what to set or allow."""
 
     permanent = False
 
 
 class Refused(StorageError):
-    """Bucket, credentials or rights are wrong."""
+    """The bucket, the credentials or the permissions are wrong; a retry cannot help."""
 
     permanent = True
 
 
 class Replaced(StorageError):
-    """A file has been replaced since its version was listed."""
+    """A file was replaced after its version was listed."""
 
 
 class Conflict(StorageError):
-    """Somebody else stored something else under a key while it was being written.
+    """Another writer stored different content under a key during a write.
 
-    The loser's inputs may be older than the winner's, and nobody can tell, so neither overwrites
-    the other: the loser fails, and running it again computes from what is stored by then.
+    The later writer may have the older inputs, which cannot be known. So it fails instead of
+    overwriting; running it again computes from the inputs stored by then.
     """
 
 
 class Storage(Protocol):
     """Files under keys such as `gold/users_final/month=2023-07/users_final.parquet`.
 
-    What has to be moved is moved by this machine, or where `spread` says.
+    This machine transfers the files, or `spread` does on the machines of a cluster.
     """
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
-        """The version of every file in a folder of keys, in key order; one file, one content.
+        """The version of every file in a folder, by key, in key order.
 
-        Files in folders of the folder count as well, unless it is not to be `deep`.
+        A version identifies one content. With `deep`, files in subfolders are included.
         """
 
     def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
-        """Files with the content of these keys; `Replaced` if a version is gone."""
+        """Local files with the content of these versions, in the order of `versions`.
+
+        `Replaced` if a version is no longer stored.
+        """
 
     def replacing(self, key: str, version: str | None) -> AbstractContextManager[Path]:
-        """A path to write to; what is written there gets the key in one step at the end.
+        """A path to write to. The written file replaces the key in one step at the end.
 
-        `version` is what the key is known to hold; `Conflict` if by then it holds something else
-        that is not the same content either. On any failure, what is stored stays.
+        `version` is the version that the writer knows (None: not stored). `Conflict` if the key has
+        another version by then with other content. On any failure the stored file stays.
         """
 
     def replacing_all(
         self, versions: Mapping[str, str | None], spread: Spread | None = None
     ) -> AbstractContextManager[dict[str, Path]]:
-        """The same for several keys at once; each of them is replaced in one step of its own."""
+        """`replacing` for several keys at once. Each key is replaced in a separate step."""
 
     def remove(self, key: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file if it exists."""
 
     def uri(self, key: str = "") -> str:
-        """Where a key lies, for people."""
+        """The URI of a key, for messages."""

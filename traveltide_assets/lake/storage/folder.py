@@ -1,4 +1,4 @@
-"""A folder as the storage: a file is replaced by renaming a whole one."""
+"""Storage in a folder: a file is replaced by renaming a complete one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _ABANDONED_SECONDS = 3600
 
 
 class Folder:
-    """Files below a root; a key is the path of a file, its version are its size and time."""
+    """Files below a root folder. A key is a relative path; a version is size and time."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
         place = self._root / folder
-        # Names that begin with a dot are files being written, and leftovers of other programs.
+        # Names that start with a dot are partial files, or leftovers of other programs.
         found = place.rglob("[!.]*") if deep else place.glob("[!.]*")
         return {
             path.relative_to(self._root).as_posix(): _version(path)
@@ -40,8 +40,8 @@ class Folder:
         target = self._root / key
         with partial(target) as path:
             yield path
-            # A writer that comes between this look and the renaming goes unnoticed; what is stored
-            # then is the later one's, and whole.
+            # A writer that finishes between this check and the renaming goes unnoticed. The later
+            # file is then stored, and it is complete.
             now = _version(target) if target.exists() else None
             if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
                 raise Conflict(
@@ -68,7 +68,7 @@ class Folder:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A path to write to, which becomes the target in one step once everything is written."""
+    """A path to write to. It becomes the target in one step at the end."""
     with partial(target) as path:
         yield path
         os.replace(path, target)
@@ -76,7 +76,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def partial(target: Path) -> Iterator[Path]:
-    """A path beside the target, to write to; whatever is left of it at the end is removed."""
+    """A temporary path beside the target; anything left there at the end is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     for abandoned in target.parent.glob(".*.tmp"):
         if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:

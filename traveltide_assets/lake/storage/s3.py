@@ -1,8 +1,8 @@
-"""A place in S3 as the storage: boto3 moves whole objects, everybody else works on local copies.
+"""Storage in S3: boto3 transfers whole objects, and all other code works on local copies.
 
-An object appears in one step, when its upload is complete, and only if the key still holds what the
-writer knew (a conditional request). Its SHA-256 travels with it and is verified by whoever reads
-it. Copies of what was read or written are kept by ETag.
+An object appears in one step, when its upload is complete, and only if the key still has the
+version that the writer knew (a conditional request). Its SHA-256 is stored with it and verified by
+every reader. Local copies of objects are kept by ETag.
 """
 
 from __future__ import annotations
@@ -74,17 +74,17 @@ _log = logging.getLogger(__name__)
 
 
 class _OtherContent(Exception):
-    """What arrived is not what was stored."""
+    """The downloaded content differs from the stored content."""
 
 
 _NOT_WHOLE = (_OtherContent, FlexibleChecksumError, HTTPClientError, IncompleteReadError)
 
 
 class S3:
-    """Objects under a prefix of a bucket; a key is what follows the prefix, its version the ETag.
+    """Objects under a prefix of a bucket. A key follows the prefix; a version is an ETag.
 
-    Endpoint, region and credentials are found the way boto3 finds them, on whichever machine moves
-    the bytes; `setting` is the name of ours that the location comes from, for messages.
+    boto3 finds endpoint, region and credentials on the machine that transfers the bytes. `setting`
+    is the setting that the location comes from, for messages.
     """
 
     def __init__(self, location: S3Location, cache: Path, setting: str) -> None:
@@ -94,13 +94,13 @@ class S3:
         self._setting = setting
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the client: every process makes its own, of its own credentials."""
+        """The state without the client: each process creates its own, with its own credentials."""
         return {name: value for name, value in vars(self).items() if name != "client"}
 
     @cached_property
     def client(self) -> Any:
-        """The client of boto3: repeats what is throttled or fails on the server, with backoff."""
-        # Of the two names for a region, boto3 reads AWS_DEFAULT_REGION alone.
+        """The boto3 client. It retries throttled and failed requests with backoff."""
+        # boto3 reads only AWS_DEFAULT_REGION.
         region = os.environ.get("AWS_REGION") or None
         retries = Config(retries={"total_max_attempts": _ATTEMPTS, "mode": "standard"})
         return boto3.session.Session().client("s3", region_name=region, config=retries)
@@ -112,7 +112,7 @@ class S3:
                 Bucket=self._location.bucket, Prefix=prefix, **({} if deep else {"Delimiter": "/"})
             )
             objects = [found for page in pages for found in page.get("Contents", [])]
-        # Keys that end with a slash are how some programs show folders.
+        # Some programs store keys that end with a slash to represent folders.
         return {
             found["Key"].removeprefix(self._folder): found["ETag"].strip('"')
             for found in objects
@@ -142,7 +142,7 @@ class S3:
             paths = {key: stack.enter_context(partial(self._place(key, "new"))) for key in versions}
             yield paths
             written = [(key, version, paths[key]) for key, version in versions.items()]
-            # One after the other here: the parts of each take all threads there are.
+            # One after the other, because the parts of each upload use all threads.
             etags = (spread or _in_turn)(self._publish, written)
             for (key, _, path), etag in zip(written, etags, strict=True):
                 copy = self._place(key, etag)
@@ -159,7 +159,7 @@ class S3:
     # Reading
 
     def _fetch(self, wanted: tuple[str, str, Path]) -> None:
-        """Download the object of a key in a version to a place."""
+        """Download one version of a key to a path."""
         key, version, copy = wanted
         with self._explained("read", key), replacing(copy) as path:
             self._download(key, version, path)
@@ -168,12 +168,12 @@ class S3:
     def _download(self, key: str, version: str, path: Path) -> None:
         def warn(state: RetryCallState) -> None:
             problem = state.outcome.exception() if state.outcome else None
-            _log.warning("%s did not arrive whole: %s", self.uri(key), problem)
+            _log.warning("%s was not downloaded completely: %s", self.uri(key), problem)
 
         patiently = Retrying(
             retry=retry_if_exception_type(_NOT_WHOLE),
             stop=stop_after_attempt(_ATTEMPTS),
-            # Random, so that many readers do not come back at once.
+            # Random waits, so that many readers do not retry at the same time.
             wait=wait_random_exponential(multiplier=0.1),
             before_sleep=warn,
             reraise=True,
@@ -182,18 +182,18 @@ class S3:
             patiently(self._receive, key, version, path)
         except _NOT_WHOLE as error:
             raise StorageError(
-                f"{self.uri(key)} did not arrive whole in {_ATTEMPTS} attempts: {error}. If the "
-                "object itself is damaged, materialize it again"
+                f"{self.uri(key)} was not downloaded completely in {_ATTEMPTS} attempts: {error}. "
+                "If the object itself is damaged, materialize it again"
             ) from None
         except ClientError as error:
             if _code(error) in _CHANGED:
                 raise Replaced(
-                    f"{self.uri(key)} was replaced while it was read: run it again"
+                    f"{self.uri(key)} was replaced while it was read: run this again"
                 ) from None
             raise
 
     def _receive(self, key: str, version: str, path: Path) -> None:
-        """Download an object; `_OtherContent` unless it has the SHA-256 it was stored with."""
+        """Download an object; `_OtherContent` if its SHA-256 is not the stored one."""
         found = self.client.get_object(
             **self._object(key), IfMatch=f'"{version}"', ChecksumMode="ENABLED"
         )
@@ -203,12 +203,12 @@ class S3:
                 file.write(chunk)
                 digest.update(chunk)
         if found["Metadata"].get("sha256") not in (None, digest.hexdigest()):
-            raise _OtherContent("its SHA-256 is another")
+            raise _OtherContent("the SHA-256 differs from the stored one")
 
     # Writing
 
     def _publish(self, written: tuple[str, str | None, Path]) -> str:
-        """Store under a key that holds a version what was written; returns the new version."""
+        """Replace a version of a key by the written file. Returns the new version."""
         key, version, path = written
         with self._explained("write", key):
             return self._replace(key, version, path)
@@ -223,7 +223,7 @@ class S3:
         except ClientError as error:
             if _code(error) not in _CHANGED:
                 raise
-        # Either somebody was faster, or an answer was lost and this is our own first attempt.
+        # Either another writer was faster, or a response was lost and this is our first attempt.
         if same := self._holds(key, digest):
             return same
         raise Conflict(
@@ -231,7 +231,7 @@ class S3:
         )
 
     def _holds(self, key: str, digest: str) -> str | None:
-        """The version under a key if its content has this SHA-256."""
+        """The version of a key if its content has this SHA-256, else None."""
         try:
             found = self.client.head_object(**self._object(key))
         except ClientError as error:
@@ -282,14 +282,18 @@ class S3:
         return done["ETag"].strip('"')
 
     def _abort_abandoned(self, key: str) -> None:
-        """Remove the parts that killed writers of this key left: unseen, yet paid for."""
+        """Remove parts that killed writers of this key left: they are invisible, but cost money."""
         try:
             known = self.client.list_multipart_uploads(
                 Bucket=self._location.bucket, Prefix=self._folder + key
             )
         except ClientError as error:
-            # Who may write need not be allowed to look for these.
-            _log.warning("%s: parts of killed writers stay: %s", self.uri(key), _code(error))
+            # A writer may lack the permission to list uploads.
+            _log.warning(
+                "%s: cannot list the leftover parts of killed uploads: %s",
+                self.uri(key),
+                _code(error),
+            )
             return
         for found in known.get("Uploads", []):
             if time.time() - found["Initiated"].timestamp() > _ABANDONED_SECONDS:
@@ -299,7 +303,7 @@ class S3:
         try:
             self.client.abort_multipart_upload(**upload)
         except (ClientError, BotoCoreError) as error:
-            _log.warning("parts of %s stay behind: %s", upload["Key"], error)
+            _log.warning("cannot remove the parts of an upload to %s: %s", upload["Key"], error)
 
     # Names and copies
 
@@ -307,17 +311,17 @@ class S3:
         return {"Bucket": self._location.bucket, "Key": self._folder + key}
 
     def _place(self, key: str, version: str) -> Path:
-        """Where the local copy of a version lies: endpoint, bucket, key, ETag."""
+        """Path of the local copy of a version: endpoint, bucket, key and ETag."""
         server = hashlib.sha256(self.client.meta.endpoint_url.encode()).hexdigest()[:8]
         folder = self._cache / f"{self._location.bucket}-{server}" / self._folder / key
         return folder / f"{quote(version, safe='')}-{Path(key).name}"
 
     @contextmanager
     def _explained(self, doing: str, key: str) -> Iterator[None]:
-        """Turns what boto3 raises into a message that says what to set or to allow.
+        """Turn errors of boto3 into messages that say what to set or allow.
 
-        The cause is left out of the chain: its words are in the message, and people are shown the
-        root of a chain.
+        Errors are raised `from None`: the message contains the cause, and users are shown the root
+        of a chain.
         """
         place = self.uri(key)
         try:
@@ -342,16 +346,17 @@ class S3:
             raise StorageError(f"cannot {doing} {place}: {error}") from None
 
     def _advice(self, error: ClientError, doing: str) -> str | None:
-        """What to set or to allow; none where S3 itself is in trouble."""
+        """What to set or allow; None if S3 itself is at fault."""
         code, status = _code(error), error.response["ResponseMetadata"]["HTTPStatusCode"]
         if code == "NoSuchBucket":
             return (
-                f"there is no bucket {self._location.bucket} at {self.client.meta.endpoint_url}. "
+                f"the bucket {self._location.bucket} does not exist at "
+                f"{self.client.meta.endpoint_url}. "
                 f"Create it, or set {self._setting} (or AWS_ENDPOINT_URL)"
             )
         if code in _CREDENTIALS:
             return (
-                f"the credentials are refused ({code}). Check AWS_ACCESS_KEY_ID and "
+                f"the credentials were rejected ({code}). Check AWS_ACCESS_KEY_ID and "
                 "AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), or AWS_PROFILE"
             )
         if code in _REGION or status == 301:
@@ -369,14 +374,14 @@ def _in_turn(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> li
 
 
 def _forget_others(current: Path) -> None:
-    """Remove copies of other versions that nobody has used for a day."""
+    """Remove copies of other versions that have not been used for a day."""
     for copy in set(current.parent.glob("[!.]*")) - {current}:
         if copy.is_file() and time.time() - copy.stat().st_mtime > _UNUSED_SECONDS:
             copy.unlink(missing_ok=True)
 
 
 def _kept(copy: Path) -> bool:
-    """Whether there is a copy; one in use is not forgotten."""
+    """Whether a copy exists; its time is renewed, so that copies in use are kept."""
     try:
         os.utime(copy)
     except FileNotFoundError:

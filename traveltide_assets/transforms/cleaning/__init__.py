@@ -1,1 +1,1 @@
-"""Cleaning: `parse` reads values, `rules` say what is wrong and why, `judge` applies them."""
+"""Cleaning: `parse` reads values, `rules` declares what is wrong, `judge` applies the rules."""

@@ -1,8 +1,8 @@
 """Bronze to silver: types, repairs or rejects every row.
 
-A row is rejected by the first rule it breaks and goes to quarantine under that rule's name, as text,
-as it came. Repairs keep the row. Duplicates are judged last, among the rows that are otherwise
-sound, so that a damaged copy never displaces a sound one.
+A row is rejected by the first rule it breaks. It goes to quarantine as unchanged text, with the
+name of that rule. Repairs keep the row. Duplicates are resolved last, among the valid rows, so that
+a damaged copy never displaces a valid row.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ibis.expr.types.relations import CachedTable
 from traveltide_assets.schema.sources import KEYS, SOURCES
 from traveltide_assets.transforms.cleaning.parse import parse, text_of
 from traveltide_assets.transforms.cleaning.rules import (
-    REFUSALS,
+    REJECTIONS,
     REPAIRS,
     Row,
     brand_and_city,
@@ -30,23 +30,24 @@ _SOURCE_ORDER = ("source_file", "source_row")
 
 @dataclass
 class Cleaned:
-    """The two halves of a table, and the number of rows that each rule repaired or refused.
+    """The result of cleaning a table: its valid rows, its rejected rows, and counts by rule.
 
-    `month` is a column of both halves where the raw table has one. Both read one intermediate
-    result, so use them inside a `with` block.
+    `processed` has one row per valid row, `quarantine` one per rejected row; both have the column
+    `month` if the raw table has one. `repairs` and `rejections` are numbers of rows by rule. Both
+    tables read the cached table `validated`, so use them inside a `with` block.
     """
 
     processed: ibis.Table
     quarantine: ibis.Table
-    judged: CachedTable
+    validated: CachedTable
     repairs: Mapping[str, int]
-    refusals: Mapping[str, int]
+    rejections: Mapping[str, int]
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.judged.release()
+        self.validated.release()
 
 
 def clean_users(raw: ibis.Table) -> Cleaned:
@@ -55,67 +56,69 @@ def clean_users(raw: ibis.Table) -> Cleaned:
 
 
 def clean_sessions(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) -> Cleaned:
-    """`sessions_raw` up to the last of `months` to the processed sessions of `months`.
+    """`sessions_raw` to `sessions_processed` and its quarantine, for the given months.
 
-    Earlier months serve only to see whether a sound session used the id before.
+    `raw` holds all months up to the last of `months`. Earlier months are read only to find ids that
+    a valid session has already used.
     """
     ids = raw.select(**{_own("session_id"): text_of(raw.session_id)})
     with _repeated(ids, _own("session_id")).cache() as repeated:
         return _clean("sessions", raw, _session_facts(raw, users, months, repeated), repeated)
 
 
-def judged(name: str, raw: ibis.Table) -> ibis.Table:
-    """The rows, typed, with their place and the `reason` they are refused for, lazily.
+def validated(name: str, raw: ibis.Table) -> ibis.Table:
+    """One row per raw row, as an expression: typed values, position and `reason` of rejection.
 
-    Sessions are taken to be of users that are known, with ids that no earlier month has used.
+    `reason` is null for valid rows. Sessions are assumed to belong to known users and to have ids
+    that no earlier month has used.
     """
     facts = {"user_is_known": True, "id_is_taken": False}
     typed = _typed(name, raw)
     known = typed.mutate(**{_own(fact): ibis.literal(holds) for fact, holds in facts.items()})
-    rows = _judged(name, known)
+    rows = _validated(name, known)
     return _with_duplicates(rows, _duplicates(name, raw, rows))
 
 
-def processed(name: str, judged: ibis.Table) -> ibis.Table:
-    """The sound ones among judged rows, typed and repaired, lazily."""
-    sound = judged.filter(judged.reason.isnull())
-    month = {"month": sound.month} if "month" in sound.columns else {}
-    return sound.select(**_repaired(name, _values(name, sound)), **month)
+def processed(name: str, validated: ibis.Table) -> ibis.Table:
+    """One row per valid row, typed and repaired, as an expression."""
+    valid = validated.filter(validated.reason.isnull())
+    month = {"month": valid.month} if "month" in valid.columns else {}
+    return valid.select(**_repaired(name, _values(name, valid)), **month)
 
 
 def _session_facts(
     raw: ibis.Table, users: ibis.Table, months: Sequence[str], repeated: ibis.Table
 ) -> ibis.Table:
-    """The sessions of some months, whether their user is known and whether their id is taken."""
+    """Sessions of some months, with two facts: is the user known, and is the id already taken?"""
     wanted = _with_user(_typed("sessions", raw.filter(raw.month.isin(months))), users)
-    first = _first_sound_month(raw, users, repeated)
+    first = _first_valid_month(raw, users, repeated)
     facts = wanted.left_join(first, wanted[_own("session_id")] == first[_own("used_id")])
     taken = (facts[_own("first_month")] < facts.month).fill_null(False)
     return facts.mutate(**{_own("id_is_taken"): taken})
 
 
 def _with_user(typed: ibis.Table, users: ibis.Table) -> ibis.Table:
-    """The sessions with the fact whether silver knows their user."""
+    """The sessions, with the fact whether silver has their user."""
     known = users.select(**{_own("known"): users.user_id})
     joined = typed.left_join(known, typed[_own("user_id")] == known[_own("known")])
     return joined.mutate(**{_own("user_is_known"): joined[_own("known")].notnull()})
 
 
-def _first_sound_month(raw: ibis.Table, users: ibis.Table, repeated: ibis.Table) -> ibis.Table:
-    """The first month in which a sound session has the id, for ids used more than once.
+def _first_valid_month(raw: ibis.Table, users: ibis.Table, repeated: ibis.Table) -> ibis.Table:
+    """The first month in which a valid session has the id, for ids that occur more than once.
 
-    Only the rows of such ids, normally none, are judged.
+    Only rows with such ids, normally none, are validated.
     """
     used = raw.mutate(**{_own("used_id"): text_of(raw.session_id)})
     rivals = used.semi_join(repeated, used[_own("used_id")] == repeated[_own("session_id")])
     rivals = _with_user(_typed("sessions", rivals), users)
     rivals = rivals.mutate(**{_own("id_is_taken"): ibis.literal(False)})
-    sound = rivals.filter(_first_refusal("sessions", rivals).isnull())
-    return sound.group_by(_own("used_id")).agg(**{_own("first_month"): sound.month.min()})
+    valid = rivals.filter(_first_broken_rule("sessions", rivals).isnull())
+    return valid.group_by(_own("used_id")).agg(**{_own("first_month"): valid.month.min()})
 
 
 def _repeated(rows: ibis.Table, key: str) -> ibis.Table:
-    """The keys that several rows have."""
+    """The keys that occur in more than one row."""
     return rows.group_by(key).having(rows.count() > 1).agg()
 
 
@@ -130,14 +133,14 @@ def clean_hotels(raw: ibis.Table) -> Cleaned:
 
 
 def _own(name: str) -> str:
-    """The name of a column of ours: with its blank it is none that a source can have."""
+    """Name of an internal column. The space guarantees it cannot clash with a source column."""
     return f"own {name}"
 
 
 def _typed(name: str, raw: ibis.Table) -> ibis.Table:
     """The rows with the text and the typed value of every column.
 
-    Rules name a value many times, so each is a column of its own, which is computed once.
+    Rules use a value many times, so each value is a column and is computed once.
     """
     names = [column.name for column in SOURCES[name]]
     texts = raw.mutate(**{_own_text(column): text_of(raw[column]) for column in names})
@@ -154,7 +157,7 @@ def _own_text(name: str) -> str:
 
 
 def _values(name: str, rows: ibis.Table) -> dict[str, ir.Value]:
-    """The typed values of a row and, where they are known, the facts about it."""
+    """The typed values of a row and, if present, the facts about it."""
     names = [*(column.name for column in SOURCES[name]), "user_is_known", "id_is_taken"]
     return {column: rows[_own(column)] for column in names if _own(column) in rows.columns}
 
@@ -162,27 +165,27 @@ def _values(name: str, rows: ibis.Table) -> dict[str, ir.Value]:
 def _clean(
     name: str, raw: ibis.Table, facts: ibis.Table, repeated: ibis.Table | None = None
 ) -> Cleaned:
-    """`repeated` are the keys that may be there twice, where they are known."""
-    judged = _judged(name, facts).cache()
-    duplicates = _duplicates(name, raw, judged, repeated)
+    """Validate rows; `repeated` are the keys that may have duplicates, if known in advance."""
+    validated = _validated(name, facts).cache()
+    duplicates = _duplicates(name, raw, validated, repeated)
     if duplicates.count().to_pyarrow().as_py():
-        first, judged = judged, _with_duplicates(judged, duplicates).cache()
+        first, validated = validated, _with_duplicates(validated, duplicates).cache()
         first.release()
-    sound = judged.filter(judged.reason.isnull())
-    counts = sound.agg(**{rule.name: sound[_own(rule.name)].sum() for rule in REPAIRS[name]})
-    refused = judged.filter(judged.reason.notnull())
-    by_reason = refused.group_by("reason").agg(rows=refused.count()).order_by("reason")
+    valid = validated.filter(validated.reason.isnull())
+    counts = valid.agg(**{rule.name: valid[_own(rule.name)].sum() for rule in REPAIRS[name]})
+    rejected = validated.filter(validated.reason.notnull())
+    by_reason = rejected.group_by("reason").agg(rows=rejected.count()).order_by("reason")
     return Cleaned(
-        processed=processed(name, judged),
-        quarantine=raw.inner_join(refused.select(*_SOURCE_ORDER, "reason"), _SOURCE_ORDER),
-        judged=judged,
+        processed=processed(name, validated),
+        quarantine=raw.inner_join(rejected.select(*_SOURCE_ORDER, "reason"), _SOURCE_ORDER),
+        validated=validated,
         repairs={key: int(n or 0) for key, n in counts.to_pyarrow().to_pylist()[0].items()},
-        refusals={line["reason"]: line["rows"] for line in by_reason.to_pyarrow().to_pylist()},
+        rejections={line["reason"]: line["rows"] for line in by_reason.to_pyarrow().to_pylist()},
     )
 
 
-def _judged(name: str, facts: ibis.Table) -> ibis.Table:
-    """The typed values of each row, its place, why it is refused, and what is repaired in it."""
+def _validated(name: str, facts: ibis.Table) -> ibis.Table:
+    """The typed values of each row, its position, the reason of rejection, and its repairs."""
     month = ["month"] if "month" in facts.columns else []
     columns = [column.name for column in SOURCES[name]]
     row = {
@@ -194,12 +197,12 @@ def _judged(name: str, facts: ibis.Table) -> ibis.Table:
         *_SOURCE_ORDER,
         *month,
         *[_own(column) for column in columns],
-        reason=_first_refusal(name, facts),
+        reason=_first_broken_rule(name, facts),
         **{_own(rule.name): rule.applies(row).fill_null(False) for rule in REPAIRS[name]},
     )
 
 
-def _first_refusal(name: str, facts: ibis.Table) -> ir.StringValue:
+def _first_broken_rule(name: str, facts: ibis.Table) -> ir.StringValue:
     row = _values(name, facts)
     blank = {column.name: facts[_own_text(column.name)].isnull() for column in SOURCES[name]}
     branches: list[tuple[ir.BooleanValue, str]] = []
@@ -210,22 +213,22 @@ def _first_refusal(name: str, facts: ibis.Table) -> ir.StringValue:
         if column.type != "string":
             unread = row[column.name].isnull() & ~blank[column.name]
             branches.append((unread, f"unreadable_{column.name}"))
-    branches += [(rule.applies(row).fill_null(False), rule.name) for rule in REFUSALS[name]]
+    branches += [(rule.applies(row).fill_null(False), rule.name) for rule in REJECTIONS[name]]
     return ibis.cases(*branches, else_=ibis.null("string"))
 
 
 def _duplicates(
-    name: str, raw: ibis.Table, judged: ibis.Table, repeated: ibis.Table | None = None
+    name: str, raw: ibis.Table, validated: ibis.Table, repeated: ibis.Table | None = None
 ) -> ibis.Table:
-    """The places of all but the last of the sound rows that share a key, and why each goes.
+    """Positions of valid rows that a later row with the same key replaces, with the reason.
 
-    Only the rows of repeated keys, normally none, are ordered and compared.
+    Only rows with repeated keys, normally none, are sorted and compared.
     """
     key = _own(KEYS[name])
-    sound = judged.filter(judged.reason.isnull()).select(key, *_SOURCE_ORDER)
+    valid = validated.filter(validated.reason.isnull()).select(key, *_SOURCE_ORDER)
     if repeated is not None:
-        sound = sound.semi_join(repeated, key)
-    rivals = sound.semi_join(_repeated(sound, key), key)
+        valid = valid.semi_join(repeated, key)
+    rivals = valid.semi_join(_repeated(valid, key), key)
     rivals = rivals.inner_join(raw, _SOURCE_ORDER)
     content = _content(rivals, [column.name for column in SOURCES[name]])
     window = ibis.window(group_by=key, order_by=[ibis.desc(c) for c in _SOURCE_ORDER])
@@ -245,13 +248,13 @@ def _duplicates(
     )
 
 
-def _with_duplicates(judged: ibis.Table, duplicates: ibis.Table) -> ibis.Table:
-    """The judged rows, duplicates refused."""
-    joined = judged.left_join(
-        duplicates, [judged[column] == duplicates[_own(column)] for column in _SOURCE_ORDER]
+def _with_duplicates(validated: ibis.Table, duplicates: ibis.Table) -> ibis.Table:
+    """The validated rows, with duplicates rejected."""
+    joined = validated.left_join(
+        duplicates, [validated[column] == duplicates[_own(column)] for column in _SOURCE_ORDER]
     )
     return joined.select(
-        *[joined[c] for c in judged.columns if c != "reason"],
+        *[joined[c] for c in validated.columns if c != "reason"],
         reason=ibis.coalesce(joined.reason, joined[_own("duplicate")]),
     )
 

@@ -1,4 +1,4 @@
-"""Every rule that rejects or repairs a row, with its reason. How they are applied is in `judge`."""
+"""All rules that reject or repair a row, with their reasons. `judge` applies them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Rule:
-    """A named condition on the typed values of a row, with the reason it exists."""
+    """A named condition on the typed values of a row, with the reason for the rule."""
 
     name: str
     reason: str
@@ -27,15 +27,13 @@ class Rule:
 
 
 def _negative(column: str) -> Rule:
-    return Rule(
-        f"negative_{column}", f"{column} counts or prices something", lambda r: r[column] < 0
-    )
+    return Rule(f"negative_{column}", f"{column} is a count or a price", lambda r: r[column] < 0)
 
 
 def _outside(column: str, name: str, bound: int) -> Rule:
     return Rule(
         f"{name}_out_of_range",
-        f"{column} lies within ±{bound} degrees",
+        f"{column} is within ±{bound} degrees",
         lambda r: r[column].abs() > bound,
     )
 
@@ -45,7 +43,7 @@ def _outside_share(r: Row) -> ir.BooleanValue:
     return reduce(or_, [~amount.fill_null(0).between(0, 1) for amount in amounts])
 
 
-REFUSALS: dict[str, tuple[Rule, ...]] = {
+REJECTIONS: dict[str, tuple[Rule, ...]] = {
     "users": (
         Rule(
             "birthdate_in_future",
@@ -59,7 +57,7 @@ REFUSALS: dict[str, tuple[Rule, ...]] = {
         _negative("page_clicks"),
         Rule(
             "ends_before_start",
-            "a session has a length of zero or more",
+            "a session cannot end before it starts",
             lambda r: r["session_end"] < r["session_start"],
         ),
         Rule("discount_out_of_range", "a discount is a share of the price", _outside_share),
@@ -72,12 +70,12 @@ REFUSALS: dict[str, tuple[Rule, ...]] = {
         ),
         Rule(
             "unknown_user",
-            "a session belongs to a user that silver knows",
+            "a session belongs to a user in silver",
             lambda r: ~r["user_is_known"],
         ),
         Rule(
             "duplicate_of_earlier_month",
-            "a session id is used once; the month that used it first keeps it",
+            "session ids are unique; the first month that uses an id keeps it",
             lambda r: r["id_is_taken"],
         ),
     ),
@@ -96,8 +94,8 @@ REFUSALS: dict[str, tuple[Rule, ...]] = {
     "hotels": (_negative("rooms"), _negative("hotel_per_room_usd")),
 }
 DUPLICATES = {
-    "exact_duplicate": "the same row again says nothing new",
-    "duplicate_key": "one row per key: the last in file order stays",
+    "exact_duplicate": "a copy of a row adds nothing",
+    "duplicate_key": "one row per key: the last one in file order is kept",
 }
 
 
@@ -107,10 +105,10 @@ def calendar_nights(r: Row) -> ir.IntegerValue:
 
 
 def brand_and_city(r: Row) -> tuple[ir.StringValue, ir.StringValue]:
-    # The brand may hold a hyphen and the city too (winston-salem); blank-hyphen-blank splits them.
+    # Brands and cities may contain a hyphen (winston-salem); " - " with spaces separates the two.
     name = r["hotel_name"]
     before, after = (stripped(name.re_extract(r"(?s)\A(.*) - (.*)\z", part)) for part in (1, 2))
-    # A name that does not split has no match, and no text before it.
+    # A name without a separator does not match, and `before` is empty.
     brand = before.nullif("").fill_null(name)
     return brand, after.nullif("")
 
@@ -121,7 +119,7 @@ def _blank_boolean(name: str) -> Callable[[Row], ir.BooleanValue]:
 
 
 def _padded(name: str) -> Callable[[Row], ir.BooleanValue]:
-    # The blank inside a hotel's name is the brand's own and has a rule of its own.
+    # Whitespace inside a hotel's name, after the brand, has its own rule: brand_trimmed.
     columns = [column.name for column in SOURCES[name]]
     return lambda r: reduce(
         or_,
@@ -137,12 +135,12 @@ def _unrounded(r: Row) -> ir.BooleanValue:
 
 
 def _common_repairs(name: str) -> tuple[Rule, ...]:
-    rules = [Rule("text_trimmed", "blanks around a value mean nothing", _padded(name))]
+    rules = [Rule("text_trimmed", "whitespace around a value has no meaning", _padded(name))]
     if any(column.type == "boolean" for column in SOURCES[name]):
         rules.append(
             Rule(
                 "blank_boolean",
-                "exports that write 1 and nothing mean false by nothing",
+                "in exports that write 1 or leave the cell empty, empty means false",
                 _blank_boolean(name),
             )
         )
@@ -155,7 +153,7 @@ REPAIRS: dict[str, tuple[Rule, ...]] = {
         *_common_repairs("sessions"),
         Rule(
             "discount_rounded",
-            "discounts are whole hundredths; 0.3999999999999999 is 0.4",
+            "discounts have two decimals; 0.3999999999999999 is 0.4",
             _unrounded,
         ),
         Rule(
@@ -169,17 +167,17 @@ REPAIRS: dict[str, tuple[Rule, ...]] = {
         *_common_repairs("hotels"),
         Rule(
             "nights_recomputed",
-            "stored nights are one short in most stays; the calendar dates are right",
+            "stored nights are one too few for most stays; the calendar dates are right",
             lambda r: r["nights"] != calendar_nights(r),
         ),
         Rule(
             "out_before_in_flagged",
-            "a short trip with a long flight can check out before it arrives; it counts one night",
+            "a long flight on a short trip can put check-out before arrival; it counts one night",
             lambda r: r["check_out_time"] < r["check_in_time"],
         ),
         Rule(
             "brand_trimmed",
-            "eight brands carry a trailing blank",
+            "eight brand names end with a space",
             lambda r: r["hotel_name"].re_search(r"\s\s-\s|^.*\s -").fill_null(False),
         ),
     ),
@@ -187,13 +185,15 @@ REPAIRS: dict[str, tuple[Rule, ...]] = {
 
 
 def rule_reasons(name: str) -> dict[str, str]:
-    """Every rule of a table by name, in the order of judgement, with its reason."""
+    """The reason of every rejecting rule of a table, by rule name, in the order of validation."""
     required = [column.name for column in SOURCES[name] if column.required]
     typed = [column.name for column in SOURCES[name] if column.type != "string"]
     return {
-        **{f"missing_{c}": "a required value is empty" for c in required if not _boolean(name, c)},
-        **{f"unreadable_{c}": "the text is not of the column's type" for c in typed},
-        **{rule.name: rule.reason for rule in REFUSALS[name]},
+        **{
+            f"missing_{c}": "a required value is missing" for c in required if not _boolean(name, c)
+        },
+        **{f"unreadable_{c}": "the text cannot be read as the column's type" for c in typed},
+        **{rule.name: rule.reason for rule in REJECTIONS[name]},
         **DUPLICATES,
     }
 

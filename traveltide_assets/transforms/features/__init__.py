@@ -1,1 +1,4 @@
-"""Features of customers: `catalogue` declares them, `expressions` is what they are made of, `build` runs them."""
+"""Features of customers.
+
+`catalogue` declares them, `expressions` has their building blocks, and `build` computes them.
+"""

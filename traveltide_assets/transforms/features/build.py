@@ -1,4 +1,4 @@
-"""The catalogue applied: one row of features per customer."""
+"""Computes the feature catalogue: one row per customer."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from traveltide_assets.transforms.features.expressions import COHORT
 
 
 def measured(users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, month: str) -> ibis.Table:
-    """One row per customer of the cohort: the features that need no other customer.
+    """One row per customer: the features that do not depend on other customers.
 
-    Trips whose booking lies before the data belong to no opportunity seen and are left out.
+    Trips booked before the data begins are left out, because their bookings were not observed.
     """
     as_of = end_of(month)
     last_day = ibis.date((as_of - dt.timedelta(days=1)).date().isoformat())
@@ -31,12 +31,13 @@ def measured(users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, month: 
 
 
 def compared(customers: ibis.Table, within: str | None = None) -> ibis.Table:
-    """What was `measured` of customers, and their scores, in the catalogue's order.
+    """One row per customer: the `measured` features and the scores, in catalogue order.
 
-    Scores compare a customer with the cohort, or with those of it who are equal in `within`.
+    Scores compare a customer with the whole cohort, or only with customers that have the same value
+    in the column `within`.
     """
     table = customers if within is None else customers.mutate({COHORT: customers[within]})
-    # Apart from the other features: a window holds every column that passes through it.
+    # Scores are computed apart: a window function holds every column that passes through it.
     scores = table.select("user_id", **_expressions(table, "features"))
     return customers.left_join(scores, "user_id").select(
         "user_id", *[feature.name for feature in CATALOGUE]

@@ -1,10 +1,10 @@
-"""The feature catalogue: what is known about a customer as of the end of a month.
+"""The feature catalogue: the features of a customer as of the end of a month.
 
-Each feature is declared once, as an Ibis expression with its unit and meaning, and rendered into
-the contract, the UI, the reference and the accepted-range check. A ratio without a denominator
-(the mean over no trips) is null; what a model does with null is decided in
-`segmentation/scaling.py`. Unless it says "booked", a feature of trips counts the trips not
-cancelled so far.
+Each feature is declared once, as an Ibis expression with its unit and meaning. The contract, the
+UI, the reference and the accepted-range check are rendered from it. A ratio with a denominator of
+zero (such as a mean over no trips) is null; `segmentation/scaling.py` decides how models treat
+null. Unless its description says "booked", a feature of trips counts only trips not cancelled so
+far.
 """
 
 from __future__ import annotations
@@ -45,8 +45,9 @@ from traveltide_assets.transforms.features.expressions import (
 class Feature:
     """One column of `user_features`.
 
-    `expression` aggregates one table by customer (sessions, trips), or reads the customer's own
-    row (users) or the features before it (features). `label` is what a marketer calls it.
+    `source` is the table that `expression` reads. It aggregates sessions or trips by customer, or
+    reads the customer's row in users or in the other features. `label` is the name for marketers.
+    `minimum` and `maximum` are the accepted range, in `unit`; None means unbounded.
     """
 
     name: str
@@ -86,7 +87,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "clicks per session",
         "clicks",
         "sessions",
-        "Mean clicks of a browsing session (one that cancels nothing)",
+        "Mean clicks per browsing session (a session without a cancellation)",
         lambda s: s.page_clicks.mean(),
         nullable=True,
     ),
@@ -95,7 +96,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "clicks in a typical session",
         "clicks",
         "sessions",
-        "Median clicks of a browsing session",
+        "Median clicks per browsing session",
         lambda s: s.page_clicks.median(),
         nullable=True,
     ),
@@ -130,7 +131,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "bookings per session",
         "share",
         "sessions",
-        "Share of browsing sessions that book",
+        "Share of browsing sessions with a booking",
         lambda s: share(booking(s), browsing(s)),
         maximum=1,
         nullable=True,
@@ -170,7 +171,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "size of flight discounts",
         "share of fare",
         "sessions",
-        "Mean flight discount where one was shown",
+        "Mean flight discount in sessions that showed one",
         lambda s: exact_mean(s.flight_discount_amount, 2, s.flight_discount.fill_null(False)),
         maximum=1,
         nullable=True,
@@ -180,7 +181,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "size of hotel discounts",
         "share of price",
         "sessions",
-        "Mean hotel discount where one was shown",
+        "Mean hotel discount in sessions that showed one",
         lambda s: exact_mean(s.hotel_discount_amount, 2, s.hotel_discount.fill_null(False)),
         maximum=1,
         nullable=True,
@@ -199,7 +200,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "completed trips",
         "trips",
         "trips",
-        "Booked trips that ended by the end of the month",
+        "Booked trips that ended by the end of the month and were not cancelled",
         lambda t: count(t.status == "completed"),
         "int64",
     ),
@@ -208,7 +209,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "upcoming trips",
         "trips",
         "trips",
-        "Booked trips that end later and are not cancelled so far",
+        "Booked trips that end after the month and are not cancelled so far",
         lambda t: count(t.status == "upcoming"),
         "int64",
     ),
@@ -265,7 +266,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "savings per km",
         "USD per km",
         "trips",
-        "Flight discount in dollars per kilometre flown, one way",
+        "Flight discounts in dollars per kilometre flown, one way",
         savings_per_km,
         nullable=True,
     ),
@@ -274,7 +275,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "seats per flight",
         "seats",
         "trips",
-        "Mean seats of a flight booking",
+        "Mean seats per flight booking",
         lambda t: exact_mean(t.seats, 0, flown(t)),
         nullable=True,
     ),
@@ -283,7 +284,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "checked bags",
         "bags",
         "trips",
-        "Checked bags of all flights",
+        "Checked bags on all flights",
         lambda t: t.checked_bags.sum(where=flown(t)).fill_null(0),
         "int64",
     ),
@@ -292,7 +293,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "bags per flight",
         "bags",
         "trips",
-        "Mean checked bags of a flight booking",
+        "Mean checked bags per flight booking",
         lambda t: exact_mean(t.checked_bags, 0, flown(t)),
         nullable=True,
     ),
@@ -301,7 +302,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "flight spend",
         "USD",
         "trips",
-        "Fares of all flights before discount",
+        "Total fares of all flights before discount",
         lambda t: exact_sum(t.base_fare_usd, 2, flown(t)),
     ),
     Feature(
@@ -309,7 +310,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "fare per flight",
         "USD",
         "trips",
-        "Mean fare of a flight booking before discount",
+        "Mean fare per flight booking before discount",
         lambda t: exact_mean(t.base_fare_usd, 2, flown(t)),
         nullable=True,
     ),
@@ -318,7 +319,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "distance flown",
         "km",
         "trips",
-        "Great-circle distance of all flights, one way",
+        "Total great-circle distance of all flights, one way",
         lambda t: exact_sum(t.distance_km, 3, flown(t)),
     ),
     Feature(
@@ -326,7 +327,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "distance per flight",
         "km",
         "trips",
-        "Mean great-circle distance of a flight, one way",
+        "Mean great-circle distance per flight, one way",
         lambda t: exact_mean(t.distance_km, 3, flown(t)),
         maximum=20_100,
         nullable=True,
@@ -374,7 +375,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "hotel nights",
         "nights",
         "trips",
-        "Nights of all stays",
+        "Total nights of all stays",
         lambda t: t.nights.sum(where=stayed(t)).fill_null(0),
         "int64",
     ),
@@ -383,7 +384,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "nights per stay",
         "nights",
         "trips",
-        "Mean nights of a stay",
+        "Mean nights per stay",
         lambda t: exact_mean(t.nights, 0, stayed(t)),
         minimum=1,
         nullable=True,
@@ -393,7 +394,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "rooms per stay",
         "rooms",
         "trips",
-        "Mean rooms of a stay",
+        "Mean rooms per stay",
         lambda t: exact_mean(t.rooms, 0, stayed(t)),
         nullable=True,
     ),
@@ -411,7 +412,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "flight-and-hotel packages",
         "share",
         "trips",
-        "Share of trips with flight and hotel",
+        "Share of trips with both a flight and a hotel",
         lambda t: share(t.kind == "package", kept(t)),
         maximum=1,
         nullable=True,
@@ -421,7 +422,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "spend",
         "USD",
         "trips",
-        "Flights and stays after discount",
+        "Total price of flights and stays after discount",
         lambda t: exact_sum(t.spend_usd, 4, kept(t)),
     ),
     Feature(
@@ -440,7 +441,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "short solo trips",
         "share",
         "trips",
-        f"Share of trips for one, of at most {SHORT_TRIP_NIGHTS} nights",
+        f"Share of trips for one person that last at most {SHORT_TRIP_NIGHTS} nights",
         lambda t: share(short_solo(t), kept(t)),
         maximum=1,
         nullable=True,
@@ -499,7 +500,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "bargain hunting",
         "index",
         "features",
-        "Discounted flight rate x mean flight discount x savings per km scaled to 0..1",
+        "Discounted flight rate x mean flight discount x savings per km, the last scaled to 0..1",
         bargain_hunter,
         maximum=1,
     ),
@@ -508,7 +509,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "recency",
         "quintile",
         "features",
-        "RFM recency: 5 for the fifth of the cohort seen last",
+        "RFM recency: 5 for the fifth of the cohort with the most recent sessions",
         lambda f: quintile(f, -f.days_since_last_session),
         "int64",
         minimum=1,
@@ -519,7 +520,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "frequency",
         "quintile",
         "features",
-        "RFM frequency: 5 for the fifth with most trips",
+        "RFM frequency: 5 for the fifth with the most trips",
         lambda f: quintile(f, f.completed_trips + f.upcoming_trips),
         "int64",
         minimum=1,
@@ -530,7 +531,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "spend quintile",
         "quintile",
         "features",
-        "RFM monetary: 5 for the fifth that spends most",
+        "RFM monetary: 5 for the fifth that spends the most",
         lambda f: quintile(f, f.total_spend),
         "int64",
         minimum=1,

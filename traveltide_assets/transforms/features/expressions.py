@@ -1,6 +1,6 @@
-"""What the feature catalogue is made of: counts, exact sums and conditions on sessions and trips.
+"""Building blocks of the feature catalogue: counts, exact sums and conditions.
 
-Unless it says "booked", an expression of trips counts the trips not cancelled so far.
+Unless its name says "booked", an expression of trips counts only trips not cancelled so far.
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ COHORT = "cohort"
 
 
 def exact_sum(value: ir.NumericValue, decimals: int, where: ir.BooleanValue) -> ir.FloatingValue:
-    """A sum that does not depend on the order of the rows: counted in whole smallest units.
+    """A sum that does not depend on the order of rows, because it adds integers.
 
-    Engines add floats in whatever order their threads deliver them; whole numbers do not mind.
+    Values are converted to units of the last decimal. Engines add floats in the varying order of
+    their threads, which changes the last bits; sums of integers are exact.
     """
     units = (value * 10**decimals).round().cast("int64")
     return units.sum(where=where).fill_null(0) / float(10**decimals)
 
 
 def exact_mean(value: ir.NumericValue, decimals: int, where: ir.BooleanValue) -> ir.FloatingValue:
-    """The mean that goes with `exact_sum`; null where no row counts."""
+    """The mean with the sum of `exact_sum`; null without rows."""
     present = where & value.notnull()
     return exact_sum(value, decimals, present) / present.sum().nullif(0)
 
@@ -102,7 +103,7 @@ def savings_per_km(t: ibis.Table) -> ir.FloatingValue:
 
 
 def _cohort(f: ibis.Table) -> dict[str, ir.Value]:
-    """The window of those whom a customer is compared with: all, or those of the same cohort."""
+    """The window of comparison: all customers, or those of the same cohort."""
     return {"group_by": f[COHORT]} if COHORT in f.columns else {}
 
 
@@ -121,6 +122,6 @@ def bargain_hunter(f: ibis.Table) -> ir.FloatingValue:
 
 
 def quintile(f: ibis.Table, value: ir.NumericValue) -> ir.IntegerValue:
-    """1 to 5 by rank within the cohort; equal values score equally."""
+    """Score from 1 to 5 by percentile rank within the cohort; equal values get equal scores."""
     rank = ibis.percent_rank().over(ibis.window(order_by=value, **_cohort(f)))
     return ibis.least((rank * SCORES).floor().cast("int64") + 1, SCORES)

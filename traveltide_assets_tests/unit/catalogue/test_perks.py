@@ -140,7 +140,7 @@ def test_a_perk_needs_nothing_but_an_entry_in_the_file(tmp_path: Path) -> None:
     ("text", "said"),
     [
         ("", "at least one perk"),
-        (ENTRY + ENTRY, "each id once"),
+        (ENTRY + ENTRY, "ids must be unique"),
         (ENTRY.replace("total_nights", "total_knights"), "total_knights"),
         (ENTRY.replace("total_nights", "home_country"), "home_country"),
         (ENTRY.replace("1.0", "0.0"), "weights of free_lunch are zero"),

@@ -11,7 +11,7 @@ from traveltide_assets.evidence.backtest import (
     NOT_SUPPORTED,
     SUPPORTED,
     TOO_LITTLE,
-    Trial,
+    BackTest,
     judge,
     perk_signals,
 )
@@ -27,22 +27,22 @@ from traveltide_assets.settings import Settings
 PERKS = load_perks(Settings().perks_file)
 BAG = next(perk for perk in PERKS if perk.id == "free_checked_bag")
 SEED = Settings().seed
-CONFIG = Evidence(resamples=400, shuffles=400, sample_rows=10_000)
+CONFIG = Evidence(resamples=400, permutations=400, sample_rows=10_000)
 
 
 def trial_of(
     sessions: np.ndarray, bags: np.ndarray, flights: np.ndarray, config: Evidence = CONFIG
-) -> Trial:
+) -> BackTest:
     """Customers with these sessions before the cut, and these bags on flights after it."""
     users = np.arange(len(sessions))
     earlier = pd.DataFrame({"user_id": users, "total_sessions": sessions})
     outcomes = pd.DataFrame(
         {"user_id": users, "bags_per_flight_amount": bags, "bags_per_flight_opportunities": flights}
     )
-    return Trial.prepare(earlier, outcomes, config, seed=1)
+    return BackTest.prepare(earlier, outcomes, config, seed=1)
 
 
-def verdict(perk: pd.Series, trial: Trial) -> pd.Series:
+def verdict(perk: pd.Series, trial: BackTest) -> pd.Series:
     return judge({"any": perk}, trial, [BAG]).iloc[0]
 
 
@@ -118,7 +118,7 @@ def test_nobody_after_the_cut_is_too_little_data_and_no_error() -> None:
 def test_the_shuffles_keep_the_number_of_earlier_sessions() -> None:
     sessions = np.random.default_rng(6).integers(1, 5, 300)
     trial = trial_of(sessions, np.ones(300), np.ones(300))
-    for shuffled in trial.shuffles[:20]:
+    for shuffled in trial.permutations[:20]:
         assert (sessions[shuffled] == sessions).all()
         assert (np.sort(shuffled) == np.arange(300)).all()
 
@@ -127,7 +127,7 @@ def test_the_trial_does_not_depend_on_the_order_of_the_customers() -> None:
     rng = np.random.default_rng(7)
     trial = trial_of(rng.integers(1, 5, 500), rng.poisson(1.0, 500), np.ones(500))
     order = rng.permutation(500)
-    again = Trial.prepare(trial.earlier.iloc[order], trial.outcomes.iloc[order], CONFIG, seed=1)
+    again = BackTest.prepare(trial.earlier.iloc[order], trial.outcomes.iloc[order], CONFIG, seed=1)
     perk = given_to(rng.random(500) < 0.4)
     pd.testing.assert_series_equal(verdict(perk, trial), verdict(perk, again))
 

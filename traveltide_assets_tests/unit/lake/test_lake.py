@@ -135,7 +135,7 @@ def test_extra_columns_stay_where_the_contract_says_so(lake: Lake) -> None:
 
 
 def test_a_table_without_a_column_of_its_contract_is_refused(lake: Lake) -> None:
-    with pytest.raises(ContractError, match=r"silver/things needs the columns price, flag"):
+    with pytest.raises(ContractError, match=r"silver/things lacks the columns price, flag"):
         lake.write(SNAPSHOT, lazily(things("a").drop(columns=["price", "flag"])))
 
 

@@ -173,7 +173,7 @@ TEN_KM = '{ feature = "total_distance_km", comparison = ">=", value = 10 }'
             "takes no threshold",
         ),
         (segment(TEN_KM, perk="lounge_access") + REST, "unknown perk 'lounge_access'"),
-        (segment(TEN_KM) + segment(TEN_KM) + REST, "name of its own"),
+        (segment(TEN_KM) + segment(TEN_KM) + REST, "must be unique"),
         (segment(TEN_KM), "must have no conditions"),
         (segment("") + REST, "only the last segment"),
         ("", "segment"),

@@ -255,7 +255,7 @@ BROKEN: list[tuple[Callable[[Path], None], Sequence[str]]] = [
     (drop_column, ["hotels.csv", "table hotels", "required column rooms", "chambers"]),
     (drop_table, ["no file for hotels", "found: flights.csv, sessions.csv, users.csv"]),
     (name_two_tables, ["hotels_of_users.csv", "users and hotels"]),
-    (name_a_column_twice, ["hotels.csv", "several columns are called trip_id"]),
+    (name_a_column_twice, ["hotels.csv", "duplicate column names: trip_id"]),
     (shorten_a_line, ["hotels.csv", "Line: 3", "Expected Number of Columns: 7 Found: 2"]),
     (shorten_a_late_line, ["hotels.csv", "Line: 50002", "1-u,Hilton"]),
     (lengthen_every_line, ["hotels.csv", "Line: 2", "Expected Number of Columns: 7 Found: 8"]),

@@ -139,7 +139,7 @@ class Result:
     processed: list[dict[str, Any]]
     quarantine: list[dict[str, Any]]
     repairs: Mapping[str, int]
-    refusals: Mapping[str, int]
+    rejections: Mapping[str, int]
 
     @property
     def reasons(self) -> dict[Place, str]:
@@ -171,7 +171,7 @@ def clean(
             processed=cleaned.processed.to_pyarrow().to_pylist(),
             quarantine=cleaned.quarantine.to_pyarrow().to_pylist(),
             repairs=cleaned.repairs,
-            refusals=cleaned.refusals,
+            rejections=cleaned.rejections,
         )
 
 
@@ -206,7 +206,7 @@ RULES = [(name, rule) for name in SOURCES for rule in damages(name)]
 def test_a_damaged_row_is_refused_under_the_name_of_its_rule(name: str, rule: str) -> None:
     result, places = damaged(name)
     assert result.reasons[places[rule]] == rule
-    assert result.refusals[rule] == 1
+    assert result.rejections[rule] == 1
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -597,7 +597,7 @@ def test_every_row_is_processed_or_refused_with_a_known_reason(
     result = clean(name, rows)
     assert len(result.processed) + len(result.quarantine) == len(rows)
     assert set(result.reasons.values()) <= set(rule_reasons(name))
-    assert sum(result.refusals.values()) == len(result.quarantine) == len(result.reasons)
+    assert sum(result.rejections.values()) == len(result.quarantine) == len(result.reasons)
     for line in result.quarantine:
         came = rows[line["source_row"] - 1]
         assert {column: line[column] for column in came} == came
