@@ -12,31 +12,31 @@ run: $(VENV)/installed
 test: $(VENV)/installed browser
 	$(BIN)/pytest -m "unit or integration"
 
-# Dagster's servers with a browser, a database that is killed and started again, S3: some minutes.
+# Takes some minutes: Dagster's servers with a browser, a database that is killed and restarted, S3.
 test-servers: $(VENV)/installed browser
 	$(BIN)/pytest -n 2 -m "servers and not container"
 
-# The image, built and run without a registry: some minutes, as root, with Debian's own tools.
+# Builds and runs the image without a registry. Takes some minutes, needs root and Debian's tools.
 test-container: $(VENV)/installed
 	@command -v buildah >/dev/null && command -v mmdebstrap >/dev/null \
 		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y --no-install-recommends buildah crun mmdebstrap curl iproute2 >/dev/null; } \
 		|| echo "no buildah or mmdebstrap here and no right to install them: the image will not be tested"
 	$(BIN)/pytest -n 0 -m container
 
-# `make image BUILDER=docker BASE=…` for another program or base. Without the format podman would
-# leave out the health check; docker does not read it.
+# `make image BUILDER=docker BASE=…` selects another builder or base. Podman needs the format to
+# include the health check; docker ignores it.
 BUILDER ?= podman
 image: $(VENV)/installed
 	PYTHON=$(BIN)/python deploy/collect.sh dist/image
 	BUILDAH_FORMAT=docker $(BUILDER) build $(if $(BASE),--build-arg BASE=$(BASE)) --tag localhost/traveltide --file deploy/Containerfile dist/image
 
-# The report is opened in a real browser; without one that test is skipped, and says so.
+# A test opens the report in a real browser. Without a browser it is skipped, with a message.
 browser:
 	@command -v chromium >/dev/null \
 		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } \
 		|| echo "no chromium here and no right to install it: browser tests will be skipped"
 
-# A Spark cluster of three processes that computes what DuckDB computes.
+# Compares the results of a Spark cluster of three processes with those of DuckDB.
 test-spark: $(VENV)/spark java
 	$(BIN)/pytest -n 0 -m spark
 
@@ -65,7 +65,7 @@ lint: $(VENV)/installed
 docs: $(VENV)/installed
 	$(BIN)/python -m tools.reference
 
-# The pictures of the docs, taken of a run of the generated sample.
+# Takes the pictures of the docs from a run on the generated sample.
 pictures: $(VENV)/installed browser
 	$(BIN)/python -m tools.pictures
 
@@ -86,12 +86,12 @@ calibration: $(VENV)/installed
 experiment: $(VENV)/installed
 	$(BIN)/python -m benchmarks.experiment
 
-# Every way from the raw tables to perks, side by side, with a line per goal.
+# Compares all ways from the raw tables to perks, and prints a line per goal.
 USERS ?= 1020926
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.scale --users $(USERS)
 
-# Ten million users take about 30 GB of disk, and what is spilled.
+# Ten million users take about 30 GB of disk, plus the space for spilled data.
 bench-growth: $(VENV)/installed
 	$(BIN)/python -m benchmarks.scale --growth 100000 1000000 10000000
 

@@ -1,10 +1,10 @@
-"""Is the evidence calibrated? Generated customers without and with planted perks.
+"""Is the evidence calibrated? Back-tests on generated customers without and with planted perks.
 
-Where customers are alike, a "supported" is a false alarm, and so it is wherever what followed is
-shuffled among customers with equally many earlier sessions. Customers without planted perks still
-differ by age and family, as real ones do: older ones book more often, families check more bags. A
-"supported" may then be right. With planted perks, each strategy should find the planted perk more
-often than chance, and the verdict should be "supported".
+If all customers behave the same, the verdict "supported" is a false alarm. It is also one if the
+outcomes are permuted among customers with the same number of earlier sessions. Customers without
+planted perks still differ by age and family, as real ones do: older ones book more often, families
+check more bags. "Supported" may then be right. With planted perks, each strategy should find the
+planted perk more often than chance, and the verdict should be "supported".
 
     python -m benchmarks.calibration --repetitions 100 --users 1500
 """
@@ -41,7 +41,7 @@ FEW = 0.05
 
 
 def frames(spec: SampleSpec, settings: Settings, folder: Path) -> dict[str, pd.DataFrame]:
-    """Features as of the month and as of the cut, outcomes after it, and the planted truth."""
+    """Features as of the month and as of the cut, outcomes after the cut, and the planted perks."""
     write_sample(folder / "source", spec, "parquet")
     engine = DuckDB(folder / "scratch")
     source = Files(Folder(folder / "source"), engine, folder / "staging")
@@ -66,9 +66,9 @@ def frames(spec: SampleSpec, settings: Settings, folder: Path) -> dict[str, pd.D
 
 
 def repetition(spec: SampleSpec, settings: Settings, perks: tuple[Perk, ...]) -> pd.DataFrame:
-    """One row per strategy: which perks are supported, really and after shuffling what followed?
+    """One row per strategy: the perks supported by the outcomes, and by permuted outcomes.
 
-    With planted perks, also the share of customers who are given theirs.
+    With planted perks, also the share of customers who get theirs.
     """
     with tempfile.TemporaryDirectory() as folder:
         data = frames(spec, settings, Path(folder))
@@ -116,7 +116,7 @@ def supported(judged: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def report(title: str, rows: pd.DataFrame) -> None:
-    """Print a row per strategy, and one for all of them together."""
+    """Print a row per strategy, and a summary of all strategies."""
     print(f"\n{title}: {rows['seed'].nunique()} repetitions")
     print("strategy       any supported  after shuffling  recovered  perks")
     for name, of_strategy in rows.groupby("strategy", sort=False):
@@ -140,18 +140,18 @@ def report(title: str, rows: pd.DataFrame) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repetitions", type=int, default=100, help="with customers alike")
+    parser.add_argument("--repetitions", type=int, default=100, help="with identical customers")
     parser.add_argument("--realistic-repetitions", type=int, default=20)
     parser.add_argument("--planted-repetitions", type=int, default=5)
     parser.add_argument("--users", type=int, default=1_500)
     parser.add_argument("--first-seed", type=int, default=0)
     chosen = parser.parse_args()
-    # The defaults, whatever the environment and traveltide.toml of whoever runs this say.
+    # The defaults, independent of the caller's environment and traveltide.toml.
     settings = Settings.model_construct()
     perks = load_perks(settings.perks_file)
     spec = SampleSpec(users=chosen.users, active_share=1.0)
     plan = {
-        "customers alike": (replace(spec, alike=True), chosen.repetitions),
+        "identical customers": (replace(spec, alike=True), chosen.repetitions),
         "no planted perks": (spec, chosen.realistic_repetitions),
         "planted perks, affinity 0.5": (replace(spec, affinity=0.5), chosen.planted_repetitions),
         "planted perks, affinity 1": (replace(spec, affinity=1.0), chosen.planted_repetitions),

@@ -1,10 +1,10 @@
 """Is the experiment's readout calibrated, and is its power as planned? Real outcomes, many splits.
 
-A/A: customers who were all treated alike are split with salt after salt. Whatever the readout finds
-is a false alarm: about 5 % of single tests may, and of families after Holm's correction at most
-5 %. Then an effect is planted in the personalised half: each booking happens once more with the
-probability of the effect, and as many customers more cancel; the readout should find it as often
-as the plan says.
+A/A: customers who all got the same treatment are assigned to arms with many salts. Every difference
+that the readout finds is a false alarm: about 5 % of single tests may raise one, and at most 5 % of
+families after Holm's correction. Then an effect is planted in the personalised arm: each booking
+happens once more with the probability of the effect, and the share of customers who cancel rises by
+the same factor. The readout should detect it as often as the plan says.
 
     python -m benchmarks.experiment --source path/to/cohort --salts 1000
 
@@ -47,7 +47,7 @@ PLANTED = {"bookings": (0.05, 0.1, 0.15, 0.2), "cancellations": (0.2, 0.4, 0.6)}
 
 @dataclass(frozen=True)
 class Customers:
-    """Customers with segment and perk, what they did since the start and before it."""
+    """Customers with segment and perk, and their outcomes since the start and before it."""
 
     frame: pd.DataFrame
     after: pd.DataFrame
@@ -76,12 +76,12 @@ def customers(source: Path, folder: Path, settings: Settings) -> Customers:
 
 
 def split(found: Customers, config: Experiment, number: int) -> pd.DataFrame:
-    """The customers in two halves, by the salt of that number."""
+    """The random assignment of the customers to arms, with the salt of a number."""
     return assignment.assign(found.frame, config.model_copy(update={"salt": f"salt {number}"}))
 
 
 def a_a(found: Customers, config: Experiment, salts: int) -> pd.DataFrame:
-    """One row per salt, metric and segment: the readout of nothing."""
+    """One row per salt, metric and segment: the readout without any effect."""
     tables = []
     for number in range(salts):
         arms = split(found, config, number)
@@ -100,10 +100,10 @@ def print_a_a(results: pd.DataFrame, config: Experiment) -> None:
         for test, column in (("", "p_value"), ("CUPED", "cuped_p_value")):
             if rows[column].isna().all():
                 continue
-            told = test or " / ".join(sorted(set(rows["test"].dropna())))
+            shown = test or " / ".join(sorted(set(rows["test"].dropna())))
             alarms = rows.loc[overall, column] <= config.alpha
             segments = rows.loc[~overall & rows[column].notna(), column] <= config.alpha
-            print(f"{metric:15}{told:36}{_share(alarms):>16}{segments.mean():16.1%}")
+            print(f"{metric:15}{shown:36}{_share(alarms):>16}{segments.mean():16.1%}")
     low, high = proportion_confint(0.05 * salts, salts, method="beta")
     print(f"{'':15}5 % of {salts} salts would vary from {low:.1%} to {high:.1%}")
     goals = results[results["role"] == "goal"]
@@ -121,7 +121,7 @@ def _share(alarms: pd.Series) -> str:
 def planted(
     found: Customers, arms: pd.DataFrame, metric: str, effect: float, seed: int
 ) -> pd.DataFrame:
-    """Outcomes in which the personalised half does so much more of the metric, on average."""
+    """Outcomes with a relative effect on a metric planted in the personalised arm."""
     rng = np.random.default_rng(seed)
     after = found.after.copy()
     treated = after.index.isin(arms.loc[arms["arm"] == assignment.PERSONALISED, "user_id"])
@@ -167,11 +167,11 @@ def _overall(table: pd.DataFrame, metric: str) -> pd.Series:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--source", type=Path, help="Folder of raw tables; none: a sample.")
+    parser.add_argument("--source", type=Path, help="Folder of raw tables. Default: a sample.")
     parser.add_argument("--salts", type=int, default=1_000)
     parser.add_argument("--planted-salts", type=int, default=500)
     chosen = parser.parse_args()
-    # The defaults, whatever the environment and traveltide.toml of whoever runs this say.
+    # The defaults, independent of the caller's environment and traveltide.toml.
     settings = Settings.model_construct()
     config = Experiment(start=START, weeks=WEEKS)
     began = time.perf_counter()
@@ -182,7 +182,7 @@ def main() -> None:
         found = customers(chosen.source or folder / "sample", folder, settings)
     means = found.after.mean().map("{:.3f}".format).to_dict()
     print(f"{len(found.frame):,} customers as of {MONTH}, {WEEKS} weeks from {START}: {means}")
-    gc.freeze()  # statsmodels collects garbage in every correction: nothing of ours is any.
+    gc.freeze()  # statsmodels runs the garbage collector in every correction; skip our objects.
     loaded = time.perf_counter()
     results = a_a(found, config, chosen.salts)
     print_a_a(results, config)

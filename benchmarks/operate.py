@@ -1,9 +1,9 @@
-"""What a deployment chooses between: S3 or a folder, one run or one a month, one process or many.
+"""Options of a deployment: S3 or a folder, one run or one per month, one process or several.
 
-Each way is a run of its own process on the same generated source, so that the process's start
-counts, as it does in a deployment. The S3 server is one of the tests', on this machine: what it
-takes itself is in the seconds, not in the CPU seconds. Ratios are of the CPU seconds of the run,
-and of seconds; on a machine that does other work, believe the former.
+Each option is a run in its own process on the same generated source, so that the start of the
+process counts, as it does in a deployment. The S3 server is the one of the tests, on this machine:
+its work counts in the seconds but not in the CPU seconds. Ratios are given for CPU seconds and for
+seconds. On a machine with other load, trust the former.
 
     python -m benchmarks.operate --users 20000 --megabytes 256
 """
@@ -44,7 +44,7 @@ _SET_CHILD_SUBREAPER = 36
 
 @dataclass(frozen=True)
 class Taken:
-    """Seconds on the clock, and seconds of CPU of the processes that did it."""
+    """Wall-clock seconds, and CPU seconds of the processes measured."""
 
     wall: float
     cpu: float
@@ -54,7 +54,7 @@ class Taken:
 
 
 def timed(who: int, do: Callable[[], object]) -> Taken:
-    """What something takes of this process or of its children."""
+    """The time that a call takes in this process or in its children."""
     wall, before = time.perf_counter(), resource.getrusage(who)
     do()
     after = resource.getrusage(who)
@@ -63,19 +63,22 @@ def timed(who: int, do: Callable[[], object]) -> Taken:
 
 
 def adopt_orphans() -> None:
-    """A forkserver outlives its run; only as our child does its CPU count as the run's (Linux)."""
+    """Become the parent of orphans (Linux).
+
+    A forkserver outlives its run, and its CPU time only counts for the run if it is our child.
+    """
     ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A lake and everything else that runs leave, fresh."""
+    """An empty lake, and an empty home for everything else that runs write."""
 
     folder: Path
     environment: Mapping[str, str]
 
     def run(self, job: str, first: str, last: str, **settings: str) -> Taken:
-        """A run of a job over a range of months, or of one month."""
+        """Run a job over a range of months, or for one month."""
         one = {"dagster/partition": first}
         several = {dagster_tags.RANGE_START: first, dagster_tags.RANGE_END: last}
         command = [
@@ -99,7 +102,7 @@ class Place:
 
 @contextmanager
 def place(source: str, lake: str | None = None, **more: str) -> Iterator[Place]:
-    """A place whose lake is a folder, unless it is said to lie elsewhere."""
+    """A place with its lake in a folder, unless `lake` gives another location."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "dagster").mkdir()
@@ -118,7 +121,7 @@ def place(source: str, lake: str | None = None, **more: str) -> Iterator[Place]:
 
 
 def compare_storage(s3: S3Server, megabytes: int, repetitions: int) -> None:
-    """A large file written and read again: S3 as the lake does it, bare boto3, a folder."""
+    """Compare writing and reading a large file: S3 as the lake uses it, plain boto3, a folder."""
     location, noise = S3Location(s3.bucket(), "lake"), os.urandom(megabytes * 2**20)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -129,7 +132,7 @@ def compare_storage(s3: S3Server, megabytes: int, repetitions: int) -> None:
                 fill(path, number)
 
         def fill(path: Path, number: int) -> None:
-            path.write_bytes(number.to_bytes(8, "big") + noise)  # What is there is not sent again.
+            path.write_bytes(number.to_bytes(8, "big") + noise)  # Equal content is not sent again.
 
         def read(storage: Storage) -> None:
             for file in storage.files(storage.versions()):
@@ -148,11 +151,11 @@ def compare_storage(s3: S3Server, megabytes: int, repetitions: int) -> None:
 
         there = open_storage(folder / "lake", folder, "")
         ways: dict[str, tuple[Callable[[int], None], Callable[[int], None]]] = {
-            "S3, as the lake does": (
+            "S3, as the lake uses it": (
                 lambda n: stored(in_s3("written"), n),
                 lambda n: read(in_s3(f"read-{n}")),
             ),
-            "S3, bare boto3": (upload, download),
+            "S3, plain boto3": (upload, download),
             "folder": (lambda n: stored(there, n), lambda _: read(there)),
         }
         taken: dict[str, list[tuple[Taken, Taken]]] = {way: [] for way in ways}
@@ -168,7 +171,7 @@ def compare_storage(s3: S3Server, megabytes: int, repetitions: int) -> None:
 
 
 def compare_runs(s3: S3Server, users: int) -> None:
-    """The same months ingested and the same month decided in each way, with ratios to the first."""
+    """Ingest the same months and decide the same month with each option, relative to the first."""
     first, last = MONTHS
     months = Partitions(first=first, last=last).months()
     with tempfile.TemporaryDirectory() as name:

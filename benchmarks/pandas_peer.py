@@ -1,8 +1,8 @@
-"""The peer: perks of the same customers in pandas and scikit-learn, as a good user writes it.
+"""The peer: perks of the same customers in pandas and scikit-learn, as an expert would write it.
 
-Only the columns needed are read, by the fast parser and with their types; everything is a group-by
-over whole columns. The rules of cleaning are those of `transforms/cleaning.py`, on typed values;
-text that is not of its column's type ends the program instead of going to quarantine.
+It reads only the columns needed, with the fast parser and their types. Everything is a group-by
+over whole columns. The cleaning rules are those of `transforms/cleaning`, on typed values. Text
+that does not have the type of its column ends the program instead of going to quarantine.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ _BOOKING = (
 
 
 def read(folder: Path, name: str) -> pd.DataFrame:
-    """The columns needed of a table, typed."""
+    """The columns of a table that are needed, typed."""
     columns = _COLUMNS[name].split()
     table = pd.read_csv(
         folder / f"{name}.csv",
@@ -117,7 +117,7 @@ def sessions(folder: Path, users: pd.DataFrame) -> pd.DataFrame:
         & table["user_id"].isin(users["user_id"])
     )
     table = table[sound].drop_duplicates("session_id", keep="last")
-    # A cancellation's own flags, clicks and duration are artefacts: only browsing counts there.
+    # The flags, clicks and duration of a cancellation session are artefacts, so they do not count.
     browsing = ~table["cancellation"]
     for flag in ("flight_discount", "hotel_discount", "flight_booked", "hotel_booked"):
         table[flag] &= browsing
@@ -191,7 +191,7 @@ def trips(
 def features(
     users: pd.DataFrame, sessions: pd.DataFrame, trips: pd.DataFrame, month: str
 ) -> pd.DataFrame:
-    """One row per customer: the wide table, by the names of the catalogue."""
+    """One row per customer: the features, named as in the catalogue."""
     end = pd.Timestamp(end_of(month))
     last_day = end - pd.Timedelta(days=1)
     u = users.sort_values("user_id").set_index("user_id")
@@ -304,7 +304,7 @@ def _add_trips(f: pd.DataFrame, t: pd.DataFrame) -> None:
 
 
 def customers(folder: Path, rule: Cohort, month: str) -> pd.DataFrame:
-    """From the CSV files to the features of everybody in the cohort."""
+    """The features of everybody in the cohort, from the CSV files."""
     known = users(folder)
     visits = sessions(folder, known)
     start, end = window(rule, month)
@@ -322,7 +322,7 @@ def customers(folder: Path, rule: Cohort, month: str) -> pd.DataFrame:
 def assignments(
     known: pd.DataFrame, config: Config, seed: int, perks: tuple[Perk, ...]
 ) -> pd.DataFrame:
-    """One row per customer: the perk of their k-means segment, one to one by its profile."""
+    """One row per customer: the perk of their k-means segment. Each segment gets another perk."""
     values = known[list(config.features)].astype("float64")
     scaled = MinMaxScaler().fit_transform(values.fillna(values.mean()))
     k = config.k if isinstance(config.k, int) else 4
@@ -339,7 +339,7 @@ def assignments(
 
 
 def _seconds(start: pd.Series, end: pd.Series) -> pd.Series:
-    """Whole seconds between two times, as a clock that shows no fractions counts them."""
+    """Whole seconds between two times, each truncated to seconds."""
     return (end.dt.floor("s") - start.dt.floor("s")).dt.total_seconds()
 
 
@@ -354,7 +354,7 @@ def _quintile(value: pd.Series) -> pd.Series:
 
 
 def _distance(t: pd.DataFrame) -> pd.Series:
-    """Great circle from the home airport, km; none for a flight that starts elsewhere."""
+    """Great-circle distance from the home airport in km. Null for flights that start elsewhere."""
     lat1, lat2 = np.radians(t["home_airport_lat"]), np.radians(t["destination_airport_lat"])
     dlon = np.radians(t["destination_airport_lon"] - t["home_airport_lon"])
     a = np.sin((lat2 - lat1) / 2) ** 2 + np.cos(lat1) * np.cos(lat2) * np.sin(dlon / 2) ** 2

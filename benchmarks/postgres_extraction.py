@@ -1,8 +1,8 @@
-"""Extracting sessions from PostgreSQL, beside a plain COPY of the same table in the same run.
+"""Extraction of sessions from PostgreSQL, compared with a plain COPY of the same table.
 
-Each way has a process of its own: the source stages all sessions as Parquet in a snapshot (the
-other tables are empty), COPY writes them to a CSV file. Memory is the peak of the process, without
-the server's. The server is one of the tests'.
+Each way has its own process: the source stages all sessions as Parquet in a snapshot (the other
+tables are empty), COPY writes them to a CSV file. Memory is the peak of that process, without the
+server. The server is the one of the tests.
 
     python -m benchmarks.postgres_extraction --rows 2000000
 """
@@ -32,13 +32,13 @@ MONTHS = ("2022-08", "2023-07")
 
 
 def with_source(settings: Settings) -> None:
-    """All sessions as staged Parquet."""
+    """Extract all sessions as staged Parquet."""
     source = open_source(settings, DuckDB(settings.home / "scratch"), Run("benchmark", MONTHS))
     source.table("sessions")
 
 
 def with_copy(settings: Settings) -> None:
-    """All sessions as CSV."""
+    """Copy all sessions to CSV."""
     connection = psycopg2.connect(cast(PostgresLocation, settings.source).url)
     settings.home.mkdir(parents=True)
     with connection.cursor() as cursor, (settings.home / "sessions.csv").open("wb") as file:
@@ -47,7 +47,7 @@ def with_copy(settings: Settings) -> None:
 
 
 def measure(way: str) -> None:
-    """Do it in this process; print seconds and the growth of its peak memory in MB."""
+    """Run one way in this process. Print seconds and its peak memory in MB, before and in total."""
     settings = load_settings()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.perf_counter()
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 def compare(server: PostgresServer, rows: int, repetitions: int) -> None:
-    """Print a line per way and repetition, in turns, and the ratio of the medians."""
+    """Run both ways alternately. Print a line per way and repetition, and the ratio of medians."""
     url = server.create_database()
     create_tables(url)
     generate_sessions(url, rows)

@@ -1,4 +1,4 @@
-"""From raw tables to perks by the pure functions alone: what the assets do, without Dagster."""
+"""From raw tables to perks with pure functions alone: the work of the assets without Dagster."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from traveltide_assets.transforms.cleaning.judge import (
 from traveltide_assets.transforms.config import Config as Cohort
 
 Keep = Callable[[str, ibis.Table], ibis.Table]
-"""Stores a table under its path in the lake, wherever that is, and hands it over to read again."""
+"""Stores a table under its path in the lake, and returns the stored table."""
 
 
 @dataclass(frozen=True)
 class Gold:
-    """The customers of the cohort, their rows, and what is known about each of them."""
+    """The customers of the cohort, their rows and their features."""
 
     users: ibis.Table
     sessions: ibis.Table
@@ -49,13 +49,13 @@ class Gold:
 
 @contextmanager
 def in_memory() -> Iterator[Keep]:
-    """Tables stay in the engine, until the end of the block."""
+    """Keeps tables in the engine until the end of the block."""
     with ExitStack() as stack:
         yield lambda path, table: stack.enter_context(table.cache())
 
 
 def gold(source: Source, rule: Cohort, month: str, months: Sequence[str], keep: Keep) -> Gold:
-    """The cohort as of the end of a month, from the sessions of some months of the source."""
+    """The cohort as of the end of a month, from the sessions of the given months of the source."""
     silver = processed(source, months, keep)
     made = {f"silver/{name}_processed": table for name, table in silver.items()}
     for step in chain.STEPS:
@@ -71,28 +71,28 @@ def gold(source: Source, rule: Cohort, month: str, months: Sequence[str], keep: 
 def processed(source: Source, months: Sequence[str], keep: Keep) -> dict[str, ibis.Table]:
     """The four tables, cleaned."""
 
-    def halves(name: str, cleaned: Cleaned) -> ibis.Table:
+    def stored(name: str, cleaned: Cleaned) -> ibis.Table:
         with cleaned:
             keep(f"silver/{name}_quarantine", cleaned.quarantine)
             return keep(f"silver/{name}_processed", cleaned.processed)
 
     raw = {name: keep(f"bronze/{name}_raw", source.table(name)) for name in ("users", "sessions")}
-    users = halves("users", clean_users(raw["users"]))
-    sessions = halves("sessions", clean_sessions(raw["sessions"], users, months))
+    users = stored("users", clean_users(raw["users"]))
+    sessions = stored("sessions", clean_sessions(raw["sessions"], users, months))
     flights = keep("bronze/flights_raw", source.table("flights"))
     hotels = keep("bronze/hotels_raw", source.table("hotels"))
     return {
         "users": users,
         "sessions": sessions,
-        "flights": halves("flights", clean_flights(flights)),
-        "hotels": halves("hotels", clean_hotels(hotels)),
+        "flights": stored("flights", clean_flights(flights)),
+        "hotels": stored("hotels", clean_hotels(hotels)),
     }
 
 
 def assignments(
     known: pd.DataFrame, settings: Settings, catalogue: tuple[Perk, ...]
 ) -> pd.DataFrame:
-    """One row per customer: the perk, by the deciding strategy."""
+    """One row per customer: the perk from the deciding strategy."""
     strategy = build_strategies(settings, catalogue)[settings.strategy]
     return affinities.assignments(known, strategy.fit(History(known)).assign(known), catalogue)
 
@@ -100,7 +100,7 @@ def assignments(
 def decided(
     features: ibis.Table, settings: Settings, catalogue: tuple[Perk, ...], keep: Keep
 ) -> None:
-    """The k-means model, its segments and perks, their pictures, and the checks that take long."""
+    """The k-means model, its segments and perks, their pictures, and the slow checks."""
     config = settings.kmeans
     seed = settings.seed
     sample = kmeans.sample(features, config, seed)

@@ -1,7 +1,7 @@
-"""How fast, how large? The pipeline beside the floor, itself without Dagster, and pandas.
+"""Speed and memory of the pipeline, compared with a lower bound, without Dagster, and pandas.
 
-The source is generated once. Every way from it to a result (`benchmarks.ways`) is a process of its
-own, whose time includes its start and whose memory is its peak.
+The source is generated once. Every way from it to a result (`benchmarks.ways`) is its own process.
+Its time includes the start of the process, and its memory is the peak.
 
     python -m benchmarks.scale --users 1020926
     python -m benchmarks.scale --growth 100000 1000000 10000000
@@ -39,7 +39,7 @@ _MB = 1024
 
 @dataclass(frozen=True)
 class Measured:
-    """A finished process: seconds of wall and processors, peak memory in MB, seconds by stage."""
+    """A finished process: wall and CPU seconds, peak memory in MB, seconds by stage."""
 
     wall: float
     cpu: float
@@ -61,7 +61,7 @@ def main() -> None:
 
 
 def compare(folder: Path, users: int) -> None:
-    """Every way once, what they make compared, and a line per goal."""
+    """Run every way once, compare their results, and print a line per goal."""
     source = apart(sample, folder, users)
     split = apart(in_two, folder, source)
     floor = measure(folder, "floor", source)
@@ -92,7 +92,7 @@ def compare(folder: Path, users: int) -> None:
 
 
 def grow(folder: Path, sizes: list[int]) -> None:
-    """The pipeline to the perks at several sizes."""
+    """Run the pipeline up to the perks at several sizes."""
     found = {users: measure(folder, "perks", apart(sample, folder, users)) for users in sizes}
     print(f"\n{'users':>11}{'wall s':>9}{'CPU s':>9}{'peak MB':>9}{'x before':>9}")
     last = None
@@ -113,13 +113,13 @@ def goal(name: str, measured: float, sign: str, limit: float) -> None:
 
 
 def apart(make: Callable[..., Path], *arguments: Any) -> Path:
-    """Made in a process of its own: what is measured begins with the peak memory of this one."""
+    """Call `make` in its own process: a child starts with the peak memory of this one."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
         return process.submit(make, *arguments).result()
 
 
 def sample(folder: Path, users: int) -> Path:
-    """The generated source of so many users, kept for the next time."""
+    """The generated source with this number of users, kept for the next time."""
     source = folder / f"source-{users}"
     if not source.exists():
         start = time.perf_counter()
@@ -129,13 +129,13 @@ def sample(folder: Path, users: int) -> Path:
 
 
 def measure(folder: Path, way: str, source: Path, goes_on: str | None = None) -> Measured:
-    """A way from start to end, in an empty folder or with what another way has left."""
+    """Run a way in an empty folder, or in the folder that the way `goes_on` has left."""
     work = folder / way
     shutil.rmtree(work, ignore_errors=True)
     if goes_on:
         (folder / goes_on).rename(work)
     work.mkdir(parents=True, exist_ok=True)
-    # Nothing that whoever runs this has set, in the environment or in a file, may change it.
+    # Ignores the caller's settings in the environment and in files.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRAVELTIDE_")}
     environment = kept | {
         "PYTHONPATH": str(Path(__file__).parents[1]),
@@ -163,21 +163,21 @@ def measure(folder: Path, way: str, source: Path, goes_on: str | None = None) ->
 
 
 def show(way: str, measured: Measured) -> None:
-    """A line, and the stages that take longest."""
+    """Print a line, and the slowest stages."""
     stages = sorted(measured.stages.items(), key=lambda stage: -stage[1])
     checks = sum(seconds for name, seconds in stages if name.endswith("checks"))
     rest = measured.wall - sum(measured.stages.values())
     shown = [*stages[:_SHOWN], ("all checks", checks), ("start and between", rest)]
-    told = ", ".join(f"{name} {seconds:.1f}" for name, seconds in shown)
+    listed = ", ".join(f"{name} {seconds:.1f}" for name, seconds in shown)
     print(
         f"\n{way}: {measured.wall:.1f} s, {measured.cpu:.1f} CPU s, peak {measured.peak:.0f} MB"
-        f"\n  {told}",
+        f"\n  {listed}",
         flush=True,
     )
 
 
 def in_two(folder: Path, source: Path) -> Path:
-    """The source as files up to a month and files of the month, and what is new in it."""
+    """Split the source into files up to a month, and files with the rows that are new in it."""
     split = folder / f"{source.name}-in-two"
     if split.exists():
         return split
@@ -193,7 +193,7 @@ def in_two(folder: Path, source: Path) -> Path:
     start = duckdb.ColumnExpression("session_start")
     earlier = read["sessions"].filter(start < first_day).select("trip_id").distinct()
     signed_up = duckdb.ColumnExpression("sign_up_date")
-    halves = {
+    parts = {
         "before": {
             "users": read["users"].filter(signed_up < first_day),
             "sessions": read["sessions"].filter(start < first_day),
@@ -205,21 +205,21 @@ def in_two(folder: Path, source: Path) -> Path:
             **{n: read[n].join(earlier, "trip_id", how="anti") for n in ("flights", "hotels")},
         },
     }
-    for half, tables in halves.items():
-        (partial / half).mkdir()
+    for part, tables in parts.items():
+        (partial / part).mkdir()
         for name, rows in tables.items():
-            rows.write_csv(str(partial / half / f"{name}-{half}.csv"), quoting="all")
+            rows.write_csv(str(partial / part / f"{name}-{part}.csv"), quoting="all")
     partial.rename(split)
     return split
 
 
-def land(folder: Path, split: Path, half: str) -> Path:
-    """The files up to the month land, or those of the month beside them."""
+def land(folder: Path, split: Path, part: str) -> Path:
+    """Land the files up to the month, or those of the month beside them."""
     landing = folder / "landing"
-    if half != MONTH:
+    if part != MONTH:
         shutil.rmtree(landing, ignore_errors=True)
     landing.mkdir(exist_ok=True)
-    for file in (split / half).iterdir():
+    for file in (split / part).iterdir():
         (landing / file.name).symlink_to(file)
     return landing
 
@@ -235,7 +235,7 @@ def same_bytes(folder: Path, one: str, other: str) -> str:
 
 
 def same_result(ours: Path, peer: Path) -> str:
-    """Whether the pipeline and the peer know the same of the same customers."""
+    """Whether the pipeline and the peer give the same features and perks for the same customers."""
     gold = ours / "lake/gold"
     features = pd.read_parquet(gold / f"user_features/month={MONTH}/user_features.parquet")
     given = pd.read_parquet(gold / f"perk_assignments/month={MONTH}/perk_assignments.parquet")
@@ -249,7 +249,7 @@ def same_result(ours: Path, peer: Path) -> str:
 
 
 def differences(ours: pd.DataFrame, peers: pd.DataFrame) -> list[str]:
-    """The features in which two tables of the same customers differ; `user_id` if those do."""
+    """The features that differ between two tables; `user_id` if the customers differ."""
     if list(ours["user_id"]) != list(peers["user_id"]):
         return ["user_id"]
     differing = []

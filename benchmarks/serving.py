@@ -1,9 +1,9 @@
-"""How fast is the scoring service, compared with an empty FastAPI endpoint on the same server?
+"""Speed of the scoring service, compared with an empty FastAPI endpoint on the same server.
 
-Prints the ratio of the two medians first: both servers share one core and get one request each in
-turn, so whatever else the machine does slows both. Then each is put under load alone. The client
-uses another core if there is one, and raw keep-alive connections, which cost little themselves. The
-service checks an API key, as it would in production.
+Prints the ratio of the two medians first: both servers share one core and get requests alternately,
+so other load on the machine slows both. Then each is put under load alone. The client uses another
+core if there is one, and raw keep-alive connections, which cost little themselves. The service
+checks an API key, as it would in production.
 
     python -m benchmarks.serving --lake lake
 """
@@ -42,7 +42,7 @@ uvicorn.run(app, port=int(sys.argv[1]), access_log=False, log_config=None, serve
 """
 _SERVICE = "import sys; from traveltide_assets.cli import main; main(sys.argv[1:])"
 _KEY = "benchmark"
-# What the service reads, and the models that `soak` promotes.
+# The tables that the service reads, and the models that `soak` promotes.
 _TABLES = (
     "perk_predictor",
     "perk_predictor_candidate",
@@ -51,7 +51,7 @@ _TABLES = (
     "segments",
     "campaign",
 )
-# What FastAPI's routing and dependencies may cost, as a multiple of an empty endpoint's median.
+# Limit for the cost of routing and dependencies, as a multiple of an empty endpoint's median.
 _LIMIT = 2.0
 
 
@@ -95,7 +95,7 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 async def ask(port: int, message: bytes) -> tuple[int, bytes]:
-    """Status and body of the response to one request on a connection of its own."""
+    """Status and body of the response to one request on its own connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(message)
     found = await answer(reader)
@@ -104,7 +104,7 @@ async def ask(port: int, message: bytes) -> tuple[int, bytes]:
 
 
 async def load(port: int, message: bytes, clients: int, seconds: float) -> tuple[list[float], int]:
-    """Latencies in seconds, and failures, of clients that each send one request after the other."""
+    """Latencies in seconds, and failures, of clients that each send requests one after another."""
     latencies: list[float] = []
     failures = 0
     end = time.perf_counter() + seconds
@@ -133,7 +133,7 @@ def summary(latencies: list[float], seconds: float) -> dict[str, float]:
 
 
 def levels(port: int, message: bytes, seconds: float) -> list[dict[str, float]]:
-    """One row per number of clients that ask at the same time."""
+    """One row per number of concurrent clients."""
     asyncio.run(load(port, message, 4, 1.0))
     found = []
     for clients in LEVELS:
@@ -143,7 +143,7 @@ def levels(port: int, message: bytes, seconds: float) -> list[dict[str, float]]:
 
 
 async def in_turns(ports: tuple[int, int], message: bytes, times: int) -> list[list[float]]:
-    """Latencies of one client that asks two servers in turns, after some that warm both up."""
+    """Latencies of one client that queries two servers alternately, after a warm-up of both."""
     await _turns(ports, message, times // 5)
     return await _turns(ports, message, times)
 
@@ -167,7 +167,7 @@ async def _turns(ports: tuple[int, int], message: bytes, times: int) -> list[lis
 def compared(empty: list[float], scored: list[float]) -> str:
     """One sentence: the ratio of the medians, and whether it is within the limit."""
     ours, theirs = statistics.median(scored), statistics.median(empty)
-    # On a busy machine the fastest requests are the ones that nothing disturbed.
+    # On a busy machine, the fastest requests are those without any disturbance.
     fastest = statistics.quantiles(scored, n=10)[0] / statistics.quantiles(empty, n=10)[0]
     verdict = "within" if ours <= _LIMIT * theirs else "ABOVE"
     return (
@@ -195,7 +195,7 @@ def memory_mb(pid: int, field: str = "VmRSS") -> int:
 
 
 def soak(port: int, lake: Path, message: bytes, seconds: float) -> dict[str, object]:
-    """Load while the model changes: to the first month's candidate, and back again, twice."""
+    """Load the service while the model changes to the first month's candidate and back, twice."""
     target = sorted((lake / "gold" / "perk_predictor").glob("month=*/*.parquet"))[-1]
     original = target.read_bytes()
     candidates = sorted((lake / "gold" / "perk_predictor_candidate").glob("month=*/*.parquet"))
@@ -231,7 +231,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=5_000, help="requests to each server in turn")
     parser.add_argument("--port", type=int, default=8231)
     options = parser.parse_args()
-    # Servers take the last core.
+    # The servers run on the last core.
     cores = sorted(os.sched_getaffinity(0))
     rows = customers(options.lake)
     one = request("POST", "/perk", json.dumps({"features": rows[0]}).encode())

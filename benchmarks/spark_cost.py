@@ -1,11 +1,11 @@
-"""What Spark costs where one machine would do: bronze to features, on DuckDB and on Spark.
+"""The cost of Spark where one machine would suffice: bronze to features, on DuckDB and on Spark.
 
     python -m benchmarks.spark_cost --users 20000 100000 --master 'local[2]' spark://host:7077
 
-Whole processes, with the checks, the start of Python and of Spark's session. `features again` is
-the same job a second time in the same process, when nothing has to be started any more. The
-executors of a cluster are not among the processors and the memory that are shown; what their tasks
-report is, in the second line.
+Measures whole processes, with the checks and the start of Python and of the Spark session.
+`features again` is the same job a second time in the same process, without any start-up. The CPU
+and memory shown do not include the executors of a cluster; the second line shows what their tasks
+report.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def measure(engine: str, folder: Path) -> None:
-    """An engine from start to end, in a process of its own."""
+    """Measure an engine from start to end, in its own process."""
     log = folder / "events"
     log.mkdir(exist_ok=True)
     conf = {
@@ -65,11 +65,11 @@ def measure(engine: str, folder: Path) -> None:
         "spark.eventLog.compress": "false",
         "spark.eventLog.rolling.enabled": "false",
     }
-    told = shlex.join(word for item in conf.items() for word in ("--conf", "=".join(item)))
+    arguments = shlex.join(word for item in conf.items() for word in ("--conf", "=".join(item)))
     start = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "benchmarks.spark_cost", "--run", engine, folder],
-        env=os.environ | {"PYSPARK_SUBMIT_ARGS": f"{told} pyspark-shell"},
+        env=os.environ | {"PYSPARK_SUBMIT_ARGS": f"{arguments} pyspark-shell"},
     )
     _, status, used = os.wait4(process.pid, 0)
     if status:
@@ -85,7 +85,7 @@ def measure(engine: str, folder: Path) -> None:
 
 
 def run(engine: str, folder: Path) -> None:
-    """The jobs on an engine, and the seconds that each took."""
+    """Run the jobs on an engine, and print the seconds that each took."""
     spark = engine != DUCKDB
     place = folder / re.sub(r"\W+", "-", engine)
     settings = Settings(
@@ -113,7 +113,7 @@ def run(engine: str, folder: Path) -> None:
 
 
 def timed(definitions: dg.Definitions, job: str, **options: Any) -> float:
-    """Seconds that a job takes."""
+    """The seconds that a job takes."""
     started = time.monotonic()
     with dg.DagsterInstance.ephemeral() as instance:
         result = definitions.resolve_job_def(job).execute_in_process(
@@ -125,7 +125,7 @@ def timed(definitions: dg.Definitions, job: str, **options: Any) -> float:
 
 
 def stop() -> None:
-    """End the session and wait for its process: only then does what it used count as ours."""
+    """End the session and wait for its process, since only then its CPU time counts as ours."""
     from pyspark import SparkContext
     from pyspark.sql import SparkSession
 
@@ -137,7 +137,7 @@ def stop() -> None:
 
 
 def tasks(events: Path) -> str:
-    """What Spark's tasks report of themselves, from its log of events."""
+    """A summary of the metrics of Spark's tasks, from its event log."""
     with events.open() as lines:
         ended = [event for event in map(json.loads, lines) if "Task Metrics" in event]
     metrics = [task["Task Metrics"] for task in ended]

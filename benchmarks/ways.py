@@ -1,6 +1,6 @@
-"""Ways from the raw tables to a result, each run as a process of its own by `benchmarks.scale`.
+"""Ways from the raw tables to a result. `benchmarks.scale` runs each in its own process.
 
-`python -m benchmarks.ways WAY SOURCE WORK` leaves in WORK what it makes, and prints the seconds of
+`python -m benchmarks.ways WAY SOURCE WORK` writes its results to WORK, and prints the seconds of
 its stages as JSON.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# A way imports what it needs, for its process is measured whole.
+# Each way imports only what it needs, because its whole process is measured.
 if TYPE_CHECKING:
     import dagster as dg
     import ibis
@@ -50,7 +50,7 @@ def timed(stages: Stages, name: str) -> Iterator[None]:
 
 
 def floor(source: Path, work: Path) -> Stages:
-    """The least there is to do: DuckDB reads the four files, writes them, aggregates per user."""
+    """The lower bound: DuckDB reads the four files, writes them, and aggregates per user."""
     import duckdb
 
     stages: Stages = {}
@@ -70,37 +70,37 @@ def floor(source: Path, work: Path) -> Stages:
 
 
 def perks(source: Path, work: Path) -> Stages:
-    """The pipeline at the cohort rule's default, with all checks of the assets it needs."""
+    """The pipeline with the default cohort rule, with all checks of the assets it needs."""
     with _opened(source, work) as run:
         return run.ingest(MONTH) | run.decide(MONTH)
 
 
 def report(source: Path, work: Path) -> Stages:
-    """All of it: every strategy, the evidence, the predictor, the campaign and the report."""
+    """The whole pipeline: every strategy, evidence, predictor, campaign and report."""
     with _opened(source, work) as run:
         return run.ingest(MONTH) | run.decide(MONTH, everything=True)
 
 
 def everybody(source: Path, work: Path) -> Stages:
-    """`perks` with every user in the cohort, the engine held to a gigabyte."""
+    """`perks` with every user in the cohort, and a memory limit of one gigabyte for the engine."""
     with _opened(source, work, everybody=True) as run:
         return run.ingest(MONTH) | run.decide(MONTH)
 
 
 def before(source: Path, work: Path) -> Stages:
-    """Everything up to the month before, in a lake that `increment` goes on with."""
+    """Everything up to the month before, in a lake that `increment` continues with."""
     with _opened(source, work) as run:
         return run.ingest(BEFORE) | run.decide(BEFORE)
 
 
 def increment(source: Path, work: Path) -> Stages:
-    """One month more: its files have landed, it is ingested and decided."""
+    """One more month: its files have landed, it is ingested and decided."""
     with _opened(source, work) as run:
         return run.ingest(MONTH, first=MONTH) | run.decide(MONTH)
 
 
 def pure(source: Path, work: Path) -> Stages:
-    """What `perks` does, its files, pictures and checks of many rows, without Dagster."""
+    """The work of `perks` without Dagster: its files, its pictures and its checks of many rows."""
     from benchmarks.pure import decided, gold
     from traveltide_assets.catalogue.perks import load_perks
     from traveltide_assets.defs.checks.every_table import contract_problems, repeated_keys
@@ -130,7 +130,7 @@ def pure(source: Path, work: Path) -> Stages:
             if problems := contract_problems(table, lake, own):
                 raise AssertionError(f"{path}: {problems}")
             if extra := repeated_keys(table, lake, own):
-                raise AssertionError(f"{path}: {extra} rows have the key of another")
+                raise AssertionError(f"{path}: {extra} rows repeat the key of another row")
         return lake.table(path, own)
 
     with timed(stages, "read"):
@@ -164,7 +164,7 @@ def pandas(source: Path, work: Path) -> Stages:
 
 
 def sample(source: Path, work: Path) -> Stages:
-    """`make run` after installation: the sample is generated, ingested, decided and reported."""
+    """`make run` after installation: generates the sample, ingests, decides and reports it."""
     from traveltide_assets.cli import main
 
     main(["run"], standalone_mode=False)
@@ -178,21 +178,21 @@ def _settings(source: Path, work: Path, everybody: bool) -> Settings:
     settings = Settings(source=source, lake=work / "lake", home=work / "home")
     if not everybody:
         return settings
-    # What does not fit is spilled: the time of a machine without memory to spare.
+    # Data that does not fit is spilled to disk, as on a machine without memory to spare.
     rule = Cohort(min_sessions=1, active_since=None)
     return settings.model_copy(update={"cohort": rule, "memory": "1GB"})
 
 
 @dataclass(frozen=True)
 class _Pipeline:
-    """The project's definitions, and its jobs as `traveltide run` executes them."""
+    """The definitions of the project, with its jobs executed as by `traveltide run`."""
 
     settings: Settings
     definitions: dg.Definitions
     instance: dg.DagsterInstance
 
     def ingest(self, last: str, first: str | None = None) -> Stages:
-        """Bronze and silver of the months."""
+        """Ingest bronze and silver of the months."""
         from traveltide_assets.defs import tags as dagster_tags
 
         months = {
@@ -202,12 +202,12 @@ class _Pipeline:
         return self._execute("ingest", tags=months)
 
     def decide(self, month: str, everything: bool = False) -> Stages:
-        """Gold: everything, or the perks and what they rest on."""
+        """Compute gold: everything, or only the perks and their upstream assets."""
         wanted = None if everything else self._needed()
         return self._execute("assign_perks", partition_key=month, asset_selection=wanted)
 
     def _needed(self) -> list[dg.AssetKey]:
-        """Not the strategies that decide nothing, though the perks wait for them."""
+        """The assets needed for the perks, without the strategies that do not decide."""
         import dagster as dg
 
         decides = dg.AssetSelection.assets(f"gold/segments/{self.settings.strategy}").upstream()

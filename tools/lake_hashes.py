@@ -1,7 +1,7 @@
 """The net under every refactoring: the SHA-256 of each file of the lake, and the asset graph.
 
-    python -m tools.lake_hashes before.txt --real ../shared/data/traveltide_cohort
-    python -m tools.lake_hashes after.txt --real ../shared/data/traveltide_cohort
+    python -m tools.lake_hashes before.txt --real FOLDER
+    python -m tools.lake_hashes after.txt --real FOLDER
     diff before.txt after.txt
 
 The pipeline decides two months of a sample with dirt in it, with an experiment under way, and two

@@ -8,6 +8,7 @@ hand, so a page cannot disagree with the code; a test compares the two.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -80,7 +81,11 @@ def _grid(head: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    return " ".join(str(value).split()).replace("|", "\\|")
+    """The text of a cell. Outside code, Markdown would take `<user_id>` for HTML and hide it."""
+    text = " ".join(str(value).split()).replace("|", "\\|")
+    parts = text.split("`")
+    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
+    return "`".join(parts)
 
 
 def _code(names: Iterable[str]) -> str:
@@ -326,7 +331,14 @@ def _commands() -> str:
 
 
 def _paragraphs(text: str | None) -> str:
-    return "\n\n".join(" ".join(part.split()) for part in (text or "").strip().split("\n\n"))
+    """Text as paragraphs. One that click must not rewrap, marked by a backspace, stays as it is."""
+    parts = inspect.cleandoc(text or "").split("\n\n")
+    return "\n\n".join(
+        f"```text\n{part[1:].strip(chr(10))}\n```"
+        if part.startswith("\b")
+        else " ".join(part.split())
+        for part in parts
+    )
 
 
 def _http(lake: Lake, settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""`python -m traveltide_assets`: the same as `traveltide`."""
+"""Makes `python -m traveltide_assets` the same as `traveltide`."""
 
 from traveltide_assets.cli import main
 

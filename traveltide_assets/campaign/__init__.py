@@ -1,1 +1,4 @@
-"""From perks to the files of the mailing tool: who is written to, with what, and what changed."""
+"""From perks to the files of the mailing tool: who is contacted, with which offer, what changed.
+
+The arms of the experiment are assigned in `experiment/`.
+"""

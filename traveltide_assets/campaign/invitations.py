@@ -1,8 +1,8 @@
-"""Who is invited with what, who is held out, and what changed since last month.
+"""Who is invited with which offer, who is held out, and what changed since last month.
 
-A customer on the suppression list is nowhere. Of the others, a share is held out: they get no
-invitation at all, which shows what inviting is worth. Whoever is left is written to, with their
-perk or, in the control half of a running experiment, with the control offer.
+Customers on the suppression list are left out entirely. A share of the others is held out: they get
+no invitation at all, which allows measuring the effect of inviting. All remaining customers are
+contacted with their perk or, in the control arm of a running experiment, with the control offer.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ CHANGES = (NEW, MOVED, DROPPED)
 
 
 def allowed(users: pd.Series, suppressed: Suppressed) -> pd.Series:
-    """Whether each customer may be written to."""
+    """Whether each customer may be contacted."""
     return ~users.isin(suppressed.users)
 
 
 def held_out(users: pd.Series, config: Config) -> np.ndarray:
-    """Whether each customer is held out: sticky, and whatever the others are."""
+    """Whether each customer is held out. It is the same every month, whoever else there is."""
     return bucketing.draws(users, config.salt) < config.holdout_share
 
 
@@ -39,7 +39,7 @@ def invite(
 ) -> pd.DataFrame:
     """One row per customer not suppressed: `user_id`, `perk`, `headline`, `segment`, `holdout`.
 
-    `offers` are what a running experiment offers, by `user_id`; it says nothing of those held out.
+    `offers` are the offers of a running experiment by `user_id`. Held-out customers are not in it.
     """
     rows = assignments.loc[
         allowed(assignments["user_id"], suppressed), ["user_id", "perk", "segment"]
@@ -54,10 +54,9 @@ def invite(
 def changed(
     campaign: pd.DataFrame, before: pd.DataFrame | None, suppressed: Suppressed
 ) -> pd.DataFrame:
-    """One row per customer written to now or last month, but not alike; `before` is last month's.
+    """One row per customer whose offer changed since last month. `before` is last month's campaign.
 
-    Without a month before there is nothing to compare with, and no row. Nor is there one for a
-    customer suppressed since.
+    Empty without a campaign of last month. Customers suppressed since then have no row.
     """
     columns = ["user_id", "change", "perk_before", "perk"]
     if before is None:

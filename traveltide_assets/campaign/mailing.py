@@ -1,7 +1,7 @@
 """The files of the mailing tool: a CSV and a Parquet file per perk, and a manifest of them all.
 
-The manifest is written last, so a reader who compares its checksums never takes half a campaign
-for a whole one. CSV is UTF-8 with a header and one line per customer.
+The manifest is written last, so a reader who compares its checksums never mistakes half a campaign
+for a whole one. CSV files are UTF-8 with a header and one line per customer.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ COLUMNS = ("user_id", "perk", "headline", "segment")
 _SCHEMA = pa.schema(
     [("user_id", pa.int64()), *((name, pa.string()) for name in COLUMNS if name != "user_id")]
 )
-# A spreadsheet takes a cell that starts so for a formula; a quote in front makes it text.
+# A spreadsheet treats a cell that starts like this as a formula. A quote in front makes it text.
 _FORMULA = ("=", "+", "-", "@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 
 @dataclass(frozen=True)
 class Mailing:
-    """A month's campaign: its tables, its files by name, and the manifest among them, parsed."""
+    """A month's campaign: its tables, its files by name, and its manifest as a dictionary."""
 
     campaign: pd.DataFrame
     changes: pd.DataFrame
@@ -57,9 +57,10 @@ def prepare(
     arms: pd.DataFrame,
     before: pd.DataFrame | None,
 ) -> Mailing:
-    """Everything that is mailed for a month.
+    """The campaign of a month.
 
-    `assigned` are the perks given, `arms` the experiment's, `before` is last month's campaign.
+    `assigned` are the perks of the month, `arms` the random assignment of the experiment, `before`
+    is last month's campaign.
     """
     suppressed = read_suppressed(config.suppression_file)
     running = periods.runs_in_campaign(experiment, month)
@@ -102,7 +103,7 @@ def files(campaign: pd.DataFrame) -> dict[str, bytes]:
 
 
 def to_csv(rows: pd.DataFrame) -> bytes:
-    """Rows as CSV, a line each, that no spreadsheet takes for formulas."""
+    """Rows as CSV, one line each. Cells that a spreadsheet would run as formulas are quoted."""
     texts = rows.select_dtypes(exclude="number").columns
     safe = rows.assign(**{name: rows[name].map(_as_text) for name in texts})
     return safe.to_csv(index=False, lineterminator="\n").encode()
@@ -121,7 +122,7 @@ def _to_parquet(rows: pd.DataFrame) -> bytes:
 
 
 def _counted(campaign: pd.DataFrame, assigned: int) -> dict[str, int]:
-    """What became of the `assigned` customers who have a perk."""
+    """The number of customers mailed, held out and suppressed, of the `assigned` with a perk."""
     return {
         "assigned": assigned,
         "written_to": len(written_to(campaign)),
@@ -170,6 +171,6 @@ def as_json(content: Mapping[str, Any]) -> str:
 
 
 def catalogue_version(perks: tuple[Perk, ...]) -> str:
-    """Hash of everything the perk catalogue says."""
+    """Hash of the whole content of the perk catalogue."""
     said = json.dumps([perk.model_dump(mode="json") for perk in perks], sort_keys=True)
     return hashlib.sha256(said.encode()).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The list of customers who must not be written to."""
+"""The suppression list: customers who must not be contacted."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ _USER_ID = re.compile(r"[0-9]{1,18}")
 
 
 class SuppressionError(TravelTideError, ValueError):
-    """The suppression list cannot be relied on; the message names the file and the line."""
+    """The suppression list is not valid. The message names the file and the line."""
 
 
 @dataclass(frozen=True)
 class Suppressed:
-    """The customers of a list, and the SHA-256 of the file; without a list, nobody and none."""
+    """The suppressed customers, and the SHA-256 of the file. Empty and None without a file."""
 
     users: frozenset[int]
     digest: str | None
 
 
 def read_suppressed(file: Path | None) -> Suppressed:
-    """The customers of a CSV file with the one column `user_id`; its header may be left out.
+    """The customers in a CSV file with a single column, `user_id`. The header is optional.
 
-    Anything else in the file is an error: a list that is half understood is no protection.
+    Raises `SuppressionError` for anything else in the file: a list that is only partly understood
+    does not protect anybody.
     """
     if file is None:
         return Suppressed(frozenset(), None)
@@ -36,8 +37,8 @@ def read_suppressed(file: Path | None) -> Suppressed:
         lines = content.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise SuppressionError(
-            f"suppression list {file} cannot be read: {error}; "
-            "campaign.suppression_file names a CSV file of user_ids"
+            f"suppression list {file} cannot be read: {error} "
+            "(campaign.suppression_file must name a CSV file of user_ids)"
         ) from error
     cells = [line.strip().strip('"') for line in lines]
     first = 1 if cells and cells[0].lower() == "user_id" else 0
@@ -45,7 +46,7 @@ def read_suppressed(file: Path | None) -> Suppressed:
         if cell and not _USER_ID.fullmatch(cell):
             raise SuppressionError(
                 f"suppression list {file}, line {number}: not a user_id; "
-                "the file has one column, user_id, and a whole number in every line"
+                "the file must have one column, user_id, with a whole number in every line"
             )
     users = frozenset(int(cell) for cell in cells[first:] if cell)
     return Suppressed(users, hashlib.sha256(content).hexdigest())

@@ -1,4 +1,4 @@
-"""Contracts of the campaign: who is invited with what, and what changed."""
+"""Contracts of the campaign: the invitations, and their changes since last month."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from traveltide_assets.schema.table import Column, Table
 CAMPAIGN = Table(
     "gold",
     "campaign",
-    "One row per customer who is invited or held out; nobody suppressed, nothing personal.",
+    "One row per customer who is invited or held out. Suppressed customers are left out. Contains "
+    "no personal data but the id.",
     (
         Column("user_id", "int64", "The customer"),
-        Column("perk", "string", "What is offered: the perk, or the experiment's control offer"),
-        Column("headline", "string", "The line of the mail"),
+        Column("perk", "string", "Offer: the perk, or the experiment's control offer"),
+        Column("headline", "string", "Headline of the mail"),
         Column("segment", "string", "Name of the segment"),
-        Column("holdout", "boolean", "Not written to, for comparison"),
+        Column("holdout", "boolean", "Whether the customer gets no mail, for comparison"),
     ),
     key=("user_id",),
     partitioned=True,
@@ -21,12 +22,12 @@ CAMPAIGN = Table(
 CHANGES = Table(
     "gold",
     "campaign_changes",
-    "One row per customer who is written to now or was last month, but not alike.",
+    "One row per customer whose offer differs from last month's, in this or last month's mailing.",
     (
         Column("user_id", "int64", "The customer"),
-        Column("change", "string", "new, moved (another perk) or dropped"),
-        Column("perk_before", "string", "What was offered last month", required=False),
-        Column("perk", "string", "What is offered now", required=False),
+        Column("change", "string", "Change: new, moved (another perk) or dropped"),
+        Column("perk_before", "string", "Last month's offer", required=False),
+        Column("perk", "string", "This month's offer", required=False),
     ),
     key=("user_id",),
     partitioned=True,

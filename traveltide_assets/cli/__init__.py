@@ -1,6 +1,6 @@
-"""`traveltide`: what a person types in a terminal, and what they read there.
+"""The command `traveltide`: its commands, and the text that they print.
 
-`commands.py` holds the commands, `console.py` what they print. Nothing is computed here.
+`commands.py` holds the commands, `console.py` the output. No computation belongs here.
 """
 
 from traveltide_assets.cli.commands import main

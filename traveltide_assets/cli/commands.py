@@ -1,7 +1,7 @@
-"""The commands and their options. What they print is in `console.py`.
+"""The commands and their options. Their output belongs in `console.py`.
 
-Only click is imported at the top: `traveltide --help` and the completion of a shell wait for
-nothing that computes. Each command imports what it needs.
+Only click is imported at the top, so that `traveltide --help` and shell completion stay fast. Each
+command imports what it needs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from traveltide_assets.sample import SampleSpec
     from traveltide_assets.settings import Settings
 
-# What a shell reports for a process that Ctrl-C ended: 128 and the number of the signal.
+# The exit code of a process that Ctrl-C ended, by convention: 128 plus the number of the signal.
 _INTERRUPTED = 130
 _MONTH = click.option("--month", help="Month, as YYYY-MM.  [default: the latest with a decision]")
 
@@ -36,7 +36,7 @@ class _Commands(click.Group):
             raise
         except KeyboardInterrupt:
             _stop()
-        # Python evaluates this clause, and imports what it names, only after an error.
+        # Python evaluates this clause, and so imports what it needs, only after an error.
         except _user_error() as error:
             click.secho("error: ", fg="red", bold=True, nl=False, err=True)
             click.echo(str(error), err=True)
@@ -44,7 +44,7 @@ class _Commands(click.Group):
 
 
 def _user_error() -> type[Exception]:
-    """Errors whose message tells a user what to change."""
+    """The base class of errors with a message that says what the user can change."""
     from traveltide_assets.schema.errors import TravelTideError
 
     return TravelTideError
@@ -95,7 +95,7 @@ def run(month: str | None) -> None:
 
 
 class _SampleOption(click.Option):
-    """An option of a sample: help and default are those of the setting `sample.…`."""
+    """An option of a sample. Help and default come from the setting `sample.…`."""
 
     def get_help_record(self, ctx: click.Context) -> tuple[str, str] | None:
         from traveltide_assets.settings import Settings
@@ -105,7 +105,7 @@ class _SampleOption(click.Option):
         return super().get_help_record(ctx)
 
     def get_default(self, ctx: click.Context, call: bool = True) -> Any:
-        if call and ctx.resilient_parsing:  # A shell that completes a command wants no values.
+        if call and ctx.resilient_parsing:  # Shell completion needs no default values.
             return None
         from traveltide_assets.settings import load_settings
 
@@ -130,7 +130,7 @@ class _SampleOption(click.Option):
 def sample(folder: Path, file_format: str, **knobs: Any) -> None:
     """Write a generated source to FOLDER: users, sessions, flights and hotels.
 
-    The defaults are the settings `sample.…`, which `traveltide run` uses as well.
+    The defaults are the settings `sample.…`, which `traveltide run` also uses.
     """
     from traveltide_assets.sample import SampleSpec
 
@@ -144,7 +144,7 @@ def sample(folder: Path, file_format: str, **knobs: Any) -> None:
 @main.command(short_help="Show the perks and segments of a month.")
 @_MONTH
 def show(month: str | None) -> None:
-    """Show the perks of a month: which segment gets which, and why."""
+    """Show the perks of a month: which segment gets which perk, and why."""
     from traveltide_assets.cli import console
     from traveltide_assets.settings import load_settings
 
@@ -190,9 +190,10 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
 
 @main.command(short_help="Show what is out of date, and why.")
 def status() -> None:
-    """Show what is stored but out of date, month by month, and what changed.
+    """Show which stored assets are out of date, month by month, and what changed.
 
-    Code, catalogue files, settings and source files count, and whatever rests on them.
+    This covers changes of code, catalogue files, settings and source files, and everything
+    downstream of them.
     """
     from traveltide_assets.cli import console
     from traveltide_assets.cli.status import print_status
@@ -210,7 +211,7 @@ def status() -> None:
 @click.option("--port", default=8000, show_default=True, help="Port to listen on.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def serve(port: int, host: str) -> None:
-    """Serve perks over HTTP: those of assigned customers, and predictions for new ones."""
+    """Serve perks over HTTP: those assigned to active customers, and predictions for new ones."""
     from traveltide_assets.resources import open_lake
     from traveltide_assets.serving import app
     from traveltide_assets.settings import load_settings
@@ -219,10 +220,10 @@ def serve(port: int, host: str) -> None:
     app.serve(open_lake(settings), settings, host, port)
 
 
-@main.command(short_help="Print a script that completes commands in a shell.")
+@main.command(short_help="Print a script for shell completion.")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion(shell: str) -> None:
-    """Print a script with which SHELL completes commands and options on Tab.
+    """Print the script that lets SHELL complete commands and options on Tab.
 
     \b
     bash:  add to ~/.bashrc:  eval "$(traveltide completion bash)"

@@ -1,6 +1,6 @@
-"""What a person reads in the terminal: a run's summary, the decisions, one customer's reasons.
+"""Terminal output: the summary of a run, the decisions of a month, one customer's reasons.
 
-Reasons come first, in sentences; tables with the numbers follow. All of it fits 80 columns.
+Reasons come first, in sentences. Tables with the numbers follow. Everything fits 80 columns.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _AFFINITY = (
 
 
 class NothingDecided(TravelTideError):
-    """The lake holds no decision for what was asked; the message says what to do."""
+    """The lake has no decision for the request. The message says what to do."""
 
 
 def on_stdout() -> Console:
@@ -51,7 +51,7 @@ def on_stdout() -> Console:
 
 
 def print_run(console: Console, settings: Settings, month: str, outcome: Outcome) -> None:
-    """Rows, cohort, segments, checks and places of a finished run."""
+    """Print rows, cohort, segments, checks and locations of a finished run."""
     lake = open_lake(settings)
     console.print(_row_counts(lake, settings.partitions))
     console.print()
@@ -71,24 +71,27 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
         "UI": "make dev",
     }
     for name, place in places.items():
-        # A place that is broken over two lines can no longer be copied.
+        # A path that is broken over two lines cannot be copied.
         console.print(f"{name + ':':<7} {place}", soft_wrap=True)
 
 
 def find_report(settings: Settings, month: str | None) -> tuple[Path, str]:
-    """The report of a month, the latest decided by default: its file here, where it is stored."""
+    """The report of a month, by default of the latest decided: its local file and stored location.
+
+    Raises `NothingDecided` if there is none.
+    """
     lake = open_lake(settings)
     month = _decided(lake, month)
     place = (report.PATH, month, report.FILE)
     if not lake.exists(*place):
         raise NothingDecided(
-            f"no report of {month} in {settings.lake}; run `traveltide run --month {month}` first"
+            f"no report for {month} in {settings.lake}; run `traveltide run --month {month}` first"
         )
     return lake.path(*place), lake.uri(*place)
 
 
 def print_decisions(console: Console, settings: Settings, month: str | None) -> None:
-    """Who gets which perk in a month and why; the latest month decided by default."""
+    """Print who gets which perk in a month and why, by default in the latest decided one."""
     lake = open_lake(settings)
     perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
     month = _decided(lake, month)
@@ -106,7 +109,7 @@ def print_decisions(console: Console, settings: Settings, month: str | None) -> 
         console.print()
         heading = f"{title} for {size:,} customers (segment: {segment})"
         write(console, heading, style="bold")
-        # Strategies that give each customer a reason of their own are shown with the commonest.
+        # If a strategy gives each customer their own reason, the most frequent one is shown.
         reason = _labelled(members["deciding_features"].mode()[0])
         said = _segments_reasons(perk, features.loc[members.index], features) if perk else []
         why = " ".join(said) or "Nothing they do stands out for it."
@@ -124,7 +127,7 @@ def print_decisions(console: Console, settings: Settings, month: str | None) -> 
 def print_explanation(
     console: Console, settings: Settings, user_id: int, month: str | None
 ) -> None:
-    """A customer's perk with its reasons; their features beside the segment's and the cohort's."""
+    """Print a customer's perk, its reasons, and their features next to segment and cohort."""
     lake = open_lake(settings)
     perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
     month = _decided(lake, month)
@@ -136,7 +139,7 @@ def print_explanation(
     mine = assigned.loc[user_id]
     if unknown := [name for name in perks if f"affinity_{name}" not in mine]:
         raise NothingDecided(
-            f"{month} was decided with another perk catalogue (without {', '.join(unknown)}); "
+            f"{month} was decided with another perk catalogue, without {', '.join(unknown)}; "
             f"run `traveltide run --month {month}` again"
         )
     perk = perks[mine["perk"]]
@@ -164,7 +167,7 @@ def print_explanation(
 
 
 def _segments_reasons(perk: Perk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:
-    """A sentence for each feature of the perk in which the segment's mean speaks for it."""
+    """A sentence for each feature of the perk with a segment mean that supports it."""
     return [
         phrases.of_segment(name, peers[name].mean(), features[name].mean())
         for name, weight in perk.features.items()
@@ -173,9 +176,9 @@ def _segments_reasons(perk: Perk, peers: pd.DataFrame, features: pd.DataFrame) -
 
 
 def _customers_reasons(perk: Perk, values: pd.DataFrame) -> list[str]:
-    """Sentences about the customer, then about the segment where only that speaks for the perk.
+    """Sentences about the customer, then about the segment if only that supports the perk.
 
-    `values` has a row per feature: those of the customer, and the means of segment and cohort.
+    `values` has a row per feature: the customer's value, and the means of segment and cohort.
     """
     own, shared = [], []
     for name, weight in perk.features.items():
@@ -189,17 +192,17 @@ def _customers_reasons(perk: Perk, values: pd.DataFrame) -> list[str]:
         lines.append(f"The customers in the segment also point to it. {' '.join(shared)}")
     elif shared:
         lines.append(
-            "Why this perk: The customer's own behaviour does not point to it, but that of the "
-            f"customers in the segment does. {' '.join(shared)}"
+            "Why this perk: The customer's own behaviour does not point to it, but the behaviour "
+            f"of the segment does. {' '.join(shared)}"
         )
     return lines or [
-        "Why this perk: Nothing stands out for it. Neither the customer nor the segment does more "
-        "than the cohort of what this perk is for."
+        "Why this perk: Nothing stands out for it. Neither the customer nor the segment shows the "
+        "behaviour it is for more than the cohort does."
     ]
 
 
 def _speaks(name: str, weight: float, value: float, cohort: float) -> bool:
-    """Whether a value differs from the cohort's mean in the perk's favour, visibly."""
+    """Whether a value, as displayed, differs from the cohort's mean in the perk's favour."""
     differs = phrases.number(name, value) != phrases.number(name, cohort)
     return differs and (value - cohort) * weight > 0
 
@@ -223,7 +226,7 @@ def _comparison(values: pd.DataFrame, mine: pd.Series, perks: dict[str, Perk]) -
 
 
 def _grid(*texts: str, numbers: tuple[str, ...]) -> Grid:
-    """A table without lines; words wrap and numbers do not, so that nothing is cut."""
+    """A table without lines. Words wrap and numbers do not, so that nothing is cut off."""
     grid = Grid(box=None, pad_edge=False)
     for name in texts:
         grid.add_column(name, overflow="fold")
@@ -235,7 +238,7 @@ def _grid(*texts: str, numbers: tuple[str, ...]) -> Grid:
 def write(
     console: Console, text: str, indent: int = 0, hanging: int | None = None, style: str = ""
 ) -> None:
-    """A paragraph that breaks between words, never within one."""
+    """Print a paragraph that breaks between words, never within one."""
     filled = textwrap.fill(
         text,
         console.width,
@@ -248,7 +251,7 @@ def write(
 
 
 def _labelled(reason: str) -> str:
-    """What decided, with the labels of features in place of their names."""
+    """The deciding features, by label instead of by name."""
     return re.sub(r"\w+", lambda word: LABELS.get(word[0], word[0]), reason)
 
 
@@ -259,7 +262,7 @@ def _signed(value: float) -> str:
 def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
     grid = _grid("table", numbers=("rows read", "processed", "quarantined", "undated"))
     for name in SOURCES:
-        read, kept, refused = (
+        read, kept, rejected = (
             lake.total_rows(path, bounds)
             for path in (
                 f"bronze/{name}_raw",
@@ -268,7 +271,7 @@ def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
             )
         )
         undated = lake.rows(SESSIONS_UNDATED.path) if name == "sessions" else 0
-        grid.add_row(name, f"{read + undated:,}", f"{kept:,}", f"{refused:,}", f"{undated:,}")
+        grid.add_row(name, f"{read + undated:,}", f"{kept:,}", f"{rejected:,}", f"{undated:,}")
     return grid
 
 
@@ -276,7 +279,7 @@ def _decided(lake: Lake, month: str | None) -> str:
     months = lake.months(ASSIGNMENTS)
     if not months or (month is not None and month not in months):
         raise NothingDecided(
-            f"no perks decided for {month or 'any month'} "
+            f"no perks have been decided for {month or 'any month'} "
             f"(decided: {', '.join(months) or 'none'}); run `traveltide run"
             f"{f' --month {month}' if month else ''}` first"
         )

@@ -1,6 +1,6 @@
-"""What customers do, in sentences as a marketer says them: one phrase per feature, with its number.
+"""Sentences about what customers do, as a marketer would say them: one phrase per feature.
 
-A feature without a phrase is named by its label, so a new one needs nothing here.
+A feature without a phrase is shown with its label, so a new feature needs no change here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
 _NO_BREAK_SPACE = "\N{NO-BREAK SPACE}"
 
-# The verb of one customer and of several, then the rest, with the number in it.
+# The verb for one customer and for several, then the rest, with a place for the number.
 _PHRASES: dict[str, tuple[str, str, str]] = {
     "total_sessions": ("has", "have", "{} sessions"),
     "session_cancellation_rate": ("cancels", "cancel", "a trip in {} of sessions"),
@@ -51,7 +51,7 @@ _PHRASES: dict[str, tuple[str, str, str]] = {
     "short_solo_trip_share": ("travels", "travel", "alone and briefly on {} of trips"),
     "bargain_hunter_index": ("scores", "score", "{} for bargain hunting, from 0 to 1"),
 }
-# What is true of a customer or not: said of one with it, of one without it, of several.
+# Yes-or-no facts: the phrase for a customer with it, for one without it, for several.
 _FACTS = {
     "married": ("is married", "is not married", "are married"),
     "has_children": ("has children", "has no children", "have children"),
@@ -62,7 +62,7 @@ _WHOLE = {
 
 
 def of_segment(name: str, segment: float, cohort: float) -> str:
-    """Means of a feature: `They book 2.8 nights per stay; customers in the cohort book 1.9.`"""
+    """A sentence on means: `They book 2.8 nights per stay; customers in the cohort book 1.9.`"""
     mean, everybody = number(name, segment), number(name, cohort)
     if name in _FACTS:
         return f"{mean} {_FACTS[name][-1]}; in the cohort {everybody}."
@@ -76,7 +76,7 @@ def of_segment(name: str, segment: float, cohort: float) -> str:
 
 
 def of_customer(name: str, own: float, segment: float, cohort: float) -> str:
-    """A customer's value beside the means of the segment and of the cohort."""
+    """A sentence on a customer's value next to the means of the segment and the cohort."""
     mean, everybody = number(name, segment), number(name, cohort)
     if name in _FACTS:
         yes, no, several = _FACTS[name]
@@ -95,13 +95,13 @@ def of_customer(name: str, own: float, segment: float, cohort: float) -> str:
 
 
 def number(name: str, value: float) -> str:
-    """A mean of a feature with its unit, as in the report; a dash where it is undefined."""
+    """A mean of a feature with its unit, as in the report. A dash if it is undefined."""
     text = words.feature(name, value).replace(f"{_NO_BREAK_SPACE}%", "%")
     return re.sub(r"[\d.]+", "0", text, count=1) if value == 0 else text
 
 
 def customers_number(name: str, value: float) -> str:
-    """A feature of one customer: counts are whole, facts are yes or no."""
+    """A customer's value of a feature with its unit. Counts are whole, facts are yes or no."""
     if name in _FACTS and not math.isnan(value):
         return "yes" if value else "no"
     text = number(name, value)

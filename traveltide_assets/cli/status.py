@@ -1,4 +1,4 @@
-"""What `traveltide status` prints: which stored assets are out of date, in which months, and why."""
+"""The output of `traveltide status`: stored assets that are out of date, their months, and why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def print_status(console: Console, stale: list[Stale], stored: int) -> None:
-    """One paragraph per asset that is out of date, upstream first: its months, and the reasons."""
+    """Print a paragraph per out-of-date asset, upstream first: its months and the reasons."""
     assets = list(dict.fromkeys(entry.asset for entry in stale))
     if not stored:
         write(console, "Nothing is stored yet. Run `traveltide run` first.")
@@ -34,7 +34,7 @@ def print_status(console: Console, stale: list[Stale], stored: int) -> None:
             for change in changes:
                 write(console, change, indent=4, hanging=6)
             if rests_on:
-                write(console, f"rests on {', '.join(rests_on)}", indent=4, hanging=6)
+                write(console, f"depends on {', '.join(rests_on)}", indent=4, hanging=6)
     console.print()
     write(console, _advice(stale))
 

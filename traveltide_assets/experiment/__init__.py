@@ -1,1 +1,4 @@
-"""Does the personalised perk pay? An experiment planned, assigned and read."""
+"""Does the personalised perk pay? Plans, assigns and reads the experiment.
+
+Whom the campaign contacts at all, and the holdout, belong in `campaign/`.
+"""

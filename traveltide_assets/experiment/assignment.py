@@ -1,9 +1,8 @@
-"""Who gets the personalised perk and who the control offer, and whether the draw was fair.
+"""Random assignment to the personalised and the control arm, and checks that it is sound.
 
-The arm is a draw of the customer and the salt alone, so it is the same in every month, in every
-order and whatever segment the customer is in; within each segment the halves are as large as the
-ratio says, up to chance. A customer whose perk is the control offer takes no part: both arms would
-be the same.
+The arm depends on the customer and the salt alone. So it is the same in every month, in any order
+of rows and in any segment; within each segment the sizes of the arms follow the ratio, up to
+chance. Customers whose perk is the control offer are excluded: both arms would be the same.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ PERSONALISED, CONTROL = "personalised", "control"
 ARMS = (PERSONALISED, CONTROL)
 CONTROL_OFFER = "control_offer"
 EVERYBODY = "all customers"
-# Features that repeat one another have no covariance matrix to invert.
+# Perfectly correlated features would make the covariance matrix singular.
 _KEPT_VARIANCE = 0.99
 
 
@@ -38,13 +37,16 @@ class ExperimentError(SettingsError):
 
 
 def headlines(perks: tuple[Perk, ...], config: Config) -> dict[str, str]:
-    """The headline of every perk and of the control offer; `ExperimentError` if that is none."""
+    """The headline of every perk and of the control offer.
+
+    Raises `ExperimentError` if the control offer is not a perk of the catalogue.
+    """
     known = {perk.id: perk.headline for perk in perks}
     if config.control_offer == CONTROL_OFFER:
         return {CONTROL_OFFER: config.control_headline} | known
     if config.control_offer not in known:
         raise ExperimentError(
-            f"experiment.control_offer: {config.control_offer} is no perk of the catalogue; "
+            f"experiment.control_offer: {config.control_offer} is not in the perk catalogue; "
             f"choose {CONTROL_OFFER} or one of {', '.join(known)}"
         )
     return known
@@ -57,10 +59,10 @@ def arms(users: pd.Series, config: Config) -> np.ndarray:
 
 
 def assign(customers: pd.DataFrame, config: Config) -> pd.DataFrame:
-    """One row per customer who takes part: `user_id`, `segment`, `perk`, `arm`, `offer`.
+    """One row per customer in the experiment: `user_id`, `segment`, `perk`, `arm`, `offer`.
 
-    `customers` are those that may be written to and are not held out, with `user_id`, `segment`
-    and `perk`.
+    `customers` are those who may be contacted and are not held out, with `user_id`, `segment` and
+    `perk`.
     """
     taking_part = customers["perk"] != config.control_offer
     rows = customers.loc[taking_part, ["user_id", "segment", "perk"]]
@@ -71,9 +73,9 @@ def assign(customers: pd.DataFrame, config: Config) -> pd.DataFrame:
 
 
 def mismatch(personalised: np.ndarray, ratio: float) -> float:
-    """P-value that chance makes the arms as unequal in size as they are; 1 without customers.
+    """P-value of the sample ratio mismatch: sizes at least this far from the ratio by chance.
 
-    `personalised` says of each customer whether they are in that arm.
+    `personalised` says for each customer whether they are in that arm. 1 without customers.
     """
     if not len(personalised):
         return 1.0
@@ -82,7 +84,7 @@ def mismatch(personalised: np.ndarray, ratio: float) -> float:
 
 
 def mismatches(assignment: pd.DataFrame, ratio: float) -> dict[str, float]:
-    """The same over all and by segment; those of the segments are corrected (Holm)."""
+    """`mismatch` over all customers and by segment. P-values of segments are corrected (Holm)."""
     personalised = (assignment["arm"] == PERSONALISED).to_numpy()
     by_segment = {
         str(name): mismatch(personalised[rows], ratio)
@@ -97,10 +99,10 @@ def mismatches(assignment: pd.DataFrame, ratio: float) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Balance:
-    """Differences of the arms in each feature, in SD, and how likely chance makes them.
+    """The balance of the arms in each feature.
 
-    `features` has a row per feature, largest difference first: `difference`, `p_holm`. `p_value`
-    is Hotelling's, of all features at once; null where there are too few customers.
+    `features` has a row per feature, largest difference first: `difference` in SD, and `p_holm`.
+    `p_value` is that of Hotelling's test on all features at once, null with too few customers.
     """
 
     features: pd.DataFrame
@@ -111,13 +113,13 @@ class Balance:
         return float(self.features["difference"].abs().max()) if len(self.features) else 0.0
 
     def beyond(self, limit: float) -> Mapping[str, float]:
-        """The features that differ by more than so many SD."""
+        """The features that differ between the arms by more than `limit` SD."""
         found = self.features.loc[self.features["difference"].abs() > limit, "difference"]
         return {str(name): float(value) for name, value in found.items()}
 
 
 def balance(assignment: pd.DataFrame, features: pd.DataFrame) -> Balance:
-    """How far the arms lie apart in what was known of the customers before."""
+    """The balance of the arms in the customers' features from before the experiment."""
     rows = features[features["user_id"].isin(assignment["user_id"])]
     values = standardised(numeric(rows))
     values = values.loc[:, values.std(ddof=0) > 0]

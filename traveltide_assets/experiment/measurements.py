@@ -1,4 +1,4 @@
-"""What customers did in the experiment: read from sessions, or from a table that was measured."""
+"""Outcomes of customers in the experiment, from sessions and from a file of measured outcomes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from traveltide_assets.schema.errors import TravelTideError
 
 
 class OutcomesError(TravelTideError, ValueError):
-    """The table of outcomes is not what it should be; the message says where."""
+    """The file of outcomes is not valid. The message says where."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A table of outcomes: `user_id` as index, a column per metric; and its file's SHA-256."""
+    """Measured outcomes (index `user_id`, a column per metric), and the SHA-256 of their file."""
 
     table: pd.DataFrame
     digest: str
 
 
 def from_sessions(counts: pd.DataFrame, users: pd.Series) -> pd.DataFrame:
-    """A row per user (index) and a column per metric that sessions tell; no session means 0.
+    """A row per user (index), a column per metric that sessions measure. 0 without a session.
 
-    `counts` has a row per user with a session, as of `transforms.traffic.between`.
+    `counts` has a row per user with a session, from `transforms.traffic.between`.
     """
     table = counts.set_index("user_id").reindex(users, fill_value=0)
     values = {
@@ -39,9 +39,10 @@ def from_sessions(counts: pd.DataFrame, users: pd.Series) -> pd.DataFrame:
 
 
 def read_measured(file: Path) -> Measured:
-    """A CSV file with `user_id` and one or more metrics; an empty cell was not measured.
+    """The outcomes in a CSV file with `user_id` and one or more metrics.
 
-    A rate is 0 or 1, a mean a number from 0 on, every user comes once; anything else is an error.
+    An empty cell was not measured. A rate is 0 or 1, a mean is a number of at least 0, and every
+    user occurs once. Raises `OutcomesError` for anything else.
     """
     try:
         content = file.read_bytes()
@@ -60,7 +61,7 @@ def read_measured(file: Path) -> Measured:
     if not pd.api.types.is_integer_dtype(table["user_id"]):
         raise OutcomesError(f"experiment.outcomes_file {file}: user_id is not a whole number")
     if table["user_id"].duplicated().any():
-        raise OutcomesError(f"experiment.outcomes_file {file}: a user_id comes more than once")
+        raise OutcomesError(f"experiment.outcomes_file {file}: a user_id occurs more than once")
     for name in columns:
         if name != "user_id":
             _check_values(table[name], name, file)
@@ -76,12 +77,12 @@ def _check_values(values: pd.Series, name: str, file: Path) -> None:
         present.isin([0, 1]) if rate else present.between(0, float("inf"), inclusive="left")
     ).all()
     if wrong:
-        expected = "0 or 1" if rate else "a number from 0 on"
-        raise OutcomesError(f"experiment.outcomes_file {file}: {name} is not everywhere {expected}")
+        expected = "0 or 1" if rate else "a number of at least 0"
+        raise OutcomesError(f"experiment.outcomes_file {file}: {name} must always be {expected}")
 
 
 def joined(sessions: pd.DataFrame, measured: Measured | None) -> pd.DataFrame:
-    """Both tables, a row per user of the first; what was measured goes before sessions."""
+    """Both tables, one row per user of the first. Measured outcomes override those of sessions."""
     if measured is None:
         return sessions
     table = measured.table.reindex(sessions.index)

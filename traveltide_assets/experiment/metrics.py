@@ -1,8 +1,8 @@
-"""The metrics of the experiment: what it is for, and the guardrails that must not suffer.
+"""The metrics of the experiment: its goals, and the guardrails that must not get worse.
 
-No session says whether an invitation was clicked or a perk signed up for, so these two come from a
-table of outcomes that the mailing tool and the app have to deliver; until then the plan rests on
-an assumed share. Everything else can be read from sessions.
+Sessions do not show clicks on invitations or sign-ups for perks. These two metrics come from a file
+of outcomes that the mailing tool and the app have to provide; until then the plan uses assumed
+rates. All other metrics come from sessions.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ Role = Literal["goal", "guardrail"]
 
 @dataclass(frozen=True)
 class Metric:
-    """One number per customer: a count (`mean`) or did they or not (`rate`).
+    """One number per customer: a count (`mean`) or yes or no (`rate`).
 
-    `more_is_better` says which direction is wanted; `measured` whether sessions tell it.
+    `more_is_better` gives the desired direction. `measured` says whether sessions measure it.
     """
 
     name: str

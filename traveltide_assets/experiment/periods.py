@@ -1,8 +1,8 @@
-"""When an experiment runs.
+"""The periods of an experiment.
 
-The decision at the end of a month is mailed in the month after it. The first campaign of an
-experiment is therefore the one decided in the month before its start date's; the customers and
-segments of that month are the experiment's for good.
+The decision as of the end of a month is mailed in the following month. So the first campaign of an
+experiment is the one decided in the month before its start. The experiment keeps the customers and
+segments of that month to its end.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def planned_end(start: dt.date, config: Config) -> dt.datetime:
 
 
 def month_of_assignment(start: dt.date) -> str:
-    """The month whose decision the experiment starts from."""
+    """The month with the decision that the experiment starts from."""
     return previous_month(start.strftime(FORMAT))
 
 
@@ -36,17 +36,17 @@ def runs_in_campaign(config: Config, month: str) -> bool:
 
 
 def read_until(start: dt.date, config: Config, month: str) -> dt.datetime:
-    """The first instant no longer read as of a month: its end, or the experiment's."""
+    """The end (exclusive) of the outcomes read as of a month: its own end or the experiment's."""
     return min(end_of(month), planned_end(start, config))
 
 
 def has_begun(config: Config, month: str) -> bool:
-    """Whether the start lies before the end of a month."""
+    """Whether the experiment starts before the end of a month."""
     return config.start is not None and starts_at(config.start) < end_of(month)
 
 
 def latest_followed_up(config: Config, month: str) -> str:
-    """The latest month after whose end a whole experiment would have fitted by now."""
+    """The latest month that is followed by enough time for a whole experiment, as of `month`."""
     earlier = month
     while end_of(earlier) + dt.timedelta(weeks=config.weeks) > end_of(month):
         earlier = previous_month(earlier)

@@ -1,12 +1,12 @@
-"""What the experiment can find out: power, detectable effect, customers and weeks needed.
+"""Power analysis of the experiment: power, detectable effect, customers and weeks needed.
 
-The baseline of what sessions tell is what the customers taking part did in the latest weeks, as
-many as the experiment is to last: today's traffic. Yet they are in the cohort for having been
-active, and are quieter once chosen. So the plan also asks what those of them who were in the cohort
-of an earlier month did in as many weeks after it, and is enough only if it is so with that, too.
-Shares that no session tells are assumed. Goals are planned at
-the strictest level of Holm's correction over goals and segments, so that the correction costs no
-more than the plan says; a guardrail alarms uncorrected.
+The baseline of a metric measured from sessions is what the participants did in the latest weeks, as
+many as the experiment will last: today's traffic. But customers are in the cohort because they were
+active, and they become less active once selected (regression to the mean). So the plan also uses
+what participants who were in the cohort of an earlier month did in as many weeks after it. It calls
+the customers enough only if they are enough with both baselines. Rates that sessions do not measure
+are assumed. Goals are planned at the strictest level of Holm's correction over goals and segments,
+so that the correction costs no more power than planned. Guardrails alarm uncorrected.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _FEWEST_FOLLOWED = 100
 
 
 def weeks_of_history(first: dt.datetime | None, end: dt.datetime, config: Config) -> int:
-    """Whole weeks of sessions before `end` that a baseline may rest on."""
+    """The number of whole weeks of sessions before `end` that a baseline may use."""
     if first is None:
         return 0
     return int(min((end - first).days // _DAYS_OF_A_WEEK, config.history_weeks))
@@ -54,7 +54,10 @@ def of_month(
     config: Config,
     rule: CohortConfig,
 ) -> pd.DataFrame:
-    """The plan as of the end of a month; `customers` and `arms` are its assignment, both ways."""
+    """The plan as of the end of a month.
+
+    `customers` is the month's assignment lazily, `arms` the same in memory.
+    """
     end = end_of(month)
     known = sessions.filter(sessions.session_start < end)
     weeks = weeks_of_history(traffic.first_session(known), end, config)
@@ -63,12 +66,12 @@ def of_month(
 
 
 def _followed(sessions: ibis.Table, rule: CohortConfig, config: Config, month: str) -> pd.DataFrame:
-    """What the customers of an earlier cohort did in the weeks after it."""
+    """The outcomes of an earlier cohort's customers in the weeks after it."""
     earlier = periods.latest_followed_up(config, month)
     chosen = cohort.active(sessions, rule, earlier)
     since = end_of(earlier)
     counts = traffic.between(sessions, chosen, since, since + dt.timedelta(weeks=config.weeks))
-    # In order, since the last digit of a mean depends on it.
+    # Sorted, since the last digit of a mean depends on the order.
     users = chosen.order_by("user_id").to_pyarrow().to_pandas()["user_id"]
     return measurements.from_sessions(counts.to_pyarrow().to_pandas(), users)
 
@@ -80,11 +83,11 @@ def plan(
     followed: pd.DataFrame,
     config: Config,
 ) -> pd.DataFrame:
-    """One row per metric and segment, and over all.
+    """One row per metric and segment, and per metric for all customers.
 
-    `weekly` has a row per user and week with a session, `week` 0 the latest of the `weeks` there
-    are, and the counts of `transforms.traffic`. `followed` has a row per customer (index) of the
-    earlier cohort and a column per metric: what they did after it.
+    `weekly` has a row per user and week with a session: `week`, where 0 is the latest of `weeks`
+    weeks, and the counts of `transforms.traffic`. `followed` has a row per customer (index) of the
+    earlier cohort and a column per metric: their outcomes after it.
     """
     groups = dict(_groups(assignment))
     goals = sum(metric.role == "goal" for metric in METRICS) * max(len(groups), 1)
@@ -112,7 +115,7 @@ def _groups(assignment: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
 def _cumulative(
     weekly: pd.DataFrame, users: pd.Series, metric: Metric, weeks: int
 ) -> np.ndarray | None:
-    """Customers by weeks: the metric over the latest 1, 2, … weeks; none if no session tells it."""
+    """Customers by weeks: the metric over the latest 1, 2, … weeks. None if not measured."""
     if not metric.measured or weeks == 0:
         return None
     wide = weekly.pivot_table(
@@ -125,7 +128,7 @@ def _cumulative(
 def _baselines(
     metric: Metric, table: np.ndarray | None, members: np.ndarray, config: Config
 ) -> pd.DataFrame:
-    """Mean and standard deviation of the metric by weeks (index, from 1); empty if unknown."""
+    """Mean and standard deviation of the metric by number of weeks (index). Empty if unknown."""
     if not metric.measured:
         share = float(getattr(config, f"assumed_{metric.name}"))
         spread = float(np.sqrt(share * (1 - share)))
@@ -174,13 +177,13 @@ def _planned(
         size = effect_size(metric, quiet, spread, config.relative_effect)
         chances.append(float(_power(metric, n[0]).power(size, n[0], alpha, ratio=ratio)))
         row |= {"mean_after": quiet, "power_after": chances[-1]}
-        # What it takes is reckoned with the quieter weeks where they are known.
+        # The customers needed are computed from the quieter weeks, if they are known.
         mean, sd = quiet, spread
     if not np.isfinite(size):
         return row | {"power": power, "verdict": TOO_FEW}
     one = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
     detectable = _relative(metric, mean, sd, needed)
-    # Weeks of today's traffic do not say how many of the quieter ones it takes.
+    # Today's traffic does not tell how many of the quieter weeks are needed.
     told = reached and all(chance >= config.power for chance in chances[1:])
     return row | {
         "effect": config.relative_effect * mean,
@@ -194,9 +197,9 @@ def _planned(
 
 
 def effect_size(metric: Metric, mean: float, sd: float, relative: float) -> float:
-    """Cohen's d of a mean, h of a rate, for a relative change; null where there is none.
+    """Cohen's d (means) or h (rates) of a relative change; NaN if it is undefined.
 
-    What multiplies a count multiplies its spread, too, in the arm that it happens in.
+    A factor on a count is also a factor on its standard deviation, in the arm with the effect.
     """
     if metric.kind == "mean":
         pooled = sd * np.sqrt((1 + (1 + relative) ** 2) / 2)
@@ -206,7 +209,7 @@ def effect_size(metric: Metric, mean: float, sd: float, relative: float) -> floa
 
 
 def _relative(metric: Metric, mean: float, sd: float, size: float) -> float:
-    """The relative change of an effect size; null where no change is as large."""
+    """The relative change for an effect size; NaN if no change is that large."""
     most = _MOST if metric.kind == "mean" else min(_MOST, (1 - _LEAST) / mean - 1)
     if not effect_size(metric, mean, sd, most) > size:
         return float("nan")
@@ -214,14 +217,15 @@ def _relative(metric: Metric, mean: float, sd: float, size: float) -> float:
 
 
 def _power(metric: Metric, customers: float) -> TTestIndPower | NormalIndPower:
-    # With many customers both agree, and the noncentral t distribution loses its tails to rounding.
+    # With many customers both agree, and rounding spoils the tails of the noncentral t
+    # distribution.
     small = metric.kind == "mean" and customers < _MANY
     return TTestIndPower() if small else NormalIndPower()
 
 
 def _solve(metric: Metric, n: int, **known: float) -> float:
     with warnings.catch_warnings():
-        # Where the root search does not converge, the answer is null and says so.
+        # If the root search does not converge, statsmodels warns and the result is NaN.
         warnings.simplefilter("ignore")
         found = _power(metric, n).solve_power(**known)
     value = float(np.atleast_1d(found)[0])

@@ -1,10 +1,11 @@
-"""What the experiment says: differences with intervals, tests, corrections and plain words.
+"""The readout of the experiment: differences with intervals, tests, corrections and plain words.
 
-Every customer counts in the arm and the segment of the month of assignment, whatever became of
-them (intention to treat). Means are compared by Welch's t-test, adjusted for what the customer did
-before the start where sessions tell it (CUPED), which narrows the interval without moving it on
-average; rates by chi-squared, or Fisher's exact test where few are expected. Goals are corrected
-over goals and segments (Holm); a guardrail alarms uncorrected, since missing harm is worse.
+Every customer counts in the arm and segment of the month of assignment, whatever happened
+afterwards (intention to treat). Means are compared by Welch's t-test. If sessions measure the
+metric, it is adjusted for the customer's behaviour before the start (CUPED), which narrows the
+interval and does not shift it on average. Rates are compared by chi-squared, or by Fisher's exact
+test if expected counts are small. Goals are corrected over goals and segments (Holm). Guardrails
+alarm uncorrected, since missing harm is worse.
 """
 
 from __future__ import annotations
@@ -32,18 +33,18 @@ from traveltide_assets.transforms import traffic
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
 HARM, NO_HARM = "harm", "no harm shown"
 TOO_LITTLE, LOST = "too little data", "outcomes missing unevenly"
-FEWEST = 30  # Customers per arm from which on means are near enough to normal.
+FEWEST = 30  # Customers per arm for means to be close enough to normal.
 _FEWEST_EXPECTED = 5
-# What is compared, before it is put in words.
+# The columns of the comparison, before verdicts are added.
 _FIGURES = READOUT.column_names[:-3]
-_LEVEL = 0.05  # Intervals are of 95 %, whatever the level of the tests.
+_LEVEL = 0.05  # Intervals are 95 % intervals, whatever the level of the tests.
 
 
 @dataclass(frozen=True)
 class Run:
-    """The part of an experiment that can be read: from `start` up to `until`, which is excluded.
+    """The part of an experiment that can be read: from `start` to `until`, exclusive.
 
-    `assigned_in` is the month whose assignment holds for good.
+    `assigned_in` is the month of the assignment that holds for the whole experiment.
     """
 
     start: dt.datetime
@@ -57,20 +58,20 @@ class Run:
 
     @property
     def peeking(self) -> bool:
-        """Whether the planned end is still to come."""
+        """Whether it is read before the planned end."""
         return self.until < self.planned_end
 
 
 @dataclass(frozen=True)
 class Status:
-    """What can be read as of a month, if anything, in words."""
+    """What can be read as of a month: the run, if any, and the status in words."""
 
     words: str
     run: Run | None = None
 
 
 def status(config: Config, month: str, assigned: Sequence[str]) -> Status:
-    """What can be read as of the end of a month; `assigned` are the months with an assignment."""
+    """The status as of the end of a month. `assigned` are the months with an assignment."""
     if config.start is None:
         return Status(
             "No experiment has been started: set experiment.start to the day of the first mailing."
@@ -104,7 +105,7 @@ def _day_before(instant: dt.datetime) -> str:
 
 
 def nothing() -> pd.DataFrame:
-    """The readout of an experiment that was not started."""
+    """The empty readout of an experiment that has not started."""
     return pd.DataFrame({name: pd.Series(dtype=object) for name in READOUT.column_names})
 
 
@@ -115,7 +116,7 @@ def of_run(
     config: Config,
     run: Run,
 ) -> pd.DataFrame:
-    """`read` from sessions, and from the file of outcomes where there is one.
+    """The readout from sessions and, if there is one, the file of measured outcomes.
 
     `customers` and `arms` are the assignment of the month that the experiment started from.
     """
@@ -137,10 +138,10 @@ def read(
     config: Config,
     run: Run,
 ) -> pd.DataFrame:
-    """One row per metric and segment, and over all.
+    """One row per metric and segment, and per metric for all customers.
 
-    `outcomes` and `before` (from before the start) have a row per user, as index, and a column per
-    metric; a missing outcome was not measured.
+    `outcomes` and `before` (from before the start) have a row per user (index) and a column per
+    metric. A missing outcome was not measured.
     """
     table = compare(assignment, outcomes, before, config)
     table["in_words"] = [_in_words(row, run.peeking) for _, row in table.iterrows()]
@@ -150,7 +151,7 @@ def read(
 def compare(
     assignment: pd.DataFrame, outcomes: pd.DataFrame, before: pd.DataFrame, config: Config
 ) -> pd.DataFrame:
-    """The figures and verdicts of every metric that `outcomes` has."""
+    """The figures and verdicts of every metric in `outcomes`."""
     users = assignment["user_id"]
     outcomes, before = outcomes.reindex(users), before.reindex(users)
     personalised = (assignment["arm"] == PERSONALISED).to_numpy()
@@ -175,7 +176,7 @@ def compare(
                 )
                 | {"mismatch_p_value": lost}
             )
-    return _judged(pd.DataFrame(rows, columns=list(_FIGURES)), config)
+    return _with_verdicts(pd.DataFrame(rows, columns=list(_FIGURES)), config)
 
 
 def _compared(
@@ -211,7 +212,7 @@ def _named(test: tuple[float, float, float], prefix: str = "") -> dict[str, floa
 
 
 def means(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
-    """95 % interval of the difference of means and Welch's p-value; null without any spread."""
+    """95 % interval of the difference of means, and Welch's p-value; NaN without any variance."""
     if not (one.std() > 0 or other.std() > 0):
         return (np.nan,) * 3
     both = CompareMeans(DescrStatsW(one), DescrStatsW(other))
@@ -220,7 +221,7 @@ def means(one: np.ndarray, other: np.ndarray) -> tuple[float, float, float]:
 
 
 def cuped(values: np.ndarray, earlier: np.ndarray) -> np.ndarray:
-    """Values less what the same customers' earlier ones predict; the mean stays."""
+    """Values minus their prediction from the same customers' earlier values. The mean stays."""
     spread = earlier.var()
     if not spread > 0:
         return values
@@ -229,7 +230,7 @@ def cuped(values: np.ndarray, earlier: np.ndarray) -> np.ndarray:
 
 
 def rates(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
-    """Test, 95 % interval of the difference of rates (Newcombe) and p-value, of zeros and ones."""
+    """The test of two rates, given zeros and ones: name, 95 % interval (Newcombe) and p-value."""
     yes = np.array([one.sum(), other.sum()])
     sizes = np.array([len(one), len(other)])
     table = np.array([yes, sizes - yes])
@@ -247,7 +248,7 @@ def rates(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     return {"test": test, "low": float(low), "high": float(high), "p_value": p_value}
 
 
-def _judged(table: pd.DataFrame, config: Config) -> pd.DataFrame:
+def _with_verdicts(table: pd.DataFrame, config: Config) -> pd.DataFrame:
     table = table.astype(dict.fromkeys(_FIGURES[5:-1], "float64"))
     table["p_holm"] = np.nan
     deciding = table["cuped_p_value"].fillna(table["p_value"])
@@ -277,7 +278,7 @@ def _verdict(row: pd.Series, p_value: float, config: Config) -> str:
 
 
 def _decided(row: pd.Series, name: str) -> float:
-    """A figure of the comparison that decides: the adjusted one where there is one."""
+    """A figure of the deciding comparison, which is the adjusted one if there is one."""
     adjusted = float(row[f"cuped_{name}"])
     return float(row[name]) if np.isnan(adjusted) else adjusted
 

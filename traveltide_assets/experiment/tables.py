@@ -1,4 +1,4 @@
-"""Contracts of the experiment: the arms, the plan and the readout."""
+"""Contracts of the experiment: the assignment, the plan and the readout."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from traveltide_assets.schema.table import Column, Table
 ASSIGNMENT = Table(
     "gold",
     "experiment_assignment",
-    "One row per customer who takes part in the experiment, or would if one were started.",
+    "One row per customer in the experiment, or who would be in it if one were started.",
     (
         Column("user_id", "int64", "The customer"),
         Column("segment", "string", "Name of the segment"),
         Column("perk", "string", "The customer's personalised perk"),
-        Column("arm", "string", "personalised or control"),
-        Column("offer", "string", "What the arm offers: the perk, or the control offer"),
+        Column("arm", "string", "Arm: personalised or control"),
+        Column("offer", "string", "Offer in this arm: the perk or the control offer"),
     ),
     key=("user_id",),
     partitioned=True,
 )
 _METRIC_AND_SEGMENT = (
-    Column("metric", "string", "What is measured per customer"),
+    Column("metric", "string", "Metric, one number per customer"),
     Column("segment", "string", "Name of the segment, or all customers"),
-    Column("kind", "string", "mean (a count) or rate (did they or not)"),
-    Column("role", "string", "goal, or guardrail: what must not suffer"),
+    Column("kind", "string", "mean (of a count) or rate (of yes or no)"),
+    Column("role", "string", "goal, or guardrail, which must not get worse"),
 )
 _ARM_SIZES = (
     Column("customers_personalised", "int64", "Customers in the personalised arm"),
@@ -31,36 +31,38 @@ _ARM_SIZES = (
 PLAN = Table(
     "gold",
     "experiment_plan",
-    "One row per metric and segment: what an experiment with these customers can find out.",
+    "One row per metric and segment: the power analysis of an experiment with these customers.",
     (
         *_METRIC_AND_SEGMENT,
         *_ARM_SIZES,
-        Column("baseline_from", "string", "sessions, or assumed"),
+        Column("baseline_from", "string", "Origin of the baseline: sessions or assumed"),
         Column("baseline_weeks", "float64", "Weeks that the baseline spans", required=False),
         Column("baseline_mean", "float64", "Mean per customer in these weeks", required=False),
-        Column("baseline_sd", "float64", "Its standard deviation", required=False),
+        Column("baseline_sd", "float64", "Standard deviation in these weeks", required=False),
         Column("alpha", "float64", "Level of the test, corrected for several goals and segments"),
-        Column("effect", "float64", "The effect worth finding, as a difference", required=False),
-        Column("power", "float64", "Chance to find it", required=False),
+        Column("effect", "float64", "Minimum effect worth detecting (difference)", required=False),
+        Column("power", "float64", "Power to detect it", required=False),
         Column(
             "mean_after",
             "float64",
-            "Mean that customers of an earlier cohort had in as many weeks after it",
+            "Mean of an earlier cohort's customers in as many weeks after it",
             required=False,
         ),
-        Column("power_after", "float64", "Chance to find it with that mean", required=False),
+        Column(
+            "power_after", "float64", "Power to detect the effect with that mean", required=False
+        ),
         Column(
             "detectable_effect",
             "float64",
-            "Smallest difference found with the power asked for",
+            "Smallest difference detected with the required power",
             required=False,
         ),
         Column("detectable_relative", "float64", "The same, relative to the mean", required=False),
-        Column("customers_needed", "float64", "Customers to find the effect", required=False),
+        Column("customers_needed", "float64", "Customers needed to detect it", required=False),
         Column(
             "weeks_needed",
             "float64",
-            "Weeks with these customers to find the effect; null: not within the history",
+            "Weeks needed to detect it with these customers; null if longer than the history",
             required=False,
         ),
         Column("verdict", "string", "enough, too few customers or no baseline"),
@@ -71,33 +73,45 @@ PLAN = Table(
 READOUT = Table(
     "gold",
     "experiment_readout",
-    "One row per metric and segment of a started experiment; empty if none was started.",
+    "One row per metric and segment of a started experiment. Empty if none was started.",
     (
         *_METRIC_AND_SEGMENT,
-        Column("test", "string", "Welch t-test, chi-squared or Fisher exact", required=False),
+        Column("test", "string", "Test: Welch t-test, chi-squared or Fisher exact", required=False),
         *_ARM_SIZES,
-        Column("personalised", "float64", "Mean or rate with the perk", required=False),
-        Column("control", "float64", "Mean or rate with the control offer", required=False),
-        Column("difference", "float64", "Personalised less control", required=False),
+        Column("personalised", "float64", "Mean or rate in the personalised arm", required=False),
+        Column("control", "float64", "Mean or rate in the control arm", required=False),
+        Column("difference", "float64", "Personalised minus control", required=False),
         Column("low", "float64", "Lower end of the 95 % interval", required=False),
         Column("high", "float64", "Upper end of the 95 % interval", required=False),
-        Column("p_value", "float64", "Of the test", required=False),
-        Column("cuped_difference", "float64", "Adjusted for what was before", required=False),
+        Column("p_value", "float64", "P-value of the test", required=False),
+        Column(
+            "cuped_difference",
+            "float64",
+            "Difference adjusted for behaviour before the start (CUPED)",
+            required=False,
+        ),
         Column("cuped_low", "float64", "Lower end of its 95 % interval", required=False),
         Column("cuped_high", "float64", "Upper end of its 95 % interval", required=False),
-        Column("cuped_p_value", "float64", "Of the adjusted test", required=False),
-        Column("variance_reduction", "float64", "Share of variance explained", required=False),
+        Column("cuped_p_value", "float64", "P-value of the adjusted test", required=False),
+        Column(
+            "variance_reduction",
+            "float64",
+            "Share of variance removed by the adjustment",
+            required=False,
+        ),
         Column(
             "p_holm",
             "float64",
-            "Deciding p-value (adjusted if there is one), corrected over metrics and segments",
+            "Deciding p-value (the adjusted one, if any), Holm-corrected over metrics and segments",
             required=False,
         ),
-        Column("mismatch_p_value", "float64", "That outcomes are missing unevenly by chance"),
-        Column("verdict", "string", "better, worse, no difference shown, harm and so forth"),
+        Column(
+            "mismatch_p_value", "float64", "P-value of outcomes missing unevenly between the arms"
+        ),
+        Column("verdict", "string", "Verdict, such as better, worse, no difference shown, harm"),
         Column("in_words", "string", "The verdict in plain words"),
-        Column("read_until", "timestamp(6)", "First instant that was not read"),
-        Column("peek", "boolean", "Read before the planned end"),
+        Column("read_until", "timestamp(6)", "End of the outcomes read, exclusive"),
+        Column("peek", "boolean", "Whether it was read before the planned end"),
     ),
     key=("metric", "segment"),
     partitioned=True,

@@ -1,1 +1,1 @@
-"""Predicting the perk that a new customer would get with a full history. No dagster import."""
+"""Predicts the perk that a new customer would get with a full history."""

@@ -1,7 +1,7 @@
-"""What is known of a customer early: the feature catalogue from the first n sessions alone.
+"""Early features of a customer: the feature catalogue from the first n sessions alone.
 
-The definitions are those of `transforms/features.py`, run on tables that end with the n-th session.
-A trip booked in these sessions is known as its booking; that it is cancelled later is not.
+The definitions are those of `transforms/features`, run on tables that end with the n-th session. A
+trip booked in these sessions counts as booked, even if it is cancelled later.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
 MOST_SESSIONS = 5
 _BITS_OF_N = 3
 SEEN = "sessions_seen"
-# These measure the time from the sessions to the end of the month. The cohort's first sessions lie
-# months back, a new customer's do not, so a model must not learn from it.
+# These measure the time from the sessions to the end of the month. The cohort's first sessions are
+# months old, those of new customers are not, so a model must not learn from these features.
 _TELL_TIME = ("days_since_last_session", "completed_trips", "upcoming_trips", "tenure_months")
-# Scores within the cohort (source "features") cannot be told of one customer.
+# Scores within the cohort (source "features") cannot be computed for a single customer.
 EARLY: tuple[Feature, ...] = tuple(
     feature
     for feature in CATALOGUE
@@ -30,13 +30,13 @@ EARLY: tuple[Feature, ...] = tuple(
 
 
 def first_sessions(sessions: ibis.Table, n: int, at_least: int = 1) -> ibis.Table:
-    """The first n sessions of each customer who has `at_least` so many."""
+    """The first n sessions of each customer with at least `at_least` sessions."""
     placed = _placed(sessions)
     return placed.filter((placed.place < n) & (placed.of >= at_least)).drop("place", "of")
 
 
 def _placed(sessions: ibis.Table) -> ibis.Table:
-    """Each session with its place among the customer's, from 0, and how many these are."""
+    """Each session with its position among the customer's, from 0, and their number."""
     ordered = ibis.window(group_by="user_id", order_by=["session_start", "session_id"])
     whole = ibis.window(group_by="user_id")
     return sessions.mutate(
@@ -53,9 +53,9 @@ def early_features(
     n: int = MOST_SESSIONS,
     at_least: int = 1,
 ) -> ibis.Table:
-    """One row per customer with `at_least` so many sessions: the catalogue from the first n.
+    """One row per customer with at least `at_least` sessions: the catalogue from the first n.
 
-    `sessions_seen` is how many of the n there are.
+    `sessions_seen` is the number of sessions that the row is computed from, at most n.
     """
     seen = first_sessions(sessions, n, at_least)
     features = features_of(users, seen, flights, hotels, month)
@@ -69,10 +69,10 @@ def early_features_by_n(
     hotels: ibis.Table,
     month: str,
 ) -> ibis.Table:
-    """`early_features` with n = 1 to 5 of those who have n sessions, one below the other.
+    """`early_features` for n = 1 to 5 of the customers with n sessions, stacked.
 
-    Planning the catalogue costs seconds, whatever the number of rows. So it is planned once, over
-    customers and trips multiplied: each n has its own, told apart by their ids.
+    Planning the catalogue takes seconds, whatever the number of rows. So it is planned once, over
+    copies of the customers and trips: one copy per n, distinguished by its ids.
     """
     placed = _placed(sessions)
     known_to = ibis.range(placed.place + 1, ibis.least(placed.of, MOST_SESSIONS) + 1)
@@ -99,7 +99,7 @@ def _trips_of_n(table: ibis.Table) -> ibis.Table:
 
 
 def input_names(features: pd.DataFrame, catalogue: Iterable[Feature] = EARLY) -> tuple[str, ...]:
-    """The inputs of a model: features, and `name=value` for each value of a text."""
+    """The inputs of a model: numeric features, and `name=value` for each value of a text."""
     names: list[str] = []
     for feature in catalogue:
         if feature.type == "string":
@@ -110,7 +110,7 @@ def input_names(features: pd.DataFrame, catalogue: Iterable[Feature] = EARLY) ->
 
 
 def inputs(features: pd.DataFrame, names: Iterable[str]) -> np.ndarray:
-    """One row per row of features, one column per input; undefined values are NaN."""
+    """One row per row of features, one column per input. Undefined values are NaN."""
     columns = []
     for name in names:
         feature, text, value = name.partition("=")

@@ -1,4 +1,4 @@
-"""The model card of a month, made from tables of the lake; the report renders it."""
+"""The model card of a month, built from tables of the lake. The report renders it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ LEFT_OUT = (
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A month's model; `scores` has a row per number of sessions seen, a column per metric.
+    """The model of a month. `scores` has a row per number of sessions seen, a column per metric.
 
-    `next_month` and `next_majority`, last month's model and this month's commonest perk on the same
-    customers, are empty without an earlier month. `contest` is the table of promotion: candidate
-    and rivals on customers held out from training in every month. `leak` is the macro F1 of
-    predicting the label from what defines it: no prediction.
+    `next_month` and `next_majority` are last month's model and this month's most frequent perk,
+    evaluated on the same customers; both are empty without an earlier month. `contest` is the table
+    of promotion: candidate and rivals on customers held out from training in every month. `leak` is
+    the macro F1 of predicting the label from the features that define it, which is no prediction.
     """
 
     intended: str
@@ -66,7 +66,7 @@ def build(
     confusion: pd.DataFrame,
     reliability: pd.DataFrame,
 ) -> ModelCard | None:
-    """The card of a month from its tables as stored; None if too few customers made a candidate."""
+    """The card of a month from its stored tables. None if too few customers gave no candidate."""
     if candidate.empty:
         return None
     model = candidate.iloc[0]

@@ -1,4 +1,4 @@
-"""The kinds of model, and how well each predicts customers it has not seen."""
+"""The kinds of models, and how well each predicts customers that it was not trained on."""
 
 from __future__ import annotations
 
@@ -39,10 +39,11 @@ _IMPORTANCE_ROWS = 500
 
 @dataclass(frozen=True)
 class Examples:
-    """What a model learns from: one row per customer and number of sessions seen.
+    """Training data: one row per customer and number of sessions seen.
 
-    `label` is the place of the customer's perk in `perks`; `ruled` the place of the perk that the
-    deciding strategy would give from the early features alone, -1 for none of them.
+    `label` is the position of the customer's perk in `perks`. `ruled` is the position of the perk
+    that the rules of the deciding strategy give from the early features alone, -1 if not in
+    `perks`.
     """
 
     user_id: np.ndarray
@@ -57,7 +58,7 @@ class Examples:
         return len(self.label)
 
     def of(self, rows: np.ndarray) -> Examples:
-        """Some of the rows, by a mask."""
+        """The rows selected by a boolean mask."""
         return Examples(
             self.user_id[rows],
             self.sessions_seen[rows],
@@ -74,8 +75,11 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """Predictions of one model for rows that it has not seen, in one fold."""
+class FoldPredictions:
+    """Predictions of one model for the held-out rows of one fold.
+
+    `rows` are positions in the examples. `answer` is the position of the perk predicted for each.
+    """
 
     kind: str
     fold: int
@@ -86,7 +90,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Fold:
-    """The members fitted without some customers, and these customers."""
+    """The members of the vote fitted without some customers, and these customers."""
 
     members: Mapping[str, ClassifierMixin]
     unseen: Examples
@@ -105,7 +109,7 @@ class Fold:
 
 
 def build(kind: str, config: Config, seed: int) -> ClassifierMixin:
-    """An unfitted model of a kind. An undefined value is replaced by the mean."""
+    """An unfitted model of a kind. Undefined inputs are replaced by the mean."""
     mean = SimpleImputer(keep_empty_features=True)
     if kind == LOGISTIC:
         return make_pipeline(mean, StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
@@ -126,25 +130,25 @@ def build(kind: str, config: Config, seed: int) -> ClassifierMixin:
         )
         return make_pipeline(mean, boosted)
     members = [(name.replace(" ", "_"), build(name, config, seed)) for name in MEMBERS]
-    # The converter to ONNX knows the vote only without its default.
+    # The converter to ONNX supports the vote only without its default.
     return VotingClassifier(members, voting="soft", flatten_transform=False)
 
 
 def fit(kind: str, examples: Examples, config: Config, seed: int) -> ClassifierMixin:
-    """A model of a kind, on one thread: several add up in an order of their own."""
+    """A fitted model of a kind. It uses one thread: with several, the order of sums would vary."""
     with one_thread():
         return build(kind, config, seed).fit(examples.inputs, examples.label)
 
 
 def cross_validate(
     examples: Examples, config: Config, seed: int, members: Sequence[str] = MEMBERS
-) -> tuple[list[Trial], list[Fold]]:
-    """Every kind and baseline on customers it has not seen, and the folds of the first repeat.
+) -> tuple[list[FoldPredictions], list[Fold]]:
+    """Predictions of every kind and baseline on held-out customers, and the first repeat's folds.
 
-    All rows of a customer are in the same fold. The vote is the mean of its members, which are
-    fitted once for both; there is none without them all.
+    All rows of a customer are in the same fold. The vote is the mean of its members and reuses
+    their fits. Without all of its members there is no vote.
     """
-    trials: list[Trial] = []
+    predictions: list[FoldPredictions] = []
     kept: list[Fold] = []
     for number, (learnt, held) in enumerate(_folds(examples, config, seed)):
         known, unseen = examples.of(learnt), examples.of(held)
@@ -152,22 +156,22 @@ def cross_validate(
         found = {kind: fold.probabilities(kind, unseen.inputs) for kind in members}
         if found.keys() >= set(MEMBERS):
             found[VOTE] = np.mean([found[kind] for kind in MEMBERS], axis=0)
-        trials += [
-            Trial(kind, number, np.flatnonzero(held), share, share.argmax(axis=1))
+        predictions += [
+            FoldPredictions(kind, number, np.flatnonzero(held), share, share.argmax(axis=1))
             for kind, share in found.items()
         ]
-        trials += baselines(known, unseen, number, np.flatnonzero(held))
+        predictions += baselines(known, unseen, number, np.flatnonzero(held))
         if number < config.folds:
             kept.append(fold)
-    return trials, kept
+    return predictions, kept
 
 
 def _folds(
     examples: Examples, config: Config, seed: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     users, first = np.unique(examples.user_id, return_index=True)
-    # Customers are split, not rows: exactly stratified and repeated, which StratifiedGroupKFold,
-    # that takes rows and their groups, is not.
+    # Splits customers, not rows. StratifiedGroupKFold takes rows and groups, but it stratifies only
+    # approximately and does not repeat.
     split = RepeatedStratifiedKFold(
         n_splits=config.folds, n_repeats=config.repeats, random_state=seed
     )
@@ -176,11 +180,13 @@ def _folds(
         yield ~inside, inside
 
 
-def baselines(known: Examples, unseen: Examples, fold: int, rows: np.ndarray) -> list[Trial]:
-    """The commonest perk for everybody; and the strategy's own rules on the early features.
+def baselines(
+    known: Examples, unseen: Examples, fold: int, rows: np.ndarray
+) -> list[FoldPredictions]:
+    """Two baselines: the most frequent perk for everybody, and the strategy's rules.
 
-    Rules give a perk and no probability, so their answer is given the shares of the perks that
-    customers with this answer have among the customers known.
+    The rules use the early features. They give a perk and no probability, so each answer gets the
+    shares of perks among the known customers with the same answer.
     """
     size = len(known.perks)
     shares = np.bincount(known.label, minlength=size) / len(known)
@@ -193,15 +199,16 @@ def baselines(known: Examples, unseen: Examples, fold: int, rows: np.ndarray) ->
         there = unseen.sessions_seen == n
         ruled[there] = (counts / counts.sum(axis=1, keepdims=True))[unseen.ruled[there]]
     return [
-        Trial(MAJORITY, fold, rows, everybody, everybody.argmax(axis=1)),
-        Trial(RULES, fold, rows, ruled, unseen.ruled),
+        FoldPredictions(MAJORITY, fold, rows, everybody, everybody.argmax(axis=1)),
+        FoldPredictions(RULES, fold, rows, ruled, unseen.ruled),
     ]
 
 
 def importance(kind: str, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
-    """One row per input: how much the log loss of unseen customers grows when it is shuffled.
+    """Permutation importance: one row per input, the rise in log loss on held-out customers.
 
-    It is shuffled among rows of equal n, so that a count remains possible for the sessions seen.
+    An input is permuted among rows of equal n, so that every count remains possible for the number
+    of sessions seen.
     """
     rows: list[tuple[str, float]] = []
     for number, fold in enumerate(folds):
@@ -216,7 +223,8 @@ def importance(kind: str, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
         for position in range(len(part.names)):
             mixed = np.argsort(part.sessions_seen + rng.random(len(part)), kind="stable")
             shuffled[position, home, position] = part.inputs[mixed, position]
-        # Most rows get the value that they had, and most of what asking a model costs is the call.
+        # Most rows keep their value, and most of the cost of a prediction is the call, so all
+        # changed rows are predicted in one.
         other = ~np.isclose(shuffled, part.inputs, rtol=0, atol=0, equal_nan=True).all(axis=2)
         shares = np.tile(base, (len(part.names), 1, 1))
         if other.any():
@@ -231,9 +239,9 @@ def importance(kind: str, folds: Sequence[Fold], seed: int) -> pd.DataFrame:
 
 
 def losses(label: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """The log loss of each row; no perk counts as less likely than one in a thousand.
+    """The log loss of each row. Probabilities below one in a thousand count as one in a thousand.
 
-    scikit-learn's `log_loss` gives no rows, which promotion compares, and has no such floor.
+    scikit-learn's `log_loss` has no such floor and gives no value per row, which promotion needs.
     """
     return -np.log(np.clip(shares[np.arange(len(label)), label], _FLOOR, 1))
 
@@ -243,11 +251,11 @@ def log_loss(label: np.ndarray, shares: np.ndarray) -> float:
 
 
 def metrics(label: np.ndarray, shares: np.ndarray, answer: np.ndarray) -> dict[str, float]:
-    """The measures of `METRICS` for some rows; `shares` has a column per perk, at least two."""
+    """The metrics of `METRICS` for some rows. `shares` has a column per perk, at least two."""
     perks = np.arange(shares.shape[1])
-    # Models that compute in single precision give shares that sum to 1 only up to 7 digits.
+    # Models in single precision give probabilities that sum to 1 only up to 7 digits.
     whole = shares / shares.sum(axis=1, keepdims=True)
-    # scikit-learn takes no table of shares where there are two perks, which are the top two.
+    # scikit-learn rejects a table of probabilities for two perks. The top two are then both.
     few = len(perks) <= 2
     return {
         "macro_f1": macro_f1(label, answer, len(perks)),
@@ -259,14 +267,14 @@ def metrics(label: np.ndarray, shares: np.ndarray, answer: np.ndarray) -> dict[s
 
 
 def macro_f1(label: np.ndarray, answer: np.ndarray, size: int) -> float:
-    """The mean F1 of the perks 0 to `size`; 0 for one that neither is nor is given."""
+    """The mean F1 of `size` perks. A perk that is neither a label nor an answer counts as 0."""
     return float(f1_score(label, answer, labels=range(size), average="macro", zero_division=0))
 
 
 def reliability(label: np.ndarray, shares: np.ndarray) -> pd.DataFrame:
-    """One row per bin of the score of the perk given: rows, mean score and share of hits.
+    """One row per bin of the score of the predicted perk: rows, mean score and share of hits.
 
-    scikit-learn's `calibration_curve` says neither which bins its points are nor of how many rows.
+    scikit-learn's `calibration_curve` returns neither the bins of its points nor their row counts.
     """
     score, hit = shares.max(axis=1), shares.argmax(axis=1) == label
     place = np.minimum((score * BINS).astype(np.int64), BINS - 1)
@@ -283,26 +291,26 @@ def reliability(label: np.ndarray, shares: np.ndarray) -> pd.DataFrame:
 
 
 def calibration_error(table: pd.DataFrame) -> float:
-    """Expected calibration error: how far score and share of hits lie apart on average."""
+    """Expected calibration error: the mean distance between score and share of hits."""
     gap = (table["mean_score"] - table["hit_share"]).abs()
     return float(np.average(gap, weights=table["rows"]))
 
 
-def scores(examples: Examples, trials: Sequence[Trial]) -> pd.DataFrame:
-    """One row per model, n and metric: mean and spread over the folds."""
+def scores(examples: Examples, predictions: Sequence[FoldPredictions]) -> pd.DataFrame:
+    """One row per model, n and metric: mean and standard deviation over the folds."""
     rows = []
-    for trial in trials:
-        seen, label = examples.sessions_seen[trial.rows], examples.label[trial.rows]
+    for one in predictions:
+        seen, label = examples.sessions_seen[one.rows], examples.label[one.rows]
         for n in np.unique(seen):
             at = seen == n
-            values = metrics(label[at], trial.probabilities[at], trial.answer[at])
-            rows += [(trial.kind, int(n), name, value) for name, value in values.items()]
+            values = metrics(label[at], one.probabilities[at], one.answer[at])
+            rows += [(one.kind, int(n), name, value) for name, value in values.items()]
     table = pd.DataFrame(rows, columns=["model", "sessions_seen", "metric", "value"])
     grouped = table.groupby(["model", "sessions_seen", "metric"], as_index=False)["value"]
     return grouped.agg(mean="mean", sd="std", trials="size").fillna({"sd": 0.0})
 
 
 def best(table: pd.DataFrame) -> str:
-    """The kind of the lowest log loss over all n."""
+    """The kind with the lowest mean log loss over all n."""
     loss = table[(table["metric"] == "log_loss") & table["model"].isin(KINDS)]
     return str(loss.groupby("model")["mean"].mean().idxmin())

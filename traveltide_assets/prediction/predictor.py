@@ -1,4 +1,4 @@
-"""The trained model as data: an ONNX graph and all that is needed to ask it. No pickle anywhere."""
+"""The trained model as data: an ONNX graph and what is needed to use it. No pickle anywhere."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ _OPSET = 18
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model with its schema: `inputs` and `perks` name the graph's columns in their order.
+    """A model with its schema: `inputs` and `perks` name the columns of the graph, in order.
 
-    `mean` and `spread` say what is usual: one row per number of sessions seen, from 1, one column
-    per input. `month` is the month it learnt from, `data_version` the data of that month.
+    `mean` and `spread` are the mean and standard deviation of each input (column) by number of
+    sessions seen (row, from 1). `month` is the month that the model was trained on, `data_version`
+    the version of that month's data.
     """
 
     kind: str
@@ -42,7 +43,7 @@ class Predictor:
 
     @cached_property
     def version(self) -> str:
-        """Hash of everything that decides what the model answers."""
+        """Hash of everything that affects the answers of the model."""
         digest = hashlib.sha256(self.onnx)
         digest.update("|".join((*self.inputs, *self.perks)).encode())
         return digest.hexdigest()[:12]
@@ -63,11 +64,11 @@ class Predictor:
         return self._session.run([self._shares_output], {"inputs": inputs})[0]
 
     def reads(self, features: pd.DataFrame) -> bool:
-        """Whether the features have every column that the model asks for."""
+        """Whether the features have every column that the model needs."""
         return {name.partition("=")[0] for name in self.inputs} <= set(features.columns)
 
     def to_frame(self) -> pd.DataFrame:
-        """One row; `from_frame` reads it back."""
+        """The predictor as one row. `from_frame` reads it back."""
         return pd.DataFrame(
             [
                 {
@@ -88,7 +89,7 @@ class Predictor:
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Predictor | None:
-        """The predictor of a stored table; none if the table is empty."""
+        """The predictor in a stored table. None if the table is empty."""
         if frame.empty:
             return None
         row = frame.iloc[0]
@@ -108,7 +109,7 @@ class Predictor:
 
 
 def learn(kind: str, examples: Examples, config: Config, seed: int, **facts: Any) -> Predictor:
-    """The predictor of a kind, from all examples; `facts` are the rest of its fields."""
+    """A predictor of a kind, trained on all examples. `facts` are its remaining fields."""
     mean, spread = usual(examples)
     return Predictor(
         kind=kind,
@@ -123,7 +124,7 @@ def learn(kind: str, examples: Examples, config: Config, seed: int, **facts: Any
 
 
 def usual(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each input (column) by sessions seen (row); 0 if unknown."""
+    """Mean and standard deviation of each input (column) by sessions seen (row). 0 if unknown."""
     shape = (early.MOST_SESSIONS, len(examples.names))
     mean, spread = np.zeros(shape), np.zeros(shape)
     frame = pd.DataFrame(examples.inputs.astype(np.float64))
@@ -140,10 +141,11 @@ def reason(
     mean: Sequence[float],
     spread: Sequence[float],
 ) -> str:
-    """What speaks for a perk in what was seen: `weights` are its inputs' place, name and weight.
+    """The inputs that speak for a perk, in words.
 
-    Deviations are from customers with as many sessions. Written for one row of plain floats, since
-    the service asks for one at a time.
+    `weights` holds position, name and weight of the perk's inputs. Deviations are from customers
+    with the same number of sessions. Takes one row of plain floats, since the service asks for one
+    row at a time.
     """
     found = []
     for place, name, weight in weights:
@@ -158,7 +160,7 @@ def reason(
 
 
 def _as_onnx(model: Any, width: int) -> bytes:
-    # Takes a second to import, and only training needs it.
+    # The import takes a second, and only training needs it.
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
 
@@ -169,6 +171,6 @@ def _as_onnx(model: Any, width: int) -> bytes:
         options={id(model): {"zipmap": False}},
         target_opset=_OPSET,
     )
-    # They come out of a set, so their order would change from process to process.
+    # They come from a set, so their order would differ between processes.
     graph.opset_import.sort(key=lambda opset: opset.domain)
     return graph.SerializeToString(deterministic=True)

@@ -1,7 +1,7 @@
-"""Is the new model good enough to take over? It is judged on customers that no model learnt from.
+"""Is the new model good enough for service? It is evaluated on customers held out of training.
 
-Who is held out follows from the customer alone, so that it is the same customers every month: a
-model in service for long has not learnt from them either.
+The holdout depends on the customer alone, so it has the same customers in every month. A model that
+has been in service for long was not trained on them either.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from traveltide_assets.stats.threads import one_thread
 
 IN_SERVICE = "model in service"
 ALL = 0
-BETTER, WORSE, ALIKE = "better", "worse", "no difference"
+BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference"
 _SALT = "prediction holdout"
 
 
 @dataclass(frozen=True)
 class _Answers:
-    """Of each row, the log loss and the place of the perk answered (-1: none of the month's)."""
+    """Per row: the log loss and the position of the predicted perk (-1: not one of the month's)."""
 
     losses: np.ndarray
     perk: np.ndarray
 
 
 def held_out(user_id: pd.Series, share: float) -> np.ndarray:
-    """Whether each customer is one that no model of any month learns from."""
+    """Whether each customer is held out of training, in every month."""
     users = user_id.unique()
     return user_id.isin(users[draws(users, _SALT) < share]).to_numpy()
 
@@ -48,7 +48,7 @@ def decide(
 ) -> pd.DataFrame:
     """`compete` of the month's candidate with the model in service, both as stored.
 
-    No row where there is no candidate.
+    Empty if there is no candidate.
     """
     new = Predictor.from_frame(candidate)
     if new is None:
@@ -67,11 +67,11 @@ def compete(
 ) -> pd.DataFrame:
     """One row per rival and n, and per rival for all n together (`ALL`).
 
-    `known` are the month's labelled early features; no row if none of them is held out. Better and
-    worse are about the log loss, beyond the 95 % interval of a bootstrap over customers. Over all
-    n, the candidate has to be better than the commonest perk and not worse than the model in
-    service. The other rows are for the reader: the rules could not serve instead, and of five n one
-    may look worse by chance.
+    `known` are the month's labelled early features. Empty if none of them is held out. Better and
+    worse mean that the 95 % interval of the difference in log loss, from a bootstrap over
+    customers, excludes 0. Over all n, the candidate has to be better than the most frequent perk
+    and not worse than the model in service. The other rows are for information only: the rules
+    could not serve instead, and one of five n may look worse by chance.
     """
     outside = held_out(known["user_id"], share)
     held = known[outside]
@@ -104,7 +104,7 @@ def compete(
                 "difference": mean,
                 "difference_low": low,
                 "difference_high": high,
-                "verdict": BETTER if high < 0 else WORSE if low > 0 else ALIKE,
+                "verdict": BETTER if high < 0 else WORSE if low > 0 else NO_DIFFERENCE,
             }
             rows.append(row)
     table = pd.DataFrame(rows)
@@ -119,7 +119,7 @@ def compete(
 
 
 def beaten_by(decision: pd.DataFrame, rival: str) -> list[int]:
-    """The numbers of sessions seen after which the candidate is worse than a rival."""
+    """The numbers of sessions seen at which the candidate is worse than a rival."""
     worse = (decision["rival"] == rival) & (decision["verdict"] == WORSE)
     return sorted(decision.loc[worse & (decision["sessions_seen"] != ALL), "sessions_seen"])
 
@@ -140,13 +140,13 @@ def _decide(verdicts: dict[str, str], unreadable: bool) -> tuple[bool, str]:
 def _of_model(model: Predictor, held: pd.DataFrame, perks: pd.Index) -> _Answers:
     shares = model.probabilities(early.inputs(held, model.inputs))
     label = pd.Index(model.perks).get_indexer(held["perk"])
-    # A perk that the model does not know has no probability; one more column stands for it.
+    # A perk that the model does not know has no probability. An extra column stands for it.
     losses = models.losses(label, np.column_stack([shares, np.zeros(len(shares))]))
     return _Answers(losses, perks.get_indexer(model.perks)[shares.argmax(axis=1)])
 
 
 def _baselines(known: pd.DataFrame, outside: np.ndarray, perks: pd.Index) -> dict[str, _Answers]:
-    """What needs no model, from the customers that models learn from."""
+    """The answers of the rivals that need no model, from the customers used for training."""
     examples = Examples(
         user_id=known["user_id"].to_numpy(),
         sessions_seen=known[early.SEEN].to_numpy(),
@@ -162,7 +162,7 @@ def _baselines(known: pd.DataFrame, outside: np.ndarray, perks: pd.Index) -> dic
 
 
 def _paired(differences: pd.DataFrame, users: pd.Series, resamples: int, seed: int) -> pd.DataFrame:
-    """Of each column the mean by customer, and the 95 % interval of drawing customers anew."""
+    """Per column: the mean over customers, and its 95 % interval by bootstrap over customers."""
     each = differences.groupby(users.to_numpy()).mean()
     size = len(each)
     drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)

@@ -1,4 +1,4 @@
-"""One month's training: the candidate, and the tables that tell how good it is."""
+"""Trains the candidate of a month, and builds the tables of its evaluation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from traveltide_assets.prediction import early, models
 from traveltide_assets.prediction.config import Config
-from traveltide_assets.prediction.models import Examples, Trial
+from traveltide_assets.prediction.models import Examples, FoldPredictions
 from traveltide_assets.prediction.predictor import Predictor, learn
 from traveltide_assets.prediction.promotion import held_out
 from traveltide_assets.prediction.tables import (
@@ -30,12 +30,12 @@ _UNKNOWN = -1
 
 
 class TooFewCustomers(ValueError):
-    """There is nothing to learn from; the message says what is missing."""
+    """Too few customers or perks to train a model. The message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """How the candidate and its rivals did; columns as named above."""
+    """The evaluation of the candidate and its rivals. Columns are those of the contracts."""
 
     chosen: str
     scores: pd.DataFrame
@@ -47,9 +47,9 @@ class Report:
 def labelled(
     features: pd.DataFrame, assignments: pd.DataFrame, rules: pd.DataFrame
 ) -> pd.DataFrame:
-    """The early features of assigned customers with the `perk` of their full history.
+    """The early features of assigned customers, with the `perk` from their full history.
 
-    `ruled` is the perk by `rules`, a table of `by_rules`.
+    `ruled` is the perk according to `rules`, a table of `by_rules`.
     """
     perk = assignments[["user_id", "perk"]]
     merged = features.merge(perk, on="user_id", validate="many_to_one")
@@ -59,7 +59,7 @@ def labelled(
 
 
 def by_rules(rules: Fitted, features: pd.DataFrame) -> pd.DataFrame:
-    """One row per customer and n: the perk that the fitted strategy gives from early features."""
+    """One row per customer and n: the perk of the fitted strategy from early features."""
     found = [
         rows[["user_id", early.SEEN]].assign(perk=rules.assign(rows)["perk"].to_numpy())
         for _, rows in features.groupby(early.SEEN)
@@ -70,9 +70,10 @@ def by_rules(rules: Fitted, features: pd.DataFrame) -> pd.DataFrame:
 
 
 def examples_of(known: pd.DataFrame, names: tuple[str, ...], config: Config) -> Examples:
-    """What models learn from: the rows of perks that enough customers have.
+    """The training data: the rows of all perks with enough customers.
 
-    `known` has features, `perk`, and `ruled` where the rules are to be tried.
+    `known` has features, `perk`, and `ruled` if the rules are to be evaluated. Raises
+    `TooFewCustomers`.
     """
     sizes = known.groupby("perk")["user_id"].nunique()
     perks = tuple(sorted(sizes.index[sizes >= 2 * config.folds]))
@@ -80,8 +81,8 @@ def examples_of(known: pd.DataFrame, names: tuple[str, ...], config: Config) -> 
     customers = kept["user_id"].nunique()
     if customers < config.min_customers or len(perks) < 2:
         raise TooFewCustomers(
-            f"{customers} customers with {len(perks)} perks to learn from; it takes "
-            f"{config.min_customers} customers and two perks (prediction.min_customers)"
+            f"{customers} customers with {len(perks)} perks to learn from; at least "
+            f"{config.min_customers} customers and two perks are needed (prediction.min_customers)"
         )
     place = pd.Index(perks)
     return Examples(
@@ -104,16 +105,16 @@ def train(
     month: str,
     data_version: str,
 ) -> tuple[Predictor, Report]:
-    """The month's candidate and how it did; `TooFewCustomers` if there is nothing to learn from.
+    """The month's candidate and its evaluation. Raises `TooFewCustomers`.
 
-    `known` are labelled early features, `features` the full history of the same
-    customers. Held-out customers take no part.
+    `known` are labelled early features, `features` the full history of the same customers. Held-out
+    customers are not used.
     """
     learnt = known[~held_out(known["user_id"], config.holdout)]
     examples = examples_of(learnt, early.input_names(known), config)
     tried = _some(examples, config.sample_customers, seed)
-    trials, folds = models.cross_validate(tried, config, seed)
-    scores = models.scores(tried, trials)
+    predictions, folds = models.cross_validate(tried, config, seed)
+    scores = models.scores(tried, predictions)
     chosen = models.best(scores)
     leak = _leak(learnt, features, config, seed)
     report = Report(
@@ -121,9 +122,9 @@ def train(
         pd.concat([_evaluated(scores, CROSS_VALIDATION, tried.customers), leak])[
             list(SCORES.column_names)
         ],
-        _confusion(tried, [t for t in trials if t.kind == chosen], config.repeats),
+        _confusion(tried, [t for t in predictions if t.kind == chosen], config.repeats),
         models.importance(chosen, folds, seed)[list(IMPORTANCE.column_names)],
-        _reliability(tried, [t for t in trials if t.kind == chosen], config.repeats),
+        _reliability(tried, [t for t in predictions if t.kind == chosen], config.repeats),
     )
     predictor = learn(
         chosen,
@@ -143,9 +144,9 @@ def of_last_month(
     known: pd.DataFrame,
     config: Config,
 ) -> pd.DataFrame:
-    """`next_month` of last month's candidate as stored, `first` being that month's early features.
+    """`next_month` of last month's candidate, as stored. `first` are that month's early features.
 
-    No row where the lake has none of either.
+    Empty if the lake lacks either.
     """
     earlier = None if before is None else Predictor.from_frame(before)
     if earlier is None or first is None:
@@ -156,24 +157,24 @@ def of_last_month(
 def next_month(
     earlier: Predictor, learnt_from: pd.Series, known: pd.DataFrame, config: Config
 ) -> pd.DataFrame:
-    """Scores of an earlier month's candidate on customers of this month it did not learn from.
+    """Scores of an earlier month's candidate on customers of this month it was not trained on.
 
-    `learnt_from` are the customers of its own month. Beside it stands this month's most frequent
-    perk, on the same customers. A perk that the candidate does not know is a miss.
+    `learnt_from` are the customers of its own month. Also scores this month's most frequent perk on
+    the same customers. A perk that the candidate does not know counts as a miss.
     """
     unseen = ~known["user_id"].isin(learnt_from) | held_out(known["user_id"], config.holdout)
-    judged, others = known[unseen], known[~unseen]
-    if judged.empty or others.empty or not earlier.reads(judged):
+    evaluated, others = known[unseen], known[~unseen]
+    if evaluated.empty or others.empty or not earlier.reads(evaluated):
         return pd.DataFrame(columns=list(SCORES.column_names))
     perks = pd.Index([*earlier.perks, *sorted(set(known["perk"]) - set(earlier.perks))])
-    shares = earlier.probabilities(early.inputs(judged, earlier.inputs))
-    unknown = np.zeros((len(judged), len(perks) - len(earlier.perks)))
+    shares = earlier.probabilities(early.inputs(evaluated, earlier.inputs))
+    unknown = np.zeros((len(evaluated), len(perks) - len(earlier.perks)))
     common = others["perk"].value_counts(normalize=True).reindex(perks, fill_value=0.0)
     answers = {
         earlier.kind: np.hstack([shares, unknown]),
-        models.MAJORITY: np.tile(common, (len(judged), 1)),
+        models.MAJORITY: np.tile(common, (len(evaluated), 1)),
     }
-    seen, label = judged[early.SEEN], perks.get_indexer(judged["perk"])
+    seen, label = evaluated[early.SEEN], perks.get_indexer(evaluated["perk"])
     rows = [
         (NEXT_MONTH, kind, int(n), name, value, 0.0, 1, int(at.sum()))
         for kind, likely in answers.items()
@@ -191,15 +192,15 @@ def _some(examples: Examples, most: int, seed: int) -> Examples:
 
 
 def _leak(learnt: pd.DataFrame, features: pd.DataFrame, config: Config, seed: int) -> pd.DataFrame:
-    """What others publish as a prediction: the label from the very features that define it."""
+    """The label predicted from the very features that define it, as published work often does."""
     label = learnt[["user_id", "perk"]].drop_duplicates()
     full = features.merge(label, on="user_id").assign(**{early.SEEN: FULL_HISTORY})
     examples = examples_of(full, early.input_names(full, CATALOGUE), config)
     tried = _some(examples, config.sample_customers, seed)
     once = config.model_copy(update={"repeats": 1})
-    # The simplest model: this is about the data, and shows with any.
-    trials, _ = models.cross_validate(tried, once, seed, (models.LOGISTIC,))
-    scores = models.scores(tried, [trial for trial in trials if trial.kind == models.LOGISTIC])
+    # The simplest model suffices: the leak is in the data and shows with any model.
+    predictions, _ = models.cross_validate(tried, once, seed, (models.LOGISTIC,))
+    scores = models.scores(tried, [one for one in predictions if one.kind == models.LOGISTIC])
     return _evaluated(scores, LEAK, tried.customers)
 
 
@@ -207,17 +208,19 @@ def _evaluated(scores: pd.DataFrame, evaluation: str, customers: int) -> pd.Data
     return scores.assign(evaluation=evaluation, customers=customers)
 
 
-def _pooled(trials: list[Trial]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _pooled(predictions: list[FoldPredictions]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Rows, probabilities and answers of all folds of all repeats."""
     return (
-        np.concatenate([trial.rows for trial in trials]),
-        np.concatenate([trial.probabilities for trial in trials]),
-        np.concatenate([trial.answer for trial in trials]),
+        np.concatenate([one.rows for one in predictions]),
+        np.concatenate([one.probabilities for one in predictions]),
+        np.concatenate([one.answer for one in predictions]),
     )
 
 
-def _confusion(examples: Examples, trials: list[Trial], repeats: int) -> pd.DataFrame:
-    rows, _, answer = _pooled(trials)
+def _confusion(
+    examples: Examples, predictions: list[FoldPredictions], repeats: int
+) -> pd.DataFrame:
+    rows, _, answer = _pooled(predictions)
     names = np.array(examples.perks, dtype=object)
     table = pd.DataFrame(
         {
@@ -232,8 +235,10 @@ def _confusion(examples: Examples, trials: list[Trial], repeats: int) -> pd.Data
     return counts.assign(share=counts["customers"] / whole)[list(CONFUSION.column_names)]
 
 
-def _reliability(examples: Examples, trials: list[Trial], repeats: int) -> pd.DataFrame:
-    rows, shares, _ = _pooled(trials)
+def _reliability(
+    examples: Examples, predictions: list[FoldPredictions], repeats: int
+) -> pd.DataFrame:
+    rows, shares, _ = _pooled(predictions)
     seen, label = examples.sessions_seen[rows], examples.label[rows]
     tables = [
         models.reliability(label[seen == n], shares[seen == n]).assign(sessions_seen=int(n))

@@ -1,6 +1,6 @@
-"""A generator of raw tables that look like the real ones, at any size.
+"""A generator of raw tables that resemble the real ones, at any size.
 
-It knows nothing of the lake or of the assets: it writes files that a source can read.
+It does not depend on the lake or the assets: it only writes files that a source can read.
 """
 
 from traveltide_assets.sample.spec import PERKS, SampleSpec

@@ -14,7 +14,7 @@ from traveltide_assets.sample.populations import POPULATIONS
 from traveltide_assets.sample.visits import NOTHING, Visits
 
 PLANTED_SHARE = 0.85
-"""Share of trips that lovers of free cancellation drop."""
+"""Share of trips that customers who favour free cancellation cancel."""
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,10 @@ class Cancellations:
 def make_cancellations(
     people: People, visits: Visits, trips: Trips, affinity: float, rng: np.random.Generator
 ) -> Cancellations:
-    """Sessions that cancel some of the trips.
+    """The sessions that cancel some of the trips.
 
-    They come a whole number of days after the booking, before the trip starts and within the
-    period of the data, and never while the same user has another session.
+    Each is a whole number of days after the booking, before the trip starts and within the period
+    of the data. It never overlaps with another session of the same user.
     """
     count = len(trips.visit)
     rates = [population.holiday_cancellation for population in POPULATIONS]
@@ -64,7 +64,7 @@ def make_cancellations(
 
 
 def _is_free(visits: Visits, user: Ints, start: Times, end: Times) -> Flags:
-    """Whether a user has neither a visit nor another of these sessions at the same time."""
+    """Whether a user has neither a visit nor another cancellation session at the same time."""
     users = np.concatenate([visits.user, user])
     starts = np.concatenate([visits.start, start]).astype("datetime64[us]")
     ends = np.concatenate([visits.end, end]).astype("datetime64[us]")
@@ -78,10 +78,10 @@ def _is_free(visits: Visits, user: Ints, start: Times, end: Times) -> Flags:
 
 
 def visits_replaced(visits: Visits, trips: Trips, cancelled: Ints, users: int) -> Flags:
-    """Visits whose place is taken by a cancellation.
+    """The visits that cancellations replace.
 
-    The number of sessions per user includes cancellations, so the last visits without booking
-    give way to them, as many as the user has cancellations.
+    The number of sessions per user includes cancellations. So for each cancellation of a user, one
+    visit without booking is removed, from the last one back.
     """
     cancellations = np.bincount(trips.user[cancelled], minlength=users)
     idle = np.flatnonzero(visits.books == NOTHING)

@@ -1,4 +1,4 @@
-"""Known damage to the raw tables, with a ledger of what was done and what should come of it."""
+"""Damages the raw tables in known ways, with a ledger of the damage and its expected effect."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KEYS = {"users": "user_id", "sessions": "session_id", "flights": "trip_id", "hot
 LEDGER = ("table", "key", "column", "damage", "expectation")
 UNDATED = "bronze:sessions_undated"
 NOBODY = 900_000_000
-"""Added to identifiers of users to make some that do not exist."""
+"""Added to identifiers of users to get identifiers of users who do not exist."""
 NO_BOOLEANS = ("n/a", "maybe")
 NO_DATES = ("2023-13-45", "soon")
 NO_TIMES = ("2023-13-45 25:61:00", "yesterday")
@@ -37,8 +37,8 @@ Repeat = Literal["", "after", "before"]
 class Damage:
     """One way to damage a row.
 
-    `spoil` gives the new text of `column`; its second argument varies from row to row. A damage
-    that `repeats` leaves the row as it is and adds another one right after or before it.
+    `spoil` returns the new text of `column`. Its second argument varies from row to row. A damage
+    that `repeats` keeps the row and adds another one right before or after it.
     """
 
     name: str
@@ -69,7 +69,7 @@ def _refused(
     fits: Callable[[Row], bool] = _always,
     repeats: Repeat = "",
 ) -> Damage:
-    """A damage whose row belongs in the quarantine, for the reason of its name."""
+    """A damage that sends the row to quarantine, with its name as the reason."""
     return Damage(name, column, f"quarantine:{name}", fits, spoil, repeats)
 
 
@@ -92,7 +92,7 @@ def _out_of_range(name: str, texts: Sequence[str], *columns: str) -> Iterator[Da
 
 
 def _boolean(column: str) -> Iterator[Damage]:
-    """Texts that are no boolean, other ways to write one, and nothing at all for false."""
+    """Texts that are not booleans, other spellings of booleans, and empty text for false."""
 
     def other_text(row: Row, turn: int) -> str:
         return DIALECTS[row[column]][turn % 3]
@@ -113,7 +113,7 @@ def _trimmed(column: str) -> Damage:
 
 
 def _repeated(column: str, other: Callable[[Row, int], str]) -> Iterator[Damage]:
-    """The same row again, and an earlier row of the same key with another value in a column."""
+    """The same row again, and an earlier row with the same key and another value in a column."""
     yield _refused("exact_duplicate", column, lambda row, turn: row[column], repeats="after")
     yield _refused("duplicate_key", column, other, repeats="before")
 
@@ -143,7 +143,7 @@ def _nobody(row: Row, turn: int) -> str:
 
 
 def _undated(name: str, *texts: str) -> Damage:
-    """A session without a time cannot be told a month, so it stops before the quarantine."""
+    """A session without a readable start belongs to no month, so it never reaches quarantine."""
     return Damage(name, "session_start", UNDATED, _always, _one_of(*texts))
 
 
@@ -218,7 +218,7 @@ DAMAGES: dict[str, tuple[Damage, ...]] = {
     "flights": tuple(_flight_damages()),
     "hotels": tuple(_hotel_damages()),
 }
-"""All damages of each table; a row gets one of those that fit it, each as likely as the others."""
+"""All damages of each table. A row gets one of those that apply to it, all equally likely."""
 
 
 def damage_tables(
@@ -226,8 +226,8 @@ def damage_tables(
 ) -> tuple[dict[str, pa.Table], pa.Table]:
     """The tables of one chunk with about this share of their rows damaged, and the ledger.
 
-    Every damaged row is damaged in one way. Sessions of a user whose row cannot stand are spared
-    and so are cancellations; the former stand in the ledger as `owner_quarantined`.
+    Every damaged row is damaged in one way. Cancellations are not damaged, nor are the sessions of
+    a user who is rejected; the latter are in the ledger as `owner_quarantined`.
     """
     damaged: dict[str, pa.Table] = {}
     ledger: list[tuple[str, ...]] = []
@@ -251,7 +251,7 @@ def damage_tables(
 
 
 def _is_lost(damage: str, expectation: str) -> bool:
-    """Whether no row of the key remains: the other row of a duplicate stays."""
+    """Whether no row with the key remains. Of a duplicate, the other row remains."""
     return expectation.startswith("quarantine:") and "duplicate" not in damage
 
 
@@ -277,7 +277,7 @@ def _damage_rows(
         spoiled.append((position, damage, damage.spoil(original, int(turn))))
         column = "" if damage.repeats == "after" else damage.column
         lines.append((name, original[KEYS[name]], column, damage.name, damage.expectation))
-    # The first row of a repeated pair is the one that changes.
+    # In a repeated pair, the first row is the one that changes.
     first = np.cumsum(copies) - copies
     for position, damage, text in spoiled:
         edits[damage.column][int(first[position])] = text
@@ -285,7 +285,7 @@ def _damage_rows(
 
 
 def _edited(table: pa.Table, edits: Mapping[str, Mapping[int, str]]) -> pa.Table:
-    """The table with some cells replaced: column -> row -> new text."""
+    """The table with some cells replaced. `edits` maps column -> row -> new text."""
     for column, cells in edits.items():
         values = table[column].to_numpy().astype(object)
         values[list(cells)] = list(cells.values())

@@ -1,4 +1,4 @@
-"""Vectorised draws from the tables of the profile."""
+"""Vectorised random draws from tables of weights and quantiles."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Weights = Sequence[float] | Floats
 
 
 def pick(rng: np.random.Generator, weights: Weights, count: int) -> Ints:
-    """Positions drawn in proportion to their weights."""
+    """`count` positions drawn in proportion to their weights."""
     edges = np.cumsum(np.asarray(weights, dtype=np.float64))
     found = np.searchsorted(edges, rng.random(count) * edges[-1], side="right")
     positions: Ints = np.minimum(found, len(edges) - 1)
@@ -25,7 +25,7 @@ def pick(rng: np.random.Generator, weights: Weights, count: int) -> Ints:
 
 
 def pick_from(rng: np.random.Generator, tables: Sequence[Weights], which: npt.NDArray[Any]) -> Ints:
-    """One position per element of `which`, which names the table of weights to draw from."""
+    """One position per element of `which`, the index of the table of weights to draw from."""
     width = max(len(table) for table in tables)
     padded = np.array([[*table, *[0.0] * (width - len(table))] for table in tables])
     edges = np.cumsum(padded, axis=1)
@@ -37,15 +37,15 @@ def pick_from(rng: np.random.Generator, tables: Sequence[Weights], which: npt.ND
 
 
 def quantile(shares: Weights, values: Weights, at: Floats) -> Floats:
-    """Values at given ranks, straight lines between the known quantiles of positive values.
+    """Values at given ranks, interpolated between the known quantiles of positive values.
 
-    The lines are straight in the logarithm, which keeps long tails from growing too heavy.
+    Interpolation is linear in the logarithm, which keeps long tails from becoming too heavy.
     """
     return np.exp(np.interp(at, shares, np.log(values)))
 
 
 def by_kind(values: Sequence[float], active: Flags) -> Floats:
-    """The value of each user's kind: `values` holds that of regular, then of active users."""
+    """The value for each user's kind. `values` holds that of regular, then of active users."""
     regular, of_active = values
     return np.where(active, of_active, regular)
 

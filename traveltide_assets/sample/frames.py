@@ -1,4 +1,4 @@
-"""The four raw tables as text, the way the real export writes them."""
+"""The four raw tables as text, formatted like the real export."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from traveltide_assets.sample.visits import FLIGHT_ONLY, HOTEL_ONLY, NOTHING, Vi
 TABLES = ("users", "sessions", "flights", "hotels")
 GENDERS = ("F", "M", "O")
 ODD_AMOUNTS = {0.4: "0.3999999999999999", 0.6: "0.6000000000000001"}
-"""Amounts that the real export writes with the noise of binary fractions."""
+"""Amounts that the real export writes with binary rounding noise."""
 AMOUNTS = ("", *(ODD_AMOUNTS.get(step / 20, str(step / 20)) for step in range(1, 21)))
 HEX_DIGITS = 32
 
 
 def users_table(people: People) -> pa.Table:
-    """Users in the order of their identifiers."""
+    """The users, ordered by identifier."""
     places = load_places()
     home = pa.array(people.home)
     return pa.table(
@@ -49,7 +49,7 @@ def users_table(people: People) -> pa.Table:
 
 
 def truth_table(people: People) -> pa.Table:
-    """What the generator knows about each user and the raw tables do not tell."""
+    """Facts about each user that the raw tables do not contain: kind and favourite perk."""
     return pa.table(
         {
             "user_id": _text(people.user_id),
@@ -68,7 +68,7 @@ def sessions_table(
     trip_id: pa.Array,
     rng: np.random.Generator,
 ) -> pa.Table:
-    """Kept visits and cancellations in the order of their start, booking rows with their trip."""
+    """Kept visits and cancellations, ordered by start. Bookings have the identifier of the trip."""
     trip = np.full(len(visits.user), -1)
     trip[trips.visit] = np.arange(len(trips.visit))
     user = np.concatenate([visits.user[kept], trips.user[cancellations.trip]])
@@ -107,7 +107,7 @@ def sessions_table(
 
 
 def flights_table(people: People, trips: Trips, trip_id: pa.Array) -> pa.Table:
-    """Flights in the order of their trips, cancelled ones included."""
+    """Flights in the order of their trips, including cancelled ones."""
     places = load_places()
     kept = trips.has_flight
     to = trips.destination[kept]
@@ -135,7 +135,7 @@ def flights_table(people: People, trips: Trips, trip_id: pa.Array) -> pa.Table:
 
 
 def hotels_table(trips: Trips, trip_id: pa.Array) -> pa.Table:
-    """Hotel stays in the order of their trips, cancelled ones included."""
+    """Hotel stays in the order of their trips, including cancelled ones."""
     kept = trips.has_hotel
     city = load_places().city.take(pa.array(trips.destination[kept]))
     check_out = trips.check_out[kept].astype("datetime64[s]")
@@ -178,7 +178,7 @@ def _named(names: Sequence[str], positions: Ints) -> pa.Array:
 
 
 def _without_zeros(times: pa.Array) -> pa.Array:
-    """Times with a fraction of a second, without its trailing zeros or an empty fraction."""
+    """Times without trailing zeros in the fraction of a second, or without an empty fraction."""
     return pc.utf8_rtrim(pc.utf8_rtrim(times, characters="0"), characters=".")
 
 

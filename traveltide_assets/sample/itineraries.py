@@ -1,4 +1,4 @@
-"""The trips that are booked: flights and hotel stays."""
+"""The booked trips: flights and hotel stays."""
 
 from __future__ import annotations
 
@@ -30,16 +30,19 @@ HOLIDAY_MONTH_DAYS = 28
 NEXT_DAY_SHARE = 0.8
 """Share of holidays that start a day after a whole number of 28 days."""
 PLANTED_STAY_FACTOR = 2
-"""Lovers of hotel meals stay longer by this factor."""
+"""Factor on the nights of customers who favour hotel meals."""
 PLANTED_SHORT_DAYS = (0.0, 0.0, 0.6, 0.4)
-"""Weights of 0, 1, ... days away of lovers of a free night, who stay one night less than days."""
+"""Weights of 0, 1, ... days away for customers who favour a free night.
+
+They stay one night less than days.
+"""
 
 
 @dataclass(frozen=True)
 class Trips:
     """Trips of one chunk in the order of their visits; one element per trip.
 
-    Flight columns mean nothing without a flight and hotel columns nothing without a hotel.
+    Flight columns have no meaning without a flight, nor hotel columns without a hotel.
     """
 
     visit: Ints
@@ -49,7 +52,7 @@ class Trips:
     has_hotel: Flags
     holiday: Flags
     destination: Ints
-    """Row of the airport in the places; its city is the hotel's city."""
+    """Row of the airport in the places. Its city is also the city of the hotel."""
     seats: Ints
     bags: Ints
     returns: Flags
@@ -71,7 +74,7 @@ class Trips:
 
 
 def make_trips(people: People, visits: Visits, affinity: float, rng: np.random.Generator) -> Trips:
-    """The trips booked in the visits."""
+    """The trips that are booked in the visits."""
     visit = np.flatnonzero(visits.books != NOTHING)
     user = visits.user[visit]
     books = visits.books[visit]
@@ -123,7 +126,7 @@ def make_trips(people: People, visits: Visits, affinity: float, rng: np.random.G
 
 
 def _destinations(home: Ints, has_flight: Flags, holiday: Flags, rng: np.random.Generator) -> Ints:
-    """Row of the destination airport: never the home city for a flight, which hotels may have."""
+    """Row of the destination airport. Never the home city for flights; hotels may be there."""
     places = load_places()
     weights = (places.near_weight, places.overseas_weight)
     overseas = holiday & (rng.random(len(home)) < populations.HOLIDAY_OVERSEAS)
@@ -136,7 +139,7 @@ def _destinations(home: Ints, has_flight: Flags, holiday: Flags, rng: np.random.
 
 
 def _departures(booked_on: Times, holiday: Flags, rng: np.random.Generator) -> tuple[Times, Ints]:
-    """Departures on the full hour, and these hours."""
+    """Departures on the full hour, and the hours."""
     count = len(booked_on)
     ordinary = pick(rng, populations.LEAD_DAYS, count)
     months = pick(rng, populations.HOLIDAY_LEAD_MONTHS, count)
@@ -158,7 +161,7 @@ def _days_away(
     long_stay: Flags,
     rng: np.random.Generator,
 ) -> Ints:
-    """Days from departure to return of trips that depart in the morning."""
+    """Days from departure to return, for trips that depart in the morning."""
     count = len(holiday)
     ordinary = pick(rng, populations.TRIP_DAYS, count)
     early = (rng.random(count) < populations.EARLIER_RETURN_SHARE) & ~has_hotel
@@ -171,7 +174,7 @@ def _days_away(
 
 
 def _seats(people: People, user: Ints, holiday: Flags, rng: np.random.Generator) -> Ints:
-    """Seats: holidays take the family along."""
+    """Seats of the booking. On holidays the family comes along."""
     count = len(user)
     ordinary = pick(rng, populations.SEATS, count)
     missing = (rng.random(count) < populations.NO_SEATS_SHARE) & ~people.active[user]
@@ -229,9 +232,10 @@ def _stays(
 ) -> tuple[Times, Times, Ints]:
     """Check-in, check-out and nights.
 
-    Check-in is two hours after landing, or at 11:00 without flight; check-out always at 11:00.
+    Check-in is two hours after landing, or at 11:00 without a flight. Check-out is always at 11:00.
     Nights are counted from the check-in to noon of the last day, a quirk of the real data: most
-    stays with a flight have one less than the calendar says, some none or fewer.
+    stays with a flight have one night less than the calendar difference, some have zero or a
+    negative number.
     """
     count = len(days)
     lead = pick(rng, populations.HOTEL_LEAD_DAYS, count).astype("timedelta64[D]")
@@ -239,14 +243,14 @@ def _stays(
     drawn = quantile(populations.HOTEL_NIGHT_SHARES, populations.HOTEL_NIGHTS, rng.random(count))
     own_nights = np.floor(np.floor(drawn) * stay_factor).astype(np.int64)
 
-    # Five milliseconds are the resolution of these times in the real data.
+    # These times have a resolution of five milliseconds in the real data.
     flight = np.rint(distance / CRUISE_KM_PER_HOUR * 3_600_000 / 5).astype(np.int64) * 5
     landed_check_in = departure + TRANSFER + flight.astype("timedelta64[ms]")
     check_in = np.where(has_flight, landed_check_in, own_check_in)
     nights = np.where(
         has_flight, days - 1 - pick(rng, populations.SHORTER_STAYS, count), own_nights
     )
-    # The last day is the first one whose noon comes no sooner than that many days after check-in.
+    # The last day is the first one with its noon at least that many days after check-in.
     least = check_in + nights.astype("timedelta64[D]") - NOON
     last_day = least.astype("datetime64[D]")
     last_day = last_day + (last_day < least)
@@ -265,7 +269,7 @@ def _rooms(seats: Ints, has_flight: Flags, holiday: Flags, rng: np.random.Genera
 
 
 def _room_prices(count: int, rng: np.random.Generator) -> Ints:
-    """Price per room and night in whole dollars, whatever the hotel."""
+    """Price per room and night in whole dollars, independent of the hotel."""
     price = np.exp(rng.normal(populations.ROOM_PRICE_MU, populations.ROOM_PRICE_SIGMA, count))
     return np.clip(np.rint(price), populations.CHEAPEST_ROOM, populations.DEAREST_ROOM).astype(
         np.int64

@@ -25,14 +25,14 @@ class People:
     gender: Ints
     birthdate: Times
     age: Floats
-    """Years, at the last day of the data."""
+    """Age in years on the last day of the data."""
     married: Flags
     has_children: Flags
     home: Ints
     """Row of the home airport in the places."""
     sign_up: Times
     tenure: Floats
-    """Share of all regular users who signed up later."""
+    """Share of all regular users who signed up later than this user."""
 
     @property
     def age_group(self) -> Ints:
@@ -53,7 +53,7 @@ class People:
 
 @cache
 def _sign_up_weights(sign_ups: tuple[float, ...]) -> Floats:
-    """Share of the sign-ups that falls on each day, evenly spread within the months."""
+    """Share of the sign-ups on each day, evenly spread within the months."""
     days = np.arange(populations.FIRST_SIGN_UP, populations.LAST_SIGN_UP + 1)
     months = days.astype("datetime64[M]").astype(np.int64)
     months -= months[0]
@@ -67,7 +67,7 @@ def make_people(
 ) -> People:
     """The users at positions `first` to `first + count` of the sample.
 
-    `perk` draws the favourite perks apart from everything else.
+    `perk` is a separate random stream for the favourite perks.
     """
     position = np.arange(first, first + count)
     regular = _sign_up_weights(REGULAR.sign_ups) * (1 - spec.active_share)
@@ -101,7 +101,7 @@ def make_people(
 
 
 def _birthdates(active: Flags, rng: np.random.Generator) -> Times:
-    """Dates of birth; nobody is born after 2006, where the younger ones pile up."""
+    """Dates of birth. Nobody is born after 2006: later years are moved to 2006."""
     count = len(active)
     ages = np.interp(rng.random(count), populations.ACTIVE_AGE_SHARES, populations.ACTIVE_AGES)
     born = np.where(

@@ -1,8 +1,8 @@
-"""Cities, airports and airlines of the sample's world, and distances between places.
+"""The cities, airports and airlines of the sample, and distances between places.
 
-`places.csv` has a row per airport: where it lies and how often users live by it or fly to it.
-Coordinates are public facts. As in the real data, a destination has the coordinates of one
-canonical point per city (here its first airport), whichever of its airports the flight goes to.
+`places.csv` has a row per airport: its coordinates, which are public facts, and how often users
+live near it or fly to it. As in the real data, a destination has the coordinates of one canonical
+point per city (here its first airport), whichever of its airports the flight goes to.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ HOME_COUNTRIES = ("usa", "canada")
 
 @dataclass(frozen=True)
 class Places:
-    """Columns of the airports; `point` is the row with the city's canonical coordinates."""
+    """The airports by column. `point` is the row with the canonical coordinates of the city."""
 
     city: pa.Array
     country: pa.Array

@@ -1,7 +1,7 @@
-"""Parameters learned from the profile of the real data, for its two kinds of users.
+"""Parameters of the two kinds of users, derived from the profile of the real data.
 
 `REGULAR` follows the figures of the full database (1,020,926 users), `ACTIVE` those of its 5,998
-users with more than seven sessions since 2023-01-04. Tables of weights need not add up to one.
+users with more than seven sessions since 2023-01-04. Weights need not add up to one.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ MOST_VISITS = 17
 
 @dataclass(frozen=True)
 class Population:
-    """What differs between the two kinds of users."""
+    """The parameters that differ between the two kinds of users."""
 
     sign_ups: tuple[float, ...]
     """Sign-ups per month, from 2021-04 to 2023-07."""
     visits: tuple[float, ...]
-    """Weight of 1, 2, ... session rows per user."""
+    """Weights of 1, 2, ... session rows per user."""
     genders: tuple[float, float, float]
     """Weights of F, M, O."""
     gap_growth: float
-    """Each gap between visits is longer than the one before, by this factor on average."""
+    """Mean factor by which each gap between visits is longer than the one before."""
     last_gap: float
     """Factor on the gap from the last visit to the end of the data."""
     marriages: float
@@ -45,7 +45,7 @@ class Population:
     holidays: tuple[float, float, float]
     """Share of long-planned holidays among packages, hotels only, flights only."""
     holiday_cancellation: float
-    """Share of holidays that their owner drops sooner or later, perhaps after the last day."""
+    """Share of holidays that are cancelled at some time, possibly after the last day."""
 
 
 REGULAR = Population(
@@ -92,7 +92,7 @@ POPULATIONS = (REGULAR, ACTIVE)
 # --- people ---------------------------------------------------------------------------------
 
 BIRTH_YEAR_MEAN, BIRTH_YEAR_SD = 1983.5, 12.9
-"""Fits the known years of the full database; what would lie later than 2006 falls into 2006."""
+"""Fits the known years of the full database. Years after 2006 count as 2006."""
 YOUNGEST_BIRTH_YEAR, OLDEST_BIRTH_YEAR = 2006, 1931.2
 ACTIVE_AGE_SHARES = (
     *(0, 0.0388, 0.0545, 0.1085, 0.1734, 0.2646, 0.4366, 0.6215),
@@ -103,7 +103,7 @@ ACTIVE_AGES = (
     *(50, 55, 60, 65, 70, 75, 82, 88.2),
 )
 AGE_GROUPS = (20, 25, 30, 35, 40, 45, 50, 55, 60, 70)
-"""Upper edges (years) of the groups of the three tables below; a last group is open."""
+"""Upper edges (years) of the age groups in the three tables below. The last group is open."""
 MARRIED = (0.015, 0.102, 0.162, 0.216, 0.33, 0.481, 0.621, 0.691, 0.759, 0.786, 0.769)
 CHILDREN_OF_SINGLE = (0.283, 0.247, 0.255, 0.268, 0.276, 0.262, 0.264, 0.241, 0.264, 0.083, 0.0)
 CHILDREN_OF_MARRIED = (0.6, 0.576, 0.587, 0.415, 0.405, 0.426, 0.432, 0.468, 0.432, 0.17, 0.0)
@@ -113,16 +113,16 @@ MIDDLE_AGE = 40.0
 # --- visits ---------------------------------------------------------------------------------
 
 TENURE_WEIGHT = 0.5
-"""How far the number of visits follows the time since sign-up (1) rather than chance (0)."""
+"""How strongly the number of visits depends on the time since sign-up (1) or on chance (0)."""
 GAP_SHAPE = 1.5
 BUSY_MONTHS, BUSY_FACTOR = (1, 2, 3), 2.1
-"""People visit more often in the first quarter of the year."""
+"""Visits are more frequent in the first quarter of the year."""
 HOURS = (
     *(0.56, 1.17, 1.29, 1.45, 1.54, 1.74, 1.85, 2.16, 2.42, 2.65, 3.12, 3.63),
     *(3.89, 4.53, 5.37, 5.98, 7.14, 7.65, 8.55, 9.64, 9.55, 8.63, 4.78, 0.71),
 )
 CONVERSION_BY_VISIT = (0.88, 0.885, 0.90, 0.91, 0.96, 1.01, 1.12, 1.30, 1.31, 1.28)
-"""Only active users book more readily with every visit."""
+"""Only active users become more likely to book with every visit."""
 CONVERSION_OF_PARENTS = 0.91
 
 CLICK_SHARES = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1)
@@ -171,7 +171,7 @@ TRIP_DAYS = (
 HOLIDAY_DAYS_MEAN, HOLIDAY_DAYS_SD = 12.6, 3.7
 HOLIDAY_DAYS = (5, 35)
 EARLIER_RETURN_SHARE = 0.6
-"""Share of the ordinary trips without hotel that are a day shorter, down to none."""
+"""Share of ordinary trips without a hotel that are a day shorter, down to zero days."""
 ONE_WAY_SHARE = 0.0436
 FIRST_DEPARTURE_HOUR = 7
 DEPARTURE_HOURS = (
@@ -183,7 +183,7 @@ DEPARTURE_HOURS = (
 SEATS = (0.0, 0.8719, 0.0944, 0.0263, 0.0074)
 """Weights of 0, 1, ... seats of ordinary flights."""
 NO_SEATS_SHARE = 0.00006
-"""Flights of regular users with neither seats nor fare, an unexplained quirk of the real data."""
+"""Share of regular users' flights without seats and fare, an unexplained quirk of the real data."""
 HOLIDAY_SEATS = (
     (0, 118, 65, 5),
     (0, 42, 41, 2),
@@ -200,7 +200,7 @@ BAGS = (
 )
 """Weights of 0, 1, ... checked bags of ordinary flights, by seats."""
 HOLIDAY_EXTRA_BAG_SHARE = 0.15
-"""A holiday takes one bag less than seats, or as many as seats with this probability."""
+"""Probability that a holiday has as many bags as seats. Otherwise it has one less."""
 FARE_SHARES = (0, 0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.999, 1)
 FARE_PER_KM = (
     *(0.047, 0.0696, 0.0795, 0.0820, 0.0857, 0.0892),
@@ -216,9 +216,9 @@ BRANDS = (
 )
 """Eight brands carry a trailing blank in the real data."""
 SHORTER_STAYS = (0.915, 0.082, 0.003)
-"""Weights of the nights by which a stay is shorter than the trip allows."""
+"""Weights of the number of nights by which a stay is shorter than the trip allows."""
 LATE_DEPARTURE_HOUR, LATE_SHARE_AT_NOON = 12, 0.5
-"""Who departs after noon stays a day longer for the same nights; at noon, every other one."""
+"""Trips that depart after this hour last a day longer for the same nights; half of those at it."""
 HOTEL_NIGHT_SHARES = (
     *(0, 0.016, 0.082, 0.182, 0.293, 0.403, 0.506, 0.598, 0.67, 0.737, 0.786),
     *(0.867, 0.912, 0.95, 0.98, 0.99, 0.999, 1.0),
@@ -227,7 +227,7 @@ HOTEL_NIGHTS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 18, 23, 27, 38, 44)
 """Quantiles of the nights of hotels without flight, before rounding down."""
 ROOMS_OF_HOTELS = (0, 0.7208, 0.2485, 0.0290, 0.0017)
 ROOM_SHORT_SHARES = (0.0, 0.0, 0.06, 0.049, 0.116)
-"""Share of stays with a room less than seats, by seats of ordinary flights."""
+"""Share of stays with one room less than seats, by seats of ordinary flights."""
 ROOM_PRICE_MU, ROOM_PRICE_SIGMA = 5.001, 0.600
 CHEAPEST_ROOM, DEAREST_ROOM = 8, 2_377
 
@@ -235,9 +235,9 @@ CHEAPEST_ROOM, DEAREST_ROOM = 8, 2_377
 
 ORDINARY_CANCELLATION = 0.0208
 HOLIDAY_REGRET_DAYS = 52.0
-"""Mean days until a holiday is dropped."""
+"""Mean days until a holiday is cancelled."""
 CANCELLATION_MINUTES_MEAN = 220.0
 CANCELLATION_MINUTES = (10, 120)
 CANCELLATION_CLICKS = (10, 200)
-"""A cancellation takes an exponential time, cut to these limits; clicks are its minutes."""
+"""A cancellation takes an exponential time, clipped to these limits. It has a click per minute."""
 PAUSE_BEFORE_CANCELLATION = np.timedelta64(10, "m")

@@ -1,4 +1,4 @@
-"""What to generate: the size and character of a sample."""
+"""The parameters of a sample."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ PERKS = (
     "exclusive_discounts",
     "free_hotel_night_with_flight",
 )
-"""Identifiers of the perks a user may have as favourite."""
+"""Identifiers of the perks that a user may favour."""
 
 MOST_USERS = 100_000_000
-"""Sign-ups stay far below the identifiers that damaged rows use for users who do not exist."""
+"""Keeps identifiers of users far below those that damaged rows use for users who do not exist."""
 
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """The parameters of a sample; the same values always give the same bytes.
+    """The parameters of a sample. The same values always give the same bytes.
 
-    `active_share` is the share of users who visit eight times or more from 2023-01-04 on (5,998
-    of the 1,020,926 real users). `affinity` goes from 0, where favourite perks do not show, to 1,
-    where they shape everything their owner does. `dirt` is the share of rows damaged on purpose.
-    `alike` users behave the same whatever their age and family, which real ones do not, and
-    whatever they did before: their cancellations come on top of their visits, not in their place.
+    `active_share` is the share of users with eight or more visits since 2023-01-04 (5,998 of the
+    1,020,926 real users). `affinity` goes from 0, where favourite perks have no effect, to 1, where
+    they affect everything that a user does. `dirt` is the share of rows damaged on purpose. With
+    `alike`, behaviour does not depend on age and family, as it does for real users, nor on what
+    users did before: cancellations are added to their visits and do not replace any.
     """
 
     users: int = 20_000
@@ -39,7 +39,7 @@ class SampleSpec:
         if not 1 <= self.users <= MOST_USERS:
             raise ValueError(f"users must be between 1 and {MOST_USERS:,}, not {self.users}")
         if self.seed < 0:
-            raise ValueError(f"seed must not be negative, it is {self.seed}")
+            raise ValueError(f"seed must not be negative, not {self.seed}")
         for name in ("active_share", "affinity", "dirt"):
             value = getattr(self, name)
             if not 0.0 <= value <= 1.0:

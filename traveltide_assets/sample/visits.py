@@ -1,4 +1,4 @@
-"""The sessions other than cancellations: when users come and what they do there."""
+"""The sessions other than cancellations: when users visit, and what they do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTHING, PACKAGE, HOTEL_ONLY, FLIGHT_ONLY = range(4)
 SECONDS_PER_DAY = 86_400
 PLANTED_HOTEL_ONLY_SHARE = 0.8
 PLANTED_DISCOUNT_STEPS = 5
-"""Lovers of discounts book offers that are larger by this many steps of 0.05."""
+"""Users who favour discounts book discounts that are larger by this many steps of 0.05."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Visits:
     books: Ints
     """NOTHING, PACKAGE, HOTEL_ONLY or FLIGHT_ONLY."""
     flight_discount: Ints
-    """In steps of 0.05; 0 where none is shown."""
+    """In steps of 0.05. 0 if no discount is shown."""
     hotel_discount: Ints
 
     @property
@@ -62,7 +62,7 @@ def make_visits(people: People, affinity: float, rng: np.random.Generator) -> Vi
 
 @cache
 def _activity() -> Floats:
-    """Activity of the site from the first sign-up to the morning of each day, last day included."""
+    """Cumulative activity of the site from the first sign-up to each morning, last day included."""
     days = np.arange(populations.FIRST_SIGN_UP, populations.LAST_DAY + 1)
     month = days.astype("datetime64[M]").astype(np.int64) % 12 + 1
     level = np.where(np.isin(month, populations.BUSY_MONTHS), populations.BUSY_FACTOR, 1.0)
@@ -94,9 +94,10 @@ def _visit_counts(people: People, most: Ints, rng: np.random.Generator) -> Ints:
 
 
 def _visit_days(people: People, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """User and day of the visits, days since the first sign-up: at growing intervals.
+    """User and day of the visits, as days since the first sign-up, at growing intervals.
 
-    No user comes twice a day, and regular users not too often since the window opened.
+    No user visits twice a day. Regular users have at most `MOST_REGULAR_VISITS_IN_WINDOW` visits
+    since the window opened.
     """
     opened = _day_number(populations.WINDOW_START)
     last_day = _day_number(populations.LAST_DAY)
@@ -118,7 +119,8 @@ def _visit_days(people: People, rng: np.random.Generator) -> tuple[Ints, Ints]:
     passed = activity[first_day]
     at = passed[:, None] + reached[:, :-1] * ((activity[-1] - passed) / whole)[:, None]
     day = np.searchsorted(activity, at, side="right") - 1
-    # A visit on the day of the one before moves to the next day, from the end back if need be.
+    # A visit on the same day as the one before moves to the next day, or back from the end if there
+    # are no days left.
     day = np.maximum.accumulate(day - column, axis=1) + column
     day = np.minimum(day, last_day - (counts[:, None] - 1 - column))
 
@@ -128,10 +130,10 @@ def _visit_days(people: People, rng: np.random.Generator) -> tuple[Ints, Ints]:
 
 
 def _visit_times(people: People, rng: np.random.Generator) -> tuple[Ints, Times]:
-    """User and start of the visits, on whole minutes."""
+    """User and start of the visits, in whole minutes."""
     user, day = _visit_days(people, rng)
     hour = pick(rng, populations.HOURS, len(user))
-    # Keeps ten minutes free before midnight, so that no visit runs into one of the next day.
+    # Keeps ten minutes free before midnight, so that no visit overlaps with one on the next day.
     minute = (rng.random(len(user)) * np.where(hour == 23, 50, 60)).astype(np.int64)
     minutes = (day * 24 + hour) * 60 + minute
     start = populations.FIRST_SIGN_UP.astype("datetime64[s]") + minutes.astype("timedelta64[m]")
@@ -164,7 +166,7 @@ def _bookings(people: People, user: Ints, affinity: float, rng: np.random.Genera
 def _discounts(
     people: People, user: Ints, books: Ints, affinity: float, rng: np.random.Generator
 ) -> tuple[Ints, Ints]:
-    """Flight and hotel discounts shown, whether or not anything is booked."""
+    """The flight and hotel discounts shown, whether or not anything is booked."""
     count = len(user)
     flight_shown = rng.random(count) < populations.FLIGHT_DISCOUNT_SHARE
     hotel_share = np.asarray(populations.HOTEL_DISCOUNT_SHARES)[flight_shown.astype(np.int64)]
@@ -180,7 +182,7 @@ def _discounts(
 
 
 def _browsing(user: Ints, start: Times, books: Ints, rng: np.random.Generator) -> tuple[Ints, Ints]:
-    """Page clicks and seconds of the visits, which end before the next one starts."""
+    """Page clicks and seconds of the visits. Each visit ends before the next one starts."""
     count = len(user)
     at = rng.random(count)
     drawn = np.empty(count)

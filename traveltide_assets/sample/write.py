@@ -30,11 +30,11 @@ from traveltide_assets.sample.spec import SampleSpec
 from traveltide_assets.sample.visits import make_visits
 
 USERS_PER_CHUNK = 10_000
-"""Bounds the memory; another number would give other samples."""
+"""Users per chunk. Bounds the memory use. Another number would give other samples."""
 
 FileFormat = Literal["csv", "parquet"]
 _WORLD, _PERKS, _DIRT = range(3)
-"""Random streams of a chunk, apart so that one kind of choice does not move the others."""
+"""Random streams of a chunk, separate so that a change to one does not affect the others."""
 
 
 class _TableWriter(Protocol):
@@ -49,16 +49,16 @@ def write_sample(
 ) -> None:
     """Write users, sessions, flights and hotels of a sample, all columns as text.
 
-    CSV files quote every value and hold an empty text for each null. Users are sorted by
-    `user_id`; sessions by `session_start` within each chunk of users. Beside the four tables lie
-    `truth.csv` (each user's kind and favourite perk) and, with dirt, `damage.csv`, the ledger of
-    the damaged rows. Files appear under their names only when all are complete. `on_progress` is
-    told the users done and the users in all.
+    CSV files quote every value and write nulls as empty text. Users are sorted by `user_id`,
+    sessions by `session_start` within each chunk of users. Also writes `truth.csv` (each user's
+    kind and favourite perk) and, with dirt, `damage.csv`, the ledger of the damaged rows. Files
+    appear under their names only when all are complete. `on_progress` is called with the number of
+    users done and the total. Raises `ValueError` if the folder contains anything but a sample.
     """
     if file_format not in ("csv", "parquet"):
         raise ValueError(f"file_format must be csv or parquet, not {file_format}")
     if folder.exists() and any(folder.iterdir()) and not (folder / "truth.csv").exists():
-        raise ValueError(f"{folder} holds something else than a sample; choose another folder")
+        raise ValueError(f"{folder} contains other files than a sample; choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{folder.name}-"
     with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as unfinished:
@@ -80,7 +80,7 @@ def write_sample(
 
 
 def _remove_earlier_sample(folder: Path) -> None:
-    """A ledger, or tables in the other format, would not belong to the sample that replaces it."""
+    """Remove all files of an earlier sample: an old ledger or format must not mix with the new."""
     for name in (*TABLES, "truth", "damage"):
         for suffix in ("csv", "parquet"):
             (folder / f"{name}.{suffix}").unlink(missing_ok=True)
@@ -95,7 +95,7 @@ def _open(path: Path, schema: pa.Schema) -> pa.csv.CSVWriter | pa.parquet.Parque
 
 
 def _chunks(spec: SampleSpec) -> Iterator[tuple[int, dict[str, pa.Table]]]:
-    """The number of users done and the tables of the chunk, one chunk after the other."""
+    """For each chunk: the number of users done after it, and its tables."""
     for number, first in enumerate(range(0, spec.users, USERS_PER_CHUNK)):
         count = min(USERS_PER_CHUNK, spec.users - first)
         yield first + count, _make_chunk(spec, number, first, count)
@@ -109,7 +109,7 @@ def _make_chunk(spec: SampleSpec, number: int, first: int, count: int) -> dict[s
     visits = make_visits(actors, spec.affinity, rng)
     trips = make_trips(actors, visits, spec.affinity, rng)
     cancellations = make_cancellations(actors, visits, trips, spec.affinity, rng)
-    if spec.alike:  # Nothing anybody does may change what they do next.
+    if spec.alike:  # What users do must not affect what they do next.
         kept = np.ones(len(visits.user), dtype=np.bool_)
     else:
         kept = ~visits_replaced(visits, trips, cancellations.trip, count)

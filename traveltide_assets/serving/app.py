@@ -1,6 +1,6 @@
 """Builds and runs the scoring service.
 
-Endpoints belong in `routes.py`, what they need in `deps.py`, and the data they answer from in
+Endpoints belong in `routes.py`, their dependencies in `deps.py`, and the data behind the answers in
 `service.py`.
 """
 
@@ -42,14 +42,14 @@ def build_app(lake: Lake, settings: Settings) -> FastAPI:
 
 
 def serve(lake: Lake, settings: Settings, host: str, port: int) -> None:
-    """Serves until the process is told to stop; requests under way are still answered."""
+    """Serve until the process is told to stop. Requests in progress are still answered."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     uvicorn.run(
         build_app(lake, settings),
         host=host,
         port=port,
         log_config=None,
-        # Paths name customers, so requests are counted and not logged.
+        # Paths contain customer ids, so requests are counted but not logged.
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(settings.serving.timeout_seconds),

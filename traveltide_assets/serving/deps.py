@@ -1,4 +1,4 @@
-"""Dependencies of the routes: the API key, what is in service, the question in the body."""
+"""Dependencies of the routes: the API key, the data in service, the question in the body."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _key = APIKeyHeader(name=HEADER, scheme_name="key", auto_error=False)
 
 
 def require(key: SecretStr) -> Callable[..., Awaitable[None]]:
-    """A dependency that answers 401 to requests without this key."""
+    """A dependency that rejects requests without this key, with 401."""
     expected = key.get_secret_value().encode()
 
     async def check(given: Annotated[str | None, Security(_key)]) -> None:
-        # Headers are decoded as Latin-1, so this restores the bytes that were sent.
+        # Headers were decoded as Latin-1, so this restores the bytes that the client sent.
         if not hmac.compare_digest((given or "").encode("latin-1"), expected):
             raise HTTPException(401, f"{HEADER} is missing or wrong")
 
@@ -56,13 +56,13 @@ async def promoted(service: RunningService) -> Scorer:
 
 
 async def question(request: Request, service: RunningService) -> messages.Question:
-    """The question in the body; 413 if the body is too large, 422 if a field is not valid.
+    """The question in the body. 413 if the body is too large, 422 if a field is not valid.
 
-    A body declared as a parameter would be read and parsed before any dependency runs, so before
-    the key is checked.
+    The body is not a declared parameter, because FastAPI would then read and parse it before any
+    dependency runs, and so before the key is checked.
     """
     body = await _read(request, service.settings.max_body_bytes)
-    # Not in a thread: pydantic holds the GIL, so the event loop would wait for it all the same.
+    # Not in a thread: pydantic holds the GIL, so the event loop would have to wait anyway.
     return messages.parse(body, service.settings.max_batch)
 
 
@@ -74,7 +74,7 @@ async def _read(request: Request, limit: int) -> bytes:
             if len(body) > limit:
                 raise HTTPException(413, f"the body is larger than {limit} bytes")
     except ClientDisconnect:
-        # Nobody gets this answer; it keeps the log and the metrics from reporting a fault.
+        # Nobody receives this answer. It keeps the disconnect from counting as a server error.
         raise HTTPException(400, "the client disconnected") from None
     return bytes(body)
 

@@ -1,7 +1,7 @@
-"""Features of new customers from their raw rows, by the pipeline's own definitions.
+"""Features of new customers from their raw rows, by the definitions of the pipeline.
 
-Cleaning and features are the Ibis expressions of `transforms/`, compiled once for a month and run
-by DuckDB in memory. Compiling takes seconds, running a few hundredths of a second.
+Cleaning and features are the Ibis expressions of `transforms/`, compiled once per month and run by
+DuckDB in memory. Compiling takes seconds, running a few hundredths of a second.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNKNOWN = "unknown"
 
 
 class RejectedRow(ValueError):
-    """Cleaning rejects a row: whose (`customer`), which (`part`, `row`) and why."""
+    """Cleaning rejected a row: of which `customer`, in which `part` and `row`, and why."""
 
     def __init__(self, customer: int, part: str, row: int, reason: str) -> None:
         super().__init__(reason)
@@ -57,7 +57,7 @@ class HistoryFeatures:
         self._engine = duckdb.connect(":memory:", config={"threads": 1})
 
     def of(self, customers: Mapping[int, History]) -> pd.DataFrame:
-        """One row per customer, indexed by number; `RejectedRow` if cleaning rejects a row."""
+        """One row per customer, indexed by number. Raises `RejectedRow` if a row is rejected."""
         rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _ORDER}
         for number, customer in customers.items():
             for name, part in _PARTS.items():
@@ -78,7 +78,7 @@ class HistoryFeatures:
         return features.sort_values("user_id").set_axis(sorted(customers))
 
     def _run(self, sql: str) -> pa.Table:
-        # `sql()`, which DuckDB recommends instead, plans the query three times.
+        # DuckDB recommends `sql()` instead, but that plans the query three times.
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")
             return self._engine.execute(sql).to_arrow_table()
@@ -86,7 +86,7 @@ class HistoryFeatures:
     def _row(
         self, name: str, customer: int, place: int, values: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """A row as the source would have it: strings, with ids unique across customers."""
+        """A row as the source would give it: strings, with ids unique across customers."""
         row = {column: _text(value) for column, value in values.items()}
         row["user_id"] = str(customer)
         if name == "users":

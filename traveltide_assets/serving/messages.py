@@ -1,7 +1,7 @@
-"""Requests and responses of the service, and how a request body is parsed.
+"""Requests and responses of the service, and the parsing of request bodies.
 
-Features come from the catalogue and raw rows from the source tables. Both are declared once; the
-models here are built from those declarations.
+The models are built from the declarations of the features in the catalogue and of the columns in
+the source tables, so that neither is declared twice.
 """
 
 from __future__ import annotations
@@ -48,11 +48,12 @@ _TYPES: Mapping[str, Any] = {
     "date": Annotated[dt.date, BeforeValidator(_date)],
     "timestamp(6)": NaiveDatetime,
 }
-# No feature uses these, so clients need not send them.
+# Columns that no feature uses, so clients need not send them.
 _NOT_NEEDED = ("gender", "home_city")
-# The service numbers customers itself.
+# Columns that the service fills itself: it numbers the customers.
 _ASSIGNED = ("user_id",)
-# Tags of union members begin with what no field does, so that `_place` can tell them apart.
+# Tags of union members start with a character that no field starts with, so `_place` can tell them
+# apart.
 _MEMBER = "<"
 
 
@@ -65,7 +66,7 @@ class _Strict(BaseModel):
 def _feature(feature: Feature) -> tuple[Any, Any]:
     if feature.name == "total_sessions":
         kind = Annotated[int, Field(ge=1, le=MOST_SESSIONS)]
-        text = f"Sessions seen, at most {MOST_SESSIONS}: the model knows no later ones"
+        text = f"Sessions seen, at most {MOST_SESSIONS}: the model does not use later ones"
         return kind, Field(description=text)
     bounds: dict[str, Any] = {}
     if feature.type in ("int64", "float64"):
@@ -101,7 +102,7 @@ Hotel: Any = _rows("Hotel", SOURCES["hotels"])
 
 
 class History(_Strict):
-    """Raw rows of one customer, as in the source tables; only the first five sessions count."""
+    """Raw rows of one customer, as in the source tables. Only the first five sessions are used."""
 
     profile: Profile
     sessions: Annotated[list[Session], Field(min_length=1, max_length=1_000)]
@@ -148,15 +149,15 @@ Question = Annotated[
 
 _QUESTION: TypeAdapter[Any] = TypeAdapter(Question)
 _SCHEMA = _QUESTION.json_schema(ref_template="#/components/schemas/{model}")
-# The request body of the OpenAPI document, and the models that it refers to.
+# The request body in the OpenAPI document, and the models that it refers to.
 QUESTION_MODELS: dict[str, Any] = _SCHEMA.pop("$defs")
 QUESTION_BODY = {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}
 
 
 def parse(body: bytes, max_batch: int) -> Question:
-    """The question of a JSON body; `RequestValidationError` with every field that is not valid."""
+    """The question in a JSON body. `RequestValidationError` lists every field that is not valid."""
     try:
-        # Not from parsed JSON: in strict models only JSON itself may give a time as a string.
+        # From JSON text: strict models accept a time as a string only there, not in parsed JSON.
         question = _QUESTION.validate_json(body)
     except ValidationError as error:
         found = error.errors(include_input=False, include_url=False, include_context=False)
@@ -183,22 +184,22 @@ class Answer(BaseModel):
     title: str = Field(description="The perk's title")
     runner_up: str = Field(description="The next best perk's id")
     score: float = Field(
-        description="predicted: the perk's probability; assigned: how clearly the customer "
-        "belongs, as the deciding strategy measures it"
+        description="For a predicted perk: its probability. For an assigned perk: how clearly the "
+        "customer belongs to the segment, as measured by the deciding strategy"
     )
-    reason: str = Field(description="The features that speak for this perk")
+    reason: str = Field(description="The features that support this perk")
     model_version: str = Field(description="Version of the model that answered")
-    as_of_month: str = Field(description="The month whose customers the model was trained on")
+    as_of_month: str = Field(description="Month of the customers that the model was trained on")
     source: Literal["assigned", "predicted"]
     offer: str | None = Field(
         None,
-        description="assigned: what the campaign offers this customer, the perk or the "
-        "experiment's control offer; show nothing else. null: offer nothing",
+        description="For an assigned perk: the campaign's offer to this customer, which is the "
+        "perk or the experiment's control offer. Show nothing else. null: offer nothing",
     )
 
 
 class Answers(BaseModel):
-    """The answers to a batch, in the order of its customers."""
+    """The answers to a batch, in the order of the customers."""
 
     answers: list[Answer]
 
@@ -225,7 +226,7 @@ class Problem(BaseModel):
 
 
 class FieldProblem(BaseModel):
-    """What is wrong with one field; `loc` is the path to it."""
+    """What is wrong with one field. `loc` is the path to it."""
 
     loc: list[int | str]
     msg: str

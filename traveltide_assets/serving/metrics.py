@@ -1,4 +1,4 @@
-"""Prometheus metrics of the service. No label names a customer."""
+"""Prometheus metrics of the service. No label identifies a customer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 
 class Metrics:
-    """The metrics of one service, in a registry of their own."""
+    """The metrics of one service, in their own registry."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -20,7 +20,7 @@ class Metrics:
         )
         self.seconds = Histogram(
             "traveltide_request_seconds",
-            "Time to the answer",
+            "Time until the response",
             ("route",),
             buckets=_BUCKETS,
             registry=registry,

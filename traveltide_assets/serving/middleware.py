@@ -1,7 +1,7 @@
-"""What surrounds every request: time limit, answer to unexpected errors, counters.
+"""Middleware for every request: time limit, handling of unexpected errors, counters.
 
-Plain ASGI, because every request passes it. Metrics and logs name the route's template and never
-the path, which may name a customer.
+It is plain ASGI for speed, because every request passes through it. Metrics and logs contain the
+route's template and never the path, which may contain a customer id.
 """
 
 from __future__ import annotations
@@ -62,6 +62,6 @@ def _route(scope: Scope) -> str:
 
 
 def _place(error: Exception) -> str:
-    """Type and place of an error, without its message, which might quote the request."""
+    """Type and location of an error, without its message, which might quote the request."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__} in {frame.name}, {frame.filename}:{frame.lineno}"

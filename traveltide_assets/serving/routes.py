@@ -1,6 +1,6 @@
 """The endpoints.
 
-Errors never quote a customer's data: a problem gives the path to a value, not the value.
+Errors never quote customer data: a problem gives the path to a value, not the value.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from traveltide_assets.serving.service import Service
 
 _DESCRIBED: Mapping[int, tuple[Any, str]] = {
     401: (messages.Problem, f"{HEADER} is missing or wrong"),
-    404: (messages.Problem, "This customer has no perk"),
+    404: (messages.Problem, "The customer has no perk"),
     413: (messages.Problem, "The body is too large"),
     422: (messages.FieldProblems, "Some fields are not valid"),
     503: (messages.Problem, "Nothing has been promoted or decided yet"),
@@ -92,7 +92,7 @@ async def assigned_perk(
     """The perk assigned to an active customer."""
     found = snapshot.assigned.find(user_id)
     if found is None:
-        raise HTTPException(404, "no perk: this customer was not active in the month")
+        raise HTTPException(404, "no perk: the customer is not in the month's cohort")
     return JSONResponse(found)
 
 
@@ -109,6 +109,6 @@ async def metrics(service: RunningService) -> Response:
 
 
 async def invalid(_: Request, error: RequestValidationError) -> Response:
-    """422 with path, message and type of every problem, and never the value that was sent."""
+    """422 with path, message and type of every problem, but never the value that was sent."""
     found = [{"loc": p["loc"], "msg": p["msg"], "type": p["type"]} for p in error.errors()]
     return JSONResponse({"detail": found}, 422)

@@ -1,4 +1,4 @@
-"""What answers are made of: a snapshot of the lake, which never changes, and its model."""
+"""The data behind the answers: an immutable snapshot of the lake, and the scorer of its model."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ State = tuple[tuple[str, str, str], ...]
 
 
 class NotUsable(Exception):
-    """The lake holds a model that cannot be served; the message says why."""
+    """The model in the lake cannot be served. The message gives the reason."""
 
 
 @dataclass(frozen=True)
 class Assigned:
-    """The customers with a perk: their ids in order, and one row of `answers` for each."""
+    """The customers with a perk: their sorted ids, and one row of `answers` for each."""
 
     user_id: np.ndarray
     answers: pd.DataFrame
 
     def find(self, user_id: int) -> dict[str, Any] | None:
-        """The answer for a customer; None if they have no perk."""
+        """The answer for a customer. None if they have no perk."""
         place = int(np.searchsorted(self.user_id, user_id))
         if place == len(self.user_id) or self.user_id[place] != user_id:
             return None
@@ -62,10 +62,12 @@ class Scorer:
         self._histories = histories
         self._titles = dict(zip(catalogue["perk"], catalogue["title"], strict=True))
         if unknown := sorted(set(predictor.perks) - set(self._titles)):
-            raise NotUsable(f"the model predicts perks that the catalogue lacks: {unknown}")
+            raise NotUsable(f"the model predicts perks that are not in the catalogue: {unknown}")
         shares = predictor.probabilities(np.zeros((1, len(predictor.inputs)), np.float32))
         if shares.shape != (1, len(predictor.perks)) or not np.isfinite(shares).all():
-            raise NotUsable(f"the model answers {shares.shape} for {len(predictor.perks)} perks")
+            raise NotUsable(
+                f"the model gives answers of shape {shares.shape} for {len(predictor.perks)} perks"
+            )
         place = {name: position for position, name in enumerate(predictor.inputs)}
         self._weights = {
             row["perk"]: [
@@ -75,15 +77,15 @@ class Scorer:
             ]
             for row in catalogue.to_dict("records")
         }
-        # One row of plain floats per number of sessions: for a single customer numpy is slower.
+        # Plain floats, one row per number of sessions: for a single customer NumPy is slower.
         self._mean, self._spread = predictor.mean.tolist(), predictor.spread.tolist()
         split = [name.partition("=") for name in predictor.inputs]
         self._values = itemgetter(*(feature for feature, _, _ in split))
-        # Inputs that are 1 if a feature equals a text: their place, and the text.
+        # Inputs that are 1 if a feature equals a text: their position, and the text.
         self._texts = [(i, text) for i, (_, found, text) in enumerate(split) if found]
 
     def score_one(self, features: Mapping[str, Any]) -> dict[str, Any]:
-        """The answer for one customer from features by name; None is unknown."""
+        """The answer for one customer, from features by name. None means unknown."""
         values = list(self._values(features))
         for place, text in self._texts:
             values[place] = values[place] == text
@@ -91,9 +93,9 @@ class Scorer:
         return self._answer(features["total_sessions"], values, shares)
 
     def score_many(self, customers: Sequence[ByFeatures | ByHistory]) -> list[dict[str, Any]]:
-        """The answers for many customers, in their order. Not thread-safe.
+        """The answers for several customers, in the same order. Not thread-safe.
 
-        `RejectedRow` if cleaning rejects a raw row.
+        Raises `RejectedRow` if cleaning rejects a raw row.
         """
         features = pd.DataFrame(index=range(len(customers)), columns=[*_FEATURES, SEEN])
         given = {i: vars(c.features) for i, c in enumerate(customers) if isinstance(c, ByFeatures)}
@@ -133,7 +135,7 @@ class Scorer:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The assigned perks, the catalogue, and the promoted model's scorer as the lake held them."""
+    """The assigned perks, the catalogue and the scorer of the promoted model, as of one moment."""
 
     assigned: Assigned
     catalogue: dict[str, Any]
@@ -142,16 +144,16 @@ class Snapshot:
 
 
 def look(lake: Lake) -> State:
-    """Path, latest month and version of each table the service reads; equal if nothing changed."""
+    """Path, latest month and version of each table the service reads. Equal if nothing changed."""
     stored = {path: lake.versions(path) for path in _WATCHED}
     return tuple((path, *max(months.items())) for path, months in stored.items() if months)
 
 
 def load(lake: Lake, histories: Callable[[str], HistoryFeatures]) -> Snapshot | None:
-    """All that the service needs of the lake; None if nothing has been decided yet.
+    """Everything that the service needs from the lake. None if nothing has been decided yet.
 
-    `histories` gives the features of raw rows as of a month. `NotUsable` if the tables of the lake
-    do not go together.
+    `histories` gives the features of raw rows as of a month. Raises `NotUsable` if the tables of
+    the lake do not match each other.
     """
     state = look(lake)
     months = {path: month for path, month, _ in state}
@@ -160,7 +162,7 @@ def load(lake: Lake, histories: Callable[[str], HistoryFeatures]) -> Snapshot | 
     stored = lake.frame(PREDICTOR, months[PREDICTOR])
     predictor = Predictor.from_frame(stored)
     if predictor is not None and predictor.version != stored["model_version"].iloc[0]:
-        raise NotUsable(f"{PREDICTOR} of {months[PREDICTOR]} is not the model its version names")
+        raise NotUsable(f"{PREDICTOR} of {months[PREDICTOR]} does not match its model_version")
     catalogue = lake.frame(CATALOGUE, months[CATALOGUE]).sort_values("position")
     shown = catalogue[["perk", "title", "audience", "headline"]].to_dict("records")
     return Snapshot(

@@ -26,10 +26,10 @@ _log = logging.getLogger("traveltide.serving")
 
 
 class Service:
-    """What requests are answered from. `snapshot` is None until a month has been decided.
+    """Holds the snapshot that requests are answered from. It is None until a month is decided.
 
-    One thread does all slow work (batches and raw rows): other requests need not wait for it, and a
-    DuckDB connection serves one thread at a time.
+    One thread does all slow work (batches and raw rows): other requests need not wait for it, and
+    the DuckDB connection is used by one thread only.
     """
 
     def __init__(self, lake: Lake, settings: Config) -> None:
@@ -39,12 +39,12 @@ class Service:
         self._lake = lake
         self._failed: scorer.State | None = None
         self._slow = ThreadPoolExecutor(1, "slow")
-        # Compiling takes seconds, and models of the same month share them.
+        # Compiling takes seconds, and models of the same month share the result.
         self._histories = functools.lru_cache(maxsize=1)(HistoryFeatures)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Loads what the lake holds, then looks for changes until the service is stopped."""
+        """Load the lake's data, then check for changes until the service is stopped."""
         await asyncio.to_thread(self.refresh)
         watching = asyncio.create_task(self._watch())
         yield
@@ -57,7 +57,7 @@ class Service:
             await asyncio.to_thread(self.refresh)
 
     def refresh(self) -> None:
-        """Loads what the lake holds if it has changed. What cannot be loaded changes nothing."""
+        """Load the lake's data if it has changed. If that fails, the current snapshot stays."""
         current = None
         try:
             current = scorer.look(self._lake)
@@ -68,7 +68,7 @@ class Service:
         except Exception as error:  # noqa: BLE001 - whatever is wrong, the current model stays
             self._failed = current
             self.metrics.reloads.labels("failed").inc()
-            kept = "what was in service stays" if self.snapshot else "nothing is in service"
+            kept = "the current model stays" if self.snapshot else "nothing is in service"
             _log.error("cannot load from the lake, %s: %s: %s", kept, type(error).__name__, error)
             return
         self._failed = None
@@ -83,6 +83,6 @@ class Service:
     async def in_background(
         self, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs
     ) -> _T:
-        """The result of a slow function, off the event loop and one at a time."""
+        """The result of a slow function, run off the event loop and one at a time."""
         call = functools.partial(function, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._slow, call)

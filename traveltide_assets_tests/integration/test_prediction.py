@@ -131,8 +131,7 @@ def test_in_the_lake_a_worse_candidate_leaves_the_model_in_service(
     turned = dict(zip(perks, [*perks[1:], perks[0]], strict=True))
     bad = trained(known.assign(perk=known["perk"].map(turned)))
     bad.to_frame().to_parquet(project.file(CANDIDATE, LAST))
-    # The decision without its check, which only then is asked.
-    result = project.materialize("gold/predictor_promotion", LAST)
+    result = project.materialize_all([IN_SERVICE, "gold/predictor_promotion"], LAST)
     assert result.success
     assert failed_checks(result) == {"gold/predictor_promotion:promotion"}
     evaluations = result.get_asset_check_evaluations()
@@ -140,7 +139,6 @@ def test_in_the_lake_a_worse_candidate_leaves_the_model_in_service(
     assert facts["verdict_against_model_in_service"].value == promotion.WORSE
     assert facts["worse_than_model_in_service_after"].value == "1, 2, 3, 4, 5 sessions"
     assert facts["worse_than_rules_of_the_strategy_after"].value != "never"
-    assert project.materialize(IN_SERVICE, LAST).success
     serving = project.frame(IN_SERVICE, LAST)["model_version"].iloc[0]
     assert serving == good["model_version"].iloc[0] != bad.version
 

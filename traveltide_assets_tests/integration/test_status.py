@@ -147,7 +147,7 @@ def test_a_file_of_one_month_names_that_month_alone(
     edited("source/sessions_2023-06.csv", lambda text: text + text.splitlines()[-1] + "\n")
     found = stale_in(open_project(folder))
     assert changed(found)["bronze/sessions_raw"] == ("inputs/sessions of 2023-06 has changed",)
-    months = {each.asset: set() for each in found}
+    months: dict[str, set[str | None]] = {each.asset: set() for each in found}
     for each in found:
         months[each.asset].add(each.month)
     assert months["bronze/sessions_raw"] == {JUNE}

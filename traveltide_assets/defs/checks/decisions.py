@@ -64,7 +64,7 @@ def _features_in_range(context: Context) -> Outcome:
 
 
 def out_of_range(features: ibis.Table) -> dict[str, int]:
-    """The number of rows outside the catalogue's range, by feature. Features without any: omitted."""
+    """The number of rows outside the catalogue's range, for each feature that has such rows."""
     outside = {}
     for feature in CATALOGUE:
         if feature.type in ("int64", "float64"):
