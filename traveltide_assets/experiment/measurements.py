@@ -78,7 +78,7 @@ def _check_values(values: pd.Series, name: str, file: Path) -> None:
     ).all()
     if wrong:
         expected = "0 or 1" if rate else "a number of at least 0"
-        raise OutcomesError(f"experiment.outcomes_file {file}: every {name} must be {expected}")
+        raise OutcomesError(f"experiment.outcomes_file {file}: {name} must always be {expected}")
 
 
 def joined(sessions: pd.DataFrame, measured: Measured | None) -> pd.DataFrame:

@@ -56,7 +56,7 @@ class Files:
             elif name.partition(".")[0] not in _ANSWERS:
                 passed_over.append(name)
         if missing := [table for table, files in found.items() if not files]:
-            seen = ", ".join(candidates) or "no CSV or Parquet files; does it exist?"
+            seen = ", ".join(candidates) or "no CSV or Parquet file, or it does not exist"
             raise SourceError(
                 f"{self._landing.uri()} has no file for {', '.join(missing)} (found: {seen}). "
                 f"The file name must contain the table's name, as in {missing[0]}.csv. "

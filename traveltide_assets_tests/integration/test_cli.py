@@ -184,7 +184,9 @@ def test_show_gives_the_reasons_in_sentences_before_the_table(place: Path, first
 
 def test_show_of_a_month_without_a_decision_says_what_to_run(place: Path, first: Done) -> None:
     done = traveltide(place, "show", "--month", "2023-04")
-    assert_clear_error(done, "no perks decided for 2023-04", "traveltide run --month 2023-04")
+    assert_clear_error(
+        done, "no perks have been decided for 2023-04", "traveltide run --month 2023-04"
+    )
 
 
 def test_explain_gives_a_customers_perk_reasons_and_features(place: Path, first: Done) -> None:

@@ -308,7 +308,7 @@ def test_a_broken_model_leaves_the_old_one_in_service_and_a_sound_one_takes_over
         before = client.post("/perk", json=one).json()["model_version"]
         with caplog.at_level(logging.ERROR, "traveltide.serving"):
             frame.assign(onnx=[b"broken"]).to_parquet(file)
-            wait_for(lambda: "what was in service stays" in caplog.text)
+            wait_for(lambda: "the current model stays" in caplog.text)
         assert client.post("/perk", json=one).json()["model_version"] == before
         other.to_parquet(file)
         expected = other["model_version"].iloc[0]

@@ -492,7 +492,7 @@ def test_a_slow_run_is_told_once_also_where_the_webhook_was_down(
     slow = SlowRun(alerting(inbox, tmp_path, slow_minutes=10), instance)
     inbox.stop()
     for minutes in (11, 12, 13):
-        assert "cannot be reached; alerts that wait" in slow.tick(minutes)
+        assert "cannot be reached; alerts waiting" in slow.tick(minutes)
     inbox.start()
     assert "wait" not in slow.tick(14)
     slow.tick(15)

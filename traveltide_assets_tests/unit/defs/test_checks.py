@@ -165,7 +165,7 @@ def test_stability_passes_and_says_so_where_the_month_has_no_scorecard(
     seen.lake.write(TABLES[SCORECARD], scorecard(stability=0.1), "2023-06")
     outcome = check_of("gold/kmeans_model", "stability").outcome(seen)
     assert outcome.passed
-    assert "none for this month" in str(outcome.facts["scorecard"])
+    assert "no scorecard for this month" in str(outcome.facts["scorecard"])
 
 
 def test_a_stability_that_could_not_be_computed_warns_in_words(

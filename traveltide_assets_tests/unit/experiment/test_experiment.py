@@ -88,7 +88,7 @@ def test_the_control_arm_is_offered_the_control_offer_and_whoever_has_it_anyway_
 
 def test_an_unknown_control_offer_is_refused_before_anything_runs() -> None:
     config = Settings(source=FOLDER, experiment={"control_offer": "a_pony"})
-    with pytest.raises(assignment.ExperimentError, match="a_pony is no perk"):
+    with pytest.raises(assignment.ExperimentError, match="a_pony is not in the perk catalogue"):
         build_definitions(config)
 
 
@@ -303,7 +303,7 @@ def test_outcomes_that_are_missing_in_one_arm_conclude_nothing() -> None:
         ("user_id,sign_ups\n1,1\n1,0\n", "more than once"),
         ("user_id,sign_ups\n1,2\n", "0 or 1"),
         ("user_id,sign_ups\n1,yes\n", "0 or 1"),
-        ("user_id,bookings\n1,-1\n", "from 0 on"),
+        ("user_id,bookings\n1,-1\n", "at least 0"),
         ("user_id,sign_ups\nx,1\n", "whole number"),
         ("", "cannot be read"),
     ],

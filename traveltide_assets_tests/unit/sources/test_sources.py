@@ -80,7 +80,8 @@ def test_files_that_are_passed_over_are_named_once(
     for name in SOURCES:
         known.table(name)
     (said,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
-    assert said == f"{folder}: passed over, because no table's name is in theirs: hotel.csv"
+    why = "because their names contain no table's name"
+    assert said == f"{folder}: ignored files, {why}: hotel.csv"
 
 
 def test_csv_gzip_and_parquet_give_the_same_rows(folder: Path) -> None:
