@@ -95,18 +95,23 @@ class Inputs:
         ]
 
     def observe_once(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-        """`observe` once per run, in its first process; a run may have a process per step."""
+        """`observe` before the first step of a run, which may have a process per step.
+
+        The run is tagged afterwards. A process that starts meanwhile observes as well, so that no
+        step reads an input before its version is known.
+        """
         stored = instance.get_run_by_id(run.run_id)
-        if stored is not None and tags.OBSERVED not in stored.tags:
-            instance.add_run_tags(run.run_id, {tags.OBSERVED: "true"})
+        # A re-executed run inherits the tags of the run it repeats, but observes anew.
+        if stored is not None and stored.tags.get(tags.OBSERVED) != run.run_id:
             self.observe(instance)
+            instance.add_run_tags(run.run_id, {tags.OBSERVED: run.run_id})
 
     def observe(self, instance: dg.DagsterInstance) -> None:
         """Report every version that is new to the instance."""
         for key, look in self._looks.items():
             try:
                 found = look()
-            except TravelTideError as error:
+            except (TravelTideError, OSError) as error:
                 # The step that reads the input will fail with this error; other steps need not.
                 _log.warning("cannot observe %s: %s", key.to_user_string(), error)
                 continue
