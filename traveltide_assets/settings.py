@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -232,10 +233,7 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "\n".join(
-            f"  {'.'.join(map(str, problem['loc']))}: {problem['msg']}"
-            for problem in error.errors()
-        )
+        problems = "\n".join(f"  {problem}" for problem in _problems(error))
         raise SettingsError(
             "invalid settings (TRAVELTIDE_… or traveltide.toml):\n" + problems
         ) from error
@@ -243,3 +241,18 @@ def load_settings() -> Settings:
         raise SettingsError(f"{_file()} is not valid TOML: {error}") from error
     except UnreadableSetting as error:
         raise SettingsError(f"{error}: write lists in the environment as JSON") from error
+
+
+def _problems(error: ValidationError) -> Iterator[str]:
+    """A line per setting: its name, and what is wrong with it.
+
+    A value that may be of two types has a problem with each of them. Pydantic adds the type to the
+    name (`kmeans.k.constrained-int`), where nobody would look for the setting.
+    """
+    found: dict[str, list[str]] = {}
+    for problem in error.errors():
+        parts = [str(part) for part in problem["loc"]]
+        name = ".".join(part for part in parts if part.isidentifier() or part.isdigit())
+        found.setdefault(name, []).append(problem["msg"].removeprefix("Value error, "))
+    for name, messages in found.items():
+        yield f"{name}: {'; or: '.join(messages)}" if name else "; ".join(messages)

@@ -81,7 +81,7 @@ def find_report(settings: Settings, month: str | None) -> tuple[Path, str]:
     Raises `NothingDecided` if there is none.
     """
     lake = open_lake(settings)
-    month = _decided(lake, month)
+    month = _decided(settings, lake, month)
     place = (report.PATH, month, report.FILE)
     if not lake.exists(*place):
         raise NothingDecided(
@@ -94,7 +94,7 @@ def print_decisions(console: Console, settings: Settings, month: str | None) -> 
     """Print who gets which perk in a month and why, by default in the latest decided one."""
     lake = open_lake(settings)
     perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
-    month = _decided(lake, month)
+    month = _decided(settings, lake, month)
     assigned = lake.frame(ASSIGNMENTS, month).set_index("user_id")
     features = numeric(lake.frame(FEATURES, month))
     write(
@@ -130,7 +130,7 @@ def print_explanation(
     """Print a customer's perk, its reasons, and their features next to segment and cohort."""
     lake = open_lake(settings)
     perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
-    month = _decided(lake, month)
+    month = _decided(settings, lake, month)
     assigned = lake.frame(ASSIGNMENTS, month).set_index("user_id")
     if user_id not in assigned.index:
         raise NothingDecided(
@@ -275,12 +275,17 @@ def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
     return grid
 
 
-def _decided(lake: Lake, month: str | None) -> str:
-    months = lake.months(ASSIGNMENTS)
-    if not months or (month is not None and month not in months):
-        raise NothingDecided(
-            f"no perks have been decided for {month or 'any month'} "
-            f"(decided: {', '.join(months) or 'none'}); run `traveltide run"
-            f"{f' --month {month}' if month else ''}` first"
-        )
-    return month or months[-1]
+def _decided(settings: Settings, lake: Lake, month: str | None) -> str:
+    """The month, if it has been decided; by default the latest that has."""
+    decided = lake.months(ASSIGNMENTS)
+    if month in decided or (decided and month is None):
+        return month or decided[-1]
+    known = settings.partitions.months()
+    if month is not None and month not in known:
+        advice = f"choose a month from {known[0]} to {known[-1]}"
+    else:
+        advice = f"run `traveltide run{f' --month {month}' if month else ''}` first"
+    others = f" (decided: {', '.join(decided)})" if decided else ""
+    raise NothingDecided(
+        f"no perks have been decided {f'for {month}' if month else 'yet'}{others}; {advice}"
+    )

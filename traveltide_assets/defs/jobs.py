@@ -17,8 +17,8 @@ FULL_REFRESH = "full_refresh"
 def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
     """The jobs: `ingest` takes any range of months in one run, the others take one month per run.
 
-    To refresh everything for a range of months, backfill all assets rather than `full_refresh`:
-    Dagster then ingests the range in one run and decides month by month.
+    To refresh everything for a range of months, launch `ingest` for the range and backfill
+    `assign_perks`: a run, and a run per month. A backfill of all assets takes eight runs per month.
     """
     # Dagster warns that the job mixes two policies and uses one month per run, which is intended.
     warnings.filterwarnings("ignore", message=f"Asset job {FULL_REFRESH} materializes assets with")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import signal
@@ -29,6 +30,8 @@ from traveltide_assets.sources.base import Run
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 INSTANCE = Path(__file__).parent / "instance"
+
+_log = logging.getLogger(__name__)
 
 OnStep = Callable[[str, int, int], None]
 
@@ -80,7 +83,8 @@ def out_of_date(
 ) -> tuple[list[Stale], int]:
     """The stored assets that are out of date, given the files of today, and the number stored."""
     source = open_source(settings, open_engine(settings), Run("status"))
-    Inputs(settings, source).observe(dagster)
+    for error, names in Inputs(settings, source).observe(dagster).items():
+        _log.warning("changes of %s cannot be seen: %s", ", ".join(names), error)
     return find_stale(definitions, dagster), count_stored(definitions, dagster)
 
 

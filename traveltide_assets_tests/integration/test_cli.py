@@ -189,6 +189,14 @@ def test_show_of_a_month_without_a_decision_says_what_to_run(place: Path, first:
     )
 
 
+def test_show_of_a_month_outside_the_settings_does_not_advise_to_run_it(
+    place: Path, first: Done
+) -> None:
+    done = traveltide(place, "show", "--month", "2099-01")
+    assert_clear_error(done, "no perks have been decided for 2099-01", "from 2023-04 to 2023-05")
+    assert "traveltide run" not in done.stderr
+
+
 def test_explain_gives_a_customers_perk_reasons_and_features(place: Path, first: Done) -> None:
     done = traveltide(place, "explain", str(scenario.PACKAGE))
     assert done.returncode == 0
@@ -265,6 +273,7 @@ def test_a_source_without_a_table_is_a_clear_error_and_writes_nothing(tmp_path: 
     (source / "hotels.csv").unlink()
     done = traveltide(tmp_path, "run", TRAVELTIDE_SOURCE="source")
     assert_clear_error(done, "has no file for hotels", "users.csv")
+    assert done.stderr.count("has no file for hotels") == 1
     assert not list(tmp_path.glob("lake/**/*.parquet"))
 
 

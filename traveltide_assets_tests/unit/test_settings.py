@@ -135,6 +135,18 @@ def test_a_wrong_file_is_named(elsewhere: Path, text: str, said: str) -> None:
     assert said in str(error.value)
 
 
+def test_a_value_of_two_types_has_one_line_that_begins_with_the_name_of_its_setting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TRAVELTIDE_KMEANS__K", "elbow")
+    with pytest.raises(SettingsError) as error:
+        load_settings()
+    (line,) = str(error.value).splitlines()[1:]
+    assert line.startswith("  kmeans.k: ")
+    assert "integer" in line
+    assert "'silhouette'" in line
+
+
 def test_everything_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAVELTIDE_COHORT__MIN_SESSIONS", "0")
     monkeypatch.setenv("TRAVELTIDE_KMEANS__RESTARTS", "0")

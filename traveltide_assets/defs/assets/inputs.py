@@ -103,17 +103,22 @@ class Inputs:
         stored = instance.get_run_by_id(run.run_id)
         # A re-executed run inherits the tags of the run it repeats, but observes anew.
         if stored is not None and stored.tags.get(tags.OBSERVED) != run.run_id:
-            self.observe(instance)
+            for error, names in self.observe(instance).items():
+                # The step that reads the input will fail with this error; other steps need not.
+                _log.info("cannot observe %s: %s", ", ".join(names), error)
             instance.add_run_tags(run.run_id, {tags.OBSERVED: run.run_id})
 
-    def observe(self, instance: dg.DagsterInstance) -> None:
-        """Report every version that is new to the instance."""
+    def observe(self, instance: dg.DagsterInstance) -> Mapping[str, list[str]]:
+        """Report every version that is new to the instance.
+
+        The result maps each error to the inputs that cannot be observed because of it.
+        """
+        failed: dict[str, list[str]] = {}
         for key, look in self._looks.items():
             try:
                 found = look()
             except (TravelTideError, OSError) as error:
-                # The step that reads the input will fail with this error; other steps need not.
-                _log.warning("cannot observe %s: %s", key.to_user_string(), error)
+                failed.setdefault(str(error), []).append(key.to_user_string())
                 continue
             for month, version in found.items():
                 if version != _known(instance, key, month):
@@ -121,6 +126,7 @@ class Inputs:
                     instance.report_runless_asset_event(
                         dg.AssetObservation(key, partition=month, tags=version_tag)
                     )
+        return failed
 
 
 def _observable(
