@@ -314,7 +314,7 @@ def test_silver_tells_how_many_rows_each_rule_touched(
         )
     assert event is not None
     assert event.asset_materialization is not None
-    table = event.asset_materialization.metadata["refused"]
+    table = event.asset_materialization.metadata["rejected"]
     assert isinstance(table, dg.TableMetadataValue)
     told = {record.data["rule"]: record.data["rows"] for record in table.records}
     assert told == dict(Counter(refused["reason"]))

@@ -32,7 +32,7 @@ def _outputs(name: str, cleaned: Cleaned) -> Iterator[dg.Output[ibis.Table]]:
         yield dg.Output(
             cleaned.quarantine,
             output_name=f"{name}_quarantine",
-            metadata={"refused": counts(cleaned.rejections, "rule")},
+            metadata={"rejected": counts(cleaned.rejections, "rule")},
         )
 
 

@@ -47,7 +47,7 @@ class Context:
         """The month of the run. Raises `ValueError` if the run has no month or several."""
         if len(self.months) != 1:
             raise ValueError(
-                f"must be evaluated for one month, not for {', '.join(self.months) or 'none'}"
+                f"evaluates a single month, but the run has {', '.join(self.months) or 'no month'}"
             )
         return self.months[0]
 
