@@ -2,7 +2,8 @@
 
 Dagster shows an asset as out of date if its stored data was made with another code version. So the
 hash covers only what can change the data. It excludes docstrings, names of steps, pictures and the
-way a run is executed. The perk catalogue and the rule files are inputs with their own versions.
+way a run is executed. The perk catalogue and the rule files are inputs with their own versions. How
+a source is read is excluded as well: bronze is verbatim, whichever code fetched it.
 """
 
 from __future__ import annotations
@@ -10,10 +11,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import inspect
-import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from operator import attrgetter
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
@@ -26,14 +28,16 @@ from traveltide_assets.settings import Settings
 
 _PACKAGE = "traveltide_assets"
 # Modules around the computation: changing them changes no byte of a table.
-_AROUND = ("defs", "settings", "resources", "contracts", "lake", "engines", "schema", "report")
+_AROUND = ("defs", "settings", "resources", "contracts", "lake", "engines", "schema")
+# An asset draws these for the UI. The report is made of them.
+_PICTURES = f"{_PACKAGE}.report.charts"
 # Declarations are hashed by value: the asset's own contract, and the settings that its code names.
 _DECLARATIONS = ("tables", "config", "registry")
 # Settings that say where and how something runs. They do not affect the result.
 _OPERATIONAL = {
     "source", "lake", "publish", "publish_table", "home", "perks_file", "engine", "spark",
-    "executor", "memory", "parallel_steps", "partitions", "postgres", "automation", "serving",
-    "sample", "api_key",
+    "executor", "memory", "parallel_steps", "postgres", "automation", "serving", "sample",
+    "api_key",
 }  # fmt: skip
 OWN_PARTS = ("code", "contract", "strategies")
 """The parts of a code version that are not settings."""
@@ -52,10 +56,10 @@ def code_version(
     function = inspect.unwrap(asset.op.compute_fn.decorated_fn)  # type: ignore[union-attr]
     code = _Code(function)
     paths = ["/".join(key.path) for key in sorted(asset.keys)]
-    modules = sorted(_closure(code.modules))
-    files = [digest for module in modules for digest in _digests(module)]
-    if any(path not in tables for path in paths):  # A page also depends on the report's code.
-        files += _digests_of_folder(Path(__file__).parents[1] / "report")
+    modules = _closure(code.modules - {_PICTURES})
+    files = [_read(module).digest for module in sorted(modules)]
+    if _PICTURES in modules:
+        files += _digests_of_templates(Path(__file__).parents[1] / "report")
     parts = {
         "code": [*code.own, *files],
         "contract": [_contract(tables[path]) for path in paths if path in tables],
@@ -74,7 +78,7 @@ def changed_parts(before: str | None, now: str | None) -> list[str]:
 
 
 def _short_hash(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+    return _hash_of("\n".join(parts).encode())[:8]
 
 
 class _Code:
@@ -143,10 +147,11 @@ def _settings_named(function: FunctionType) -> set[str]:
     named = [n for n in nodes if isinstance(n, ast.Attribute) and _is_settings(n.value)]
     if sum(_is_settings(node) for node in nodes) > len(named):
         return set(Settings.model_fields) - _OPERATIONAL
+    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
     inside = {
         id(n.value): f"{n.value.attr}.{n.attr}"
         for n in nodes
-        if isinstance(n, ast.Attribute) and n.value in named
+        if isinstance(n, ast.Attribute) and n.value in named and id(n) not in called
     }
     return {inside.get(id(n), n.attr) for n in named if n.attr not in _OPERATIONAL}
 
@@ -161,14 +166,14 @@ def _contract(table: Table) -> str:
 
 
 def _closure(modules: set[str]) -> set[str]:
-    """Our own modules, with everything they import, directly or indirectly."""
+    """Our own modules, with everything of ours they import, directly or indirectly."""
     found: set[str] = set()
     todo = [name for name in modules if _counts(name)]
     while todo:
         name = todo.pop()
         if name not in found:
             found.add(name)
-            todo += [other for other in _imported(name) if _counts(other)]
+            todo += [other for other in _read(name).imports if _counts(other)]
     return found
 
 
@@ -178,38 +183,48 @@ def _counts(module: str) -> bool:
     return root == _PACKAGE and parts[0] not in _AROUND and parts[-1] not in _DECLARATIONS
 
 
+@dataclass(frozen=True)
+class _Module:
+    """A module's hash, docstrings left out, and the modules that its import statements name."""
+
+    digest: str
+    imports: frozenset[str]
+
+
 @cache
-def _imported(module: str) -> frozenset[str]:
-    """The modules that the globals of a module come from."""
-    values = vars(sys.modules[module]).values()
-    return frozenset(
-        value.__name__ if isinstance(value, ModuleType) else value.__module__
-        for value in values
-        if isinstance(value, ModuleType | type | FunctionType)
+def _read(module: str) -> _Module:
+    # From the text rather than from what is loaded: a constant does not say where it comes from.
+    tree = ast.parse(_file(module).read_text(encoding="utf-8"))
+    imports = frozenset(
+        submodule if _is_module(submodule := f"{node.module}.{name.name}") else node.module
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith(_PACKAGE)
+        for name in node.names
     )
+    return _Module(_hash_of(ast.dump(_without_docstrings(tree)).encode()), imports)
+
+
+def _file(module: str) -> Path:
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{module} has no file")
+    return Path(spec.origin)
 
 
 @cache
-def _digests(module: str) -> tuple[str, ...]:
-    """A hash of a module's code, without its docstrings."""
-    file = sys.modules[module].__file__
-    return (_digest_of_code(Path(file)),) if file else ()
+def _is_module(name: str) -> bool:
+    parent = _file(name.rpartition(".")[0])
+    return parent.name == "__init__.py" and find_spec(name) is not None
 
 
-def _digests_of_folder(folder: Path) -> list[str]:
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file())
-    return [
-        _digest_of_code(file)
-        if file.suffix == ".py"
-        else hashlib.sha256(file.read_bytes()).hexdigest()
-        for file in files
-        if "__pycache__" not in file.parts
-    ]
+def _digests_of_templates(folder: Path) -> list[str]:
+    """A hash of every file of a folder that is no code, such as a template or a style sheet."""
+    files = (file for file in sorted(folder.iterdir()) if file.is_file() and file.suffix != ".py")
+    return [_hash_of(file.read_bytes()) for file in files]
 
 
-def _digest_of_code(file: Path) -> str:
-    tree = _without_docstrings(ast.parse(file.read_text(encoding="utf-8")))
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+def _hash_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 @cache

@@ -10,5 +10,5 @@ WILL_RETRY = "dagster/will_retry"
 PRIORITY = "dagster/priority"
 DATA_VERSION = "dagster/data_version"
 CODE_VERSION = "dagster/code_version"
-# Our own: the run has observed its inputs.
+# Our own: the id of the run, once it has observed its inputs.
 OBSERVED = "traveltide/observed"

@@ -184,14 +184,14 @@ def _planned(
     one = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
     detectable = _relative(metric, mean, sd, needed)
     # Today's traffic does not tell how many of the quieter weeks are needed.
-    told = reached and all(chance >= config.power for chance in chances[1:])
+    known = reached and all(chance >= config.power for chance in chances[1:])
     return row | {
         "effect": config.relative_effect * mean,
         "power": power,
         "detectable_effect": detectable * mean,
         "detectable_relative": detectable,
         "customers_needed": float(np.ceil(one * (1 + ratio))),
-        "weeks_needed": float(min(reached)) if told else np.nan,
+        "weeks_needed": float(min(reached)) if known else np.nan,
         "verdict": ENOUGH if all(c >= config.power for c in chances) else TOO_FEW,
     }
 

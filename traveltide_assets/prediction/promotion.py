@@ -157,8 +157,8 @@ def _baselines(known: pd.DataFrame, outside: np.ndarray, perks: pd.Index) -> dic
         perks=tuple(perks),
     )
     held = examples.of(outside)
-    trials = models.baselines(examples.of(~outside), held, 0, np.arange(len(held)))
-    return {t.kind: _Answers(models.losses(held.label, t.probabilities), t.answer) for t in trials}
+    found = models.baselines(examples.of(~outside), held, 0, np.arange(len(held)))
+    return {f.kind: _Answers(models.losses(held.label, f.probabilities), f.answer) for f in found}
 
 
 def _paired(differences: pd.DataFrame, users: pd.Series, resamples: int, seed: int) -> pd.DataFrame:

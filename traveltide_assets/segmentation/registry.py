@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 MODULES = {
     "kmeans": "traveltide_assets.segmentation.kmeans",
     "kmeans_wide": "traveltide_assets.segmentation.kmeans_wide",
-    "hierarchical": "traveltide_assets.segmentation.rules",
-    "personas": "traveltide_assets.segmentation.rules",
+    "hierarchical": "traveltide_assets.segmentation.rule_groups",
+    "personas": "traveltide_assets.segmentation.rule_groups",
     "perk_affinity": "traveltide_assets.segmentation.perk_affinity",
     "propensity": "traveltide_assets.segmentation.propensity",
 }

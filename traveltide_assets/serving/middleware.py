@@ -14,7 +14,7 @@ import traceback
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from traveltide_assets.serving.metrics import Metrics
+from traveltide_assets.serving.prometheus import Metrics
 
 _log = logging.getLogger("traveltide.serving")
 

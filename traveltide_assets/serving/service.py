@@ -17,7 +17,7 @@ from traveltide_assets.lake.lake import Lake
 from traveltide_assets.serving import scorer
 from traveltide_assets.serving.config import Config
 from traveltide_assets.serving.histories import HistoryFeatures
-from traveltide_assets.serving.metrics import Metrics
+from traveltide_assets.serving.prometheus import Metrics
 from traveltide_assets.serving.scorer import Snapshot
 
 _P = ParamSpec("_P")

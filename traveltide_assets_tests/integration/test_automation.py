@@ -1,69 +1,26 @@
 """What runs by itself: schedules, the landing sensor, alerts, retries and open months."""
 
-import datetime as dt
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pandas as pd
 import pytest
 
-from traveltide_assets.defs import alerts, landing
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.resources import open_source
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import FileSource, Run
 from traveltide_assets_tests.support.database import execute
+from traveltide_assets_tests.support.landing import BOUNDS, Folder, Watch
 from traveltide_assets_tests.support.postgres_server import PostgresServer
 from traveltide_assets_tests.support.processes import ROOT, Processes
 from traveltide_assets_tests.support.project import Project, failure
 
-BOUNDS = {"first": "2022-10", "last": "2023-07"}
-
-
 # Landing
-
-
-class Folder:
-    """A source of files in memory: versions and months by name."""
-
-    def __init__(self, **files: tuple[str, set[str]]) -> None:
-        self.files = files
-
-    def versions(self) -> dict[str, str]:
-        return {name: version for name, (version, _) in self.files.items()}
-
-    def months_of(self, files: Iterable[str]) -> dict[str, set[str]]:
-        return {name: self.files[name][1] for name in files}
-
-
-class Watch:
-    """The sensor on a source, with its cursor, on an instance of its own."""
-
-    def __init__(self, source: Any, instance: dg.DagsterInstance) -> None:
-        self.instance = instance
-        self.source = source
-        self.cursor: str | None = None
-
-    def tick(self) -> list[dg.RunRequest]:
-        snapshots = [dg.AssetKey(["bronze", "users_raw"])]
-        sensor = landing._sensor(Settings(partitions=BOUNDS), self.source, snapshots)
-        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
-            result = sensor.evaluate_tick(context)
-        self.cursor = result.cursor or self.cursor
-        return list(result.run_requests or ())
-
-    def fail(self, request: dg.RunRequest, ago: dt.timedelta = dt.timedelta()) -> dg.DagsterRun:
-        """Record a run of a request that failed."""
-        run = self.instance.add_run(dg.DagsterRun(job_name="ingest", tags={**request.tags}))
-        event = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, "ingest")
-        self.instance.handle_run_event(run.run_id, event, dt.datetime.now(dt.UTC) - ago)
-        return run
 
 
 @pytest.fixture
@@ -123,28 +80,6 @@ def test_a_folder_knows_the_months_and_versions_of_its_files(
 
 
 # Alerts
-
-
-@dg.op
-def broken() -> None:
-    raise ValueError("the cause")
-
-
-@dg.job
-def breaks() -> None:
-    broken()
-
-
-def alert_on_failure(settings: Settings, instance: dg.DagsterInstance) -> None:
-    result = breaks.execute_in_process(instance=instance, raise_on_error=False)
-    sensor, _ = alerts.build_alerts(settings)
-    context = dg.build_run_status_sensor_context(
-        sensor_name="alert_on_failure",
-        dagster_instance=instance,
-        dagster_run=result.dagster_run,
-        dagster_event=result.get_run_failure_event(),
-    ).for_run_failure()
-    sensor(context)
 
 
 # Executor

@@ -12,7 +12,6 @@ from traveltide_assets.evidence.backtest import (
     TOO_LITTLE,
     BackTest,
     assign_from_past,
-    judge,
 )
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.schema.months import end_of
@@ -31,10 +30,6 @@ PERKS = load_perks(Settings().perks_file)
 BAG = next(perk for perk in PERKS if perk.id == "free_checked_bag")
 SEED = Settings().seed
 CONFIG = Evidence(resamples=400, permutations=400, sample_rows=10_000)
-
-
-def verdict(perk: pd.Series, trial: BackTest) -> pd.Series:
-    return judge({"any": perk}, trial, [BAG]).iloc[0]
 
 
 def test_a_strategy_that_learns_is_judged_on_customers_it_has_not_seen(

@@ -10,32 +10,16 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from traveltide_assets.campaign import invitations, mailing
-from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
 from traveltide_assets_tests.integration.test_decision_checks import check
 from traveltide_assets_tests.support.project import Project, failed_checks, failure
 
 PERKS = ("bag", "meal", "night")
 ASSETS = ("gold/campaign", "gold/campaign_changes")
-
-
-def assigned(users: list[int], seed: int = 0) -> pd.DataFrame:
-    """Customers with a perk and a segment at random."""
-    rng = np.random.default_rng(seed)
-    perk = rng.choice(PERKS, len(users))
-    segment = np.char.add("likes ", perk)
-    return pd.DataFrame({"user_id": users, "perk": perk, "segment": segment}).astype(
-        {"user_id": "int64"}
-    )
-
-
-def suppressed(users: set[int]) -> Suppressed:
-    return Suppressed(frozenset(users), "digest")
 
 
 def folder(project: Project, month: str = LAST) -> Path:

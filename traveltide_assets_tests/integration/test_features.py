@@ -233,6 +233,10 @@ EXPECTED: dict[int, dict[str, Any]] = {
 CASES = [(who, name) for who, features in EXPECTED.items() for name in features]
 
 
+def test_the_first_traveller_has_an_expectation_for_every_feature_of_the_catalogue() -> None:
+    assert set(EXPECTED[scenario.PACKAGE]) == {feature.name for feature in CATALOGUE}
+
+
 @pytest.fixture(scope="module")
 def features(scenario_project: Project) -> pd.DataFrame:
     return scenario_project.frame("gold/user_features", scenario.MONTH).set_index("user_id")

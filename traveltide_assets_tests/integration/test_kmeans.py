@@ -2,49 +2,14 @@
 
 from __future__ import annotations
 
-import ibis
 import pandas as pd
 
-from traveltide_assets.catalogue.perks import Perk, load_perks
-from traveltide_assets.segmentation import cluster_model
 from traveltide_assets.segmentation.cluster_model import Model
 from traveltide_assets.segmentation.config import Config as KMeans
 from traveltide_assets.segmentation.kmeans import fit
-from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
+from traveltide_assets_tests.support.clusters import CLASSIC, SEED, decided, segment
 from traveltide_assets_tests.support.project import Project
-
-PERKS = load_perks(Settings().perks_file)
-CLASSIC = tuple(
-    perk
-    for perk in PERKS
-    if perk.id
-    in {
-        "free_hotel_meal",
-        "free_checked_bag",
-        "no_cancellation_fees",
-        "exclusive_discounts",
-        "free_hotel_night_with_flight",
-    }
-)
-SEED = Settings().seed
-
-
-def segment(features: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> pd.DataFrame:
-    """What the engine says of the customers, in their order."""
-    found = cluster_model.segment(ibis.memtable(features), model, perks, features).to_pandas()
-    return features[["user_id"]].merge(found, on="user_id", validate="one_to_one")
-
-
-def decided(
-    features: pd.DataFrame,
-    settings: KMeans,
-    previous: Model | None = None,
-    perks: tuple[Perk, ...] = CLASSIC,
-    seed: int = SEED,
-) -> pd.DataFrame:
-    model = fit(features, settings, seed, perks, previous)
-    return segment(features, model, perks).set_index("user_id")
 
 
 def test_the_order_of_the_customers_changes_no_segment_and_no_perk(

@@ -4,67 +4,22 @@ import subprocess
 import sys
 from pathlib import Path
 
-import dagster as dg
 import duckdb
-import ibis
 import pandas as pd
-import pyarrow as pa
 import pytest
 
-from traveltide_assets.defs.partitions import ALL_UP_TO, bounded
-from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.lake.storage.folder import Folder
-from traveltide_assets.schema.table import Column, Table
-
-COLUMNS = (
-    Column("key", "string", "The key"),
-    Column("clicks", "int64", "A count", required=False),
-    Column("price", "float64", "An amount", required=False),
-    Column("day", "date", "A day", required=False),
-    Column("time", "timestamp(6)", "A time", required=False),
-    Column("flag", "boolean", "A flag", required=False),
+from traveltide_assets_tests.support.small_lake import (
+    SNAPSHOT,
+    lake_in,
+    lazily,
+    things,
 )
-SNAPSHOT = Table("silver", "things", "One row per key.", COLUMNS, key=("key",))
-MONTHLY = Table("silver", "events", "One row per key.", COLUMNS, key=("key",), partitioned=True)
-EXTRA = Table("bronze", "raw", "As it came.", COLUMNS, key=("key",), keeps_extra_columns=True)
-TOTALS = Table(
-    "gold",
-    "totals",
-    "One row per month that the run saw.",
-    (Column("seen", "string", "A month"), Column("rows", "int64", "Its rows")),
-    key=("seen",),
-    partitioned=True,
-)
-TABLES = {table.path: table for table in (SNAPSHOT, MONTHLY, EXTRA, TOTALS)}
-MONTHS = ["2023-05", "2023-06", "2023-07"]
-
-
-def lake_in(folder: Path) -> Lake:
-    return Lake(Folder(folder / "lake"), DuckDB(folder / "scratch"), TABLES)
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return lake_in(tmp_path)
-
-
-def things(*keys: str, clicks: int = 1) -> pd.DataFrame:
-    moment = pd.Timestamp("2023-05-01 10:00:00.123456")
-    return pd.DataFrame(
-        {
-            "key": list(keys),
-            "clicks": clicks,
-            "price": 0.1,
-            "day": moment.date(),
-            "time": moment,
-            "flag": True,
-        }
-    )
-
-
-def lazily(frame: pd.DataFrame) -> ibis.Table:
-    return ibis.memtable(pa.Table.from_pandas(frame, preserve_index=False))
 
 
 # A writer that dies
@@ -73,7 +28,9 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from traveltide_assets.engines.duckdb import DuckDB
-from traveltide_assets_tests.integration import test_lake
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets_tests.support.small_lake import SNAPSHOT, TABLES, lazily, things
 
 class Dying(DuckDB):
     def write_parquet(self, table, path, order=()):
@@ -83,9 +40,8 @@ class Dying(DuckDB):
         os.kill(os.getpid(), signal.SIGKILL)
 
 folder = Path(sys.argv[1])
-storage = test_lake.Folder(folder / "lake")
-lake = test_lake.Lake(storage, Dying(folder / "scratch"), test_lake.TABLES)
-lake.write(test_lake.SNAPSHOT, test_lake.lazily(test_lake.things("new")))
+lake = Lake(Folder(folder / "lake"), Dying(folder / "scratch"), TABLES)
+lake.write(SNAPSHOT, lazily(things("new")))
 """
 
 
@@ -102,26 +58,3 @@ def test_a_killed_writer_leaves_the_last_good_file_and_a_new_run_replaces_it(
     assert readers == [("old",)]
     lake.write(SNAPSHOT, lazily(things("new")))
     assert list(lake.frame(SNAPSHOT.path)["key"]) == ["new"]
-
-
-# Months
-
-
-@dg.asset(
-    key_prefix="silver",
-    partitions_def=bounded(MONTHS[0], MONTHS[-1]),
-    backfill_policy=dg.BackfillPolicy.single_run(),
-)
-def events(context: dg.AssetExecutionContext, engine: dg.ResourceParam[DuckDB]) -> ibis.Table:
-    frames = [things("b", "a").assign(month=month) for month in MONTHS]
-    table = engine.backend.create_table("events", pd.concat(frames), temp=True)
-    return table.filter(table.month.isin(list(context.partition_keys)))
-
-
-@dg.asset(
-    key_prefix="gold",
-    ins={"found": dg.AssetIn(["silver", "events"], partition_mapping=ALL_UP_TO)},
-    partitions_def=bounded(MONTHS[0], MONTHS[-1]),
-)
-def totals(found: ibis.Table) -> ibis.Table:
-    return found.group_by(seen=found.month).agg(rows=found.count())

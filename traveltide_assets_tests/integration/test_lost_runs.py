@@ -15,14 +15,12 @@ import dagster as dg
 import psutil
 import pytest
 import yaml
-from dagster._core.events import EngineEventData
-from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from traveltide_assets.defs import lost_runs
 from traveltide_assets.defs.lost_runs import build_lost_runs, fail_lost_runs, lives
+from traveltide_assets_tests.support.lost_runs import started, status
 
 HOUR = 3_600
-SERVER = {"host": "127.0.0.1", "port": 4266}
 
 
 @pytest.fixture
@@ -37,27 +35,6 @@ def ended() -> int:
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as found:
         yield found
-
-
-def started(
-    instance: dg.DagsterInstance, process_id: int | None, server: dict[str, Any] | None = SERVER
-) -> dg.DagsterRun:
-    """A run that a code server has started in a process."""
-    run = instance.create_run_for_job(
-        dg.GraphDefinition("nothing").to_job(),
-        status=dg.DagsterRunStatus.STARTED,
-        tags={GRPC_INFO_TAG: json.dumps(server)} if server else {},
-    )
-    instance.report_engine_event("Launched.", run)
-    if process_id is not None:
-        instance.report_engine_event("Started.", run, EngineEventData.in_process(process_id))
-    return run
-
-
-def status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
-    current = instance.get_run_by_id(run.run_id)
-    assert current is not None
-    return current.status
 
 
 def test_a_process_lives_until_it_has_ended(ended: int) -> None:

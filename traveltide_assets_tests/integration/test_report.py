@@ -20,8 +20,8 @@ from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED, TOO_LI
 from traveltide_assets.prediction.models import RULES
 from traveltide_assets.prediction.promotion import BETTER, WORSE
 from traveltide_assets.report import words
-from traveltide_assets.report.build import render
 from traveltide_assets.report.material import TABLES, Material
+from traveltide_assets.report.page import render
 from traveltide_assets.report.quality_section import row_counts
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets_tests.conftest import LAST

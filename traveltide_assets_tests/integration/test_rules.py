@@ -6,7 +6,7 @@ import pandas as pd
 
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import load_perks
-from traveltide_assets.segmentation.rules import RuleStrategy, load_rules
+from traveltide_assets.segmentation.rule_groups import RuleStrategy, load_rules
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support.project import Project

@@ -95,13 +95,18 @@ class Inputs:
         ]
 
     def observe_once(self, instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
-        """`observe` once per run, in its first process; a run may have a process per step."""
+        """`observe` before the first step of a run, which may have a process per step.
+
+        The run is tagged afterwards. A process that starts meanwhile observes as well, so that no
+        step reads an input before its version is known.
+        """
         stored = instance.get_run_by_id(run.run_id)
-        if stored is not None and tags.OBSERVED not in stored.tags:
-            instance.add_run_tags(run.run_id, {tags.OBSERVED: "true"})
+        # A re-executed run inherits the tags of the run it repeats, but observes anew.
+        if stored is not None and stored.tags.get(tags.OBSERVED) != run.run_id:
             for error, names in self.observe(instance).items():
                 # The step that reads the input will fail with this error; other steps need not.
                 _log.info("cannot observe %s: %s", ", ".join(names), error)
+            instance.add_run_tags(run.run_id, {tags.OBSERVED: run.run_id})
 
     def observe(self, instance: dg.DagsterInstance) -> Mapping[str, list[str]]:
         """Report every version that is new to the instance.
@@ -112,7 +117,7 @@ class Inputs:
         for key, look in self._looks.items():
             try:
                 found = look()
-            except TravelTideError as error:
+            except (TravelTideError, OSError) as error:
                 failed.setdefault(str(error), []).append(key.to_user_string())
                 continue
             for month, version in found.items():

@@ -17,8 +17,8 @@ from traveltide_assets.defs.partitions import ALL_UP_TO, AND_PREVIOUS, MONTHLY
 from traveltide_assets.experiment.readout import status
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.report import FILE, PATH
-from traveltide_assets.report.build import render
 from traveltide_assets.report.material import TABLES, Material
+from traveltide_assets.report.page import render
 from traveltide_assets.report.quality_section import row_counts
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.schema.sources import SOURCES

@@ -350,8 +350,7 @@ class S3:
         code, status = _code(error), error.response["ResponseMetadata"]["HTTPStatusCode"]
         if code == "NoSuchBucket":
             return (
-                f"the bucket {self._location.bucket} does not exist at "
-                f"{self.client.meta.endpoint_url}. "
+                f"there is no bucket {self._location.bucket} at {self.client.meta.endpoint_url}. "
                 f"Create it, or set {self._setting} (or AWS_ENDPOINT_URL)"
             )
         if code in _CREDENTIALS:

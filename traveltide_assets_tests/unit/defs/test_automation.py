@@ -4,7 +4,7 @@ import datetime as dt
 import itertools
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from traveltide_assets.schema.months import next_month, shift
 from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources.base import SourceError
 from traveltide_assets_tests.support.inbox import Inbox
+from traveltide_assets_tests.support.landing import BOUNDS, Folder, Watch
 
-BOUNDS = {"first": "2022-10", "last": "2023-07"}
 OPEN = {"first": "2022-10", "last": "open"}
 
 
@@ -112,43 +112,6 @@ def test_gold_grows_stale_only_where_the_months_are_open() -> None:
 
 
 # Landing
-
-
-class Folder:
-    """A source of files in memory: versions and months by name."""
-
-    def __init__(self, **files: tuple[str, set[str]]) -> None:
-        self.files = files
-
-    def versions(self) -> dict[str, str]:
-        return {name: version for name, (version, _) in self.files.items()}
-
-    def months_of(self, files: Iterable[str]) -> dict[str, set[str]]:
-        return {name: self.files[name][1] for name in files}
-
-
-class Watch:
-    """The sensor on a source, with its cursor, on an instance of its own."""
-
-    def __init__(self, source: Any, instance: dg.DagsterInstance) -> None:
-        self.instance = instance
-        self.source = source
-        self.cursor: str | None = None
-
-    def tick(self) -> list[dg.RunRequest]:
-        snapshots = [dg.AssetKey(["bronze", "users_raw"])]
-        sensor = landing._sensor(Settings(partitions=BOUNDS), self.source, snapshots)
-        with dg.build_sensor_context(instance=self.instance, cursor=self.cursor) as context:
-            result = sensor.evaluate_tick(context)
-        self.cursor = result.cursor or self.cursor
-        return list(result.run_requests or ())
-
-    def fail(self, request: dg.RunRequest, ago: dt.timedelta = dt.timedelta()) -> dg.DagsterRun:
-        """Record a run of a request that failed."""
-        run = self.instance.add_run(dg.DagsterRun(job_name="ingest", tags={**request.tags}))
-        event = dg.DagsterEvent(dg.DagsterEventType.RUN_FAILURE.value, "ingest")
-        self.instance.handle_run_event(run.run_id, event, dt.datetime.now(dt.UTC) - ago)
-        return run
 
 
 @pytest.fixture

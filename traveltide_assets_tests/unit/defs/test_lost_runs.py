@@ -2,48 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
 import yaml
-from dagster._core.events import EngineEventData
 from dagster._core.storage.tags import GRPC_INFO_TAG
 
 from traveltide_assets.defs import lost_runs
 from traveltide_assets.defs.lost_runs import fail_lost_runs
-
-SERVER = {"host": "127.0.0.1", "port": 4266}
+from traveltide_assets_tests.support.lost_runs import started, status
 
 
 @pytest.fixture
 def instance() -> Iterator[dg.DagsterInstance]:
     with dg.DagsterInstance.ephemeral() as found:
         yield found
-
-
-def started(
-    instance: dg.DagsterInstance, process_id: int | None, server: dict[str, Any] | None = SERVER
-) -> dg.DagsterRun:
-    """A run that a code server has started in a process."""
-    run = instance.create_run_for_job(
-        dg.GraphDefinition("nothing").to_job(),
-        status=dg.DagsterRunStatus.STARTED,
-        tags={GRPC_INFO_TAG: json.dumps(server)} if server else {},
-    )
-    instance.report_engine_event("Launched.", run)
-    if process_id is not None:
-        instance.report_engine_event("Started.", run, EngineEventData.in_process(process_id))
-    return run
-
-
-def status(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
-    current = instance.get_run_by_id(run.run_id)
-    assert current is not None
-    return current.status
 
 
 def test_a_run_that_has_not_reported_its_process_is_left_alone(

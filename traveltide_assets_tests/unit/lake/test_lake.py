@@ -24,56 +24,22 @@ from traveltide_assets.lake.storage.base import Replaced
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import ContractError, NotStored
-from traveltide_assets.schema.table import Column, Table
-
-COLUMNS = (
-    Column("key", "string", "The key"),
-    Column("clicks", "int64", "A count", required=False),
-    Column("price", "float64", "An amount", required=False),
-    Column("day", "date", "A day", required=False),
-    Column("time", "timestamp(6)", "A time", required=False),
-    Column("flag", "boolean", "A flag", required=False),
+from traveltide_assets_tests.support.small_lake import (
+    EXTRA,
+    MONTHLY,
+    MONTHS,
+    SNAPSHOT,
+    TABLES,
+    TOTALS,
+    lake_in,
+    lazily,
+    things,
 )
-SNAPSHOT = Table("silver", "things", "One row per key.", COLUMNS, key=("key",))
-MONTHLY = Table("silver", "events", "One row per key.", COLUMNS, key=("key",), partitioned=True)
-EXTRA = Table("bronze", "raw", "As it came.", COLUMNS, key=("key",), keeps_extra_columns=True)
-TOTALS = Table(
-    "gold",
-    "totals",
-    "One row per month that the run saw.",
-    (Column("seen", "string", "A month"), Column("rows", "int64", "Its rows")),
-    key=("seen",),
-    partitioned=True,
-)
-TABLES = {table.path: table for table in (SNAPSHOT, MONTHLY, EXTRA, TOTALS)}
-MONTHS = ["2023-05", "2023-06", "2023-07"]
-
-
-def lake_in(folder: Path) -> Lake:
-    return Lake(Folder(folder / "lake"), DuckDB(folder / "scratch"), TABLES)
 
 
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return lake_in(tmp_path)
-
-
-def things(*keys: str, clicks: int = 1) -> pd.DataFrame:
-    moment = pd.Timestamp("2023-05-01 10:00:00.123456")
-    return pd.DataFrame(
-        {
-            "key": list(keys),
-            "clicks": clicks,
-            "price": 0.1,
-            "day": moment.date(),
-            "time": moment,
-            "flag": True,
-        }
-    )
-
-
-def lazily(frame: pd.DataFrame) -> ibis.Table:
-    return ibis.memtable(pa.Table.from_pandas(frame, preserve_index=False))
 
 
 # A writer that dies

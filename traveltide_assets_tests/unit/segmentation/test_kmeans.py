@@ -10,28 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from traveltide_assets.catalogue.perks import Perk, load_perks
-from traveltide_assets.segmentation import cluster_model, kmeans
+from traveltide_assets.segmentation import kmeans
 from traveltide_assets.segmentation.cluster_model import Model
 from traveltide_assets.segmentation.config import Config as KMeans
 from traveltide_assets.segmentation.kmeans import ClusteringError, diagnose, fit
 from traveltide_assets.segmentation.scaling import NUMERIC, fills, min_max, standardised
-from traveltide_assets.settings import Settings
+from traveltide_assets_tests.support.clusters import CLASSIC, SEED, decided, segment
 
-PERKS = load_perks(Settings().perks_file)
-CLASSIC = tuple(
-    perk
-    for perk in PERKS
-    if perk.id
-    in {
-        "free_hotel_meal",
-        "free_checked_bag",
-        "no_cancellation_fees",
-        "exclusive_discounts",
-        "free_hotel_night_with_flight",
-    }
-)
-SEED = Settings().seed
 TWO = ("total_nights", "total_checked_bags")
 CORNERS = [(0, 0), (30, 0), (0, 12), (30, 12)]
 
@@ -57,23 +42,6 @@ def config(**changes: Any) -> KMeans:
     return KMeans(
         **{"features": TWO, "k": 4, "max_k": 5, "restarts": 4, "sample_rows": 500} | changes
     )
-
-
-def segment(features: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> pd.DataFrame:
-    """What the engine says of the customers, in their order."""
-    found = cluster_model.segment(ibis.memtable(features), model, perks, features).to_pandas()
-    return features[["user_id"]].merge(found, on="user_id", validate="one_to_one")
-
-
-def decided(
-    features: pd.DataFrame,
-    settings: KMeans,
-    previous: Model | None = None,
-    perks: tuple[Perk, ...] = CLASSIC,
-    seed: int = SEED,
-) -> pd.DataFrame:
-    model = fit(features, settings, seed, perks, previous)
-    return segment(features, model, perks).set_index("user_id")
 
 
 def test_other_numbers_of_the_clusters_give_the_same_segments_and_perks() -> None:

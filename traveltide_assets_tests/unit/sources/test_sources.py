@@ -11,43 +11,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from traveltide_assets.engines.duckdb import DuckDB
-from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.sources.base import SourceError
-from traveltide_assets.sources.files import Files
-
-HEADER = {name: [column.name for column in columns] for name, columns in SOURCES.items()}
-SOUND = {
-    "users": "1,1985-02-28,F,true,false,usa,new york,LGA,40.7,-73.8,2022-11-30",
-    "sessions": "1-a,1,1-t,2023-07-01 10:00:00,2023-07-01 10:01:00,f,f,,,t,t,17,f",
-    "flights": "1-t,LGA,montreal,YUL,1,t,2023-07-09 07:00:00,2023-07-10 07:00:00,0,Aéreo,45.4,"
-    "-73.7,410.5",
-    "hotels": "1-t,Hilton - montreal,1,1,2023-07-09 16:00:00,2023-07-10 11:00:00,120",
-}
-
-
-def text(name: str, *lines: str) -> str:
-    return "\n".join([",".join(HEADER[name]), *(lines or [SOUND[name]])]) + "\n"
+from traveltide_assets_tests.support.landed_files import (
+    HEADER,
+    SOUND,
+    rows,
+    shorten_a_line,
+    source,
+    text,
+    write_sound,
+)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A sound source of one row per table."""
-    folder = tmp_path / "source"
-    folder.mkdir()
-    for name in SOURCES:
-        (folder / f"{name}.csv").write_text(text(name), encoding="utf-8")
-    return folder
-
-
-def source(folder: Path) -> Files:
-    return Files(Folder(folder), DuckDB(folder.parent / "scratch"), folder.parent / "staging")
-
-
-def rows(folder: Path, name: str) -> list[dict[str, str | int | None]]:
-    table = source(folder).table(name).order_by(["source_file", "source_row"])
-    return table.to_pyarrow().to_pylist()
+    return write_sound(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -196,11 +175,6 @@ def name_two_tables(folder: Path) -> None:
 
 def name_a_column_twice(folder: Path) -> None:
     (folder / "hotels.csv").write_text("trip_id,trip_id\n1,2\n", encoding="utf-8")
-
-
-def shorten_a_line(folder: Path) -> None:
-    sound = SOUND["hotels"]
-    (folder / "hotels.csv").write_text(text("hotels", sound, "1-u,Hilton", sound), "utf-8")
 
 
 def shorten_a_late_line(folder: Path) -> None:

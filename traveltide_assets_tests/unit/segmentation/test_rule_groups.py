@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import PerkError, Program, load_perks, of_program
 from traveltide_assets.segmentation.affinities import assignments
-from traveltide_assets.segmentation.rules import RuleError, RuleStrategy, load_rules
+from traveltide_assets.segmentation.rule_groups import RuleError, RuleStrategy, load_rules
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets_tests.support.customers import customers
