@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run check test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth clean
+.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -51,7 +51,10 @@ dev: $(VENV)/installed
 	$(BIN)/dagster dev
 
 # What every commit should pass, in under a minute: style, types, import rules and unit tests.
-check: lint
+check: $(VENV)/installed
+	$(MAKE) --jobs 2 --output-sync=target unit lint
+
+unit: $(VENV)/installed
 	$(BIN)/pytest -m unit
 
 lint: $(VENV)/installed
