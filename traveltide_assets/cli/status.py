@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -15,9 +14,12 @@ if TYPE_CHECKING:
     from traveltide_assets.defs.staleness import Stale
 
 
+_DOWNSTREAM = "downstream of these"
+
+
 def print_status(console: Console, stale: list[Stale], stored: int) -> None:
-    """Print a paragraph per out-of-date asset, upstream first: its months and the reasons."""
-    assets = list(dict.fromkeys(entry.asset for entry in stale))
+    """Print a paragraph per reason: the assets that are out of date because of it, by month."""
+    assets = {entry.asset for entry in stale}
     if not stored:
         write(console, "Nothing is stored yet. Run `traveltide run` first.")
         return
@@ -25,18 +27,28 @@ def print_status(console: Console, stale: list[Stale], stored: int) -> None:
         write(console, f"All {stored} stored assets are up to date.")
         return
     write(console, f"{len(assets)} of {stored} stored assets are out of date:")
-    for asset in assets:
-        own = [entry for entry in stale if entry.asset == asset]
-        for (changes, rests_on), entries in groupby(own, lambda e: (e.changes, e.rests_on)):
-            months = _months([entry.month for entry in entries if entry.month])
-            console.print()
-            write(console, f"{asset}{f', {months}' if months else ''}", indent=2)
-            for change in changes:
-                write(console, change, indent=4, hanging=6)
-            if rests_on:
-                write(console, f"depends on {', '.join(rests_on)}", indent=4, hanging=6)
+    reasons: dict[str, list[Stale]] = {}
+    for entry in stale:
+        for reason in entry.changes or (_DOWNSTREAM,):
+            reasons.setdefault(reason, []).append(entry)
+    for reason in sorted(reasons, key=lambda reason: reason == _DOWNSTREAM):
+        console.print()
+        write(console, reason, indent=2)
+        for months, names in _by_months(reasons[reason]).items():
+            write(console, f"{f'{months}: ' if months else ''}{', '.join(names)}", 4, 6)
     console.print()
     write(console, _advice(stale))
+
+
+def _by_months(entries: Iterable[Stale]) -> dict[str, list[str]]:
+    """The assets that are out of date in the same months, upstream first."""
+    months: dict[str, list[str]] = {}
+    for entry in entries:
+        months.setdefault(entry.asset, []).extend([entry.month] if entry.month else [])
+    found: dict[str, list[str]] = {}
+    for asset, of_asset in months.items():
+        found.setdefault(_months(of_asset), []).append(asset)
+    return found
 
 
 def _months(months: Iterable[str]) -> str:

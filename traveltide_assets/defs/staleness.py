@@ -68,7 +68,7 @@ def count_stored(definitions: dg.Definitions, instance: dg.DagsterInstance) -> i
 
 
 def _in_order(graph: BaseAssetGraph[Any]) -> Sequence[dg.AssetKey]:
-    ordered = (key for level in graph.toposorted_asset_keys_by_level for key in level)
+    ordered = (key for level in graph.toposorted_asset_keys_by_level for key in sorted(level))
     return [key for key in ordered if key in graph.materializable_asset_keys]
 
 

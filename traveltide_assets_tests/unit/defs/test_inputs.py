@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,22 +49,21 @@ def observations(instance: dg.DagsterInstance, key: dg.AssetKey) -> int:
 
 
 def test_a_source_that_is_away_does_not_stop_a_run(
-    tmp_path: Path, listed: Path, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, listed: Path, instance: dg.DagsterInstance
 ) -> None:
-    with caplog.at_level(logging.WARNING):
-        inputs_of(tmp_path, listed).observe(instance)
-    assert "cannot observe inputs/sessions" in caplog.text
+    ((error, names),) = inputs_of(tmp_path, listed).observe(instance).items()
+    assert "away has no file for users, sessions, flights, hotels" in error
+    assert names == ["inputs/users", "inputs/sessions", "inputs/flights", "inputs/hotels"]
     assert observations(instance, table_of("sessions")) == 0
     assert observations(instance, PERKS) == observations(instance, SUPPRESSION_LIST) == 1
 
 
 def test_a_file_that_cannot_be_read_does_not_stop_a_run(
-    tmp_path: Path, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, instance: dg.DagsterInstance
 ) -> None:
     too_long = tmp_path / ("x" * 300)  # Root may read every file, but not one of such a name.
-    with caplog.at_level(logging.WARNING):
-        inputs_of(tmp_path, too_long).observe(instance)
-    assert "cannot observe inputs/suppression_list" in caplog.text
+    failed = inputs_of(tmp_path, too_long).observe(instance)
+    assert ["inputs/suppression_list"] in failed.values()
     assert observations(instance, PERKS) == 1
 
 
