@@ -101,6 +101,7 @@ def _settings(project: Project) -> dict[str, Any]:
 def test_a_step_that_cannot_read_its_inputs_is_tried_again(
     project: Project,
     s3_server: S3Server,
+    on_s3: S3Location,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     busy: int,
@@ -111,7 +112,8 @@ def test_a_step_that_cannot_read_its_inputs_is_tried_again(
     monkeypatch.setattr(io_manager, "READ_RETRIES", dg.RetryPolicy(max_retries=3, delay=0.1))
     with proxy_of(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
-        proxy.busy = busy
+        # The landing bucket answers: a run observes it before its first step.
+        proxy.busy, proxy.busy_bucket = busy, on_s3.bucket
         settings = {**_settings(project), "home": tmp_path / "home"}
         again = Project(tmp_path, project.source, **settings)
         result = again.materialize("gold/users_final", scenario.MONTH)

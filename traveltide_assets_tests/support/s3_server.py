@@ -174,6 +174,8 @@ class Proxy:
     requests: list[str] = field(default_factory=list)
     busy: int = 0
     """So many requests to come are answered with 503 Slow Down."""
+    busy_bucket: str = ""
+    """The bucket that is busy. Empty: all are."""
     spoiled: int = 0
     """In so many downloads to come, one byte is changed."""
     cut: int = 0
@@ -198,7 +200,7 @@ def proxy_of(server: S3Server) -> Iterator[Proxy]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             with lock:
                 proxy.requests.append(f"{self.command} {self.path}")
-                busy = proxy.busy > 0
+                busy = proxy.busy > 0 and self.path.startswith(f"/{proxy.busy_bucket}")
                 proxy.busy -= busy
             if busy:
                 self._answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
