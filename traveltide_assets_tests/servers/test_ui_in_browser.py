@@ -180,7 +180,7 @@ def test_the_whole_lineage_shows(ui: Ui) -> None:
     for spec in build_definitions(Settings()).resolve_all_asset_specs():
         groups.setdefault(spec.group_name or "", []).append(spec.key.path[-1])
     # What lies outside the window is not drawn, and what is too small has no name.
-    ui.page.set_viewport_size({"width": 2400, "height": 2000})
+    ui.page.set_viewport_size({"width": 2400, "height": 3200})
     for group, names in groups.items():
         ui.open_graph(group)
         ui.processes.wait(partial(ui.shows, names), f"the lineage of {group}", 60)
@@ -245,6 +245,8 @@ def test_a_single_check_of_a_table_without_months_is_executed_alone(ui: Ui) -> N
 def test_the_launchpad_of_the_job_check_evaluates_a_month(ui: Ui) -> None:
     before = len(ui.statuses())
     ui.open("/locations/traveltide_assets.definitions/jobs/check/playground")
+    # What is typed while the launchpad still loads finds no month.
+    ui.page.get_by_text("No missing config").wait_for()
     ui.page.get_by_placeholder("Partition").fill(FIRST)
     ui.page.get_by_role("menuitem", name=FIRST).first.click()
     ui.keep("job-check")
