@@ -316,7 +316,7 @@ def _commands() -> str:
         "The command is in the environment that `make run` builds: `.venv/bin/traveltide`. "
         "It reads the same [settings](settings.md) as the pipeline."
     ]
-    context = click.Context(command_line, info_name="traveltide")
+    context = click.Context(command_line, info_name="traveltide", **command_line.context_settings)
     for name in command_line.list_commands(context):
         command = command_line.get_command(context, name)
         if command is None or command.hidden:

@@ -137,7 +137,7 @@ def test_a_failed_step_says_which_check_could_not_be_evaluated(
 def test_a_check_of_one_month_does_not_guess_it(
     context: Callable[..., Context], months: tuple[str, ...]
 ) -> None:
-    with pytest.raises(ValueError, match="evaluated for one month"):
+    with pytest.raises(ValueError, match="evaluates a single month"):
         _ = context(*months).month
 
 
