@@ -23,6 +23,7 @@ from traveltide_assets.report import words
 from traveltide_assets.report.material import TABLES, Material
 from traveltide_assets.report.page import render
 from traveltide_assets.report.quality_section import row_counts
+from traveltide_assets.schema.months import span
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support import scenario
@@ -207,6 +208,18 @@ def test_a_handful_of_travellers_has_a_report_too(scenario_project: Project) -> 
     page = report_file(scenario_project, scenario.MONTH).read_text("utf-8")
     assert "one perk per customer" in page
     assert "nan" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page).lower()
+
+
+def test_sessions_after_the_month_are_not_counted(scenario_project: Project) -> None:
+    page = report_file(scenario_project, scenario.MONTH).read_text("utf-8")
+    first, last = scenario.PARTITIONS["first"], scenario.PARTITIONS["last"]
+    rows = {
+        month: len(scenario_project.frame("silver/sessions_processed", month))
+        for month in span(first, last)
+    }
+    counted = sum(rows[month] for month in span(first, scenario.MONTH))
+    assert counted < sum(rows.values())
+    assert re.search(rf'<th scope="row">sessions</th><td>[\d,]+</td><td>{counted:,}</td>', page)
 
 
 def command(project: Project, *arguments: str) -> tuple[int, str]:

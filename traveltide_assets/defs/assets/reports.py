@@ -93,6 +93,8 @@ def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefin
     ) -> dg.MaterializeResult[None]:
         """The report of the month: one HTML page with perks, segments, evidence and limits."""
         month = context.partition_key
+        # A report computed again does not count what came in after its month.
+        bounds = settings.partitions.model_copy(update={"last": month})
         material = Material.of(
             month,
             settings,
@@ -101,7 +103,7 @@ def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefin
             {path: frames[name] for name, path in tables.items()}
             | {segments_path: segments[month]},
             before=segments.get(previous_month(month)),
-            quality=row_counts(partial(lake.total_rows, bounds=settings.partitions)),
+            quality=row_counts(partial(lake.total_rows, bounds=bounds)),
             campaign=json.loads(lake.read_bytes(mailing.PATH, month, mailing.MANIFEST)),
             status=status(settings.experiment, month, list(arms)).words,
         )
