@@ -26,6 +26,7 @@ from traveltide_assets.defs.assets import (
 from traveltide_assets.defs.assets.inputs import Inputs
 from traveltide_assets.defs.checks import steps
 from traveltide_assets.defs.describe import Finish
+from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.io_manager import LakeIOManager
 from traveltide_assets.defs.lost_runs import build_lost_runs
 from traveltide_assets.experiment.assignment import headlines
@@ -70,6 +71,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 lambda context: _io_manager(context, lake, inputs)
             ),
             "lake": lake,
+            "gate": Gate(settings, lake),
             # Opened once per run, so that all its steps see the source as of one moment.
             "source": dg.ResourceDefinition(
                 lambda context: open_source(settings, engine, _run(context))

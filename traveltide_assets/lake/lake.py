@@ -79,6 +79,15 @@ class Lake:
         self._engine = engine
         self._tables = tables
 
+    @property
+    def tables(self) -> Mapping[str, Table]:
+        """The contract of every table, by path."""
+        return self._tables
+
+    def stored_versions(self, folder: str) -> dict[str, str]:
+        """The version of every file below a folder of the lake, by key."""
+        return self._storage.versions(folder)
+
     def table(self, path: str, months: Sequence[str] | None = None) -> ibis.Table:
         """A table, or the given months of it, as an expression."""
         table = self._tables[path]

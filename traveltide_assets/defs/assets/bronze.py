@@ -5,7 +5,8 @@ import ibis
 
 from traveltide_assets.defs.assets.inputs import table_of
 from traveltide_assets.defs.beta import relied_on
-from traveltide_assets.defs.partitions import MONTHLY, RANGE_PER_RUN
+from traveltide_assets.defs.gate import Gate
+from traveltide_assets.defs.partitions import MONTHLY, RANGE_PER_RUN, months_of_run
 from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Source
@@ -23,10 +24,16 @@ def _snapshot(name: str) -> dg.AssetsDefinition:
         deps=[table_of(name)],
         retry_policy=READ_RETRIES,
     )
-    def raw(source: dg.ResourceParam[Source]) -> dg.MaterializeResult[ibis.Table]:
+    def raw(
+        context: dg.AssetExecutionContext,
+        source: dg.ResourceParam[Source],
+        gate: dg.ResourceParam[Gate],
+    ) -> dg.MaterializeResult[ibis.Table]:
         with permanent_errors_end_the_step():
+            gate.require_rows(source, months_of_run(context.run.tags))
             return dg.MaterializeResult(
-                value=source.table(name), metadata={"origins": _origins(source, name)}
+                value=source.table(name),
+                metadata={"origins": _origins(source, name), **gate.rows_before(name)},
             )
 
     return raw
@@ -48,10 +55,15 @@ with relied_on():
         retry_policy=READ_RETRIES,
     )
     def sessions_raw(
-        context: dg.AssetExecutionContext, source: dg.ResourceParam[Source]
+        context: dg.AssetExecutionContext,
+        source: dg.ResourceParam[Source],
+        gate: dg.ResourceParam[Gate],
     ) -> dg.MaterializeResult[ibis.Table]:
         with permanent_errors_end_the_step():
+            gate.require_rows(source, months_of_run(context.run.tags))
             sessions = source.table("sessions")
+            for month in context.partition_keys:
+                context.add_asset_metadata(gate.rows_before("sessions", month), partition_key=month)
             return dg.MaterializeResult(
                 value=sessions.filter(sessions.month.isin(list(context.partition_keys))),
                 metadata={"origins": _origins(source, "sessions")},

@@ -11,6 +11,7 @@ from traveltide_assets.campaign import invitations
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.defs.assets.inputs import OUTCOMES, SUPPRESSION_LIST
 from traveltide_assets.defs.describe import picture, preview
+from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY
 from traveltide_assets.experiment import assignment, plan, readout
 from traveltide_assets.lake.lake import Months
@@ -53,10 +54,12 @@ def experiment_assignment(
 def experiment_plan_and_readout(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
+    gate: dg.ResourceParam[Gate],
     arms: Months,
     sessions: ibis.Table,
 ) -> Iterator[Any]:
     month, config = context.partition_key, settings.experiment
+    gate.require_sound(month)
     planned = plan.of_month(
         sessions, arms.table(month), arms[month], month, config, settings.cohort
     )
