@@ -8,7 +8,7 @@ import dagster as dg
 
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.contracts import build_tables
-from traveltide_assets.defs import alerts, jobs, landing, partitions, schedules
+from traveltide_assets.defs import alerts, jobs, landing, partitions, schedules, tags
 from traveltide_assets.defs.assets import (
     bronze,
     campaign,
@@ -64,7 +64,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sensors=[
             *alerts.build_alerts(settings),
             build_lost_runs(schedules.sensor_status(settings.automation)),
-            *landing.build_sensors(settings, source, assets),
+            *landing.build_sensors(settings, source, lake, assets),
         ],
         resources={
             "io_manager": dg.IOManagerDefinition(
@@ -115,7 +115,8 @@ def _io_manager(context: dg.InitResourceContext, lake: Lake, inputs: Inputs) -> 
 def _run(context: dg.InitResourceContext) -> Run:
     if context.run is None:
         return Run("outside-of-runs")
-    return Run(context.run.run_id, partitions.months_of_run(context.run.tags))
+    labels = context.run.tags
+    return Run(context.run.run_id, partitions.months_of_run(labels), tags.without(labels))
 
 
 @dg.definitions

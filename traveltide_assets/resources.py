@@ -52,7 +52,7 @@ def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
     if isinstance(location, PostgresLocation):
         return Database(location, engine, staging, run, settings.postgres, settings.partitions)
     landing = open_storage(location, settings.home / "cache", "TRAVELTIDE_SOURCE")
-    return Files(landing, engine, staging)
+    return Files(landing, engine, staging, run.without)
 
 
 def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:

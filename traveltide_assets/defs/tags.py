@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 PARTITION = "dagster/partition"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -12,3 +15,10 @@ DATA_VERSION = "dagster/data_version"
 CODE_VERSION = "dagster/code_version"
 # Our own: the id of the run, once it has observed its inputs.
 OBSERVED = "traveltide/observed"
+# Our own: the names of files that the run leaves out, as a JSON list.
+WITHOUT = "traveltide/without"
+
+
+def without(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """The files that a run leaves out, from its tags."""
+    return tuple(json.loads(labels.get(WITHOUT, "[]")))

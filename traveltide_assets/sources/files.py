@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import ibis
 
@@ -18,7 +19,7 @@ from traveltide_assets.engines.base import Engine, LocalEngine, UnreadableFile
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import replacing
 from traveltide_assets.schema.sources import SOURCES
-from traveltide_assets.sources.base import SourceError
+from traveltide_assets.sources.base import BadFiles, SourceError
 from traveltide_assets.sources.columns import contract_columns
 from traveltide_assets.transforms.cleaning.parse import month_of
 
@@ -31,31 +32,34 @@ _log = logging.getLogger(__name__)
 class Files:
     """The four raw tables of the landed files, as text, with file and row number."""
 
-    def __init__(self, landing: Storage, engine: Engine, staging: Path) -> None:
+    def __init__(
+        self, landing: Storage, engine: Engine, staging: Path, without: Collection[str] = ()
+    ) -> None:
         self._landing = landing
         self._engine = engine
         self._staging = staging
+        self._without = frozenset(without)
         self._passed_over: list[str] = []
         self._months: dict[tuple[str, str], set[str]] = {}
 
     @property
     def files(self) -> dict[str, dict[str, str]]:
         """The files of each table, in name order, with their versions."""
-        landed = self._landing.versions(deep=False)
-        candidates = [name for name in landed if _is_candidate(name)]
+        landed = {n: v for n, v in self.landed().items() if n not in self._without}
+        candidates = list(landed)
         found: dict[str, dict[str, str]] = {table: {} for table in SOURCES}
         passed_over = []
         for name in candidates:
             tables = [table for table in SOURCES if table in name.lower()]
             if len(tables) > 1:
-                raise SourceError(
-                    f"{self._landing.uri(name)}: the file name mentions {' and '.join(tables)}"
-                )
+                uri = self._landing.uri(name)
+                raise BadFiles({name: f"{uri}: the file name mentions {' and '.join(tables)}"})
             if tables:
                 found[tables[0]][name] = landed[name]
             elif name.partition(".")[0] not in _ANSWERS:
                 passed_over.append(name)
-        if missing := [table for table, files in found.items() if not files]:
+        spared = [table for table in SOURCES for name in self._without if table in name.lower()]
+        if missing := [t for t, files in found.items() if not files and t not in spared]:
             seen = ", ".join(candidates) or "no CSV or Parquet file, or it does not exist"
             raise SourceError(
                 f"{self._landing.uri()} has no file for {', '.join(missing)} (found: {seen}). "
@@ -65,6 +69,13 @@ class Files:
         self._tell(passed_over)
         return found
 
+    def landed(self) -> dict[str, str]:
+        found = self._landing.versions(deep=False)
+        return {name: version for name, version in found.items() if _is_candidate(name)}
+
+    def without(self, names: Collection[str]) -> Self:
+        return type(self)(self._landing, self._engine, self._staging, names)
+
     def versions(self) -> dict[str, str]:
         return {name: version for files in self.files.values() for name, version in files.items()}
 
@@ -73,7 +84,10 @@ class Files:
 
     def months_of(self, files: Iterable[str]) -> dict[str, set[str]]:
         wanted = set(files)
-        sessions = {f: v for f, v in self.files["sessions"].items() if f in wanted}
+        found = self.files
+        # Also those of other tables, so that a damaged one is known before a run is started.
+        self._staged({t: {f: v for f, v in found[t].items() if f in wanted} for t in found})
+        sessions = {f: v for f, v in found["sessions"].items() if f in wanted}
         if unread := {f: v for f, v in sessions.items() if (f, v) not in self._months}:
             self._months |= self._read_months(unread)
         return {f: self._months[f, sessions[f]] if f in sessions else set() for f in wanted}
@@ -128,11 +142,12 @@ class Files:
             _Landed(table, name, self._landing.uri(name), file.resolve(), copies[table, name])
             for (table, name), file in zip(unread, here, strict=True)
         ]
-        for file in landed:
-            file.rows(self._engine.single)
-        problems = self._engine.each(_stage, landed)
-        if unreadable := [problem for problem in problems if problem]:
-            raise SourceError("\n".join(unreadable))
+        problems = {file.name: file.problem_of_header(self._engine.single) for file in landed}
+        if not any(problems.values()):
+            found = self._engine.each(_stage, landed)
+            problems = {file.name: said for file, said in zip(landed, found, strict=True)}
+        if bad := {name: problem for name, problem in problems.items() if problem}:
+            raise BadFiles(bad)
         return {
             table: [copies[table, name] for name in versions] for table, versions in files.items()
         }
@@ -168,6 +183,14 @@ class _Landed:
         if self.table == "sessions":
             return rows.mutate(month=month_of(rows.session_start))
         return rows
+
+    def problem_of_header(self, engine: LocalEngine) -> str | None:
+        """What is wrong with the file's columns, or None."""
+        try:
+            self.rows(engine)
+        except SourceError as error:
+            return str(error)
+        return None
 
 
 def _stage(engine: LocalEngine, landed: _Landed) -> str | None:

@@ -117,7 +117,8 @@ def nobody(
 ) -> tuple[Project, dg.ExecuteInProcessResult]:
     """The ingested scenario, decided by a rule that nobody meets, and its run."""
     folder = tmp_path_factory.mktemp("nobody")
-    shutil.copytree(scenario_project.lake / "silver", folder / "lake" / "silver")
+    for layer in ("bronze", "silver"):
+        shutil.copytree(scenario_project.lake / layer, folder / "lake" / layer)
     rule = scenario.COHORT | {"min_sessions": 99}
     project = Project(folder, folder / "source", **scenario.settings(cohort=rule))
     return project, project.assign(scenario.MONTH)

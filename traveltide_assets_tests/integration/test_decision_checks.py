@@ -282,7 +282,8 @@ def test_a_failed_blocking_check_stops_what_is_downstream_and_nothing_else(
     scenario_project: Project, tmp_path: Path
 ) -> None:
     # A second row of a customer in silver breaks the key of the cohort.
-    shutil.copytree(scenario_project.lake / "silver", tmp_path / "lake" / "silver")
+    for layer in ("bronze", "silver"):
+        shutil.copytree(scenario_project.lake / layer, tmp_path / "lake" / layer)
     project = Project(tmp_path, tmp_path / "source", **scenario.settings())
     users = project.file("silver/users_processed")
     frame = pd.read_parquet(users)

@@ -9,11 +9,28 @@ from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.partitions import MONTHLY, RANGE_PER_RUN, months_of_run
 from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
 from traveltide_assets.settings import Settings
-from traveltide_assets.sources.base import Source
+from traveltide_assets.sources.base import FileSource, Source
+
+FILES = "files"
+"""Metadata of bronze: the files of the source and their versions."""
 
 
 def _origins(source: Source, name: str) -> dg.MetadataValue:
     return dg.MetadataValue.md("\n".join(f"- `{origin}`" for origin in source.origins(name)))
+
+
+def _files(source: Source, name: str, month: str | None = None) -> dict[str, dg.MetadataValue]:
+    """The files that a table, or a month of it, is read from, with their versions.
+
+    The landing sensor reads it to know what has been ingested.
+    """
+    if not isinstance(source, FileSource):
+        return {}
+    files = source.versions_of(name)
+    if month is not None:
+        months = source.months_of(files)
+        files = {file: version for file, version in files.items() if month in months[file]}
+    return {FILES: dg.MetadataValue.json(files)}
 
 
 def _snapshot(name: str) -> dg.AssetsDefinition:
@@ -33,7 +50,11 @@ def _snapshot(name: str) -> dg.AssetsDefinition:
             gate.require_rows(source, months_of_run(context.run.tags))
             return dg.MaterializeResult(
                 value=source.table(name),
-                metadata={"origins": _origins(source, name), **gate.rows_before(name)},
+                metadata={
+                    "origins": _origins(source, name),
+                    **gate.rows_before(name),
+                    **_files(source, name),
+                },
             )
 
     return raw
@@ -88,7 +109,7 @@ def sessions_undated(
         else_=ibis.null("string"),
     )
     undated = sessions.mutate(reason=reason).filter(reason.notnull()).drop("month")
-    return dg.MaterializeResult(value=undated)
+    return dg.MaterializeResult(value=undated, metadata=_files(source, "sessions"))
 
 
 ASSETS = (users_raw, flights_raw, hotels_raw, sessions_raw, sessions_undated)
