@@ -5,6 +5,7 @@ Reasons come first, in sentences. Tables with the numbers follow. Everything fit
 
 from __future__ import annotations
 
+import json
 import re
 import textwrap
 from pathlib import Path
@@ -56,6 +57,7 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
     console.print(_row_counts(lake, settings.partitions))
     console.print()
     print_decisions(console, settings, month)
+    write(console, _mailed(lake, settings, month))
     passed = outcome.checks - len(outcome.warnings)
     console.print()
     write(console, f"Checks: {passed} of {outcome.checks} passed")
@@ -73,6 +75,17 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
     for name, place in places.items():
         # A path that is broken over two lines cannot be copied.
         console.print(f"{name + ':':<7} {place}", soft_wrap=True)
+
+
+def _mailed(lake: Lake, settings: Settings, month: str) -> str:
+    """How many customers of a month get a mail, and why the others do not."""
+    customers = json.loads(lake.read_bytes(mailing.PATH, month, mailing.MANIFEST))["customers"]
+    age = settings.cohort.minimum_age
+    young = f", {customers['below_minimum_age']:,} are not known to be {age}" if age else ""
+    return (
+        f"Campaign: {customers['written_to']:,} of {customers['assigned']:,} customers get a mail; "
+        f"{customers['held_out']:,} are held out, {customers['suppressed']:,} suppressed{young}"
+    )
 
 
 def find_report(settings: Settings, month: str | None) -> tuple[Path, str]:

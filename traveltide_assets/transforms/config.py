@@ -21,8 +21,13 @@ class Config(Section):
     window_months: int | None = Field(
         None, ge=1, description="Only sessions of the last N months count. If not set, all count"
     )
-    minimum_age: int | None = Field(
-        None,
-        ge=0,
-        description="Minimum age in completed years at the month's end. If not set, any age",
+    minimum_age: Annotated[int | None, BeforeValidator(lambda age: None if age == "" else age)] = (
+        Field(
+            18,
+            ge=0,
+            le=120,
+            description="Minimum age of whoever is written to, in completed years at the month's "
+            "end. Younger customers, and those of unknown age, are analysed and get no mail. Leave "
+            "empty for any age",
+        )
     )

@@ -23,13 +23,20 @@ from traveltide_assets.settings import Settings
     key_prefix="gold",
     kinds={"pandas"},
     partitions_def=MONTHLY,
-    ins={"assigned": dg.AssetIn(["gold", "perk_assignments"])},
+    ins={
+        "assigned": dg.AssetIn(["gold", "perk_assignments"]),
+        "users": dg.AssetIn(["gold", "users_final"]),
+    },
     deps=[SUPPRESSION_LIST],
 )
 def experiment_assignment(
-    settings: dg.ResourceParam[Settings], assigned: pd.DataFrame
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    assigned: pd.DataFrame,
+    users: pd.DataFrame,
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    suppressed = read_suppressed(settings.campaign.suppression_file)
+    young = invitations.too_young(users, settings.cohort.minimum_age, context.partition_key)
+    suppressed = read_suppressed(settings.campaign.suppression_file).with_others(young)
     written_to = invitations.allowed(assigned["user_id"], suppressed)
     written_to &= ~invitations.held_out(assigned["user_id"], settings.campaign)
     arms = assignment.assign(assigned[written_to], settings.experiment)

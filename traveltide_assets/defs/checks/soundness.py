@@ -190,7 +190,7 @@ def _worst(counts: pd.DataFrame, limit: float) -> _Group | None:
     groups = [
         _Group(by, str(row.Index), int(row.rows), int(row.refused))
         for by in ("source_file", "month")
-        for row in counts.groupby(by)[["rows", "refused"]].sum().itertuples()
+        for row in counts[counts[by] != ""].groupby(by)[["rows", "refused"]].sum().itertuples()
     ]
     beyond = [g for g in groups if g.refused > limit * g.rows and g.refused >= _FEW]
     return max(beyond, key=lambda g: g.refused / g.rows, default=None)
