@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 
 import dagster as dg
@@ -31,12 +32,14 @@ from traveltide_assets.defs.io_manager import LakeIOManager
 from traveltide_assets.defs.lost_runs import build_lost_runs
 from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.resources import open_engine, open_lake, open_source
+from traveltide_assets.resources import load, open_engine, open_lake, open_source
 from traveltide_assets.schema.table import Table
-from traveltide_assets.segmentation.registry import build_strategies
+from traveltide_assets.segmentation.registry import build_strategies, left_out
 from traveltide_assets.segmentation.strategy import Strategy
-from traveltide_assets.settings import Settings, load_settings
+from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
+
+_log = logging.getLogger(__name__)
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -44,6 +47,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     perk_catalogue = load_perks(settings.perks_file)
     headlines(perk_catalogue, settings.experiment)  # Raises now rather than in the run.
     strategies = build_strategies(settings, perk_catalogue)
+    for name, why in left_out(settings, perk_catalogue).items():
+        _log.warning("the strategy %s is left out. %s", name, why)
     tables = build_tables(perk_catalogue, strategies)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = open_engine(settings)
@@ -121,4 +126,4 @@ def _run(context: dg.InitResourceContext) -> Run:
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    return build_definitions(load_settings())
+    return build_definitions(load("once"))

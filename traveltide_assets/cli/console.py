@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.segmentation.naming import LABELS
+from traveltide_assets.segmentation.registry import left_out
 from traveltide_assets.segmentation.scaling import numeric
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.tables import SESSIONS_UNDATED
@@ -51,12 +53,22 @@ def on_stdout() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def print_run(console: Console, settings: Settings, month: str, outcome: Outcome) -> None:
-    """Print rows, cohort, segments, checks and locations of a finished run."""
+def print_run(
+    console: Console, settings: Settings, month: str, outcome: Outcome, follows: Collection[str]
+) -> None:
+    """Print rows, cohort, segments, checks and locations of a finished run.
+
+    `follows` are the settings that follow the source.
+    """
     lake = open_lake(settings)
+    if follows:
+        write(console, _chosen(settings, follows))
+        console.print()
     console.print(_row_counts(lake, settings.partitions))
     console.print()
     print_decisions(console, settings, month)
+    for name, why in left_out(settings, load_perks(settings.perks_file)).items():
+        write(console, f"Left out: the strategy {name}. {why}", hanging=4)
     write(console, _mailed(lake, settings, month))
     passed = outcome.checks - len(outcome.warnings)
     console.print()
@@ -75,6 +87,20 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
     for name, place in places.items():
         # A path that is broken over two lines cannot be copied.
         console.print(f"{name + ':':<7} {place}", soft_wrap=True)
+
+
+def _chosen(settings: Settings, follows: Collection[str]) -> str:
+    """The months and the cohort's start that follow the source, and how to set others."""
+    bounds = settings.partitions
+    values = {
+        "partitions.first": ("first", bounds.first),
+        "partitions.last": ("last", bounds.last),
+        "cohort.active_since": ("active_since", settings.cohort.active_since),
+    }
+    listed = ", ".join(
+        f"{name} = {value}" for name, (key, value) in values.items() if key in follows
+    )
+    return f"Not set, so they follow the source: {listed}"
 
 
 def _mailed(lake: Lake, settings: Settings, month: str) -> str:

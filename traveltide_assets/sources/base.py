@@ -47,6 +47,9 @@ class Source(Protocol):
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
         """The number of rows per month. If no months are given, the total, under `None`."""
 
+    def sessions_by_month(self) -> dict[str, int]:
+        """The number of sessions of every month that the source has any of."""
+
     def origins(self, name: str) -> list[str]:
         """Where a table is read from, for display: file names, or the name of a database table."""
 

@@ -114,6 +114,11 @@ class Files:
         by_month = {line["month"]: line["rows"] for line in found}
         return {month: by_month.get(month, 0) for month in months}
 
+    def sessions_by_month(self) -> dict[str, int]:
+        rows = self._engine.single.read_parquet(self._staged(self.files)["sessions"])
+        counted = rows.drop_null("month").group_by("month").agg(rows=ibis._.count())
+        return {line["month"]: line["rows"] for line in counted.to_pyarrow().to_pylist()}
+
     def origins(self, name: str) -> list[str]:
         return list(self.files[name])
 

@@ -15,7 +15,8 @@ class Config(Section):
 
     active_since: Annotated[dt.date | None, BeforeValidator(lambda day: day or None)] = Field(
         dt.date(2023, 1, 4),
-        description="First day of the sessions that count. Leave empty for no bound",
+        description="First day of the sessions that count. Leave empty for no bound. If not set "
+        "and your source does not cover the default, seven months of it",
     )
     min_sessions: int = Field(8, ge=1, description="Minimum number of sessions of a customer")
     window_months: int | None = Field(
