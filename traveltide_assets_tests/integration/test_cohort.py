@@ -126,7 +126,7 @@ def test_an_empty_cohort_stops_the_run_at_the_blocking_check(
 ) -> None:
     project, result = nobody
     assert not result.success
-    assert failed_checks(result) == {"gold/users_final:not_empty"}
+    assert failed_checks(result) == {"gold/users_final:large_enough"}
     assert project.frame("gold/users_final", scenario.MONTH).empty
     assert not project.file("gold/sessions_final", scenario.MONTH).exists()
     assert not project.file("gold/perk_assignments", scenario.MONTH).exists()
@@ -136,7 +136,7 @@ def test_the_message_of_an_empty_cohort_names_the_check_and_the_rule(
     nobody: tuple[Project, dg.ExecuteInProcessResult],
 ) -> None:
     _, result = nobody
-    assert "gold/users_final: not_empty" in failure(result)
+    assert "gold/users_final: large_enough" in failure(result)
     evaluation = next(e for e in result.get_asset_check_evaluations() if not e.passed)
     assert evaluation.metadata["customers"].value == 0
     assert evaluation.metadata["cohort_rule"].value == (
