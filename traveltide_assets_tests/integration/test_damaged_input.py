@@ -1,0 +1,230 @@
+"""Incomplete or damaged input stops the decision before gold, whichever way gold is computed."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets_tests.support.project import Project, failed_checks, failure, succeed
+
+FIRST, LAST = "2023-06", "2023-07"
+BOUNDS = {"first": FIRST, "last": LAST}
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sound source of two months."""
+    folder = tmp_path_factory.mktemp("sound") / "source"
+    write_sample(folder, SampleSpec(users=250, seed=5, active_share=0.8))
+    sessions = read(folder, "sessions")
+    write(folder, "sessions", sessions[sessions["session_start"].str[:7].between(FIRST, LAST)])
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path, clean: Path) -> Project:
+    """A project on a copy of the sound source, not ingested yet."""
+    shutil.copytree(clean, tmp_path / "source")
+    return Project(tmp_path, tmp_path / "source", partitions=BOUNDS)
+
+
+def read(folder: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(folder / f"{name}.csv", dtype=str, keep_default_na=False)
+
+
+def write(folder: Path, name: str, rows: pd.DataFrame) -> None:
+    rows.to_csv(folder / f"{name}.csv", index=False)
+
+
+def changed(name: str, column: str, change: Callable[[str], str]) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        rows = read(folder, name)
+        write(folder, name, rows.assign(**{column: rows[column].map(change)}))
+
+    return damage
+
+
+def cut(name: str, share: float) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        rows = read(folder, name)
+        write(folder, name, rows.head(int(len(rows) * share)))
+
+    return damage
+
+
+def a_second_file(folder: Path) -> None:
+    """Twelve rows among hundreds, in a dialect of their own."""
+    rows = read(folder, "flights")
+    write(folder, "flights", rows.head(len(rows) - 12))
+    fares = rows["base_fare_usd"].str.replace(".", ",")
+    write(folder, "flights-2", rows.assign(base_fare_usd=fares).tail(12))
+
+
+def us_date(day: str) -> str:
+    return f"{day[5:7]}/{day[8:10]}/{day[:4]}"
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], None], str, list[str]]] = {
+    "flights cut": (cut("flights", 0.5), "flights_processed:complete", ["flights", "such as"]),
+    "hotels cut": (cut("hotels", 0.98), "hotels_processed:complete", ["hotel stays"]),
+    "no hotels": (cut("hotels", 0), "hotels_processed:not_empty", ["hotels", "without any row"]),
+    "money": (
+        changed("hotels", "hotel_per_room_usd", lambda price: f"${price}"),
+        "hotels_processed:readable",
+        ["hotel_per_room_usd", "'$", "currency", "export"],
+    ),
+    "US dates": (
+        changed("users", "birthdate", us_date),
+        "users_processed:readable",
+        ["birthdate", "US dates"],
+    ),
+    "NULL": (
+        changed("sessions", "page_clicks", lambda _: "NULL"),
+        "sessions_processed:readable",
+        ["page_clicks", "'NULL'", "empty value"],
+    ),
+    "yes and no": (
+        changed("flights", "return_flight_booked", {"true": "yes", "false": "no"}.__getitem__),
+        "flights_processed:readable",
+        ["return_flight_booked", "yes and no"],
+    ),
+    "zones": (
+        changed("sessions", "session_start", lambda time: f"{time}+00"),
+        "sessions_processed:readable",
+        ["session_start", "zone", "+00'"],
+    ),
+    "one file": (
+        a_second_file,
+        "flights_processed:readable",
+        ["flights-2.csv", "base_fare_usd", "decimal comma"],
+    ),
+}
+
+
+def problem(result: dg.ExecuteInProcessResult, check: str) -> str:
+    (found,) = [
+        evaluation.metadata["problem"].value
+        for evaluation in result.get_asset_check_evaluations()
+        if f"{evaluation.asset_key.path[-1]}:{evaluation.check_name}" == check
+    ]
+    return str(found)
+
+
+def decides_nothing(project: Project) -> str:
+    """A run of gold alone, as a schedule or the UI starts it, fails. Returns its message."""
+    result = project.assign(LAST)
+    assert not result.success
+    assert not (project.lake / "gold" / "users_final").exists()
+    assert not (project.lake / "gold" / "perk_assignments").exists()
+    return failure(result)
+
+
+@pytest.mark.parametrize(("damage", "check", "words"), DAMAGES.values(), ids=list(DAMAGES))
+def test_damage_stops_ingestion_and_every_later_run_of_gold(
+    project: Project, damage: Callable[[Path], None], check: str, words: list[str]
+) -> None:
+    damage(project.source)
+    result = project.ingest(FIRST, LAST)
+    assert not result.success
+    assert f"silver/{check}" in failed_checks(result)
+    said = problem(result, check)
+    for word in words:
+        assert word in said
+    decides_nothing(project)
+
+
+def test_gold_says_why_it_decides_nothing(project: Project) -> None:
+    cut("hotels", 0.5)(project.source)
+    assert not project.ingest(FIRST, LAST).success
+    said = decides_nothing(project)
+    assert f"{LAST} is not decided" in said
+    assert "have no row in hotels" in said
+    assert "checks.max_missing_share" in said
+
+
+def test_a_few_missing_rows_only_warn(tmp_path: Path, project: Project) -> None:
+    rows = read(project.source, "hotels")
+    write(project.source, "hotels", rows.head(len(rows) - 1))
+    tolerant = Project(
+        tmp_path, project.source, partitions=BOUNDS, checks={"max_missing_share": 0.1}
+    )
+    result = tolerant.ingest(FIRST, LAST)
+    succeed(result)
+    gone = rows["trip_id"].iloc[-1]
+    if gone in set(read(project.source, "sessions")["trip_id"]):
+        assert "silver/hotels_processed:complete" in failed_checks(result)
+
+
+def test_a_source_that_has_lost_many_rows_is_not_taken(tmp_path: Path, project: Project) -> None:
+    succeed(project.ingest(FIRST, LAST))
+    before = {path: path.read_bytes() for path in project.lake.rglob("*.parquet")}
+    cut("sessions", 0.5)(project.source)
+    for _ in range(2):
+        result = project.ingest(FIRST, LAST)
+        assert not result.success
+        assert "fewer rows than at the last ingest" in failure(result)
+        assert "TRAVELTIDE_CHECKS__MAX_ROW_LOSS" in failure(result)
+    assert {path: path.read_bytes() for path in project.lake.rglob("*.parquet")} == before
+
+    once = Project(tmp_path, project.source, partitions=BOUNDS, checks={"max_row_loss": 1})
+    result = once.ingest(FIRST, LAST)
+    succeed(result)
+    assert "bronze/sessions_raw:no_fewer_rows" in failed_checks(result)
+    result = project.ingest(FIRST, LAST)
+    succeed(result)
+    assert "bronze/sessions_raw:no_fewer_rows" not in failed_checks(result)
+
+
+# The small inputs that once went wrong
+
+CASES = {
+    "flights_decimal_comma": ("flights_processed:readable", ["flights", "decimal comma"]),
+    "hotels_truncated": ("hotels_processed:complete", ["361 of 710", "hotels"]),
+    "sessions_times_zone_or_us": ("sessions_processed:readable", ["session_start", "zone"]),
+}
+
+
+@pytest.mark.parametrize(("case", "check", "words"), [(k, *v) for k, v in CASES.items()])
+def test_a_case_that_once_decided_in_silence_decides_nothing(
+    tmp_path: Path, cases: Path, case: str, check: str, words: list[str]
+) -> None:
+    shutil.copytree(cases / "base300", tmp_path / "source")
+    shutil.copytree(cases / case, tmp_path / "source", dirs_exist_ok=True)
+    project = Project(tmp_path, tmp_path / "source", partitions={"first": "2023-01"})
+    result = project.ingest("2023-01", LAST)
+    assert not result.success
+    for word in words:
+        assert word in problem(result, check)
+    decides_nothing(project)
+
+
+@pytest.mark.parametrize("customers", [1, 3, 5])
+def test_too_few_customers_are_counted(tmp_path: Path, cases: Path, customers: int) -> None:
+    source = cases / "cohort_of_1_3_5" / f"cohort_{customers}"
+    project = Project(tmp_path, source, partitions={"first": "2023-01"})
+    succeed(project.ingest("2023-01", LAST))
+    result = project.materialize("gold/users_final", LAST)
+    assert not result.success
+    (found,) = [
+        evaluation.metadata["problem"].value
+        for evaluation in result.get_asset_check_evaluations()
+        if evaluation.check_name == "large_enough"
+    ]
+    assert "at least 11 are needed" in str(found)
+
+
+def test_no_booked_trip_of_the_real_cohort_lacks_its_row(real_project: Project) -> None:
+    from traveltide_assets.defs.checks.soundness import missing_rows
+    from traveltide_assets.resources import open_lake
+
+    lake = open_lake(real_project.settings)
+    months = lake.months("silver/sessions_processed")
+    for name, booked in (("flights", 13_710), ("hotels", 14_309)):
+        found = missing_rows(name, lake, months)
+        assert (found.booked, found.missing) == (booked, 0)
