@@ -299,7 +299,7 @@ def _signed(value: float) -> str:
 
 
 def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
-    grid = _grid("table", numbers=("rows read", "processed", "quarantined", "undated"))
+    grid = _grid("table", numbers=("rows read", "processed", "quarantined", "no month"))
     for name in SOURCES:
         read, kept, rejected = (
             lake.total_rows(path, bounds)
