@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+import logging
 from pathlib import Path
 from typing import Literal
 
@@ -18,13 +19,15 @@ from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
-from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.schema.errors import SettingsError, TravelTideError
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources.base import Run, Source
 from traveltide_assets.sources.database import Database
 from traveltide_assets.sources.files import Files
 from traveltide_assets.sources.horizon import Horizon, horizon_of
+
+_log = logging.getLogger(__name__)
 
 Look = Literal["always", "once", "never"]
 """When to look at the months of a source: always, unless they are remembered, or never."""
@@ -45,6 +48,19 @@ def follow_source(settings: Settings, look: Look = "once") -> Settings:
     free = follows_source(settings)
     if not free:
         return _ordered(settings)
+    try:
+        horizon = _horizon(settings, look)
+    except TravelTideError as error:
+        if look == "always":
+            raise
+        # The UI must come up before the first files land, and tell of a damaged one.
+        _log.warning("the months of the source are not known: %s", error)
+        horizon = None
+    return _ordered(settings if horizon is None else _with_months(settings, horizon, free))
+
+
+def _horizon(settings: Settings, look: Look) -> Horizon | None:
+    """The horizon that the lake remembers, or that the source has now, which it then remembers."""
     storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
     name = hashlib.sha256(str(settings.source).encode()).hexdigest()[:16]
     key = f"bronze/source_months/{name}.json"
@@ -61,7 +77,7 @@ def follow_source(settings: Settings, look: Look = "once") -> Settings:
             with storage.replacing(key, known) as partial:
                 partial.write_text(found.model_dump_json(), encoding="utf-8")
         remembered = found
-    return _ordered(settings if remembered is None else _with_months(settings, remembered, free))
+    return remembered
 
 
 def follows_source(settings: Settings) -> set[str]:

@@ -14,6 +14,7 @@ import dagster as dg
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity
 from traveltide_assets.defs.checks.ingestion import silver_must_pass
 from traveltide_assets.defs.checks.soundness import ROWS_BEFORE, has_lost_many, layers
+from traveltide_assets.defs.partitions import months_of_run
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.settings import Settings
@@ -47,16 +48,19 @@ class Gate:
             )
         self._passed.add(state)
 
-    def require_rows(self, source: Source, months: tuple[str, str] | None) -> None:
+    def require_rows(self, source: Source, run: dg.DagsterRun) -> None:
         """Raise `SourceError` if the source has far fewer rows than bronze holds.
 
-        All tables are compared before the first is replaced; of the sessions, the months of the
-        run from the first to the last.
+        All tables that the run ingests are compared before the first is replaced; of the sessions,
+        the months of the run.
         """
+        months = months_of_run(run.tags)
         limit = self._settings.checks.max_row_loss
         lost = [
             f"{name}{f' of {month}' if month else ''}: {now:,} rows instead of {before:,}"
             for name in SOURCES
+            if run.asset_selection is None
+            or dg.AssetKey(layers(name)[0].split("/")) in run.asset_selection
             for month, before, now in self._rows(name, source, months)
             if has_lost_many(before, now, limit)
         ]

@@ -110,11 +110,12 @@ def _sensor(
             bad, sound, files = _sound(source, cursor, failed)
         except SourceError as error:
             return _waits(cursor, str(error), alerts)
+        tables = {name: table for table in SOURCES for name in sound.versions_of(table)}
         there = _Ingested(context.instance, lake, settings.partitions)
         due = {
             name: file
             for name, file in files.items()
-            if file.attempt > 1 or not there.holds(sound, name, file)
+            if file.attempt > 1 or not there.holds(tables[name], name, file)
         }
         told = _told(alerts, [b.problem for name, b in bad.items() if cursor.bad.get(name) != b])
         state = _Cursor(files={**before, **files}, bad=bad).model_dump_json()
@@ -130,7 +131,8 @@ def _sensor(
         chosen = None
         if bad:
             labels[tags.WITHOUT] = json.dumps(sorted(bad))
-            chosen = [spec for spec in layers if sound.versions_of(_source_of(spec))]
+            whole = _whole(tables.values(), bad)
+            chosen = [spec for spec in layers if _source_of(spec) in whole]
         blocks = _blocks(_with_gaps(filter(settings.partitions.include, touched), lake, settings))
         snapshots = [s for s in chosen or layers if s.partitions_def is None]
         return dg.SensorResult(
@@ -144,6 +146,16 @@ def _sensor(
         )
 
     return landing
+
+
+def _whole(sound: Iterable[str], bad: Iterable[str]) -> set[str]:
+    """The tables to ingest without the bad files.
+
+    A month of sessions may be whole without a file of other months. The other tables are snapshots,
+    which are whole with all of their files or not at all.
+    """
+    damaged = {table for table in SOURCES for name in bad if table in name.lower()}
+    return set(sound) - (damaged - {"sessions"})
 
 
 def _source_of(spec: dg.AssetSpec) -> str:
@@ -207,9 +219,8 @@ class _Ingested:
         self._bounds = bounds
         self._known: dict[tuple[str, str | None], Mapping[str, str]] = {}
 
-    def holds(self, source: FileSource, name: str, file: _Taken) -> bool:
-        """Whether bronze has this version of a file in all of its months."""
-        table = next(table for table in SOURCES if name in source.versions_of(table))
+    def holds(self, table: str, name: str, file: _Taken) -> bool:
+        """Whether bronze has this version of a file of a table in all of its months."""
         places: list[tuple[str, str | None]] = [(f"bronze/{table}_raw", None)]
         if table == "sessions":
             months = filter(self._bounds.include, file.months)

@@ -6,7 +6,7 @@ import ibis
 from traveltide_assets.defs.assets.inputs import table_of
 from traveltide_assets.defs.beta import relied_on
 from traveltide_assets.defs.gate import Gate
-from traveltide_assets.defs.partitions import MONTHLY, RANGE_PER_RUN, months_of_run
+from traveltide_assets.defs.partitions import MONTHLY, RANGE_PER_RUN
 from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import FileSource, Source
@@ -47,7 +47,7 @@ def _snapshot(name: str) -> dg.AssetsDefinition:
         gate: dg.ResourceParam[Gate],
     ) -> dg.MaterializeResult[ibis.Table]:
         with permanent_errors_end_the_step():
-            gate.require_rows(source, months_of_run(context.run.tags))
+            gate.require_rows(source, context.run)
             return dg.MaterializeResult(
                 value=source.table(name),
                 metadata={
@@ -81,7 +81,7 @@ with relied_on():
         gate: dg.ResourceParam[Gate],
     ) -> dg.MaterializeResult[ibis.Table]:
         with permanent_errors_end_the_step():
-            gate.require_rows(source, months_of_run(context.run.tags))
+            gate.require_rows(source, context.run)
             sessions = source.table("sessions")
             for month in context.partition_keys:
                 context.add_asset_metadata(gate.rows_before("sessions", month), partition_key=month)

@@ -39,9 +39,9 @@ def _cohort_is_large_enough(context: Context) -> Outcome:
     facts: dict[str, object] = {"customers": size, "needed": needed, "cohort_rule": rule}
     if size < needed:
         facts["problem"] = (
-            f"{size:,} customer{'' if size == 1 else 's'}, at least {needed:,} are needed to find segments. The cohort is: "
-            f"{rule}. cohort.active_since and cohort.min_sessions set the rule, kmeans.max_k the "
-            "number needed"
+            f"{size:,} customer{'' if size == 1 else 's'}, at least {needed:,} are needed to find "
+            f"segments. The cohort is: {rule}. cohort.active_since and cohort.min_sessions set the "
+            "rule, kmeans.max_k the number needed"
         )
     return Outcome(size >= needed, facts)
 
