@@ -10,8 +10,18 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from traveltide_assets.defs.checks.soundness import missing_rows
+from traveltide_assets.defs.jobs import INGEST
+from traveltide_assets.defs.tags import without
+from traveltide_assets.resources import open_lake
 from traveltide_assets.sample import SampleSpec, write_sample
-from traveltide_assets_tests.support.project import Project, failed_checks, failure, succeed
+from traveltide_assets_tests.support.project import (
+    Project,
+    failed_checks,
+    failure,
+    instance_in,
+    succeed,
+)
 
 FIRST, LAST = "2023-06", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
@@ -159,6 +169,43 @@ def test_a_source_that_has_lost_many_rows_is_not_taken(tmp_path: Path, project: 
     assert "bronze/sessions_raw:no_fewer_rows" not in failed_checks(result)
 
 
+def test_the_landing_sensor_goes_on_without_a_damaged_file(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    succeed(project.ingest(FIRST, LAST))
+    (sensor,) = [s for s in project.definitions.sensors or () if s.name == "landing"]
+    assert isinstance(sensor, dg.SensorDefinition)
+
+    def tick(cursor: str | None) -> dg.SensorResult:
+        with (
+            instance_in(project.folder / "dagster") as instance,
+            dg.build_sensor_context(instance=instance, cursor=cursor) as context,
+        ):
+            return sensor.evaluate_tick(context)  # type: ignore[return-value]
+
+    switched_on = tick(None)
+    assert not switched_on.run_requests, "all of it has been ingested"
+
+    (project.source / "sessions-2.csv").write_text("session_id,user_id\n1-x,1\n", "utf-8")
+    write(project.source, "users", read(project.source, "users"))
+    found = tick(switched_on.cursor)
+    (request,) = found.run_requests or ()
+    assert without(request.tags) == ("sessions-2.csv",)
+    assert "sessions-2.csv" in caplog.text, "without a webhook, alerts are logged"
+    with instance_in(project.folder / "dagster") as instance:
+        result = project.definitions.resolve_job_def(INGEST).execute_in_process(
+            instance=instance,
+            tags=dict(request.tags),
+            asset_selection=list(request.asset_selection or ()),
+            raise_on_error=False,
+        )
+    succeed(result)
+
+    again = tick(found.cursor)
+    assert not again.run_requests
+    assert "sessions-2.csv" in str(again.skip_message)
+
+
 # The small inputs that once went wrong
 
 CASES = {
@@ -198,9 +245,6 @@ def test_too_few_customers_are_counted(tmp_path: Path, cases: Path, customers: i
 
 
 def test_no_booked_trip_of_the_real_cohort_lacks_its_row(real_project: Project) -> None:
-    from traveltide_assets.defs.checks.soundness import missing_rows
-    from traveltide_assets.resources import open_lake
-
     lake = open_lake(real_project.settings)
     months = lake.months("silver/sessions_processed")
     for name, booked in (("flights", 13_710), ("hotels", 14_309)):

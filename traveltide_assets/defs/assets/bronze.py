@@ -84,7 +84,8 @@ with relied_on():
             gate.require_rows(source, context.run)
             sessions = source.table("sessions")
             for month in context.partition_keys:
-                context.add_asset_metadata(gate.rows_before("sessions", month), partition_key=month)
+                facts = {**gate.rows_before("sessions", month), **_files(source, "sessions", month)}
+                context.add_asset_metadata(facts, partition_key=month)
             return dg.MaterializeResult(
                 value=sessions.filter(sessions.month.isin(list(context.partition_keys))),
                 metadata={"origins": _origins(source, "sessions")},
