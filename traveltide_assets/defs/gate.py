@@ -59,7 +59,7 @@ class Gate:
         lost = [
             f"{name}{f' of {month}' if month else ''}: {now:,} rows instead of {before:,}"
             for name in SOURCES
-            if run.asset_selection is None
+            if not run.asset_selection  # all of the job
             or dg.AssetKey(layers(name)[0].split("/")) in run.asset_selection
             for month, before, now in self._rows(name, source, months)
             if has_lost_many(before, now, limit)

@@ -1,5 +1,7 @@
 """Bronze: the rows of the source, verbatim. Sessions by month of their start, the rest whole."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 import ibis
 
@@ -19,18 +21,26 @@ def _origins(source: Source, name: str) -> dg.MetadataValue:
     return dg.MetadataValue.md("\n".join(f"- `{origin}`" for origin in source.origins(name)))
 
 
-def _files(source: Source, name: str, month: str | None = None) -> dict[str, dg.MetadataValue]:
-    """The files that a table, or a month of it, is read from, with their versions.
+def _files(source: Source, name: str) -> dict[str, dg.MetadataValue]:
+    """The files that a table is read from, with their versions.
 
     The landing sensor reads it to know what has been ingested.
     """
-    if not isinstance(source, FileSource):
-        return {}
-    files = source.versions_of(name)
-    if month is not None:
-        months = source.months_of(files)
-        files = {file: version for file, version in files.items() if month in months[file]}
-    return {FILES: dg.MetadataValue.json(files)}
+    return {FILES: dg.MetadataValue.json(_versions(source, name))}
+
+
+def _versions(source: Source, name: str) -> dict[str, str]:
+    return source.versions_of(name) if isinstance(source, FileSource) else {}
+
+
+def _files_of_months(source: Source, months: Sequence[str]) -> dict[str, dict[str, str]]:
+    """By month: the files with sessions of it, and their versions."""
+    files = _versions(source, "sessions")
+    touched = source.months_of(files) if isinstance(source, FileSource) else {}
+    return {
+        month: {name: version for name, version in files.items() if month in touched[name]}
+        for month in months
+    }
 
 
 def _snapshot(name: str) -> dg.AssetsDefinition:
@@ -83,8 +93,8 @@ with relied_on():
         with permanent_errors_end_the_step():
             gate.require_rows(source, context.run)
             sessions = source.table("sessions")
-            for month in context.partition_keys:
-                facts = {**gate.rows_before("sessions", month), **_files(source, "sessions", month)}
+            for month, files in _files_of_months(source, context.partition_keys).items():
+                facts = {**gate.rows_before("sessions", month), FILES: files}
                 context.add_asset_metadata(facts, partition_key=month)
             return dg.MaterializeResult(
                 value=sessions.filter(sessions.month.isin(list(context.partition_keys))),
