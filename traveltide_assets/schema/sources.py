@@ -78,6 +78,12 @@ PLACE = (
         "int64",
         "Row number in the source file, from 1; for a database, position in the order of content",
     ),
+    Column(
+        "source_order",
+        "int64",
+        "Place of the source file among those of the table by the time of their last change, from "
+        "1, the oldest; for a database 1",
+    ),
 )
 
 

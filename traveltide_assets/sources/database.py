@@ -178,7 +178,11 @@ class Database:
                         table = table.filter(table.session_start.startswith(part))
                     table = table.mutate(month=month_of(table.session_start))
                 place = name if part == name else f"{name}/{part}"
-                table = _numbered(table, name).mutate(source_file=ibis.literal(place))
+                origin = {
+                    "source_file": ibis.literal(place),
+                    "source_order": ibis.literal(1, "int64"),
+                }
+                table = _numbered(table, name).mutate(**origin)
                 self._engine.single.write_parquet(table, folder / name / f"{part}.parquet")
         shutil.rmtree(folder / _RAW)
 
