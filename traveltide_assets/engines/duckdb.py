@@ -128,12 +128,10 @@ class DuckDB:
         try:
             # The lowest level is as fast as Snappy, and on these tables as small as higher levels.
             self.backend.to_parquet(table, path, compression="zstd", compression_level=1)
-        except duckdb.OutOfMemoryException:
-            raise
         except duckdb.Error as error:
-            if "write" in str(error):  # The disk is full, or has gone.
-                raise
-            raise UnreadableFile(_cause(error)) from error
+            if _is_of_input(error):
+                raise UnreadableFile(_cause(error)) from error
+            raise
         return digest_of(path)
 
     def each(
@@ -155,6 +153,16 @@ def _nulls(table: ibis.Table) -> ibis.Table:
 def _literal(path: str) -> str:
     """A path as a pattern that matches nothing else."""
     return re.sub(r"[*?[]", r"[\g<0>]", path)
+
+
+def _is_of_input(error: duckdb.Error) -> bool:
+    """Whether a file that was read is at fault, rather than the memory, the disk or the query."""
+    # Errors in the structure of a Parquet file have no class of their own.
+    kinds = (duckdb.InvalidInputException, duckdb.IOException, duckdb.SerializationException)
+    found = isinstance(error, kinds) or type(error) is duckdb.Error or "in decode" in str(error)
+    return (
+        found and "write" not in str(error) and not isinstance(error, duckdb.OutOfMemoryException)
+    )
 
 
 def _cause(error: duckdb.Error) -> str:
