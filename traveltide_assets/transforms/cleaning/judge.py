@@ -16,7 +16,7 @@ import ibis.expr.types as ir
 from ibis.expr.types.relations import CachedTable
 
 from traveltide_assets.schema.sources import KEYS, SOURCES
-from traveltide_assets.transforms.cleaning.parse import parse, text_of
+from traveltide_assets.transforms.cleaning.parse import is_one_of, parse, text_of
 from traveltide_assets.transforms.cleaning.rules import (
     REJECTIONS,
     REPAIRS,
@@ -162,10 +162,22 @@ def _typed(name: str, raw: ibis.Table, null_words: Collection[str]) -> ibis.Tabl
     Rules use a value many times, so each value is a column and is computed once.
     """
     columns = SOURCES[name]
-    texts = raw.mutate(
+    texts = raw.mutate(**{_own_text(c.name): text_of(raw[c.name]) for c in columns})
+    words = {c.name: words_for_null(c, null_words) for c in columns}
+    texts = texts.mutate(
         **{
-            _own_text(column.name): text_of(raw[column.name], words_for_null(column, null_words))
-            for column in columns
+            _own_null_word(column): is_one_of(texts[_own_text(column)], known)
+            for column, known in words.items()
+            if known
+        }
+    )
+    texts = texts.mutate(
+        **{
+            _own_text(column): ibis.ifelse(
+                texts[_own_null_word(column)], ibis.null("string"), texts[_own_text(column)]
+            )
+            for column, known in words.items()
+            if known
         }
     )
     return texts.mutate(
@@ -175,6 +187,10 @@ def _typed(name: str, raw: ibis.Table, null_words: Collection[str]) -> ibis.Tabl
 
 def _own_text(name: str) -> str:
     return _own(f"text of {name}")
+
+
+def _own_null_word(name: str) -> str:
+    return _own(f"null word in {name}")
 
 
 def _values(name: str, rows: ibis.Table) -> dict[str, ir.Value]:
@@ -219,21 +235,28 @@ def _validated(name: str, facts: ibis.Table) -> ibis.Table:
 
 
 def _row(name: str, facts: ibis.Table) -> Row:
-    """What rules look at: typed values, facts, the text of each value, and the text as it came."""
+    """What rules look at: typed values, facts, the text of each value, and the text as it came.
+
+    `null_word` says of columns for which there are such words whether the text was one.
+    """
     columns = [column.name for column in SOURCES[name]]
     return {
         **_values(name, facts),
         "raw": {column: facts[column] for column in columns},
         "text": {column: facts[_own_text(column)] for column in columns},
+        "null_word": {
+            column: facts[_own_null_word(column)]
+            for column in columns
+            if _own_null_word(column) in facts.columns
+        },
     }
 
 
 def _first_broken_rule(name: str, facts: ibis.Table) -> ir.StringValue:
     row = _row(name, facts)
-    branches = [
-        (rule.applies(row).fill_null(False), rule.name)
-        for rule in (*value_rules(name), *REJECTIONS[name])
-    ]
+    rules = (*value_rules(name), *REJECTIONS[name])
+    # A null condition does not hold. Made false here, engines would compute all of its parts.
+    branches = [(rule.applies(row), rule.name) for rule in rules]
     return ibis.cases(*branches, else_=ibis.null("string"))
 
 

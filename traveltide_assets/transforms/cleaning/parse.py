@@ -37,15 +37,9 @@ def month_of(text: ir.StringValue) -> ir.StringValue:
     return _timestamp(text_of(text)).strftime("%Y-%m")
 
 
-def text_of(value: ir.StringValue, null_words: Collection[str] = ()) -> ir.StringValue:
-    """The text without surrounding whitespace; null if nothing is left, or one of these words.
-
-    `null_words` are in lower case; they stand for null in any case of letters.
-    """
-    text = stripped(value).nullif("")
-    if not null_words:
-        return text
-    return _matching(text, ~is_one_of(text, null_words))
+def text_of(value: ir.StringValue) -> ir.StringValue:
+    """The text without surrounding whitespace; null if nothing is left."""
+    return stripped(value).nullif("")
 
 
 def is_one_of(text: ir.StringValue, words: Collection[str]) -> ir.BooleanValue:

@@ -150,22 +150,16 @@ def _blank_boolean(name: str) -> Callable[[Row], ir.BooleanValue]:
     return lambda r: reduce(or_, [r["text"][column].isnull() for column in columns])
 
 
-def _emptied(r: Row, column: str) -> ir.BooleanValue:
-    """Whether the text of a value is a word that stands for null."""
-    return r["text"][column].isnull() & (stripped(r["raw"][column]) != "")
-
-
-def _null_words(name: str) -> Callable[[Row], ir.BooleanValue]:
-    columns = [column.name for column in SOURCES[name]]
-    return lambda r: reduce(or_, [_emptied(r, column).fill_null(False) for column in columns])
+def _null_words(r: Row) -> ir.BooleanValue:
+    return reduce(or_, [word.fill_null(False) for word in r["null_word"].values()])
 
 
 def _padded(name: str) -> Callable[[Row], ir.BooleanValue]:
     # Whitespace inside a hotel's name, after the brand, has its own rule: brand_trimmed.
     def differs(r: Row, column: str) -> ir.BooleanValue:
-        text, raw = r["text"][column], r["raw"][column]
-        blank = (raw != "") & ~_emptied(r, column)
-        return ibis.ifelse(text.isnull(), blank, text != raw).fill_null(False)
+        found = (r["text"][column].fill_null("") != r["raw"][column]).fill_null(False)
+        word = r["null_word"].get(column)
+        return found if word is None else found & ~word.fill_null(False)
 
     columns = [column.name for column in SOURCES[name]]
     return lambda r: reduce(or_, [differs(r, column) for column in columns])
@@ -185,7 +179,7 @@ def _common_repairs(name: str) -> tuple[Rule, ...]:
             "null_word_blanked",
             "NaN in a number, NULL in what a user need not say and the words of "
             "`cleaning.null_words` say that nothing is known",
-            _null_words(name),
+            _null_words,
         ),
     ]
     if any(column.type == "boolean" for column in SOURCES[name]):

@@ -1,4 +1,4 @@
-"""Rules for single values, alike for all columns of a kind: missing, a word for null, unreadable."""
+"""Rules for single values, alike for columns of a kind: missing, a word for null, unreadable."""
 
 from __future__ import annotations
 
