@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from traveltide_assets.engines.base import LocalEngine, UnreadableFile
 from traveltide_assets.lake.storage.folder import partial, replacing
-from traveltide_assets.schema.sources import KEYS, SOURCES
+from traveltide_assets.schema.sources import IDS, SOURCES
 from traveltide_assets.sources import csv_file
 from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.columns import contract_columns
@@ -142,8 +142,13 @@ def _type_problems(table: str, fields: dict[str, pa.Field]) -> list[str]:
                 )
         elif pa.types.is_nested(field.type):
             problems.append(f"{field.name} is {field.type}, but must be {column.type}")
-        elif (column.name in KEYS.values() or column.name == "user_id") and (
-            pa.types.is_float16(field.type) or pa.types.is_float32(field.type)
-        ):
-            problems.append(f"{field.name} is {field.type}, which rounds ids: write it as int64")
+        elif column.name in IDS and _rounds(field.type, column.type):
+            problems.append(
+                f"{field.name} is {field.type}, which rounds ids: write it as {column.type}"
+            )
     return problems
+
+
+def _rounds(found: pa.DataType, expected: str) -> bool:
+    """Whether ids of a type lose digits. Whole numbers of 64 bits are looked at row by row."""
+    return pa.types.is_floating(found) and (expected == "string" or found != pa.float64())
