@@ -287,21 +287,21 @@ def test_a_type_of_which_every_row_would_be_refused_is_named(
 def test_damaged_parquet_is_a_clear_error_with_the_name_of_the_file(folder: Path) -> None:
     names: Any = pa.array([f"name {n % 30}" for n in range(2_000)])
     (folder / "hotels.csv").unlink()
-    table = pa.table({column: names for column in HEADER["hotels"]})
+    table = pa.table(dict.fromkeys(HEADER["hotels"], names))
     pq.write_table(table, folder / "hotels.parquet")
     good = (folder / "hotels.parquet").read_bytes()
-    chance = random.Random(5)
+    chance = random.Random(5)  # noqa: S311
     cut = [good[: len(good) - n] for n in (1, 4, 8, 100, len(good) - 3)]
     flips = [bytearray(good) for _ in range(40)]
     for content in flips:
         content[len(good) - 1 - chance.randrange(900)] ^= 1 << chance.randrange(8)
-    refused = 0
+    said = []
     for content in [*cut, *flips]:
         (folder / "hotels.parquet").write_bytes(content)
         try:
             source(folder).table("users")
         except SourceError as error:
-            refused += 1
-            assert f"{folder}/hotels.parquet" in str(error)
-            assert "SELECT" not in str(error)
-    assert refused > len(cut) + 10
+            said.append(str(error))
+    assert len(said) > len(cut) + 10
+    assert all(f"{folder}/hotels.parquet" in message for message in said)
+    assert not any("SELECT" in message for message in said)

@@ -475,7 +475,7 @@ def test_blanks_around_values_and_blank_booleans_are_repaired_and_counted() -> N
     }
 
 
-NOBODY_SAYS = {name: "" for name in sorted(ATTRIBUTES)}
+NOBODY_SAYS = dict.fromkeys(sorted(ATTRIBUTES), "")
 
 
 @pytest.mark.parametrize("word", [None, "", " ", "NULL", "n/a", "\\N"])
