@@ -201,6 +201,12 @@ class Settings(BaseSettings):
         return self.sample_folder if self.source is None else self.source
 
     @property
+    def s3_endpoint(self) -> str | None:
+        """The S3 server, if it is not that of AWS."""
+        given = (os.environ.get(name) for name in reversed(_ENDPOINTS))
+        return next(filter(None, given), None)
+
+    @property
     def sample_folder(self) -> Path:
         """The folder of the generated sample."""
         sample = self.sample

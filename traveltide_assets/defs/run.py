@@ -21,6 +21,7 @@ from traveltide_assets.defs.assets.inputs import Inputs
 from traveltide_assets.defs.failures import root_cause
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
 from traveltide_assets.defs.staleness import Stale, count_stored, find_stale
+from traveltide_assets.lake.ownership import Told
 from traveltide_assets.resources import open_engine, open_source
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.settings import Settings
@@ -65,15 +66,20 @@ def run(
     month: str,
     dagster: dg.DagsterInstance,
     on_step: OnStep,
+    told: Told | None = None,
 ) -> Outcome:
-    """Ingest every month of the settings, then decide `month`. Raises `PipelineFailed`."""
+    """Ingest every month of the settings, then decide `month`. Raises `PipelineFailed`.
+
+    `told` says what to do if the lake is another source's.
+    """
     months = settings.partitions.months()
-    every_month = {
+    labels = {
         tags.RANGE_START: months[0],
         tags.RANGE_END: months[-1],
+        **({tags.LAKE: told.value} if told else {}),
     }
     outcome = Outcome()
-    _execute(definitions, INGEST, dagster, on_step, outcome, labels=every_month)
+    _execute(definitions, INGEST, dagster, on_step, outcome, labels=labels)
     _execute(definitions, ASSIGN_PERKS, dagster, on_step, outcome, month=month)
     return outcome
 

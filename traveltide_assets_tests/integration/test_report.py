@@ -59,6 +59,7 @@ def material(project: Project, **changes: Any) -> Material:
         quality=row_counts(lambda path: 9),
         campaign=json.loads(manifest.read_text("utf-8")),
         status="No experiment has been started.",
+        notice=None,
     )
     return replace(made, **changes)
 
