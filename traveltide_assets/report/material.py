@@ -48,8 +48,8 @@ class Material:
     `before` holds last month's segments of the deciding strategy, or None if that month was not
     decided. `places` are the k-means segments, for the scatter plot. `quality` has a row per source
     table (see `quality_section.row_counts`). `campaign` is the campaign's manifest, `status` a
-    sentence on how far the experiment can be read. `card` is None in a month without a model. `notice`
-    is the first line of the report, if its data is generated.
+    sentence on how far the experiment can be read. `card` is None in a month without a model.
+    `notice` is the first line of the report, if its data is generated.
     """
 
     month: str
