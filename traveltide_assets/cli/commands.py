@@ -85,6 +85,7 @@ def run(month: str | None, replace: bool, same_source: bool) -> None:
     from traveltide_assets.cli import console
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.defs.instance.home import open_instance
     from traveltide_assets.lake.ownership import Told
     from traveltide_assets.resources import open_claim, open_lake
     from traveltide_assets.sample import SampleSpec
@@ -100,7 +101,7 @@ def run(month: str | None, replace: bool, same_source: bool) -> None:
     if settings.source is None and not settings.sample_folder.exists():
         spec = SampleSpec(**settings.sample.model_dump())
         _write_sample(settings.sample_folder, spec, "csv")
-    with _progress() as bar, pipeline.instance(settings) as dagster:
+    with _progress() as bar, open_instance(settings) as dagster:
         task = bar.add_task("starting", total=None)
         outcome = pipeline.run(
             build_definitions(settings),
@@ -220,10 +221,11 @@ def status() -> None:
     from traveltide_assets.cli.status import print_status
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.defs.instance.home import open_instance
     from traveltide_assets.settings import load_settings
 
     settings = load_settings()
-    with pipeline.instance(settings) as dagster:
+    with open_instance(settings) as dagster:
         stale, stored = pipeline.out_of_date(build_definitions(settings), settings, dagster)
     print_status(console.on_stdout(), stale, stored)
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import signal
 import socket
 import threading
@@ -12,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import dagster as dg
 
@@ -30,8 +27,6 @@ from traveltide_assets.sources.base import Run
 # The caller shows the progress of a run, so Dagster's own log stays quiet.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
-INSTANCE = Path(__file__).parent / "instance"
-
 _log = logging.getLogger(__name__)
 
 OnStep = Callable[[str, int, int], None]
@@ -47,17 +42,6 @@ class Outcome:
 
     checks: int = 0
     warnings: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance that `make dev` shows. `DAGSTER_HOME` selects another one."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home.resolve() / "dagster")))
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        shutil.copyfile(INSTANCE / "dagster.yaml", home / "dagster.yaml")
-    with dg.DagsterInstance.get() as found:
-        yield found
 
 
 def run(
