@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,7 @@ def test_another_source_is_refused_and_nothing_is_written(
     fill(storage, OURS, tmp_path)
     before = storage.versions()
     refused = claim(storage, other, tmp_path)
-    for use in (refused.verify, lambda: refused.verify(ingesting=True), refused.take):
+    for use in (refused.verify, partial(refused.verify, ingesting=True), refused.take):
         with pytest.raises(WrongLake) as error:
             use()
         for words in (OURS.location, other.location, "--replace", "TRAVELTIDE_LAKE"):
