@@ -222,9 +222,11 @@ def status() -> None:
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
     from traveltide_assets.defs.instance.home import open_instance
+    from traveltide_assets.resources import open_claim, open_lake
     from traveltide_assets.settings import load_settings
 
     settings = load_settings()
+    open_claim(settings, open_lake(settings).storage).verify(ingesting=True)
     with open_instance(settings) as dagster:
         stale, stored = pipeline.out_of_date(build_definitions(settings), settings, dagster)
     print_status(console.on_stdout(), stale, stored)
@@ -288,11 +290,11 @@ def _progress() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, markup=False, emoji=False),
         transient=True,
     ) as bar:
         yield bar
