@@ -22,6 +22,7 @@ from traveltide_assets.campaign import mailing
 from traveltide_assets.catalogue.perks import Perk, load_perks
 from traveltide_assets.cli import phrases
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.report import words
 from traveltide_assets.resources import open_lake
 from traveltide_assets.schema.config import Partitions
@@ -61,12 +62,13 @@ def print_run(
     `follows` are the settings that follow the source.
     """
     lake = open_lake(settings)
+    _print_notice(console, lake)
     if follows:
         write(console, _chosen(settings, follows))
         console.print()
     console.print(_row_counts(lake, settings.partitions))
     console.print()
-    print_decisions(console, settings, month)
+    _print_decisions(console, settings, lake, month)
     for name, why in left_out(settings, load_perks(settings.perks_file)).items():
         write(console, f"Left out: the strategy {name}. {why}", hanging=4)
     write(console, _mailed(lake, settings, month))
@@ -132,8 +134,20 @@ def find_report(settings: Settings, month: str | None) -> tuple[Path, str]:
 def print_decisions(console: Console, settings: Settings, month: str | None) -> None:
     """Print who gets which perk in a month and why, by default in the latest decided one."""
     lake = open_lake(settings)
-    perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
     month = _decided(settings, lake, month)
+    _print_notice(console, lake)
+    _print_decisions(console, settings, lake, month)
+
+
+def _print_notice(console: Console, lake: Lake) -> None:
+    """Print the first line of whatever shows generated data."""
+    if notice := notice_of(lake.storage):
+        write(console, notice, style="bold")
+        console.print()
+
+
+def _print_decisions(console: Console, settings: Settings, lake: Lake, month: str) -> None:
+    perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
     assigned = lake.frame(ASSIGNMENTS, month).set_index("user_id")
     features = numeric(lake.frame(FEATURES, month))
     write(
@@ -187,6 +201,7 @@ def print_explanation(
     values = pd.DataFrame(
         {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
     )
+    _print_notice(console, lake)
     write(console, f"Customer {user_id} at the end of {month}", style="bold")
     console.print()
     for name, fact in {

@@ -102,7 +102,7 @@ class Gate:
 
     def _state(self, month: str) -> str:
         """What the judgement rests on: the month, and the version of every file of both layers."""
-        layers = [self._lake.stored_versions(layer) for layer in ("bronze", "silver")]
+        layers = [self._lake.storage.versions(layer) for layer in ("bronze", "silver")]
         return repr((month, layers))
 
 

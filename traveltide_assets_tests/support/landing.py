@@ -65,7 +65,7 @@ class Watch:
         self, source: Any, instance: dg.DagsterInstance, lake: Any = None, **settings: Any
     ) -> None:
         self.instance = instance
-        self.lake = lake or StoredMonths(*Partitions(**BOUNDS).months())
+        self.lake: Any = lake or StoredMonths(*Partitions(**BOUNDS).months())
         self.settings = Settings(partitions=BOUNDS, **settings)
         self.source = source
         self.cursor: str | None = None

@@ -325,7 +325,7 @@ def test_an_incomplete_delivery_is_told_after_an_hour(
     instance: dg.DagsterInstance, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Incomplete(Folder):
-        def versions(self) -> dict[str, str]:  # type: ignore[override]
+        def versions(self) -> dict[str, str]:
             raise SourceError("no file for hotels")
 
     watch = Watch(Incomplete(), instance, automation={"webhook": inbox.url}, home=tmp_path)
