@@ -12,17 +12,22 @@ from dataclasses import dataclass
 from traveltide_assets.schema.sources import KEYS, SOURCES
 from traveltide_assets.schema.table import Column
 from traveltide_assets.transforms.cleaning.rules import rule_reasons
+from traveltide_assets.transforms.cleaning.values import VALUE_REASONS
 
 _NUMBERS = ("int64", "float64")
 _TIMES = ("timestamp(6)", "date")
 _EVERY = (*_NUMBERS, *_TIMES, "boolean", "string")
 _SHOWN, _LONGEST = 3, 40
+_OF_VALUES = tuple(f"{name}_" for name in VALUE_REASONS)
 _ISO = "write times as 2023-07-31 18:30:00 and dates as 2023-07-31"
 _MONTHS = "jan|feb|mar|mär|apr|may|mai|jun|jul|aug|sep|oct|okt|nov|dec|dez"
 # Rules whose name does not contain the column that they look at.
 _LOOKS_AT = {
     "birthdate_in_future": "birthdate",
     "ends_before_start": "session_end",
+    "session_too_long": "session_end",
+    "trip_too_long": "return_time",
+    "stay_too_long": "check_out_time",
     "booking_without_trip": "trip_id",
     "unknown_user": "user_id",
     "duplicate_of_earlier_month": "session_id",
@@ -71,7 +76,8 @@ _CAUSES = (
         _EVERY,
         r"^(null|\(null\)|none|nan|n/?a|#n/?a|nil|undefined|unknown|missing|\\n|-+|\?+|\.)$",
         "a word that stands for an empty value",
-        "leave such cells empty in the export",
+        "leave such cells empty in the export, or name the word in cleaning.null_words "
+        "(TRAVELTIDE_CLEANING__NULL_WORDS, a JSON list)",
     ),
     _cause(
         (*_NUMBERS, "string"),
@@ -185,7 +191,7 @@ def explain(table: str, rule: str, values: Sequence[str]) -> str:
     )
     if rule == "unknown_user":
         return f"{said}. {reason}: these users are missing or refused themselves"
-    if not rule.startswith(("missing_", "unreadable_")):
+    if not rule.startswith(_OF_VALUES):
         return f"{said}; {reason}"
     found = diagnose(column, values)
     return f"{said}. Likely {found.cause}: {found.remedy}"
