@@ -190,7 +190,7 @@ def test_the_landing_sensor_goes_on_without_a_damaged_file(
     (project.source / "sessions-2.csv").write_text("session_id,user_id\n1-x,1\n", "utf-8")
     write(project.source, "users", read(project.source, "users"))
     found = tick(switched_on.cursor)
-    (request,) = found.run_requests or ()
+    (request,) = list(found.run_requests)
     assert without(request.tags) == ("sessions-2.csv",)
     assert "sessions-2.csv" in caplog.text, "without a webhook, alerts are logged"
     with instance_in(project.folder / "dagster") as instance:
@@ -212,6 +212,7 @@ def test_the_landing_sensor_goes_on_without_a_damaged_file(
 CASES = {
     "flights_decimal_comma": ("flights_processed:readable", ["flights", "decimal comma"]),
     "hotels_truncated": ("hotels_processed:complete", ["361 of 710", "hotels"]),
+    "scientific_ids": ("users_processed:readable", ["user_id", "scientific notation"]),
     "sessions_times_zone_or_us": ("sessions_processed:readable", ["session_start", "zone"]),
 }
 
