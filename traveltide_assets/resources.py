@@ -53,7 +53,7 @@ def follow_source(settings: Settings, look: Look = "once") -> Settings:
     """
     free = follows_source(settings)
     if not free:
-        return _ordered(settings)
+        return settings
     try:
         horizon = _horizon(settings, look)
     except TravelTideError as error:
