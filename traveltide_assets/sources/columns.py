@@ -50,7 +50,7 @@ def names_known(table: str, header: Iterable[str]) -> int:
 
 def _of_one_name(one: str, other: str) -> str:
     if one == other:
-        return f"two columns have the same name (duplicate column names: {one})"
+        return f"duplicate column names: {one} (two columns have the same name)"
     return (
         f"two columns have the same name: {one!r} and {other!r} (upper and lower case, and signs "
         "other than letters and digits, make no difference)"
