@@ -79,6 +79,11 @@ class Lake:
         self._engine = engine
         self._tables = tables
 
+    @property
+    def storage(self) -> Storage:
+        """Where the files of the lake are."""
+        return self._storage
+
     def table(self, path: str, months: Sequence[str] | None = None) -> ibis.Table:
         """A table, or the given months of it, as an expression."""
         table = self._tables[path]

@@ -75,6 +75,11 @@ _CASTS = {
     "timestamp(6)": "{}::timestamp",
 }
 _UNUSED_SECONDS = 6 * 3600
+_IDENTITY = """
+    SELECT system_identifier, current_database()::text,
+           (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass('users'))
+    FROM pg_control_system()
+"""
 # Takes a quarter less work than zstd with dictionaries, for files that only live for one run.
 _QUICK = {"compression": "lz4", "use_dictionary": False}
 _log = logging.getLogger(__name__)
@@ -232,6 +237,22 @@ class Database:
             "sessions": queries["sessions"].where(of_run),
             _UNDATED: queries["sessions"].where(of_no_month),
         }
+
+
+def identity_of(location: PostgresLocation, config: Config) -> str | None:
+    """The identity of a database and of the schema of its users; None where it is not shown.
+
+    It stays the same whatever address leads to the server, and on its replicas. A restored dump is
+    another database.
+    """
+    with connect(location, config) as session:
+        try:
+            ((server, database, schema),) = session.rows(_IDENTITY)
+        except ConnectionLost:
+            raise
+        except PostgresError:  # Some providers keep the identity of their servers to themselves.
+            return None
+    return f"{server}/{database}/{schema}"
 
 
 def _described(session: Session) -> Columns:

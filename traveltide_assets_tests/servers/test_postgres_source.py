@@ -27,6 +27,7 @@ from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources.base import Run, Source, SourceError
+from traveltide_assets.sources.database import identity_of
 from traveltide_assets_tests.support.database import create_tables, execute, generate_sessions, load
 from traveltide_assets_tests.support.postgres_server import PASSWORD, PostgresServer
 from traveltide_assets_tests.support.project import Project, failed_checks, failure
@@ -505,6 +506,28 @@ def test_a_table_that_may_not_be_read_is_an_error(
     url = empty.replace("traveltide:", f"{role}:")
     with pytest.raises(SourceError, match="permission denied for table users"):
         source(tmp_path, url).table("users")
+
+
+# Whose lake it is
+
+
+def test_a_database_is_the_same_by_any_name_and_role_and_another_one_is_not(
+    postgres_server: PostgresServer, empty: str
+) -> None:
+    def identity(url: str) -> str | None:
+        return identity_of(PostgresLocation(url), Settings().postgres)
+
+    role = f"reader_{empty.rsplit('_', 1)[1]}"
+    execute(empty, f"CREATE ROLE {role} LOGIN PASSWORD %s", PASSWORD)
+    known = identity(empty)
+    assert known is not None
+    assert identity(empty.replace("127.0.0.1", "localhost")) == known
+    assert identity(empty.replace("traveltide:", f"{role}:")) == known
+    assert identity(postgres_server.create_database()) != known
+    execute(empty, "CREATE SCHEMA travel CREATE TABLE users (user_id bigint)")
+    assert identity(f"{empty}?options=-csearch_path%3Dtravel") != known
+    execute(empty, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    assert identity(empty.replace("traveltide:", f"{role}:")) is None
 
 
 # Secrets

@@ -86,5 +86,8 @@ class Storage(Protocol):
     def remove(self, key: str) -> None:
         """Remove a file if it exists."""
 
+    def clear(self, folder: str, keep: str) -> None:
+        """Remove everything in a folder, but the key `keep`. Files in fewer subfolders go first."""
+
     def uri(self, key: str = "") -> str:
         """The URI of a key, for messages."""

@@ -72,6 +72,16 @@ class Folder:
     def remove(self, key: str) -> None:
         (self._root / key).unlink(missing_ok=True)
 
+    def clear(self, folder: str, keep: str) -> None:
+        found = sorted((self._root / folder).rglob("*"), key=lambda path: len(path.parts))
+        folders = {path: None for path in found if path.is_dir() and not path.is_symlink()}
+        for path in found:
+            if path not in folders and path != self._root / keep:
+                path.unlink(missing_ok=True)
+        for place in reversed(folders):
+            if not any(place.iterdir()):
+                place.rmdir()
+
     def uri(self, key: str = "") -> str:
         return str(self._root / key)
 

@@ -176,6 +176,11 @@ class S3:
         with self._explained("remove", key):
             self.client.delete_object(**self._object(key))
 
+    def clear(self, folder: str, keep: str) -> None:
+        keys = sorted(self.versions(folder), key=lambda key: key.count("/"))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(self.remove, [key for key in keys if key != keep]))
+
     def uri(self, key: str = "") -> str:
         return f"s3://{self._location.bucket}/{self._folder}{key}".rstrip("/")
 

@@ -20,6 +20,7 @@ from traveltide_assets.defs.partitions import ALL_UP_TO, bounded
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.ownership import Claim, Owner
 from traveltide_assets.lake.storage.base import Replaced
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.schema.config import Partitions
@@ -224,10 +225,12 @@ def run(
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     engine = DuckDB(folder / "scratch")
     lake = Lake(Folder(folder / "lake"), engine, TABLES)
+    claim = Claim(lake.storage, lambda _: Owner(location="here"), folder / "lock")
+    claim.take()
     result = dg.materialize(
         [events, totals],
         selection=[asset],
-        resources={"engine": engine, "io_manager": LakeIOManager(lake)},
+        resources={"engine": engine, "io_manager": LakeIOManager(lake, claim)},
         raise_on_error=False,
         **({"partition_key": first} if first == last else {"tags": tags}),
     )
