@@ -53,6 +53,7 @@ from traveltide_assets.schema.text_file import UnreadableText, read_text
 from traveltide_assets.segmentation import registry
 from traveltide_assets.segmentation.config import Config as KMeans
 from traveltide_assets.serving.config import Config as Serving
+from traveltide_assets.transforms.cleaning.config import Config as Cleaning
 from traveltide_assets.transforms.config import Config as Cohort
 
 _PREFIX = "TRAVELTIDE_"
@@ -148,6 +149,7 @@ class Settings(BaseSettings):
     )
     parallel_steps: int = Field(2, ge=1, description="Steps run at the same time with `forkserver`")
     partitions: Partitions = Partitions()
+    cleaning: Cleaning = Cleaning()
     cohort: Cohort = Cohort()
     kmeans: KMeans = KMeans()
     evidence: Evidence = Evidence()

@@ -23,7 +23,7 @@ REAL = Path(
         Path(__file__).parents[2] / "shared" / "data" / "traveltide_cohort",
     )
 )
-CASES = Path(os.environ.get("CASES", Path(__file__).parents[2] / "shared" / "cases"))
+CASES = Path(os.environ.get("DAMAGED_SOURCES", Path(__file__).parents[2] / "shared" / "cases"))
 FIRST, LAST = "2022-10", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
 # Enough to be the real thing, and no more: tests of behaviour do not need narrow intervals.
@@ -107,9 +107,12 @@ def real_source() -> Path:
 
 @pytest.fixture(scope="session")
 def cases() -> Path:
-    """Small inputs that once went wrong; tests that need them are skipped where they are absent."""
+    """Small sources that once went wrong; tests that need them are skipped where they are absent.
+
+    `base300` is sound; every other folder holds files to be put in its place.
+    """
     if not CASES.is_dir():
-        pytest.skip("the small inputs that once went wrong are not on this machine")
+        pytest.skip("the damaged sources are not on this machine")
     return CASES
 
 

@@ -132,6 +132,20 @@ def test_a_table_that_was_never_written_says_what_to_do(lake: Lake) -> None:
 # Months
 
 
+@pytest.mark.parametrize("above", ["clicks=3", "month=2020-01", "env=prod", "key=a"])
+def test_folders_above_the_lake_called_like_columns_change_nothing(
+    tmp_path: Path, above: str
+) -> None:
+    lake = lake_in(tmp_path / above / "deep=1" / "x")
+    for month in MONTHS:
+        lake.write(MONTHLY, lazily(things("a", "b", clicks=7)), month)
+    rows = lake.table(MONTHLY.path, MONTHS).to_pyarrow()
+    assert rows.column_names == [*MONTHLY.column_names, "month"]
+    assert sorted(rows["month"].to_pylist()) == sorted([*MONTHS, *MONTHS])
+    assert set(rows["clicks"].to_pylist()) == {7}
+    assert set(rows["key"].to_pylist()) == {"a", "b"}
+
+
 def test_everybody_reads_the_months_without_this_package(tmp_path: Path, lake: Lake) -> None:
     for number, month in enumerate(MONTHS):
         lake.write(MONTHLY, lazily(things("a", "b", clicks=number)), month)
