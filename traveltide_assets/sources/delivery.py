@@ -86,7 +86,7 @@ def _problem(entry: Entry, tables: list[str]) -> str:
             f"{tables[0]}-1.csv or {tables[0]}-1.parquet, {rename}"
         )
     if entry.version is None:
-        return f" is {entry.problem}: deliver it again, or remove it"
+        return f" is {entry.problem}: make it readable, or remove it"
     if shown(entry.name) != entry.name:
         return ": the file name is not UTF-8: rename the file"
     if suffix in _WORKBOOKS:

@@ -20,6 +20,8 @@ from traveltide_assets.sources.base import BadFiles, SourceError
 from traveltide_assets.sources.delivery import carries_a_table, look
 from traveltide_assets.sources.landed import Landed
 
+# Changes whenever a staged copy of the same file has another content.
+_FORMAT = 2
 _log = logging.getLogger(__name__)
 
 
@@ -144,9 +146,9 @@ class Files:
         }
 
     def _copy(self, table: str, name: str, version: str) -> Path:
-        """The path of a file's staged copy. It depends on the version of the file."""
+        """The path of a file's staged copy. It depends on the version of the file, and on ours."""
         folder = f"{table}-{_digest(self._landing.uri(name))}"
-        return self._staging.resolve() / folder / f"{_digest(version)}.parquet"
+        return self._staging.resolve() / folder / f"{_digest(f'{version} {_FORMAT}')}.parquet"
 
 
 def _versions(landed: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, str]]:
