@@ -119,6 +119,8 @@ def _entry(place: os.DirEntry[str]) -> Entry:
         return Entry(place.name, problem="a folder")
     if not stat.S_ISREG(status.st_mode):
         return Entry(place.name, problem="neither a file nor a folder")
+    if not os.access(place.path, os.R_OK):
+        return Entry(place.name, problem="not readable (permission denied)")
     return Entry(place.name, _version_of(status), status.st_mtime)
 
 
