@@ -77,7 +77,7 @@ class Folder:
         folders = {path: None for path in found if path.is_dir() and not path.is_symlink()}
         for path in found:
             if path not in folders and path != self._root / keep:
-                path.unlink(missing_ok=True)
+                self.remove(path.relative_to(self._root).as_posix())
         for place in reversed(folders):
             if not any(place.iterdir()):
                 place.rmdir()
