@@ -12,6 +12,7 @@ from traveltide_assets.connections.locations import PostgresLocation, S3Location
 from traveltide_assets.contracts import build_tables
 from traveltide_assets.engines.base import Engine
 from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.config import Config as S3Limits
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
@@ -42,7 +43,7 @@ def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
     """The lake, for reading and writing. It opens its own engine unless one is given."""
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks, build_strategies(settings, perks))
-    storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
+    storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE", settings.s3)
     return Lake(storage, engine or open_engine(settings), tables)
 
 
@@ -51,11 +52,13 @@ def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
     location, staging = settings.source_location, settings.home / "staging"
     if isinstance(location, PostgresLocation):
         return Database(location, engine, staging, run, settings.postgres, settings.partitions)
-    landing = open_storage(location, settings.home / "cache", "TRAVELTIDE_SOURCE")
+    landing = open_storage(location, settings.home / "cache", "TRAVELTIDE_SOURCE", settings.s3)
     return Files(landing, engine, staging)
 
 
-def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:
+def open_storage(
+    location: Path | S3Location, cache: Path, setting: str, limits: S3Limits | None = None
+) -> Storage:
     """The storage at a location.
 
     `setting` names the setting that gives the location. `cache` holds local copies of S3 objects.
@@ -64,5 +67,5 @@ def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Stor
         # The import takes a second, a tenth of a small run.
         from traveltide_assets.lake.storage.s3 import S3
 
-        return S3(location, cache, setting)
+        return S3(location, cache, setting, limits or S3Limits())
     return Folder(location)

@@ -43,6 +43,7 @@ from traveltide_assets.defs.config import Automation, Checks
 from traveltide_assets.engines.config import Config as Spark
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.experiment.config import Config as Experiment
+from traveltide_assets.lake.config import Config as S3Limits
 from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.sample.config import Config as Sample
 from traveltide_assets.schema.config import Partitions
@@ -135,6 +136,7 @@ class Settings(BaseSettings):
     experiment: Experiment = Experiment()
     checks: Checks = Checks()
     postgres: Postgres = Postgres()
+    s3: S3Limits = S3Limits()
     automation: Automation = Automation()
     sample: Sample = Sample()
     prediction: Prediction = Prediction()

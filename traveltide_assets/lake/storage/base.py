@@ -23,6 +23,13 @@ class Refused(StorageError):
     permanent = True
 
 
+class Away(StorageError):
+    """The storage was away or busy for as long as requests are tried again."""
+
+    # The storage itself has tried again; whoever called it need not wait as long once more.
+    permanent = True
+
+
 class Replaced(StorageError):
     """A file was replaced after its version was listed."""
 
