@@ -30,7 +30,7 @@ from traveltide_assets.defs.io_manager import LakeIOManager
 from traveltide_assets.defs.lost_runs import build_lost_runs
 from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.resources import open_engine, open_lake, open_source
+from traveltide_assets.resources import asking_again, open_engine, open_lake, open_source
 from traveltide_assets.schema.table import Table
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import Strategy
@@ -48,6 +48,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     engine = open_engine(settings)
     lake = open_lake(settings, engine)
     source = open_source(settings, engine, Run("landing"))
+    # The daemon gives a sensor a minute.
+    landed = open_source(asking_again(settings), engine, Run("landing"))
     inputs = Inputs(settings, source)
     finish = Finish(settings, tables, months)
     assets = [
@@ -63,7 +65,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sensors=[
             *alerts.build_alerts(settings),
             build_lost_runs(schedules.sensor_status(settings.automation)),
-            *landing.build_sensors(settings, source, assets),
+            *landing.build_sensors(settings, landed, assets),
         ],
         resources={
             "io_manager": dg.IOManagerDefinition(

@@ -16,6 +16,7 @@ from traveltide_assets.lake.config import Config as S3Limits
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.schema import places
 from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings
@@ -39,11 +40,16 @@ def open_engine(settings: Settings) -> Engine:
     return DuckDB(scratch, settings.memory)
 
 
+def asking_again(settings: Settings) -> Settings:
+    """The settings for a process that asks again anyway: it does not wait for S3 that is away."""
+    return settings.model_copy(update={"s3": settings.s3.briefly()})
+
+
 def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
     """The lake, for reading and writing. It opens its own engine unless one is given."""
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks, build_strategies(settings, perks))
-    storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE", settings.s3)
+    storage = open_storage(settings.lake, settings.home / "cache", places.LAKE, settings.s3)
     return Lake(storage, engine or open_engine(settings), tables)
 
 
@@ -52,7 +58,7 @@ def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
     location, staging = settings.source_location, settings.home / "staging"
     if isinstance(location, PostgresLocation):
         return Database(location, engine, staging, run, settings.postgres, settings.partitions)
-    landing = open_storage(location, settings.home / "cache", "TRAVELTIDE_SOURCE", settings.s3)
+    landing = open_storage(location, settings.home / "cache", places.SOURCE, settings.s3)
     return Files(landing, engine, staging)
 
 
@@ -68,4 +74,4 @@ def open_storage(
         from traveltide_assets.lake.storage.s3 import S3
 
         return S3(location, cache, setting, limits or S3Limits())
-    return Folder(location)
+    return Folder(location, setting)

@@ -17,6 +17,7 @@ import ibis
 from traveltide_assets.engines.base import Engine, LocalEngine, UnreadableFile
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import replacing
+from traveltide_assets.schema import places
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.columns import contract_columns
@@ -178,7 +179,7 @@ def _stage(engine: LocalEngine, landed: _Landed) -> str | None:
     """
     _log.info("reading %s", landed.uri)
     try:
-        with replacing(landed.copy) as partial:
+        with places.explained(landed.copy.parent, places.HOME), replacing(landed.copy) as partial:
             engine.write_parquet(landed.rows(engine), partial)
     except UnreadableFile as error:
         return f"{landed.uri}: {str(error).replace(str(landed.file), landed.uri)}"

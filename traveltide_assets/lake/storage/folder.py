@@ -12,25 +12,28 @@ from pathlib import Path
 
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.lake.storage.base import Conflict
+from traveltide_assets.schema import places
 
 _ABANDONED_SECONDS = 3600
 
 
 class Folder:
-    """Files below a root folder. A key is a relative path; a version is size and time."""
+    """Files below a root folder. A key is a relative path; a version is size and time.
 
-    def __init__(self, root: Path) -> None:
+    `setting` is the setting that the folder comes from, for messages.
+    """
+
+    def __init__(self, root: Path, setting: str = places.LAKE) -> None:
         self._root = root
+        self._setting = setting
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
-        place = self._root / folder
-        # Names that start with a dot are partial files, or leftovers of other programs.
-        found = place.rglob("[!.]*") if deep else place.glob("[!.]*")
-        return {
-            path.relative_to(self._root).as_posix(): _version(path)
-            for path in sorted(found)
-            if path.is_file()
-        }
+        with places.explained(self._root, self._setting):
+            return {
+                path.relative_to(self._root).as_posix(): _version(path)
+                for path in sorted(_listed(self._root / folder, deep))
+                if path.is_file()
+            }
 
     def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
         return [self._root / key for key in versions]
@@ -38,7 +41,7 @@ class Folder:
     @contextmanager
     def replacing(self, key: str, version: str | None) -> Iterator[Path]:
         target = self._root / key
-        with partial(target) as path:
+        with places.explained(self._root, self._setting), partial(target) as path:
             yield path
             # A writer that finishes between this check and the renaming goes unnoticed. The later
             # file is then stored, and it is complete.
@@ -60,7 +63,8 @@ class Folder:
             }
 
     def remove(self, key: str) -> None:
-        (self._root / key).unlink(missing_ok=True)
+        with places.explained(self._root, self._setting):
+            (self._root / key).unlink(missing_ok=True)
 
     def uri(self, key: str = "") -> str:
         return str(self._root / key)
@@ -86,6 +90,22 @@ def partial(target: Path) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _listed(folder: Path, deep: bool) -> Iterator[Path]:
+    """The files of a folder, if it exists. Unlike a glob, it raises where it may not look."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        # Names that start with a dot are partial files, or leftovers of other programs.
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            yield Path(entry.path)
+        elif deep and not entry.is_symlink():
+            yield from _listed(Path(entry.path), deep)
 
 
 def _version(path: Path) -> str:

@@ -36,6 +36,7 @@ from traveltide_assets.lake.config import Config
 from traveltide_assets.lake.storage.base import Conflict, Replaced, StorageError
 from traveltide_assets.lake.storage.bucket import Bucket, Changed
 from traveltide_assets.lake.storage.folder import partial, replacing
+from traveltide_assets.schema import places
 
 _ATTEMPTS = 6
 _THREADS = 8
@@ -98,6 +99,7 @@ class S3:
         self, versions: Mapping[str, str | None], spread: Spread | None = None
     ) -> Iterator[dict[str, Path]]:
         with ExitStack() as stack:
+            stack.enter_context(places.explained(self._cache, places.HOME))
             paths = {key: stack.enter_context(partial(self._place(key, "new"))) for key in versions}
             yield paths
             written = [(key, version, paths[key]) for key, version in versions.items()]
@@ -119,7 +121,7 @@ class S3:
     def _fetch(self, wanted: tuple[str, str, Path]) -> None:
         """Download one version of a key to a path."""
         key, version, copy = wanted
-        with replacing(copy) as path:
+        with places.explained(self._cache, places.HOME), replacing(copy) as path:
             self._download(key, version, path)
         _forget_others(copy)
 
