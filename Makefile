@@ -46,9 +46,9 @@ java:
 		|| echo "no Java here and no right to install it: tests on Spark will be skipped"
 
 dev: $(VENV)/installed
-	mkdir -p $(DAGSTER_HOME)
+	umask 077; mkdir -p $(DAGSTER_HOME)
 	test -f $(DAGSTER_HOME)/dagster.yaml || cp traveltide_assets/defs/instance/dagster.yaml $(DAGSTER_HOME)
-	$(BIN)/dagster dev
+	umask 077; $(BIN)/dagster dev
 
 # What every commit should pass, in under a minute: style, types, import rules and unit tests.
 check: $(VENV)/installed

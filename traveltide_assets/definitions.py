@@ -106,7 +106,8 @@ def _groups(
 
 
 def _io_manager(context: dg.InitResourceContext, lake: Lake, inputs: Inputs) -> LakeIOManager:
-    """The lake of a run. Opening it observes the inputs, once, before the first step."""
+    """The lake of a run. Opening it sweeps, and observes the inputs, once before the first step."""
+    lake.sweep()
     if context.run is not None and context.instance is not None:
         inputs.observe_once(context.instance, context.run)
     return LakeIOManager(lake)

@@ -5,6 +5,7 @@ Runs, commands and the scoring service all get them from here, and nowhere else.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from traveltide_assets.catalogue.perks import load_perks
@@ -40,6 +41,14 @@ def open_engine(settings: Settings) -> Engine:
     return DuckDB(scratch, settings.memory)
 
 
+def keep_private(settings: Settings) -> None:
+    """Withhold permissions from every file that this process, or one it starts, writes from now on.
+
+    Lake, run history and copies hold personal data, whatever the user's own mask is.
+    """
+    os.umask(int(settings.umask, 8))
+
+
 def asking_again(settings: Settings) -> Settings:
     """The settings for a process that asks again anyway: it does not wait for S3 that is away."""
     return settings.model_copy(update={"s3": settings.s3.briefly()})
@@ -47,6 +56,7 @@ def asking_again(settings: Settings) -> Settings:
 
 def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
     """The lake, for reading and writing. It opens its own engine unless one is given."""
+    keep_private(settings)
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks, build_strategies(settings, perks))
     storage = open_storage(settings.lake, settings.home / "cache", places.LAKE, settings.s3)

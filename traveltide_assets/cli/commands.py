@@ -81,11 +81,13 @@ def run(month: str | None) -> None:
     from traveltide_assets.cli import console
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.resources import keep_private
     from traveltide_assets.sample import SampleSpec
     from traveltide_assets.settings import load_settings
 
     settings = load_settings()
     month = _known_month(settings, month)
+    keep_private(settings)
     if settings.source is None and not settings.sample_folder.exists():
         spec = SampleSpec(**settings.sample.model_dump())
         _write_sample(settings.sample_folder, spec, "csv")

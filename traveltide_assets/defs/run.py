@@ -21,7 +21,7 @@ from traveltide_assets.defs.assets.inputs import Inputs
 from traveltide_assets.defs.failures import root_cause
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
 from traveltide_assets.defs.staleness import Stale, count_stored, find_stale
-from traveltide_assets.resources import open_engine, open_source
+from traveltide_assets.resources import keep_private, open_engine, open_source
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
@@ -51,6 +51,7 @@ class Outcome:
 @contextmanager
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance that `make dev` shows. `DAGSTER_HOME` selects another one."""
+    keep_private(settings)
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home.resolve() / "dagster")))
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():

@@ -26,6 +26,7 @@ from traveltide_assets.engines.base import (
     compile_step_by_step,
 )
 from traveltide_assets.engines.checksum import digest_of
+from traveltide_assets.engines.held import hold
 from traveltide_assets.schema import places
 
 _SYSTEM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
@@ -45,8 +46,8 @@ class DuckDB:
     @cached_property
     def backend(self) -> Backend:
         # Parallel processes would delete each other's spilled files.
-        scratch = self._scratch / str(os.getpid())
-        scratch.mkdir(parents=True, exist_ok=True)
+        with places.explained(self._scratch, places.HOME):
+            scratch = hold(self._scratch)
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         compile_step_by_step()
         limit = {"memory_limit": self._memory} if self._memory else {}

@@ -166,6 +166,10 @@ class Lake:
         """The URI of the same file, for messages."""
         return self._storage.uri(_key(path, month, name))
 
+    def sweep(self) -> None:
+        """Remove what killed runs left in the storage."""
+        self._storage.sweep()
+
     def contract(self, path: str) -> Table:
         """The contract of a table."""
         return self._tables[path]

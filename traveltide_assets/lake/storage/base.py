@@ -75,5 +75,8 @@ class Storage(Protocol):
     def remove(self, key: str) -> None:
         """Remove a file if it exists."""
 
+    def sweep(self) -> None:
+        """Remove what killed writers left behind, and copies that nobody uses any more."""
+
     def uri(self, key: str = "") -> str:
         """The URI of a key, for messages."""

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from traveltide_assets.engines.base import Spread
+from traveltide_assets.engines.held import in_use, unless_held
 from traveltide_assets.lake.storage.base import Conflict
 from traveltide_assets.schema import places
 
@@ -41,7 +42,11 @@ class Folder:
     @contextmanager
     def replacing(self, key: str, version: str | None) -> Iterator[Path]:
         target = self._root / key
-        with places.explained(self._root, self._setting), partial(target) as path:
+        with (
+            places.explained(self._root, self._setting),
+            self._writing(),
+            partial(target) as path,
+        ):
             yield path
             # A writer that finishes between this check and the renaming goes unnoticed. The later
             # file is then stored, and it is complete.
@@ -61,6 +66,18 @@ class Folder:
                 key: stack.enter_context(self.replacing(key, version))
                 for key, version in versions.items()
             }
+
+    def sweep(self) -> None:
+        """Remove the partial files of killed writers, unless somebody is writing right now."""
+        with unless_held(self._root) as idle:
+            for left in self._root.rglob(".*.tmp") if idle else ():
+                left.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with in_use(self._root):
+            yield
 
     def remove(self, key: str) -> None:
         with places.explained(self._root, self._setting):

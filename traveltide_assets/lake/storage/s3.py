@@ -44,6 +44,7 @@ _PART_BYTES = 16 * 2**20
 _MAX_PARTS = 10_000
 _ABANDONED_SECONDS = 24 * 3600
 _UNUSED_SECONDS = 24 * 3600
+_FORGOTTEN_SECONDS = 14 * 24 * 3600
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _log = logging.getLogger(__name__)
@@ -112,6 +113,13 @@ class S3:
 
     def remove(self, key: str) -> None:
         self._bucket.ask("remove", self.uri(key), "delete_object", Key=self._folder + key)
+
+    def sweep(self) -> None:
+        # The bucket shows no partial objects; each upload removes those of its key.
+        long_ago = time.time() - _FORGOTTEN_SECONDS
+        for copy in self._cache.rglob("*"):
+            if copy.is_file() and copy.stat().st_mtime < long_ago:
+                copy.unlink(missing_ok=True)
 
     def uri(self, key: str = "") -> str:
         return f"s3://{self._location.bucket}/{self._folder}{key}".rstrip("/")
