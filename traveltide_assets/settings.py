@@ -110,8 +110,9 @@ class Settings(BaseSettings):
     )
     umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = Field(
         "077",
-        description="Permissions that are withheld from files of lake and home: with `077` only the "
-        "user who runs this may use them, with `027` the group may read, with `007` also write",
+        description="Permissions withheld from the files of lake and home: with `077` only "
+        "the user who runs this may use them, with `027` the group may read them, with `007` also "
+        "write",
     )
     perks_file: Path = Field(FOLDER / "perks.toml", description="File of the perk catalogue")
     engine: Literal["duckdb", "spark"] = Field(

@@ -16,12 +16,12 @@ from pathlib import Path
 
 
 def hold(parent: Path) -> Path:
-    """A new folder in `parent`, held until this process ends. Folders of dead processes are removed.
+    """A new folder in `parent`, held until this process ends. Those of dead processes are removed.
 
-    The name begins with the number of the process.
+    The name begins with the number of the process. Spark keeps folders of other names there.
     """
     parent.mkdir(parents=True, exist_ok=True)
-    for folder in parent.iterdir():
+    for folder in parent.glob("[0-9]*"):
         with unless_held(folder) as abandoned:
             if abandoned:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -236,13 +236,15 @@ class S3:
                 file.seek((number - 1) * length)
                 part = {"UploadId": upload, "PartNumber": number, "Body": file.read(length)}
             done = self._write(key, "upload_part", ChecksumAlgorithm="SHA256", **part)
-            sums = {name: done[name] for name in ("ETag", "ChecksumSHA256") if name in done}
+            sums: dict[str, Any] = {
+                name: done[name] for name in ("ETag", "ChecksumSHA256") if name in done
+            }
             return {"PartNumber": number, **sums}
 
         try:
             with ThreadPoolExecutor(_THREADS) as pool:
                 parts = list(pool.map(send, range(1, math.ceil(size / length) + 1)))
-            all_parts = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
+            all_parts: dict[str, Any] = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
             done = self._write(key, "complete_multipart_upload", **all_parts, **condition)
         except BaseException:
             self._abort(key, upload)
