@@ -244,7 +244,7 @@ class S3:
         try:
             with ThreadPoolExecutor(_THREADS) as pool:
                 parts = list(pool.map(send, range(1, math.ceil(size / length) + 1)))
-            all_parts: dict[str, Any] = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
+            all_parts = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
             done = self._write(key, "complete_multipart_upload", **all_parts, **condition)
         except BaseException:
             self._abort(key, upload)
