@@ -20,6 +20,7 @@ from traveltide_assets.campaign import mailing
 from traveltide_assets.catalogue.perks import Perk, load_perks
 from traveltide_assets.cli import phrases
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.report import words
 from traveltide_assets.resources import open_lake
 from traveltide_assets.schema.config import Partitions
@@ -53,9 +54,10 @@ def on_stdout() -> Console:
 def print_run(console: Console, settings: Settings, month: str, outcome: Outcome) -> None:
     """Print rows, cohort, segments, checks and locations of a finished run."""
     lake = open_lake(settings)
+    _print_notice(console, lake)
     console.print(_row_counts(lake, settings.partitions))
     console.print()
-    print_decisions(console, settings, month)
+    _print_decisions(console, settings, lake, month)
     passed = outcome.checks - len(outcome.warnings)
     console.print()
     write(console, f"Checks: {passed} of {outcome.checks} passed")
@@ -93,8 +95,20 @@ def find_report(settings: Settings, month: str | None) -> tuple[Path, str]:
 def print_decisions(console: Console, settings: Settings, month: str | None) -> None:
     """Print who gets which perk in a month and why, by default in the latest decided one."""
     lake = open_lake(settings)
-    perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
     month = _decided(settings, lake, month)
+    _print_notice(console, lake)
+    _print_decisions(console, settings, lake, month)
+
+
+def _print_notice(console: Console, lake: Lake) -> None:
+    """Print the first line of whatever shows generated data."""
+    if notice := notice_of(lake.storage):
+        write(console, notice, style="bold")
+        console.print()
+
+
+def _print_decisions(console: Console, settings: Settings, lake: Lake, month: str) -> None:
+    perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
     assigned = lake.frame(ASSIGNMENTS, month).set_index("user_id")
     features = numeric(lake.frame(FEATURES, month))
     write(
@@ -148,6 +162,7 @@ def print_explanation(
     values = pd.DataFrame(
         {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
     )
+    _print_notice(console, lake)
     write(console, f"Customer {user_id} at the end of {month}", style="bold")
     console.print()
     for name, fact in {

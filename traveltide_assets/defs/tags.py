@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from traveltide_assets.lake.ownership import TAG
+
 PARTITION = "dagster/partition"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -12,3 +14,5 @@ DATA_VERSION = "dagster/data_version"
 CODE_VERSION = "dagster/code_version"
 # Our own: the id of the run, once it has observed its inputs.
 OBSERVED = "traveltide/observed"
+# Our own: what a run is told about a lake of another source.
+LAKE = TAG
