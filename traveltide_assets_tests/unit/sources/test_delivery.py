@@ -208,7 +208,7 @@ def test_no_flipped_bit_and_no_cut_of_a_gzip_file_passes(folder: Path) -> None:
     damaged = [bytearray(good) for _ in places]
     for content, place in zip(damaged, places, strict=True):
         content[place // 8] ^= 1 << place % 8
-    for content in [*damaged, *(good[:n] for n in (5, 18, len(good) // 2, len(good) - 1))]:
+    for content in [*map(bytes, damaged), *(good[:n] for n in (5, 18, len(good) // 2, len(good) - 1))]:
         path.write_bytes(content)
         message = refusal(folder)
         assert str(path) in message

@@ -296,7 +296,7 @@ def test_damaged_parquet_is_a_clear_error_with_the_name_of_the_file(folder: Path
     for content in flips:
         content[len(good) - 1 - chance.randrange(900)] ^= 1 << chance.randrange(8)
     said = []
-    for content in [*cut, *flips]:
+    for content in [*cut, *map(bytes, flips)]:
         (folder / "hotels.parquet").write_bytes(content)
         try:
             source(folder).table("users")
