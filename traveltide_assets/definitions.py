@@ -27,10 +27,10 @@ from traveltide_assets.defs.assets.inputs import Inputs
 from traveltide_assets.defs.checks import steps
 from traveltide_assets.defs.describe import Finish
 from traveltide_assets.defs.io_manager import LakeIOManager
+from traveltide_assets.defs.lease import build_lake
 from traveltide_assets.defs.lost_runs import build_lost_runs
 from traveltide_assets.experiment.assignment import headlines
-from traveltide_assets.lake.lake import Lake
-from traveltide_assets.resources import open_engine, open_lake, open_source
+from traveltide_assets.resources import open_engine, open_lake, open_lease, open_source
 from traveltide_assets.schema.table import Table
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import Strategy
@@ -46,7 +46,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     tables = build_tables(perk_catalogue, strategies)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = open_engine(settings)
-    lake = open_lake(settings, engine)
+    lake, lease = open_lake(settings, engine), open_lease(settings)
     source = open_source(settings, engine, Run("landing"))
     inputs = Inputs(settings, source)
     finish = Finish(settings, tables, months)
@@ -67,9 +67,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ],
         resources={
             "io_manager": dg.IOManagerDefinition(
-                lambda context: _io_manager(context, lake, inputs)
+                lambda context: _io_manager(context, inputs), required_resource_keys={"lake"}
             ),
-            "lake": lake,
+            "lake": build_lake(lake, lease),
             # Opened once per run, so that all its steps see the source as of one moment.
             "source": dg.ResourceDefinition(
                 lambda context: open_source(settings, engine, _run(context))
@@ -77,7 +77,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "settings": settings,
             "perk_catalogue": perk_catalogue,
         },
-        executor=jobs.executor(settings),
+        executor=jobs.executor(settings, lease),
     )
 
 
@@ -103,11 +103,11 @@ def _groups(
     }
 
 
-def _io_manager(context: dg.InitResourceContext, lake: Lake, inputs: Inputs) -> LakeIOManager:
+def _io_manager(context: dg.InitResourceContext, inputs: Inputs) -> LakeIOManager:
     """The lake of a run. Opening it observes the inputs, once, before the first step."""
     if context.run is not None and context.instance is not None:
         inputs.observe_once(context.instance, context.run)
-    return LakeIOManager(lake)
+    return LakeIOManager(context.resources.lake)
 
 
 def _run(context: dg.InitResourceContext) -> Run:

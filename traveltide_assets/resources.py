@@ -13,6 +13,7 @@ from traveltide_assets.contracts import build_tables
 from traveltide_assets.engines.base import Engine
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.lease import Lease
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.schema.errors import SettingsError
@@ -42,8 +43,12 @@ def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
     """The lake, for reading and writing. It opens its own engine unless one is given."""
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks, build_strategies(settings, perks))
-    storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
-    return Lake(storage, engine or open_engine(settings), tables)
+    return Lake(_lake_storage(settings), engine or open_engine(settings), tables)
+
+
+def open_lease(settings: Settings) -> Lease:
+    """The lease of the lake, which a run holds while it writes."""
+    return Lease(_lake_storage(settings), settings.lease)
 
 
 def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
@@ -53,6 +58,10 @@ def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
         return Database(location, engine, staging, run, settings.postgres, settings.partitions)
     landing = open_storage(location, settings.home / "cache", "TRAVELTIDE_SOURCE")
     return Files(landing, engine, staging)
+
+
+def _lake_storage(settings: Settings) -> Storage:
+    return open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
 
 
 def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:

@@ -43,6 +43,7 @@ from traveltide_assets.defs.config import Automation, Checks
 from traveltide_assets.engines.config import Config as Spark
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.experiment.config import Config as Experiment
+from traveltide_assets.lake.config import Config as Lease
 from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.sample.config import Config as Sample
 from traveltide_assets.schema.config import Partitions
@@ -127,6 +128,7 @@ class Settings(BaseSettings):
         "Larger work spills to disk, in `home`",
     )
     parallel_steps: int = Field(2, ge=1, description="Steps run at the same time with `forkserver`")
+    lease: Lease = Lease()
     partitions: Partitions = Partitions()
     cohort: Cohort = Cohort()
     kmeans: KMeans = KMeans()

@@ -36,7 +36,7 @@ _DECLARATIONS = ("tables", "config", "registry")
 # Settings that say where and how something runs. They do not affect the result.
 _OPERATIONAL = {
     "source", "lake", "publish", "publish_table", "home", "perks_file", "engine", "spark",
-    "executor", "memory", "parallel_steps", "postgres", "automation", "serving", "sample",
+    "executor", "lease", "memory", "parallel_steps", "postgres", "automation", "serving", "sample",
     "api_key",
 }  # fmt: skip
 OWN_PARTS = ("code", "contract", "strategies")

@@ -6,7 +6,9 @@ import warnings
 
 import dagster as dg
 
+from traveltide_assets.defs.lease import holding_executor
 from traveltide_assets.defs.retries import WHOLE
+from traveltide_assets.lake.lease import Lease
 from traveltide_assets.settings import Settings
 
 INGEST = "ingest"
@@ -43,11 +45,11 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
     ]
 
 
-def executor(settings: Settings) -> dg.ExecutorDefinition:
+def executor(settings: Settings, lease: Lease) -> dg.ExecutorDefinition:
     """Executes all steps in one process, or each in a fork of a process with all imports done."""
     if settings.executor == "in_process":
         return dg.in_process_executor
-    return dg.multiprocess_executor.configured(
+    return holding_executor(dg.multiprocess_executor, lease).configured(
         {
             "max_concurrent": settings.parallel_steps,
             "start_method": {"forkserver": {"preload_modules": ["traveltide_assets.definitions"]}},

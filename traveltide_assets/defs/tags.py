@@ -12,3 +12,5 @@ DATA_VERSION = "dagster/data_version"
 CODE_VERSION = "dagster/code_version"
 # Our own: the id of the run, once it has observed its inputs.
 OBSERVED = "traveltide/observed"
+# Our own: the owner of the lease of the lake that the run writes under; see `defs/lease.py`.
+LEASE = "traveltide/lease"

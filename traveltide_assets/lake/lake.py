@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 
 from traveltide_assets.engines.base import Engine, Spread
 from traveltide_assets.engines.checksum import digest_of
-from traveltide_assets.lake.storage.base import Replaced, Storage
+from traveltide_assets.lake.storage.base import Fence, Replaced, Storage
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import ContractError, NotStored
 from traveltide_assets.schema.months import span
@@ -78,6 +78,10 @@ class Lake:
         self._storage = storage
         self._engine = engine
         self._tables = tables
+
+    def fenced(self, fence: Fence) -> Lake:
+        """The same lake, which enters `fence` whenever it replaces or removes a file."""
+        return Lake(self._storage.fenced(fence), self._engine, self._tables)
 
     def table(self, path: str, months: Sequence[str] | None = None) -> ibis.Table:
         """A table, or the given months of it, as an expression."""

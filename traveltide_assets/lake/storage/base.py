@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.schema.errors import TravelTideError
@@ -33,6 +33,10 @@ class Conflict(StorageError):
     The later writer may have the older inputs, which cannot be known. So it fails instead of
     overwriting; running it again computes from the inputs stored by then.
     """
+
+
+Fence = Callable[[], AbstractContextManager[None]]
+"""Entered around the moment in which a file is replaced or removed. It raises to prevent that."""
 
 
 class Storage(Protocol):
@@ -67,6 +71,26 @@ class Storage(Protocol):
 
     def remove(self, key: str) -> None:
         """Remove a file if it exists."""
+
+    def fenced(self, fence: Fence) -> Self:
+        """The same storage, which enters `fence` whenever it replaces or removes a file."""
+
+    # Small files that several machines agree by. No fence holds for them.
+
+    def look(self, key: str) -> tuple[bytes, str] | None:
+        """The content of a small file and its version; None if it is not stored."""
+
+    def swap(self, key: str, content: bytes | None, version: str | None) -> None:
+        """Replace a small file, or remove it (None), in one step that only one writer wins.
+
+        `Conflict` if the stored version, as `look` gave it (None: not stored), is another one.
+        """
+
+    def guarded(self) -> AbstractContextManager[None]:
+        """Nobody swaps a file meanwhile, if the storage has such a lock. A folder has; S3 has not.
+
+        It is held for moments only, and not together with `swap`.
+        """
 
     def uri(self, key: str = "") -> str:
         """The URI of a key, for messages."""

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import filecmp
+import hashlib
 import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
 
 from traveltide_assets.engines.base import Spread
-from traveltide_assets.lake.storage.base import Conflict
+from traveltide_assets.lake.storage.base import Conflict, Fence, StorageError
 
 _ABANDONED_SECONDS = 3600
+# It is held for moments. Only a process that was stopped within one holds it longer.
+_LOCK_SECONDS = 60
 
 
 class Folder:
@@ -21,6 +28,12 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        self._fence: Fence = nullcontext
+
+    def fenced(self, fence: Fence) -> Self:
+        other = copy.copy(self)
+        other._fence = fence
+        return other
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
         place = self._root / folder
@@ -40,14 +53,16 @@ class Folder:
         target = self._root / key
         with partial(target) as path:
             yield path
-            # A writer that finishes between this check and the renaming goes unnoticed. The later
-            # file is then stored, and it is complete.
-            now = _version(target) if target.exists() else None
-            if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
-                raise Conflict(
-                    f"{target} was replaced by another run while this one wrote it: run it again"
-                )
-            os.replace(path, target)
+            with self._fence():
+                # Without a fence, a writer that finishes between this check and the renaming goes
+                # unnoticed. The later file is then stored, and it is complete.
+                now = _version(target) if target.exists() else None
+                if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
+                    raise Conflict(
+                        f"{target} was replaced by another run while this one wrote it: "
+                        "run it again"
+                    )
+                os.replace(path, target)
 
     @contextmanager
     def replacing_all(
@@ -60,7 +75,48 @@ class Folder:
             }
 
     def remove(self, key: str) -> None:
-        (self._root / key).unlink(missing_ok=True)
+        with self._fence():
+            (self._root / key).unlink(missing_ok=True)
+
+    def look(self, key: str) -> tuple[bytes, str] | None:
+        try:
+            content = (self._root / key).read_bytes()
+        except FileNotFoundError:
+            return None
+        return content, hashlib.sha256(content).hexdigest()
+
+    def swap(self, key: str, content: bytes | None, version: str | None) -> None:
+        target = self._root / key
+        with partial(target) as path:
+            if content is not None:
+                path.write_bytes(content)
+            with self.guarded():
+                found = self.look(key)
+                if (found[1] if found else None) != version:
+                    raise Conflict(f"{target} was replaced by another run")
+                if content is None:
+                    target.unlink(missing_ok=True)
+                else:
+                    os.replace(path, target)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        self._root.mkdir(parents=True, exist_ok=True)
+        lock = self._root / ".lock"
+        held = FileLock(lock, timeout=_LOCK_SECONDS)
+        try:
+            held.acquire()
+        except Timeout:
+            raise StorageError(
+                f"{lock} has been locked for {_LOCK_SECONDS} s. Continue or end the process that "
+                f"holds it (`fuser {lock}` names it)"
+            ) from None
+        try:
+            yield
+        finally:
+            # It may be removed while it is locked: who waits for it notices and makes a new one.
+            lock.unlink(missing_ok=True)
+            held.release()
 
     def uri(self, key: str = "") -> str:
         return str(self._root / key)

@@ -7,6 +7,7 @@ every reader. Local copies of objects are kept by ETag.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import math
@@ -15,10 +16,10 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 import boto3
@@ -44,7 +45,7 @@ from tenacity import (
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.engines.checksum import digest_of
-from traveltide_assets.lake.storage.base import Conflict, Refused, Replaced, StorageError
+from traveltide_assets.lake.storage.base import Conflict, Fence, Refused, Replaced, StorageError
 from traveltide_assets.lake.storage.folder import partial, replacing
 
 _ATTEMPTS = 6
@@ -92,6 +93,7 @@ class S3:
         self._folder = f"{location.prefix}/" if location.prefix else ""
         self._cache = cache.resolve()
         self._setting = setting
+        self._fence: Fence = nullcontext
 
     def __getstate__(self) -> dict[str, Any]:
         """The state without the client: each process creates its own, with its own credentials."""
@@ -150,8 +152,41 @@ class S3:
                 _forget_others(copy)
 
     def remove(self, key: str) -> None:
-        with self._explained("remove", key):
+        with self._explained("remove", key), self._fence():
             self.client.delete_object(**self._object(key))
+
+    def fenced(self, fence: Fence) -> Self:
+        other = copy.copy(self)
+        other._fence = fence
+        return other
+
+    def look(self, key: str) -> tuple[bytes, str] | None:
+        with self._explained("read", key):
+            try:
+                found = self.client.get_object(**self._object(key))
+            except self.client.exceptions.NoSuchKey:
+                return None
+            return found["Body"].read(), found["ETag"].strip('"')
+
+    def swap(self, key: str, content: bytes | None, version: str | None) -> None:
+        condition = _condition(version)
+        with self._explained("write", key):
+            try:
+                if content is None:
+                    self.client.delete_object(**self._object(key), **condition)
+                else:
+                    self.client.put_object(**self._object(key), Body=content, **condition)
+                return
+            except ClientError as error:
+                if _code(error) not in _CHANGED:
+                    raise
+        # Either another writer was faster, or a response was lost and this is our first attempt.
+        found = self.look(key)
+        if (found[0] if found else None) != content:
+            raise Conflict(f"{self.uri(key)} was replaced by another run")
+
+    def guarded(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def uri(self, key: str = "") -> str:
         return f"s3://{self._location.bucket}/{self._folder}{key}".rstrip("/")
@@ -217,9 +252,8 @@ class S3:
         digest = digest_of(path)
         if version is not None and (same := self._holds(key, digest)):
             return same
-        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}
         try:
-            return self._upload(key, path, digest, condition)
+            return self._upload(key, path, digest, _condition(version))
         except ClientError as error:
             if _code(error) not in _CHANGED:
                 raise
@@ -248,7 +282,7 @@ class S3:
         }
         if path.stat().st_size > _PART_BYTES:
             return self._upload_parts(key, path, described, condition)
-        with path.open("rb") as file:
+        with path.open("rb") as file, self._fence():
             done = self.client.put_object(**self._object(key), Body=file, **described, **condition)
         return done["ETag"].strip('"')
 
@@ -273,9 +307,10 @@ class S3:
         try:
             with ThreadPoolExecutor(_THREADS) as pool:
                 parts = list(pool.map(send, range(1, math.ceil(size / length) + 1)))
-            done = self.client.complete_multipart_upload(
-                **upload, MultipartUpload={"Parts": parts}, **condition
-            )
+            with self._fence():
+                done = self.client.complete_multipart_upload(
+                    **upload, MultipartUpload={"Parts": parts}, **condition
+                )
         except BaseException:
             self._abort(upload)
             raise
@@ -370,6 +405,10 @@ class S3:
 
 def _in_turn(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
     return [function(item) for item in items]
+
+
+def _condition(version: str | None) -> dict[str, str]:
+    return {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}
 
 
 def _forget_others(current: Path) -> None:
