@@ -90,6 +90,8 @@ def run(month: str | None) -> None:
             lambda step, done, total: bar.update(
                 task, description=step, completed=done, total=total
             ),
+            # Not an update of the bar, which nobody sees who reads the output later.
+            say=lambda text: bar.console.print(text, soft_wrap=True, markup=False),
         )
     console.print_run(console.on_stdout(), settings, month, outcome)
 
@@ -193,17 +195,19 @@ def status() -> None:
     """Show which stored assets are out of date, month by month, and what changed.
 
     This covers changes of code, catalogue files, settings and source files, and everything
-    downstream of them.
+    downstream of them. If a run is at work on the lake, it is named first.
     """
     from traveltide_assets.cli import console
-    from traveltide_assets.cli.status import print_status
+    from traveltide_assets.cli.status import print_holder, print_status
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.resources import open_lease
     from traveltide_assets.settings import load_settings
 
     settings = load_settings()
     with pipeline.instance(settings) as dagster:
         stale, stored = pipeline.out_of_date(build_definitions(settings), settings, dagster)
+    print_holder(console.on_stdout(), open_lease(settings))
     print_status(console.on_stdout(), stale, stored)
 
 

@@ -24,7 +24,7 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
         steps = [event.step_key for event in context.get_step_failure_events()]
         where = f" in {', '.join(str(step) for step in steps)}" if steps else ""
         causes = [root_cause(event) for event in context.get_step_failure_events()]
-        why = "; ".join(causes) or context.failure_event.message
+        why = "; ".join(causes) or root_cause(context.failure_event)
         alerts.send(f"{_name(context.dagster_run)} failed{where}: {why}")
 
     @dg.sensor(

@@ -8,13 +8,14 @@ _OURS = "traveltide_assets."
 
 
 def root_cause(event: dg.DagsterEvent) -> str:
-    """Why a step failed, in the words of the error.
+    """Why a step, or a run before its first step, failed, in the words of the error.
 
     In a chain of errors this is the first one of ours, because its message is written for people
     and includes those beneath it. Without one of ours, it is the error that caused the others.
     """
     chain = []
-    error = event.step_failure_data.error
+    failure = event.step_failure_data if event.is_step_failure else event.job_failure_data
+    error = failure.error
     while error is not None:
         chain.append(error)
         error = error.cause

@@ -11,17 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
 from traveltide_assets.defs import tags
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.lease import Lease
-
-if TYPE_CHECKING:
-    from dagster._core.execution.context.system import PlanOrchestrationContext
-    from dagster._core.execution.plan.plan import ExecutionPlan
 
 
 def build_lake(lake: Lake, lease: Lease) -> dg.ResourceDefinition:
@@ -42,7 +38,7 @@ def holding_executor(executor: dg.ExecutorDefinition, lease: Lease) -> dg.Execut
     """The executor, with the lease held in its process while it executes a run."""
     return dg.ExecutorDefinition(
         name=executor.name,
-        config_schema=executor.config_schema,
+        config_schema=executor.config_schema,  # type: ignore[arg-type]
         requirements=dg.multiple_process_executor_requirements(),
         executor_creation_fn=lambda context: _Holding(_create(executor, context), lease),
         description=executor.description,
@@ -62,9 +58,7 @@ class _Holding(dg.Executor):
     def step_dependency_config(self) -> Any:
         return self._executor.step_dependency_config
 
-    def execute(
-        self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
-    ) -> Iterator[dg.DagsterEvent]:
+    def execute(self, plan_context: Any, execution_plan: Any) -> Iterator[dg.DagsterEvent]:
         run, instance = plan_context.dagster_run, plan_context.instance
         with ExitStack() as stack:
             # While it waits, the run can be terminated.

@@ -15,13 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import dagster as dg
+from filelock import FileLock
 
 from traveltide_assets.defs import tags
 from traveltide_assets.defs.assets.inputs import Inputs
 from traveltide_assets.defs.failures import root_cause
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
 from traveltide_assets.defs.staleness import Stale, count_stored, find_stale
-from traveltide_assets.resources import open_engine, open_source
+from traveltide_assets.resources import open_engine, open_lease, open_source
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
@@ -53,9 +54,12 @@ def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance that `make dev` shows. `DAGSTER_HOME` selects another one."""
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home.resolve() / "dagster")))
     home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        shutil.copyfile(INSTANCE / "dagster.yaml", home / "dagster.yaml")
-    with dg.DagsterInstance.get() as found:
+    # Two processes must not create the same databases.
+    with FileLock(home / ".lock"):
+        if not (home / "dagster.yaml").exists():
+            shutil.copyfile(INSTANCE / "dagster.yaml", home / "dagster.yaml")
+        opened = dg.DagsterInstance.get()
+    with opened as found:
         yield found
 
 
@@ -65,16 +69,20 @@ def run(
     month: str,
     dagster: dg.DagsterInstance,
     on_step: OnStep,
+    say: Callable[[str], None],
 ) -> Outcome:
-    """Ingest every month of the settings, then decide `month`. Raises `PipelineFailed`."""
+    """Ingest every month of the settings, then decide `month`. Raises `PipelineFailed`.
+
+    Another run on the same lake is waited for, and named by `say`; see `Lease.held`.
+    """
     months = settings.partitions.months()
-    every_month = {
-        tags.RANGE_START: months[0],
-        tags.RANGE_END: months[-1],
-    }
     outcome = Outcome()
-    _execute(definitions, INGEST, dagster, on_step, outcome, labels=every_month)
-    _execute(definitions, ASSIGN_PERKS, dagster, on_step, outcome, month=month)
+    owner = str(uuid.uuid4())
+    ours = {tags.LEASE: owner}
+    every_month = {tags.RANGE_START: months[0], tags.RANGE_END: months[-1], **ours}
+    with open_lease(settings).held(owner, "traveltide run", say):
+        _execute(definitions, INGEST, dagster, on_step, outcome, every_month, run_id=owner)
+        _execute(definitions, ASSIGN_PERKS, dagster, on_step, outcome, ours, month=month)
     return outcome
 
 
@@ -94,11 +102,12 @@ def _execute(
     dagster: dg.DagsterInstance,
     on_step: OnStep,
     outcome: Outcome,
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, str],
     month: str | None = None,
+    run_id: str | None = None,
 ) -> None:
     job = definitions.resolve_job_def(name)
-    run_id = str(uuid.uuid4())
+    run_id = run_id or str(uuid.uuid4())
     total, done = len(job.nodes), 0
 
     def listen(entry: dg.EventLogEntry) -> None:
@@ -186,4 +195,6 @@ def _reason(result: dg.ExecuteInProcessResult, outcome: Outcome) -> str:
         if event.is_step_failure:
             lines = [f"{root_cause(event)} (in step {event.step_key})"]
             return "\n".join([*lines, *outcome.warnings])
+        if event.is_failure:
+            return root_cause(event)
     return f"run {result.run_id} failed before its first step"

@@ -1,15 +1,16 @@
 """The lease: one run at a time writes a lake.
 
 It is a small file in the lake, `_lease.json`, which says which run is at work. It is replaced by
-conditional writes alone, so that of several runs only one gets it. A thread of the holder renews it.
+conditional writes alone, so that of several runs only one gets it. A thread of the holder renews
+it.
 
-A holder is gone if its process has ended, as others on its machine can see, or if the lease has not
-changed for `lease.stale_seconds` by the clock of whoever waits. Clocks of two machines are never
-compared. Whoever finds the holder gone takes the lease over.
+A holder is gone if its process has ended, as others on its machine can see, or if the lease has
+not changed for `lease.stale_seconds` by the clock of whoever waits. Clocks of two machines are
+never compared. Whoever finds the holder gone takes the lease over.
 
-A holder that was only paused does not know that. So every write checks the lease first (`fence`). In
-a folder nobody can take it over between that check and the write. In S3 somebody could; the write is
-then refused if the new holder has replaced the same file, and is replaced by it otherwise.
+A holder that was only paused does not know that. So every write checks the lease first (`fence`).
+In a folder nobody can take it over between that check and the write. In S3 somebody could; the
+write is then refused if the new holder has replaced the same file meanwhile.
 """
 
 from __future__ import annotations
@@ -203,7 +204,7 @@ class Lease:
             try:
                 self.renew(owner)
             except LeaseLost as error:
-                _log.error("%s", error)  # noqa: TRY400
+                _log.error("%s", error)
                 return
             except (StorageError, OSError) as error:
                 _log.warning("the lease could not be renewed: %s", error)

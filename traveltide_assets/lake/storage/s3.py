@@ -413,9 +413,9 @@ def _condition(version: str | None) -> dict[str, str]:
 
 def _forget_others(current: Path) -> None:
     """Remove copies of other versions that have not been used for a day."""
-    for copy in set(current.parent.glob("[!.]*")) - {current}:
-        if copy.is_file() and time.time() - copy.stat().st_mtime > _UNUSED_SECONDS:
-            copy.unlink(missing_ok=True)
+    for other in set(current.parent.glob("[!.]*")) - {current}:
+        if other.is_file() and time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
+            other.unlink(missing_ok=True)
 
 
 def _kept(copy: Path) -> bool:
