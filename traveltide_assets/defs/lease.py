@@ -77,6 +77,10 @@ def holding(
     run's by now.
     """
     stored = instance.get_run_by_id(run.run_id) or run
+    if stored.is_finished:
+        # Dagster opens the resources again to read results. Writing would raise `LeaseLost`.
+        yield run.run_id
+        return
     owner = stored.tags.get(tags.LEASE)
     # A re-executed run inherits the tags of the run it repeats.
     inherited = run.parent_run_id is not None and owner != run.run_id
