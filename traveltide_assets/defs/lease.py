@@ -29,7 +29,7 @@ def build_lake(lake: Lake, lease: Lease) -> dg.ResourceDefinition:
             return
         say = _quiet if context.log is None else context.log.info
         with holding(lease, context.instance, context.run, say) as owner:
-            yield lake.fenced(partial(lease.fence, owner))
+            yield lake.fenced(partial(lease.check, owner))
 
     return dg.ResourceDefinition(opened)
 
@@ -85,8 +85,7 @@ def holding(
     # A re-executed run inherits the tags of the run it repeats.
     inherited = run.parent_run_id is not None and owner != run.run_id
     if owner is not None and not inherited:
-        with lease.fence(owner):
-            pass
+        lease.check(owner)
         yield owner
         return
     with lease.held(run.run_id, run.job_name, say):

@@ -80,7 +80,7 @@ class Lake:
         self._tables = tables
 
     def fenced(self, fence: Fence) -> Lake:
-        """The same lake, which enters `fence` whenever it replaces or removes a file."""
+        """The same lake, which calls `fence` right before it replaces or removes a file."""
         return Lake(self._storage.fenced(fence), self._engine, self._tables)
 
     def table(self, path: str, months: Sequence[str] | None = None) -> ibis.Table:

@@ -8,7 +8,7 @@ A holder is gone if its process has ended, as others on its machine can see, or 
 not changed for `lease.stale_seconds` by the clock of whoever waits. Clocks of two machines are
 never compared. Whoever finds the holder gone takes the lease over.
 
-A holder that was only paused does not know that. So every write checks the lease first (`fence`).
+A holder that was only paused does not know that. So every write checks the lease first (`check`).
 In a folder nobody can take it over between that check and the write. In S3 somebody could; the
 write is then refused if the new holder has replaced the same file meanwhile.
 """
@@ -145,14 +145,11 @@ class Lease:
             except Conflict:
                 _log.warning("%s was taken over before it was released", self._storage.uri(KEY))
 
-    @contextmanager
-    def fence(self, owner: str) -> Iterator[None]:
-        """Enter this around a write. `LeaseLost` if somebody else holds the lease."""
-        with self._storage.guarded():
-            holder = self.holder
-            if holder is None or holder.owner != owner:
-                raise self._lost(owner, holder)
-            yield
+    def check(self, owner: str) -> None:
+        """Call this right before a write. `LeaseLost` if somebody else holds the lease."""
+        holder = self.holder
+        if holder is None or holder.owner != owner:
+            raise self._lost(owner, holder)
 
     @contextmanager
     def held(self, owner: str, work: str, say: Callable[[str], None]) -> Iterator[None]:

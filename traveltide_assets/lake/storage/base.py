@@ -35,8 +35,12 @@ class Conflict(StorageError):
     """
 
 
-Fence = Callable[[], AbstractContextManager[None]]
-"""Entered around the moment in which a file is replaced or removed. It raises to prevent that."""
+Fence = Callable[[], None]
+"""Called right before a file is replaced or removed. It raises to prevent that."""
+
+
+def no_fence() -> None:
+    """Lets everything through."""
 
 
 class Storage(Protocol):
@@ -73,7 +77,7 @@ class Storage(Protocol):
         """Remove a file if it exists."""
 
     def fenced(self, fence: Fence) -> Self:
-        """The same storage, which enters `fence` whenever it replaces or removes a file."""
+        """The same storage, which calls `fence` right before it replaces or removes a file."""
 
     # Small files that several machines agree by. No fence holds for them.
 
@@ -84,12 +88,6 @@ class Storage(Protocol):
         """Replace a small file, or remove it (None), in one step that only one writer wins.
 
         `Conflict` if the stored version, as `look` gave it (None: not stored), is another one.
-        """
-
-    def guarded(self) -> AbstractContextManager[None]:
-        """Nobody swaps a file meanwhile, if the storage has such a lock. A folder has; S3 has not.
-
-        It is held for moments only, and not together with `swap`.
         """
 
     def uri(self, key: str = "") -> str:

@@ -1,4 +1,7 @@
-"""Storage in a folder: a file is replaced by renaming a complete one."""
+"""Storage in a folder: a file is replaced by renaming a complete one.
+
+The comparison before it and the renaming are one step for all writers that share the folder.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,14 @@ import os
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
 from filelock import FileLock, Timeout
 
 from traveltide_assets.engines.base import Spread
-from traveltide_assets.lake.storage.base import Conflict, Fence, StorageError
+from traveltide_assets.lake.storage.base import Conflict, Fence, StorageError, no_fence
 
 _ABANDONED_SECONDS = 3600
 # It is held for moments. Only a process that was stopped within one holds it longer.
@@ -28,7 +31,7 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._fence: Fence = nullcontext
+        self._fence: Fence = no_fence
 
     def fenced(self, fence: Fence) -> Self:
         other = copy.copy(self)
@@ -53,9 +56,8 @@ class Folder:
         target = self._root / key
         with partial(target) as path:
             yield path
-            with self._fence():
-                # Without a fence, a writer that finishes between this check and the renaming goes
-                # unnoticed. The later file is then stored, and it is complete.
+            with self._alone():
+                self._fence()
                 now = _version(target) if target.exists() else None
                 if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
                     raise Conflict(
@@ -75,7 +77,8 @@ class Folder:
             }
 
     def remove(self, key: str) -> None:
-        with self._fence():
+        with self._alone():
+            self._fence()
             (self._root / key).unlink(missing_ok=True)
 
     def look(self, key: str) -> tuple[bytes, str] | None:
@@ -90,7 +93,7 @@ class Folder:
         with partial(target) as path:
             if content is not None:
                 path.write_bytes(content)
-            with self.guarded():
+            with self._alone():
                 found = self.look(key)
                 if (found[1] if found else None) != version:
                     raise Conflict(f"{target} was replaced by another run")
@@ -100,7 +103,8 @@ class Folder:
                     os.replace(path, target)
 
     @contextmanager
-    def guarded(self) -> Iterator[None]:
+    def _alone(self) -> Iterator[None]:
+        """Lets one writer at a time compare, ask its fence and rename, among all processes."""
         self._root.mkdir(parents=True, exist_ok=True)
         lock = self._root / ".lock"
         held = FileLock(lock, timeout=_LOCK_SECONDS)

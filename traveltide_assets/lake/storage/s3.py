@@ -16,7 +16,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -45,7 +45,14 @@ from tenacity import (
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.engines.checksum import digest_of
-from traveltide_assets.lake.storage.base import Conflict, Fence, Refused, Replaced, StorageError
+from traveltide_assets.lake.storage.base import (
+    Conflict,
+    Fence,
+    Refused,
+    Replaced,
+    StorageError,
+    no_fence,
+)
 from traveltide_assets.lake.storage.folder import partial, replacing
 
 _ATTEMPTS = 6
@@ -93,7 +100,7 @@ class S3:
         self._folder = f"{location.prefix}/" if location.prefix else ""
         self._cache = cache.resolve()
         self._setting = setting
-        self._fence: Fence = nullcontext
+        self._fence: Fence = no_fence
 
     def __getstate__(self) -> dict[str, Any]:
         """The state without the client: each process creates its own, with its own credentials."""
@@ -152,7 +159,8 @@ class S3:
                 _forget_others(copy)
 
     def remove(self, key: str) -> None:
-        with self._explained("remove", key), self._fence():
+        with self._explained("remove", key):
+            self._fence()
             self.client.delete_object(**self._object(key))
 
     def fenced(self, fence: Fence) -> Self:
@@ -184,9 +192,6 @@ class S3:
         found = self.look(key)
         if (found[0] if found else None) != content:
             raise Conflict(f"{self.uri(key)} was replaced by another run")
-
-    def guarded(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
     def uri(self, key: str = "") -> str:
         return f"s3://{self._location.bucket}/{self._folder}{key}".rstrip("/")
@@ -282,7 +287,8 @@ class S3:
         }
         if path.stat().st_size > _PART_BYTES:
             return self._upload_parts(key, path, described, condition)
-        with path.open("rb") as file, self._fence():
+        with path.open("rb") as file:
+            self._fence()
             done = self.client.put_object(**self._object(key), Body=file, **described, **condition)
         return done["ETag"].strip('"')
 
@@ -307,10 +313,10 @@ class S3:
         try:
             with ThreadPoolExecutor(_THREADS) as pool:
                 parts = list(pool.map(send, range(1, math.ceil(size / length) + 1)))
-            with self._fence():
-                done = self.client.complete_multipart_upload(
-                    **upload, MultipartUpload={"Parts": parts}, **condition
-                )
+            self._fence()
+            done = self.client.complete_multipart_upload(
+                **upload, MultipartUpload={"Parts": parts}, **condition
+            )
         except BaseException:
             self._abort(upload)
             raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import pickle
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -22,7 +24,7 @@ from traveltide_assets_tests.support.small_lake import SNAPSHOT, lake_in, things
 
 STALE = 60
 CONFIG = Config(wait_seconds=0, stale_seconds=STALE)
-FOREVER = 2**22 - 1  # Above the largest process id there can be by default.
+NOBODY = 2**22  # Above the largest process id that Linux gives.
 
 
 class Clock:
@@ -168,14 +170,14 @@ def test_clocks_of_two_machines_are_not_compared(folder: Folder) -> None:
 
 def test_a_process_id_means_nothing_on_another_machine(folder: Folder) -> None:
     first = lease(folder, "here")
-    assert first.attempt(of_process(first, "one", FOREVER)) is None
+    assert first.attempt(of_process(first, "one", NOBODY)) is None
     assert take(lease(folder, "there"), "two") is not None
     assert take(lease(folder, "here"), "two") is None
 
 
 def test_of_two_who_take_over_one_gets_it(folder: Folder) -> None:
     first = lease(folder, "here")
-    assert first.attempt(of_process(first, "one", FOREVER)) is None
+    assert first.attempt(of_process(first, "one", NOBODY)) is None
     found = folder.look(KEY)
     assert found is not None
     assert take(lease(folder, "here"), "two") is None
@@ -188,8 +190,9 @@ def test_of_two_who_take_over_one_gets_it(folder: Folder) -> None:
 
 def test_this_machine_is_the_same_for_every_process_of_it() -> None:
     code = "from traveltide_assets.lake.lease import this_machine; print(this_machine())"
-    told = subprocess.run(["python", "-c", code], capture_output=True, text=True, check=False)
-    assert told.stdout.strip() in (this_machine(), "")
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == this_machine()
 
 
 # Fencing
@@ -200,7 +203,7 @@ def test_who_lost_the_lease_writes_and_removes_nothing(tmp_path: Path) -> None:
     first, second = lease(folder, "here"), lease(folder, "there", clock := Clock())
     assert take(first, "one") is None
     lake = lake_in(tmp_path)
-    ours = lake.fenced(partial(first.fence, "one"))
+    ours = lake.fenced(partial(first.check, "one"))
     ours.write(SNAPSHOT, things("a"))
     ours.write_folder("gold/mails", "2023-07", {"a.csv": b"1", "last": b"1"}, "last")
     take(second, "two")
@@ -227,44 +230,54 @@ def test_a_run_whose_lease_was_removed_by_hand_writes_nothing(
     held = lease(folder)
     assert take(held, "one") is None
     (tmp_path / "lake" / KEY).unlink()
-    with pytest.raises(LeaseLost, match="was removed"), held.fence("one"):
-        pass
+    with pytest.raises(LeaseLost, match="was removed"):
+        held.check("one")
 
 
-def test_nobody_takes_over_between_the_check_and_the_write(folder: Folder) -> None:
-    first = lease(folder, "here")
-    assert take(first, "one") is None
+def test_nobody_takes_over_between_the_check_and_the_write(tmp_path: Path) -> None:
+    folder = Folder(tmp_path / "lake")
+    held = lease(folder, "here")
+    assert take(held, "one") is None
     found = folder.look(KEY)
+    assert found is not None
     code = f"""
-import sys
 from pathlib import Path
 from traveltide_assets.lake.storage.folder import Folder
 print("ready", flush=True)
-Folder(Path({str(folder.uri())!r})).swap("{KEY}", b"two", "{found[1] if found else ""}")
+Folder(Path({str(tmp_path / "lake")!r})).swap("{KEY}", b"two", "{found[1]}")
 print("done", flush=True)
 """
-    import sys
+    stored = tmp_path / "lake" / "file"
 
-    with first.fence("one"):
-        other = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-        assert other.stdout is not None
-        assert other.stdout.readline() == b"ready\n"
-        time.sleep(0.3)
-        assert first.holder is not None
-    assert other.stdout.readline() == b"done\n"
-    assert other.wait() == 0
-    assert folder.look(KEY) is not None
+    def start_other() -> None:
+        held.check("one")
+        other.append(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE))
+        assert line_of(other[0]) == b"ready\n"
+        time.sleep(0.5)
+        assert held.holder is not None
+        assert not stored.exists()
+
+    other: list[subprocess.Popen[bytes]] = []
+    with folder.fenced(start_other).replacing("file", None) as path:
+        path.write_bytes(b"one")
+    assert stored.exists()
+    assert line_of(other[0]) == b"done\n"
+    assert other[0].wait() == 0
+
+
+def line_of(process: subprocess.Popen[bytes]) -> bytes:
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def test_the_fence_travels_to_the_machines_of_a_cluster(folder: Folder) -> None:
     held = Lease(folder, CONFIG)
     assert take(held, "one") is None
-    fence = pickle.loads(pickle.dumps(partial(held.fence, "one")))  # noqa: S301
-    with fence():
-        pass
+    fence = pickle.loads(pickle.dumps(partial(held.check, "one")))  # noqa: S301
+    fence()
     held.release("one")
-    with pytest.raises(LeaseLost), fence():
-        pass
+    with pytest.raises(LeaseLost):
+        fence()
 
 
 class Machines(RuleBasedStateMachine):
@@ -272,10 +285,8 @@ class Machines(RuleBasedStateMachine):
 
     runs = st.integers(0, 4)
 
-    @initialize(folder=st.builds(lambda: None))
-    def begin(self, folder: None) -> None:
-        import tempfile
-
+    @initialize()
+    def begin(self) -> None:
         self.place = tempfile.TemporaryDirectory()
         self.folder = Folder(Path(self.place.name))
         self.clock = Clock()
@@ -318,7 +329,7 @@ class Machines(RuleBasedStateMachine):
         if self.holding is not None and self.holding not in self.dead:
             found = self.folder.look(KEY)
             assert found is not None
-            holder = Holder.model_validate_json(found[0]).model_copy(update={"pid": FOREVER})
+            holder = Holder.model_validate_json(found[0]).model_copy(update={"pid": NOBODY})
             self.folder.swap(KEY, holder.model_dump_json().encode(), found[1])
             self.last_sign = self.clock.now
             self.dead.add(self.holding)
@@ -337,8 +348,8 @@ class Machines(RuleBasedStateMachine):
     def write(self, run: int) -> None:
         """A write succeeds for the holder, and for nobody else."""
         try:
-            with self.leases[run].fence(str(run)):
-                wrote = True
+            self.leases[run].check(str(run))
+            wrote = True
         except LeaseLost:
             wrote = False
         assert wrote == (run == self.holding)
