@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth clean
+.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth hardening clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -98,6 +98,10 @@ bench: $(VENV)/installed
 # Ten million users take about 30 GB of disk, plus the space for spilled data.
 bench-growth: $(VENV)/installed
 	$(BIN)/python -m benchmarks.scale --growth 100000 1000000 10000000
+
+# Attacks the system, and prints what was tried and survived. Takes an hour; needs root for full disks.
+hardening: $(VENV)/installed
+	$(BIN)/python -m benchmarks.hardening
 
 clean:
 	rm -rf $(VENV) .traveltide lake
