@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from traveltide_assets.engines.base import Engine, Spread
 from traveltide_assets.engines.checksum import digest_of
+from traveltide_assets.lake.release import Releases
 from traveltide_assets.lake.storage.base import Replaced, Storage
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import ContractError, NotStored
@@ -78,6 +79,7 @@ class Lake:
         self._storage = storage
         self._engine = engine
         self._tables = tables
+        self.releases = Releases(storage)
 
     def table(self, path: str, months: Sequence[str] | None = None) -> ibis.Table:
         """A table, or the given months of it, as an expression."""
