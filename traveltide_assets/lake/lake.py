@@ -110,6 +110,10 @@ class Lake:
         """SHA-256 of the stored file."""
         return digest_of(self.path(path, month))
 
+    def file_digest(self, path: str, month: str, name: str) -> str:
+        """SHA-256 of the file `name` beside a table."""
+        return digest_of(self.path(path, month, name))
+
     def rows(self, path: str, month: str | None = None) -> int:
         """The number of rows of a table, or of one month of it."""
         return pq.read_metadata(self._shared(path, month)).num_rows
@@ -184,19 +188,9 @@ class Lake:
             partial.write_bytes(content)
         return Written(self._storage.uri(key), len(content), hashlib.sha256(content).hexdigest())
 
-    def write_folder(self, path: str, month: str, files: Mapping[str, bytes], last: str) -> str:
-        """Replace all files of a folder, and write `last` at the end. Returns the folder's URI.
-
-        Other files are removed before `last` is written, so `last` proves that the folder is
-        complete.
-        """
-        for name in files:
-            if name != last:
-                self.write_bytes(path, month, name, files[name])
-        for name in set(self.file_names(path, month)) - set(files):
-            self._storage.remove(_key(path, month, name))
-        self.write_bytes(path, month, last, files[last])
-        return self.uri(path, month, last).removesuffix(f"/{last}")
+    def remove(self, path: str, month: str, name: str) -> None:
+        """Remove a file that is not a table, if it exists."""
+        self._storage.remove(_key(path, month, name))
 
     def _stored(self, keys: Sequence[str]) -> dict[str, str]:
         """The versions of keys from one listing of the lake; `NotStored` if one is missing."""
