@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from traveltide_assets.campaign import mailing
 from traveltide_assets.campaign.invitations import written_to
 from traveltide_assets.campaign.suppression import Suppressed
-from traveltide_assets.lake.release import MAILING, Release
+from traveltide_assets.lake.release import MAILING, Release, Releases
+from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.schema.errors import TravelTideError
 
 ASSIGNMENTS = "perk_assignments.parquet"
@@ -40,6 +41,10 @@ _COUNTED = ("customers", "perks", "changes")
 
 class DoesNotFit(TravelTideError):
     """Parts of a month are of different decisions. The message names them."""
+
+
+class NotAMailing(TravelTideError):
+    """The place to write mailing files to holds something else."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +152,73 @@ def again(release: Release, suppressed: Suppressed) -> Content:
         "changes": mailing.summary(changes, known["changes"]["compared_with"]),
     }
     return compose({**stored, **left}, facts)
+
+
+def reissue(releases: Releases, release: Release, suppressed: Suppressed, keep: int) -> Release:
+    """Make a release current, now or again, without customers suppressed since.
+
+    Returns the release that is current then: the same one, or one made from it.
+    """
+    expected = releases.record(release.month).current
+    content = again(release, suppressed)
+    check(content, suppressed)
+    rests_on = release.manifest.model_dump(include={"inputs", "code", "checks"})
+    new = releases.add(
+        release.month,
+        content.files,
+        content.decision,
+        content.customers,
+        made_from=release.id,
+        **rests_on,
+    )
+    releases.point(new, expected)
+    releases.sweep(release.month, keep)
+    return new
+
+
+def export(release: Release, target: Storage) -> None:
+    """Write the mailing files of a release to a place of their own, the manifest last.
+
+    A manifest of before is removed first, so the place is complete exactly while it has one. Files
+    that no manifest names stay.
+    """
+    files = {
+        file.name.removeprefix(MAILING): release.read(file.name)
+        for file in release.manifest.files
+        if file.name.startswith(MAILING)
+    }
+    before = _exported(target)
+    if before == files:
+        return
+    target.remove(mailing.MANIFEST)
+    for old in sorted(set(before) - set(files)):
+        target.remove(old)
+    for name in sorted(files, key=lambda name: name == mailing.MANIFEST):
+        with target.replacing(name, target.versions(deep=False).get(name)) as path:
+            path.write_bytes(files[name])
+
+
+def _exported(target: Storage) -> dict[str, bytes]:
+    """The files of an earlier export, as far as its manifest names them."""
+    versions = target.versions(deep=False)
+    if mailing.MANIFEST not in versions:
+        return {}
+    content = _content(target, mailing.MANIFEST, versions)
+    try:
+        named = [file["name"] for perk in json.loads(content)["perks"] for file in perk["files"]]
+    except (ValueError, KeyError, TypeError):
+        raise NotAMailing(
+            f"{target.uri(mailing.MANIFEST)} is not a manifest of mailing files: choose a folder "
+            "of its own"
+        ) from None
+    return {mailing.MANIFEST: content} | {
+        name: _content(target, name, versions) for name in named if name in versions
+    }
+
+
+def _content(storage: Storage, key: str, versions: Mapping[str, str]) -> bytes:
+    (file,) = storage.files({key: versions[key]})
+    return file.read_bytes()
 
 
 def _differing(one: pd.DataFrame, other: pd.DataFrame, column: str) -> int:

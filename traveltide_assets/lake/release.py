@@ -71,7 +71,8 @@ class Manifest(_Data):
 
     `decision` are the facts that decide who gets what; they and `files` make the id. `inputs` are
     the data versions of the tables it was made of, `code` their code versions, `checks` the
-    blocking checks that it passed.
+    blocking checks that it passed. `made_from` is the release that it repeats without the customers
+    suppressed since.
     """
 
     release: str
@@ -82,6 +83,7 @@ class Manifest(_Data):
     inputs: dict[str, str] = {}
     code: dict[str, str] = {}
     checks: dict[str, str] = {}
+    made_from: str | None = None
 
 
 class Entry(_Data):
@@ -233,11 +235,12 @@ class Releases:
         decision: Mapping[str, Any],
         customers: Mapping[str, int],
         live: bool = True,
-        **facts: Mapping[str, str],
+        **facts: Any,
     ) -> Release:
         """Store a release, not yet current. If it is stored already, only damage is mended.
 
         `live` says that it will be made current, so that its files under `mailing/` are needed.
+        `facts` are other fields of the manifest.
         """
         new = release_id(month, decision, files)
         manifest = Manifest(
@@ -249,7 +252,7 @@ class Releases:
                 File(name=name, bytes=len(content), sha256=_sha256(content))
                 for name, content in sorted(files.items())
             ),
-            **{name: dict(values) for name, values in facts.items()},
+            **facts,
         )
         content = manifest.model_dump_json(indent=2).encode() + b"\n"
         known = self.record(month).entry(new)

@@ -13,6 +13,8 @@ from traveltide_assets.lake.release import NotReleased
 from traveltide_assets.schema.table import Table
 from traveltide_assets.settings import Settings
 
+PUBLISHED = dg.AssetKey(["gold", "published_assignments"])
+
 
 def build(location: PostgresLocation, contract: Table) -> dg.AssetsDefinition:
     """The asset that publishes the columns of the contract, and the month, to a database."""
