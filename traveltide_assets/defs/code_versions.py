@@ -36,8 +36,8 @@ _DECLARATIONS = ("tables", "config", "registry")
 # Settings that say where and how something runs. They do not affect the result.
 _OPERATIONAL = {
     "source", "lake", "publish", "publish_table", "home", "perks_file", "engine", "spark",
-    "executor", "lease", "memory", "parallel_steps", "postgres", "automation", "serving", "sample",
-    "api_key",
+    "executor", "memory", "parallel_steps", "postgres", "automation", "serving", "sample",
+    "api_key", "release", "lease",
 }  # fmt: skip
 OWN_PARTS = ("code", "contract", "strategies")
 """The parts of a code version that are not settings."""

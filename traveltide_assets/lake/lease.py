@@ -29,7 +29,7 @@ from pathlib import Path
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from traveltide_assets.lake.config import Config
+from traveltide_assets.lake.config import Lease as Config
 from traveltide_assets.lake.storage.base import Conflict, Storage, StorageError
 
 KEY = "_lease.json"

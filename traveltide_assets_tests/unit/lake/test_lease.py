@@ -16,7 +16,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from traveltide_assets.lake.config import Config
+from traveltide_assets.lake.config import Lease as Config
 from traveltide_assets.lake.lease import KEY, Holder, LakeBusy, Lease, LeaseLost, this_machine
 from traveltide_assets.lake.storage.base import Conflict, StorageError
 from traveltide_assets.lake.storage.folder import Folder
@@ -205,19 +205,21 @@ def test_who_lost_the_lease_writes_and_removes_nothing(tmp_path: Path) -> None:
     lake = lake_in(tmp_path)
     ours = lake.fenced(partial(first.check, "one"))
     ours.write(SNAPSHOT, things("a"))
-    ours.write_folder("gold/mails", "2023-07", {"a.csv": b"1", "last": b"1"}, "last")
+    ours.write_text("gold/mails", "2023-07", "a.csv", "1")
     take(second, "two")
     clock.now += STALE
     assert take(second, "two") is None
     for write in (
         partial(ours.write, SNAPSHOT, things("b")),
-        partial(ours.write_folder, "gold/mails", "2023-07", {"last": b"2"}, "last"),
+        partial(ours.write_text, "gold/mails", "2023-07", "a.csv", "2"),
+        partial(ours.remove, "gold/mails", "2023-07", "a.csv"),
+        partial(ours.releases.add, "2023-07", {"report.html": b"2"}, {}, {}),
     ):
         with pytest.raises(LeaseLost, match="now held by run two") as lost:
             write()
         assert lost.value.permanent
     assert list(lake.frame(SNAPSHOT.path)["key"]) == ["a"]
-    assert lake.file_names("gold/mails", "2023-07") == ["a.csv", "last"]
+    assert lake.read_bytes("gold/mails", "2023-07", "a.csv") == b"1"
     with pytest.raises(LeaseLost):
         first.renew("one")
     first.release("one")
