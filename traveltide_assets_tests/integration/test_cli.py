@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from traveltide_assets.lake.config import Lease as Config
+from traveltide_assets.lake.lease import Lease
+from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support import scenario
@@ -256,6 +259,18 @@ def test_running_again_changes_no_byte_of_gold(place: Path, first: Done) -> None
     assert len(before) >= 10
     again = traveltide(place, "run", TRAVELTIDE_SOURCE="source")
     assert again.returncode == 0
+    assert gold(place) == before
+
+
+def test_a_lake_in_use_is_told_and_left_alone(place: Path, first: Done) -> None:
+    before = gold(place)
+    with Lease(Folder(place / "lake"), Config()).held("0123456789", "a job", lambda _: None):
+        waits = {"TRAVELTIDE_LEASE__WAIT_SECONDS": "0"}
+        done = traveltide(place, "run", TRAVELTIDE_SOURCE="source", **waits)
+        status = traveltide(place, "status", TRAVELTIDE_SOURCE="source")
+    who = f"run 01234567 (a job) of process {os.getpid()} on "
+    assert_clear_error(done, f"waiting for {who}", f"lake is in use by {who}", "WAIT_SECONDS")
+    assert status.stdout.startswith(f"In use by {who}")
     assert gold(place) == before
 
 
