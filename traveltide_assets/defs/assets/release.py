@@ -9,10 +9,9 @@ import dagster as dg
 
 from traveltide_assets.campaign import mailing, released
 from traveltide_assets.campaign.suppression import read_suppressed
-from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.defs import provenance, tags
 from traveltide_assets.defs.checks.check import Check, Context, Severity
-from traveltide_assets.defs.checks.steps import every_step
+from traveltide_assets.defs.checks.steps import context_of, every_step
 from traveltide_assets.defs.describe import counts
 from traveltide_assets.defs.partitions import MONTHLY
 from traveltide_assets.defs.retries import permanent_errors_end_the_step
@@ -52,8 +51,8 @@ class _Months:
             )
             for spec in specs
         }
-        read = {name for names in same.values() for name in names}
-        last = tuple(key for key in keys if "/".join(key.path) not in read)
+        read = {dep.asset_key for spec in specs for dep in spec.deps if dep.asset_key != spec.key}
+        last = tuple(key for key in keys if key not in read)
         return cls(keys, same, last)
 
 
@@ -61,7 +60,7 @@ def build(
     gold: Iterable[dg.AssetsDefinition],
     deciding: str,
     tables: Mapping[str, Table],
-    every_month: Sequence[str],
+    every_month: dg.PartitionsDefinition,
 ) -> dg.AssetsDefinition:
     """The asset `gold/release`. `gold` are the assets of a month, `deciding` is the strategy."""
     months = _Months.of(gold)
@@ -73,13 +72,13 @@ def build(
         key_prefix="gold",
         kinds={"json"},
         partitions_def=MONTHLY,
+        required_resource_keys={"perk_catalogue"},
         deps=sorted({*needed, dg.AssetKey(PATH.split("/"))}),
     )
     def release(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         lake: dg.ResourceParam[Lake],
-        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
     ) -> dg.MaterializeResult[None]:
         """The month's decision as others act on it: an immutable copy, checked, with a manifest.
 
@@ -95,7 +94,7 @@ def build(
             facts = mailing.read_facts(lake, month)
             content = released.compose(stored, facts)
             released.check(content, read_suppressed(settings.campaign.suppression_file))
-            checked = Context(tables, lake, settings, perk_catalogue, (month,), tuple(every_month))
+            checked = context_of(context.op_execution_context, tables, every_month)
             outcomes = _judge(judged, checked)
             made = provenance.of_month(context.instance, months.keys, month)
             _compare(context.instance, lake, made, months, month)

@@ -83,7 +83,7 @@ def _definition(
         required_resource_keys={"lake", "settings", "perk_catalogue", *source},
     )
     def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
-        seen = _context(context.op_execution_context, tables, months)
+        seen = context_of(context.op_execution_context, tables, months)
         for key, check in checks.items():
             if key in context.selected_asset_check_keys:
                 yield from _evaluated(check, specs[key], seen)
@@ -91,9 +91,10 @@ def _definition(
     return evaluate
 
 
-def _context(
+def context_of(
     run: dg.OpExecutionContext, tables: Mapping[str, Table], months: dg.PartitionsDefinition
 ) -> Context:
+    """What checks can read in a run."""
     has_months = run.has_partition_key or run.has_partition_key_range
     return Context(
         tables=tables,
