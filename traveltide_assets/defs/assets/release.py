@@ -9,6 +9,7 @@ import dagster as dg
 
 from traveltide_assets.campaign import mailing, released
 from traveltide_assets.campaign.suppression import read_suppressed
+from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.defs import provenance, tags
 from traveltide_assets.defs.checks.check import Check, Context, Severity
 from traveltide_assets.defs.checks.steps import context_of, every_step
@@ -72,13 +73,13 @@ def build(
         key_prefix="gold",
         kinds={"json"},
         partitions_def=MONTHLY,
-        required_resource_keys={"perk_catalogue"},
         deps=sorted({*needed, dg.AssetKey(PATH.split("/"))}),
     )
     def release(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         lake: dg.ResourceParam[Lake],
+        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],  # The checks read it.
     ) -> dg.MaterializeResult[None]:
         """The month's decision as others act on it: an immutable copy, checked, with a manifest.
 
