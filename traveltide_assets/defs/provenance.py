@@ -8,13 +8,15 @@ history was deleted, there is nothing to compare.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
 
 from traveltide_assets.defs import tags
 from traveltide_assets.schema.errors import TravelTideError
+
+_OUTCOMES = {"SUCCEEDED": "passed", "FAILED": "failed"}
 
 
 class Mixed(TravelTideError):
@@ -130,3 +132,19 @@ def _of_two_silvers(made: Mapping[str, Made]) -> Iterator[str]:
         if len(versions) > 1:
             sides = " and ".join(", ".join(sorted(paths)) for paths in versions.values())
             yield f"{sides} read different versions of {name}"
+
+
+def last_outcomes(
+    instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey], month: str
+) -> dict[str, str]:
+    """The last recorded outcome of each check, `passed` or `failed`, if there is one.
+
+    A check that a run evaluated for a later month alone says nothing about the month.
+    """
+    found = {}
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
+    for key, record in latest.items():
+        outcome = _OUTCOMES.get(record.status.value)
+        if outcome and (record.partition is None or record.partition <= month):
+            found[f"{key.asset_key.to_user_string()}:{key.name}"] = outcome
+    return found

@@ -1,5 +1,6 @@
 """The release of a month: the last asset, after every blocking check."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -66,7 +67,7 @@ def build(
     """The asset `gold/release`. `gold` are the assets of a month, `deciding` is the strategy."""
     months = _Months.of(gold)
     copied = released.tables(deciding)
-    judged = blocking(tables)
+    judged, of_source = blocking(tables)
     needed = {*months.last, *(dg.AssetKey(path.split("/")) for path in copied.values())}
 
     @dg.asset(
@@ -93,12 +94,13 @@ def build(
                 name: lake.path(path, month).read_bytes() for name, path in copied.items()
             } | {released.REPORT: lake.read_bytes(PATH, month, FILE)}
             facts = mailing.read_facts(lake, month)
+            checked = context_of(context.op_execution_context, tables, every_month)
+            outcomes = _judge(judged, checked) | _recorded(context.instance, of_source, month)
+            made = provenance.of_month(context.instance, months.keys, month)
+            copies = {copied.get(name, PATH): _sha256(content) for name, content in stored.items()}
+            _compare(context.instance, lake, made, months, copies, month)
             content = released.compose(stored, facts)
             released.check(content, read_suppressed(settings.campaign.suppression_file))
-            checked = context_of(context.op_execution_context, tables, every_month)
-            outcomes = _judge(judged, checked)
-            made = provenance.of_month(context.instance, months.keys, month)
-            _compare(context.instance, lake, made, months, month)
             published = lake.releases.add(
                 month,
                 content.files,
@@ -120,17 +122,22 @@ def build(
     return release
 
 
-def blocking(tables: Mapping[str, Table]) -> list[Check]:
-    """The blocking checks of silver and gold. Those of bronze compare it with the source."""
-    return [
-        check
-        for step in every_step(tables)
-        if not step.reads_source
-        for check in step.checks
-        if check.blocking
-        and check.severity is Severity.ERROR
-        and tables[check.table].layer in ("silver", "gold")
-    ]
+def blocking(tables: Mapping[str, Table]) -> tuple[list[Check], list[dg.AssetCheckKey]]:
+    """The blocking checks of silver and gold, and the keys of those that compare with the source.
+
+    A release evaluates the former on the lake as it is. It does not read the source again.
+    """
+    lake, source = [], []
+    for step in every_step(tables):
+        for check in step.checks:
+            if not check.blocking or check.severity is not Severity.ERROR:
+                continue
+            if step.reads_source:
+                key = dg.AssetKey(check.table.split("/"))
+                source.append(dg.AssetCheckKey(key, check.name))
+            elif tables[check.table].layer != "bronze":
+                lake.append(check)
+    return lake, source
 
 
 def described(release: Release, current: str | None, swept: Sequence[str] = ()) -> dict[str, Any]:
@@ -169,13 +176,25 @@ def _judge(checks: Sequence[Check], context: Context) -> dict[str, str]:
         outcomes[name] = "passed" if outcome.passed else "failed"
         if not outcome.passed:
             failed.append(f"{name} ({', '.join(f'{k}: {v}' for k, v in outcome.facts.items())})")
+    _stop_if(failed, context.month)
+    return outcomes
+
+
+def _recorded(
+    instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey], month: str
+) -> dict[str, str]:
+    """The last recorded outcome of each check; `CheckFailed` if one did not hold."""
+    found = provenance.last_outcomes(instance, keys, month)
+    _stop_if([name for name, outcome in found.items() if outcome == "failed"], month)
+    return found
+
+
+def _stop_if(failed: Sequence[str], month: str) -> None:
     if failed:
         raise CheckFailed(
-            f"{context.month} is not released, because blocking checks do not hold: "
-            f"{'; '.join(failed)}. The release before stays. Mend it, and run "
-            f"`traveltide run --month {context.month}`"
+            f"{month} is not released, because blocking checks do not hold: {'; '.join(failed)}. "
+            f"The release before stays. Mend it, and run `traveltide run --month {month}`"
         )
-    return outcomes
 
 
 def _up_to_month(context: Context, path: str) -> Context:
@@ -188,22 +207,36 @@ def _compare(
     lake: Lake,
     made: Mapping[str, provenance.Made],
     months: _Months,
+    copies: Mapping[str, str],
     month: str,
 ) -> None:
-    """`Mixed` if the month's assets are not those of one run of the pipeline."""
-    tables = {path for path in made if path != PATH and path in months.same_month}
+    """`Mixed` if the month's assets are not those of one run of the pipeline.
+
+    `copies` are the SHA-256 of what was read to be released.
+    """
+    tables = {*made, *copies} - {PATH}
     digests = {path: lake.digest(path, month) for path in sorted(tables)}
     digests[PATH] = lake.file_digest(PATH, month, FILE)
     decided = {
         path: replace(asset, read=_without_silver(asset.read)) if path in _READ_LATER else asset
         for path, asset in made.items()
     }
-    if found := provenance.mixture(instance, decided, months.same_month, digests):
+    found = provenance.mixture(instance, decided, months.same_month, digests)
+    found += [
+        f"{path} was replaced while it was released"
+        for path, digest in copies.items()
+        if digests.get(path, digest) != digest
+    ]
+    if found:
         raise provenance.Mixed(
             f"{month} is not released, because its parts are of different runs: "
             f"{'; '.join(chain(found[:5], ['…'] if len(found) > 5 else []))}. Another run decided "
             f"it meanwhile, or a part was made again alone. Run `traveltide run --month {month}`"
         )
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _without_silver(read: Mapping[str, Any]) -> dict[str, Any]:
