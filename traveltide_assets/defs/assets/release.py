@@ -1,7 +1,7 @@
 """The release of a month: the last asset, after every blocking check."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -13,7 +13,8 @@ from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.defs import provenance, tags
 from traveltide_assets.defs.checks.check import Check, Context, Severity
-from traveltide_assets.defs.checks.steps import context_of, every_step
+from traveltide_assets.defs.checks.every_table import is_basic
+from traveltide_assets.defs.checks.steps import check_key, context_of, every_step
 from traveltide_assets.defs.describe import counts
 from traveltide_assets.defs.partitions import MONTHLY
 from traveltide_assets.defs.retries import permanent_errors_end_the_step
@@ -67,7 +68,7 @@ def build(
     """The asset `gold/release`. `gold` are the assets of a month, `deciding` is the strategy."""
     months = _Months.of(gold)
     copied = released.tables(deciding)
-    judged, of_source = blocking(tables)
+    of_gold, of_ingestion = blocking(tables)
     needed = {*months.last, *(dg.AssetKey(path.split("/")) for path in copied.values())}
 
     @dg.asset(
@@ -95,10 +96,14 @@ def build(
             } | {released.REPORT: lake.read_bytes(PATH, month, FILE)}
             facts = mailing.read_facts(lake, month)
             checked = context_of(context.op_execution_context, tables, every_month)
-            outcomes = _judge(judged, checked) | _recorded(context.instance, of_source, month)
             made = provenance.of_month(context.instance, months.keys, month)
             copies = {copied.get(name, PATH): _sha256(content) for name, content in stored.items()}
             _compare(context.instance, lake, made, months, copies, month)
+            known = provenance.passed(context.instance, map(check_key, of_gold), made)
+            outcomes = {
+                **_recorded(context.instance, of_ingestion, month),
+                **_judge(of_gold, checked, known),
+            }
             content = released.compose(stored, facts)
             released.check(content, read_suppressed(settings.campaign.suppression_file))
             published = lake.releases.add(
@@ -122,22 +127,25 @@ def build(
     return release
 
 
-def blocking(tables: Mapping[str, Table]) -> tuple[list[Check], list[dg.AssetCheckKey]]:
-    """The blocking checks of silver and gold, and the keys of those that compare with the source.
+def blocking(tables: Mapping[str, Table]) -> tuple[list[Check], list[Check]]:
+    """The blocking checks of gold, with those of silver against bronze; and all others.
 
-    A release evaluates the former on the lake as it is. It does not read the source again.
+    A release evaluates the former on the lake as it is. The latter read the source, or every row
+    of silver and bronze, so it goes by their last outcome.
     """
-    lake, source = [], []
-    for step in every_step(tables):
-        for check in step.checks:
-            if not check.blocking or check.severity is not Severity.ERROR:
-                continue
-            if step.reads_source:
-                key = dg.AssetKey(check.table.split("/"))
-                source.append(dg.AssetCheckKey(key, check.name))
-            elif tables[check.table].layer != "bronze":
-                lake.append(check)
-    return lake, source
+    checks = [
+        (step, check)
+        for step in every_step(tables)
+        for check in step.checks
+        if check.blocking and check.severity is Severity.ERROR
+    ]
+    evaluated = [
+        check
+        for step, check in checks
+        if tables[check.table].layer == "gold"
+        or (tables[check.table].layer == "silver" and not is_basic(check) and not step.reads_source)
+    ]
+    return evaluated, [check for _, check in checks if check not in evaluated]
 
 
 def described(release: Release, current: str | None, swept: Sequence[str] = ()) -> dict[str, Any]:
@@ -156,15 +164,19 @@ def described(release: Release, current: str | None, swept: Sequence[str] = ()) 
     }
 
 
-def _judge(checks: Sequence[Check], context: Context) -> dict[str, str]:
+def _judge(checks: Sequence[Check], context: Context, known: Container[str]) -> dict[str, str]:
     """The outcome of each check on what is stored now; `CheckFailed` if one does not hold.
 
-    A run evaluates them as well, but its result says nothing about files replaced since, and an
-    asset that is materialised alone does not wait for it.
+    A run evaluates them as well, but it does not stop an asset that is materialised alone, and
+    lists and settings may have changed since. Contracts and keys are matters of the file alone:
+    those `known` to have passed on this very file are not evaluated again.
     """
     outcomes, failed = {}, []
     for check in checks:
         name, silver = f"{check.table}:{check.name}", check.table.startswith("silver/")
+        if is_basic(check) and name in known:
+            outcomes[name] = "passed"
+            continue
         try:
             outcome = check.outcome(_up_to_month(context, check.table) if silver else context)
         except NotStored:
@@ -180,11 +192,9 @@ def _judge(checks: Sequence[Check], context: Context) -> dict[str, str]:
     return outcomes
 
 
-def _recorded(
-    instance: dg.DagsterInstance, keys: Sequence[dg.AssetCheckKey], month: str
-) -> dict[str, str]:
+def _recorded(instance: dg.DagsterInstance, checks: Sequence[Check], month: str) -> dict[str, str]:
     """The last recorded outcome of each check; `CheckFailed` if one did not hold."""
-    found = provenance.last_outcomes(instance, keys, month)
+    found = provenance.last_outcomes(instance, map(check_key, checks), month)
     _stop_if([name for name, outcome in found.items() if outcome == "failed"], month)
     return found
 
