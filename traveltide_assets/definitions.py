@@ -53,8 +53,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     finish = Finish(settings, tables, months)
     groups = _groups(settings, strategies, tables)
     gold = [asset for group in list(groups)[2:] for asset in groups[group]]
-    every_month = months.get_partition_keys()
-    groups["releases"] = [release.build(gold, settings.strategy, tables, every_month)]
+    groups["releases"] = [release.build(gold, settings.strategy, tables, months)]
     if settings.publish is not None:
         table = tables["gold/perk_assignments"]
         groups["releases"].append(published.build(settings.publish, table))

@@ -85,7 +85,8 @@ def compose(stored: Mapping[str, bytes], facts: Mapping[str, Any]) -> Content:
 def check(content: Content, suppressed: Suppressed) -> None:
     """`DoesNotFit` if the parts do not belong to one decision, or somebody must not be in it."""
     frames = {name: _frame(content.files[name]) for name in tables("")}
-    if problems := misfits(frames, suppressed):
+    running = content.decision["experiment"]["running"]
+    if problems := misfits(frames, suppressed, running):
         raise DoesNotFit(
             f"the parts of {content.decision['month']} do not fit each other: "
             f"{'; '.join(problems)}. Decide the month again with "
@@ -93,16 +94,18 @@ def check(content: Content, suppressed: Suppressed) -> None:
         )
 
 
-def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed) -> list[str]:
-    """Where the tables of a release contradict each other, with the numbers of customers."""
+def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running: bool) -> list[str]:
+    """Where the tables of a release contradict each other, with the numbers of customers.
+
+    `running` says whether the campaign carries an experiment.
+    """
     assigned, segments, campaign, arms = (
         frames[name].set_index("user_id") for name in (ASSIGNMENTS, SEGMENTS, CAMPAIGN, ARMS)
     )
     written = written_to(campaign)
-    # What the experiment offers, or the perk.
-    due = arms["offer"].reindex(written.index).fillna(assigned["perk"].reindex(written.index))
-    perk = assigned["perk"].reindex(written.index)
-    other = (written["perk"] != due) & (written["perk"] != perk)
+    due = assigned["perk"].reindex(written.index)
+    if running:
+        due = arms["offer"].reindex(written.index).fillna(due)
     listed = set(frames[CATALOGUE]["perk"])
     found = {
         "customers with a perk and no segment": (~assigned.index.isin(segments.index)).sum(),
@@ -112,7 +115,7 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed) -> list[
         "customers whose segment in the campaign is another": _differing(
             campaign, assigned, "segment"
         ),
-        "offers that are neither the perk nor the experiment's": other.sum(),
+        "customers who are offered another perk": (written["perk"] != due).sum(),
         "customers in the experiment who are not written to": (
             ~arms.index.isin(written.index)
         ).sum(),

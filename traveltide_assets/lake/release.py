@@ -55,7 +55,13 @@ class Overtaken(TravelTideError):
 
 
 class _Data(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(frozen=True)
+
+
+class _Unverified(BaseModel):
+    """No digest vouches for it, so nothing unknown and nothing missing is accepted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class File(_Data):
@@ -86,27 +92,30 @@ class Manifest(_Data):
     made_from: str | None = None
 
 
-class Entry(_Data):
+class Entry(_Unverified):
     """A release in the record of its month: the SHA-256 of its manifest, and when it was made."""
 
     id: str
     manifest: str
     made: str
-    released: str | None = None
+    released: str | None
 
 
-class Record(_Data):
+class Record(_Unverified):
     """The releases of a month in the order of their making. `latest` is the one made last.
 
     `current` is the one that readers act on; None if none has been released.
     """
 
-    current: str | None = None
-    latest: str | None = None
-    releases: tuple[Entry, ...] = ()
+    current: str | None
+    latest: str | None
+    releases: tuple[Entry, ...]
 
     def entry(self, release_id: str | None) -> Entry | None:
         return next((entry for entry in self.releases if entry.id == release_id), None)
+
+
+_EMPTY = Record(current=None, latest=None, releases=())
 
 
 @dataclass(frozen=True)
@@ -187,7 +196,7 @@ class Releases:
         for attempt in range(_ATTEMPTS):
             version = self._records().get(month)
             if version is None:
-                return Record()
+                return _EMPTY
             try:
                 return self._parsed(key, version)
             except Replaced:
@@ -362,7 +371,7 @@ class Releases:
         for attempt in range(_ATTEMPTS):
             version = self._records().get(month)
             try:
-                before = Record() if version is None else self._parsed(key, version)
+                before = _EMPTY if version is None else self._parsed(key, version)
                 after = change(before)
                 if after == before:
                     return before

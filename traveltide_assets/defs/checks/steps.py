@@ -71,7 +71,7 @@ def build_job(months: dg.PartitionsDefinition) -> "dg.UnresolvedAssetJobDefiniti
 def _definition(
     step: Step, tables: Mapping[str, Table], months: dg.PartitionsDefinition
 ) -> dg.AssetChecksDefinition:
-    checks = {_key(check): check for check in step.checks}
+    checks = {check_key(check): check for check in step.checks}
     specs = {key: _spec(check, tables, months) for key, check in checks.items()}
     source = {"source"} if step.reads_source else set()
 
@@ -83,7 +83,7 @@ def _definition(
         required_resource_keys={"lake", "settings", "perk_catalogue", *source},
     )
     def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
-        seen = _context(context.op_execution_context, tables, months)
+        seen = context_of(context.op_execution_context, tables, months)
         for key, check in checks.items():
             if key in context.selected_asset_check_keys:
                 yield from _evaluated(check, specs[key], seen)
@@ -91,9 +91,10 @@ def _definition(
     return evaluate
 
 
-def _context(
+def context_of(
     run: dg.OpExecutionContext, tables: Mapping[str, Table], months: dg.PartitionsDefinition
 ) -> Context:
+    """What checks can read in a run."""
     has_months = run.has_partition_key or run.has_partition_key_range
     return Context(
         tables=tables,
@@ -154,7 +155,8 @@ def _evaluated(check: Check, spec: dg.AssetCheckSpec, context: Context) -> Itera
     )
 
 
-def _key(check: Check) -> dg.AssetCheckKey:
+def check_key(check: Check) -> dg.AssetCheckKey:
+    """Dagster's key of a check."""
     return dg.AssetCheckKey(_asset(check.table), check.name)
 
 
