@@ -15,12 +15,12 @@ def root_cause(event: dg.DagsterEvent) -> str:
     """
     chain = []
     failure = event.step_failure_data if event.is_step_failure else event.job_failure_data
-    error = failure.error
+    error = failure.error if failure else None
     while error is not None:
         chain.append(error)
         error = error.cause
     if not chain:
-        return "unknown error"
+        return event.message or "unknown error"
     if chain[-1].cls_name == "OutOfMemoryException":
         # After the first line DuckDB suggests SQL settings, which cannot be set here.
         first_line = chain[-1].message.strip().partition("\n")[0]
