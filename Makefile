@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
 
-.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth hardening clean
+.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth hardening sbom audit clean
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -46,9 +46,9 @@ java:
 		|| echo "no Java here and no right to install it: tests on Spark will be skipped"
 
 dev: $(VENV)/installed
-	mkdir -p $(DAGSTER_HOME)
+	umask 077; mkdir -p $(DAGSTER_HOME)
 	test -f $(DAGSTER_HOME)/dagster.yaml || cp traveltide_assets/defs/instance/dagster.yaml $(DAGSTER_HOME)
-	$(BIN)/dagster dev
+	umask 077; $(BIN)/dagster dev
 
 # What every commit should pass, in under a minute: style, types, import rules and unit tests.
 check: $(VENV)/installed
@@ -83,6 +83,15 @@ lock: $(VENV)/installed
 		pyproject.toml --output-file requirements-spark.lock
 	$(BIN)/$(COMPILE) --extra ui --constraint requirements.lock \
 		pyproject.toml --output-file deploy/requirements.lock
+
+# The bill of materials of requirements.lock, as CycloneDX; the same lock gives the same bytes.
+sbom: $(VENV)/installed
+	mkdir -p dist
+	$(BIN)/python -m tools.sbom > dist/sbom.json
+
+# Known vulnerabilities of what is pinned. Skipped, with a message, without a network.
+audit: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tools.audit
 
 calibration: $(VENV)/installed
 	$(BIN)/python -m benchmarks.calibration

@@ -31,7 +31,13 @@ from traveltide_assets.defs.io_manager import LakeIOManager
 from traveltide_assets.defs.lease import build_lake
 from traveltide_assets.defs.lost_runs import build_lost_runs
 from traveltide_assets.experiment.assignment import headlines
-from traveltide_assets.resources import open_engine, open_lake, open_lease, open_source
+from traveltide_assets.resources import (
+    asking_again,
+    open_engine,
+    open_lake,
+    open_lease,
+    open_source,
+)
 from traveltide_assets.schema.table import Table
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import Strategy
@@ -49,6 +55,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     engine = open_engine(settings)
     lake, lease = open_lake(settings, engine), open_lease(settings)
     source = open_source(settings, engine, Run("landing"))
+    # The daemon gives a sensor a minute.
+    landed = open_source(asking_again(settings), engine, Run("landing"))
     inputs = Inputs(settings, source)
     finish = Finish(settings, tables, months)
     groups = _groups(settings, strategies, tables)
@@ -66,7 +74,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sensors=[
             *alerts.build_alerts(settings),
             build_lost_runs(schedules.sensor_status(settings.automation)),
-            *landing.build_sensors(settings, source, assets),
+            *landing.build_sensors(settings, landed, assets),
         ],
         resources={
             "io_manager": dg.IOManagerDefinition(
@@ -104,7 +112,8 @@ def _groups(
 
 
 def _io_manager(context: dg.InitResourceContext, inputs: Inputs) -> LakeIOManager:
-    """The lake of a run. Opening it observes the inputs, once, before the first step."""
+    """The lake of a run. Opening it sweeps, and observes the inputs, once before the first step."""
+    context.resources.lake.sweep()
     if context.run is not None and context.instance is not None:
         inputs.observe_once(context.instance, context.run)
     return LakeIOManager(context.resources.lake)

@@ -5,6 +5,7 @@ Runs, commands and the scoring service all get them from here, and nowhere else.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from traveltide_assets.catalogue.perks import load_perks
@@ -12,10 +13,12 @@ from traveltide_assets.connections.locations import PostgresLocation, S3Location
 from traveltide_assets.contracts import build_tables
 from traveltide_assets.engines.base import Engine
 from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.config import Config as S3Limits
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.lease import Lease
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.schema import places
 from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings
@@ -39,8 +42,22 @@ def open_engine(settings: Settings) -> Engine:
     return DuckDB(scratch, settings.memory)
 
 
+def keep_private(settings: Settings) -> None:
+    """Withhold permissions from every file that this process, or one it starts, writes from now on.
+
+    Lake, run history and copies hold personal data, whatever the user's own mask is.
+    """
+    os.umask(int(settings.umask, 8))
+
+
+def asking_again(settings: Settings) -> Settings:
+    """The settings for a process that asks again anyway: it does not wait for S3 that is away."""
+    return settings.model_copy(update={"s3": settings.s3.briefly()})
+
+
 def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
     """The lake, for reading and writing. It opens its own engine unless one is given."""
+    keep_private(settings)
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks, build_strategies(settings, perks))
     return Lake(_lake_storage(settings), engine or open_engine(settings), tables)
@@ -48,6 +65,7 @@ def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
 
 def open_lease(settings: Settings) -> Lease:
     """The lease of the lake, which a run holds while it writes."""
+    keep_private(settings)
     return Lease(_lake_storage(settings), settings.lease)
 
 
@@ -56,15 +74,17 @@ def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
     location, staging = settings.source_location, settings.home / "staging"
     if isinstance(location, PostgresLocation):
         return Database(location, engine, staging, run, settings.postgres, settings.partitions)
-    landing = open_storage(location, settings.home / "cache", "TRAVELTIDE_SOURCE")
+    landing = open_storage(location, settings.home / "cache", places.SOURCE, settings.s3)
     return Files(landing, engine, staging)
 
 
 def _lake_storage(settings: Settings) -> Storage:
-    return open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
+    return open_storage(settings.lake, settings.home / "cache", places.LAKE, settings.s3)
 
 
-def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:
+def open_storage(
+    location: Path | S3Location, cache: Path, setting: str, limits: S3Limits | None = None
+) -> Storage:
     """The storage at a location.
 
     `setting` names the setting that gives the location. `cache` holds local copies of S3 objects.
@@ -73,5 +93,5 @@ def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Stor
         # The import takes a second, a tenth of a small run.
         from traveltide_assets.lake.storage.s3 import S3
 
-        return S3(location, cache, setting)
-    return Folder(location)
+        return S3(location, cache, setting, limits or S3Limits())
+    return Folder(location, setting)

@@ -1,4 +1,4 @@
-"""Runs every attack, each in its own process, or only those named: `python -m benchmarks.hardening`."""
+"""Runs every attack, each in its own process: `python -m benchmarks.hardening [NAME …]`."""
 
 from __future__ import annotations
 

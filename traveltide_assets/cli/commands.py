@@ -38,9 +38,12 @@ class _Commands(click.Group):
             _stop()
         # Python evaluates this clause, and so imports what it needs, only after an error.
         except _user_error() as error:
-            click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-            click.echo(str(error), err=True)
-            sys.exit(1)
+            _fail(str(error))
+        except OSError as error:
+            # A file or a port: never a fault of the code, and a trace would say less.
+            if error.filename is None:
+                raise
+            _fail(f"{error.filename}: {error.strerror}")
 
 
 def _user_error() -> type[Exception]:
@@ -48,6 +51,12 @@ def _user_error() -> type[Exception]:
     from traveltide_assets.schema.errors import TravelTideError
 
     return TravelTideError
+
+
+def _fail(message: str) -> NoReturn:
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    sys.exit(1)
 
 
 def _stop() -> NoReturn:
@@ -72,11 +81,13 @@ def run(month: str | None) -> None:
     from traveltide_assets.cli import console
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.resources import keep_private
     from traveltide_assets.sample import SampleSpec
     from traveltide_assets.settings import load_settings
 
     settings = load_settings()
     month = _known_month(settings, month)
+    keep_private(settings)
     if settings.source is None and not settings.sample_folder.exists():
         spec = SampleSpec(**settings.sample.model_dump())
         _write_sample(settings.sample_folder, spec, "csv")
@@ -167,13 +178,15 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
 
     from traveltide_assets.campaign.released import REPORT
     from traveltide_assets.cli import console
+    from traveltide_assets.schema.places import explained
     from traveltide_assets.settings import load_settings
 
     made = console.find_release(load_settings(), month)
     file, where = made.path(REPORT), made.uri(REPORT)
     if to is not None:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, to)
+        with explained(to, "--to"):
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, to)
         file, where = to, str(to)
     click.echo(where)
     if opened and not webbrowser.open(file.resolve().as_uri()):
@@ -271,16 +284,22 @@ def status() -> None:
 
 
 @main.command(short_help="Serve perks over HTTP.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def serve(port: int, host: str) -> None:
     """Serve perks over HTTP: those assigned to active customers, and predictions for new ones."""
-    from traveltide_assets.resources import open_lake
+    from traveltide_assets.resources import asking_again, open_lake
     from traveltide_assets.serving import app
     from traveltide_assets.settings import load_settings
 
     settings = load_settings()
-    app.serve(open_lake(settings), settings, host, port)
+    app.serve(open_lake(asking_again(settings)), settings, host, port)
 
 
 @main.command(short_help="Print a script for shell completion.")

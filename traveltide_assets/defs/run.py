@@ -25,7 +25,7 @@ from traveltide_assets.defs.failures import root_cause
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST, RELEASE
 from traveltide_assets.defs.staleness import Stale, count_stored, find_stale
 from traveltide_assets.lake.release import Release
-from traveltide_assets.resources import open_engine, open_lease, open_source
+from traveltide_assets.resources import keep_private, open_engine, open_lease, open_source
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
@@ -56,6 +56,7 @@ class Outcome:
 @contextmanager
 def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
     """The Dagster instance that `make dev` shows. `DAGSTER_HOME` selects another one."""
+    keep_private(settings)
     home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home.resolve() / "dagster")))
     home.mkdir(parents=True, exist_ok=True)
     # Two processes must not create the same databases.

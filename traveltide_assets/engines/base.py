@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 
 import ibis
 
+from traveltide_assets.schema.errors import TravelTideError
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -20,8 +22,12 @@ class Spread(Protocol):
     ) -> list[_Result]: ...
 
 
-class UnreadableFile(Exception):
+class UnreadableFile(TravelTideError):
     """A file could not be parsed; the message names the file and the position."""
+
+
+class OutOfMemory(TravelTideError):
+    """The engine's limit is too small for the work; the message names the setting."""
 
 
 class LocalEngine(Protocol):

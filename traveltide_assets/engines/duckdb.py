@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import atexit
 import csv
+import errno
 import gzip
 import os
 import shutil
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -17,9 +19,17 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
-from traveltide_assets.engines.base import LocalEngine, UnreadableFile, compile_step_by_step
+from traveltide_assets.engines.base import (
+    LocalEngine,
+    OutOfMemory,
+    UnreadableFile,
+    compile_step_by_step,
+)
 from traveltide_assets.engines.checksum import digest_of
+from traveltide_assets.engines.held import hold
+from traveltide_assets.schema import places
 
+_SYSTEM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -36,8 +46,8 @@ class DuckDB:
     @cached_property
     def backend(self) -> Backend:
         # Parallel processes would delete each other's spilled files.
-        scratch = self._scratch / str(os.getpid())
-        scratch.mkdir(parents=True, exist_ok=True)
+        with places.explained(self._scratch, places.HOME):
+            scratch = hold(self._scratch)
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         compile_step_by_step()
         limit = {"memory_limit": self._memory} if self._memory else {}
@@ -64,7 +74,7 @@ class DuckDB:
         partition: str | None = None,
         numbered: str | None = None,
     ) -> ibis.Table:
-        try:
+        with self._explained():
             rows = self.backend.read_parquet(
                 [str(file) for file in files],
                 union_by_name=True,
@@ -72,8 +82,6 @@ class DuckDB:
                 hive_types_autocast=False,
                 file_row_number=numbered is not None,
             )
-        except duckdb.Error as error:
-            raise UnreadableFile(_cause(error)) from error
         if numbered is None:
             return rows
         return rows.mutate(**{numbered: rows.file_row_number + 1}).drop("file_row_number")
@@ -84,15 +92,16 @@ class DuckDB:
         The first line names the columns. Detection is off, because it may take lines for a preamble
         and skip them. `UnreadableFile` if the first line is not valid.
         """
-        return self.backend.read_csv(
-            str(path),
-            auto_detect=False,
-            header=True,
-            delim=",",
-            quote='"',
-            escape='"',
-            columns=dict.fromkeys(_header(path), "VARCHAR"),
-        )
+        with self._explained():
+            return self.backend.read_csv(
+                str(path),
+                auto_detect=False,
+                header=True,
+                delim=",",
+                quote='"',
+                escape='"',
+                columns=dict.fromkeys(_header(path), "VARCHAR"),
+            )
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         """Equal content gives equal bytes."""
@@ -114,12 +123,33 @@ class DuckDB:
             }
 
     def _write(self, table: ibis.Table, path: Path) -> str:
-        try:
+        with self._explained(path):
             # The lowest level is as fast as Snappy, and on these tables as small as higher levels.
             self.backend.to_parquet(table, path, compression="zstd", compression_level=1)
-        except (duckdb.InvalidInputException, duckdb.IOException) as error:
-            raise UnreadableFile(_cause(error)) from error
         return digest_of(path)
+
+    @contextmanager
+    def _explained(self, written: Path | None = None) -> Iterator[None]:
+        """Turn errors of DuckDB into ours, and those about the written file into `OSError`."""
+        try:
+            yield
+        except duckdb.OutOfMemoryException as error:
+            if "max_temp_directory_size" in str(error) or "temp_directory" in _cause(error):
+                raise places.PlaceError(places.full(self._scratch, places.HOME)) from None
+            reason = _cause(error).removeprefix("Out of Memory Error: ")
+            now = f" (now {self._memory})" if self._memory else ""
+            raise OutOfMemory(f"{reason}; raise TRAVELTIDE_MEMORY{now}") from None
+        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+            if number := _system_error(error):
+                if str(self._scratch) in str(error):
+                    raise places.PlaceError(places.full(self._scratch, places.HOME)) from None
+                if written is not None and str(written) in str(error):
+                    raise OSError(number, os.strerror(number), str(written)) from None
+            raise UnreadableFile(_cause(error)) from error
+        except duckdb.Error as error:
+            if written is not None:
+                raise  # An expression may be wrong: that is an error of ours.
+            raise UnreadableFile(_cause(error)) from error
 
     def each(
         self, function: Callable[[LocalEngine, _Item], _Result], items: Sequence[_Item]
@@ -154,6 +184,11 @@ def _header(path: Path) -> list[str]:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise UnreadableFile(f"{path}: duplicate column names: {', '.join(twice)}")
     return names
+
+
+def _system_error(error: duckdb.Error) -> int | None:
+    """The number of the system's error in a message of DuckDB, which may hold it as JSON."""
+    return next((n for n in _SYSTEM_ERRORS if os.strerror(n) in str(error)), None)
 
 
 def _cause(error: duckdb.Error) -> str:

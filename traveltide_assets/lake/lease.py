@@ -86,8 +86,8 @@ class Lease:
         self._config = config
         self._machine = this_machine() if machine is None else machine
         self._clock = clock
-        # The version that was seen last, and when it was seen first.
-        self._seen: tuple[str, float] | None = None
+        # The version that was seen last, and when it was seen first and last.
+        self._seen: tuple[str, float, float] | None = None
 
     @property
     def holder(self) -> Holder | None:
@@ -220,13 +220,15 @@ class Lease:
             ) from None
 
     def _has_expired(self, holder: Holder, version: str) -> bool:
-        now = self._clock()
-        if self._seen is None or self._seen[0] != version:
-            self._seen = (version, now)
         gone = self.is_gone(holder)
-        if gone is None:
-            return now - self._seen[1] >= self._config.stale_seconds
-        return gone
+        if gone is not None:
+            return gone
+        now, since = self._clock(), None
+        # Who did not look for a while, as when S3 was away, knows nothing of that time.
+        if self._seen is not None and now - self._seen[2] <= self._config.stale_seconds / 2:
+            since = self._seen[1] if self._seen[0] == version else None
+        self._seen = (version, now if since is None else since, now)
+        return now - self._seen[1] >= self._config.stale_seconds
 
     def _lost(self, owner: str, holder: Holder | None) -> LeaseLost:
         now = f"is now held by {holder}" if holder else "was removed"

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import shutil
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +20,7 @@ import ibis
 from traveltide_assets.engines.base import Engine, LocalEngine, UnreadableFile
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import replacing
+from traveltide_assets.schema import places
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.columns import contract_columns
@@ -25,6 +29,7 @@ from traveltide_assets.transforms.cleaning.parse import month_of
 _SUFFIXES = (".csv", ".csv.gz", ".parquet")
 # Files that the generator of the sample writes beside its tables.
 _ANSWERS = ("truth", "damage")
+_UNUSED_SECONDS = 7 * 24 * 3600
 _log = logging.getLogger(__name__)
 
 
@@ -90,7 +95,10 @@ class Files:
     def table(self, name: str) -> ibis.Table:
         # All files are read before any is used, so that a broken file stops the run before the
         # first table is written.
-        return self._engine.read_parquet(self._staged(self.files)[name], numbered="source_row")
+        files = self.files
+        staged = self._staged(files)
+        self._forget_all_but(files)
+        return self._engine.read_parquet(staged[name], numbered="source_row")
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
         table = self.table(name)
@@ -139,8 +147,25 @@ class Files:
 
     def _copy(self, table: str, name: str, version: str) -> Path:
         """The path of a file's staged copy. It depends on the version of the file."""
-        folder = f"{table}-{_digest(self._landing.uri(name))}"
-        return self._staging.resolve() / folder / f"{_digest(version)}.parquet"
+        return self._folder / f"{table}-{_digest(name)}" / f"{_digest(version)}.parquet"
+
+    @property
+    def _folder(self) -> Path:
+        """The folder of this source's staged copies."""
+        return self._staging.resolve() / f"files-{_digest(self._landing.uri())}"
+
+    def _forget_all_but(self, files: Mapping[str, Mapping[str, str]]) -> None:
+        """Remove the staged copies of files that are gone, and sources that are not used."""
+        if not self._folder.is_dir():
+            return  # The machines of a cluster have staged them.
+        here = {f"{table}-{_digest(name)}" for table in files for name in files[table]}
+        for copies in self._folder.iterdir():
+            if copies.name not in here:
+                shutil.rmtree(copies, ignore_errors=True)
+        os.utime(self._folder)
+        for other in self._staging.resolve().glob("*-*"):
+            if time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 @dataclass(frozen=True)
@@ -178,7 +203,7 @@ def _stage(engine: LocalEngine, landed: _Landed) -> str | None:
     """
     _log.info("reading %s", landed.uri)
     try:
-        with replacing(landed.copy) as partial:
+        with places.explained(landed.copy.parent, places.HOME), replacing(landed.copy) as partial:
             engine.write_parquet(landed.rows(engine), partial)
     except UnreadableFile as error:
         return f"{landed.uri}: {str(error).replace(str(landed.file), landed.uri)}"

@@ -19,7 +19,9 @@ from typing import Self
 from filelock import FileLock, Timeout
 
 from traveltide_assets.engines.base import Spread
+from traveltide_assets.engines.held import in_use, unless_held
 from traveltide_assets.lake.storage.base import Conflict, Fence, StorageError, no_fence
+from traveltide_assets.schema import places
 
 _ABANDONED_SECONDS = 3600
 # It is held for moments. Only a process that was stopped within one holds it longer.
@@ -27,10 +29,14 @@ _LOCK_SECONDS = 60
 
 
 class Folder:
-    """Files below a root folder. A key is a relative path; a version is size and time."""
+    """Files below a root folder. A key is a relative path; a version is size and time.
 
-    def __init__(self, root: Path) -> None:
+    `setting` is the setting that the folder comes from, for messages.
+    """
+
+    def __init__(self, root: Path, setting: str = places.LAKE) -> None:
         self._root = root
+        self._setting = setting
         self._fence: Fence = no_fence
 
     def fenced(self, fence: Fence) -> Self:
@@ -39,14 +45,12 @@ class Folder:
         return other
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
-        place = self._root / folder
-        # Names that start with a dot are partial files, or leftovers of other programs.
-        found = place.rglob("[!.]*") if deep else place.glob("[!.]*")
-        return {
-            path.relative_to(self._root).as_posix(): _version(path)
-            for path in sorted(found)
-            if path.is_file()
-        }
+        with places.explained(self._root, self._setting):
+            return {
+                path.relative_to(self._root).as_posix(): _version(path)
+                for path in sorted(_listed(self._root / folder, deep))
+                if path.is_file()
+            }
 
     def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
         return [self._root / key for key in versions]
@@ -54,7 +58,11 @@ class Folder:
     @contextmanager
     def replacing(self, key: str, version: str | None) -> Iterator[Path]:
         target = self._root / key
-        with partial(target) as path:
+        with (
+            places.explained(self._root, self._setting),
+            self._writing(),
+            partial(target) as path,
+        ):
             yield path
             with self._alone():
                 self._fence()
@@ -76,21 +84,34 @@ class Folder:
                 for key, version in versions.items()
             }
 
+    def sweep(self) -> None:
+        """Remove the partial files of killed writers, unless somebody is writing right now."""
+        with unless_held(self._root) as idle:
+            for left in self._root.rglob(".*.tmp") if idle else ():
+                left.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with in_use(self._root):
+            yield
+
     def remove(self, key: str) -> None:
-        with self._alone():
+        with places.explained(self._root, self._setting), self._alone():
             self._fence()
             (self._root / key).unlink(missing_ok=True)
 
     def look(self, key: str) -> tuple[bytes, str] | None:
-        try:
-            content = (self._root / key).read_bytes()
-        except FileNotFoundError:
-            return None
+        with places.explained(self._root, self._setting):
+            try:
+                content = (self._root / key).read_bytes()
+            except FileNotFoundError:
+                return None
         return content, hashlib.sha256(content).hexdigest()
 
     def swap(self, key: str, content: bytes | None, version: str | None) -> None:
         target = self._root / key
-        with partial(target) as path:
+        with places.explained(self._root, self._setting), partial(target) as path:
             if content is not None:
                 path.write_bytes(content)
             with self._alone():
@@ -146,6 +167,22 @@ def partial(target: Path) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _listed(folder: Path, deep: bool) -> Iterator[Path]:
+    """The files of a folder, if it exists. Unlike a glob, it raises where it may not look."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        # Names that start with a dot are partial files, or leftovers of other programs.
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            yield Path(entry.path)
+        elif deep and not entry.is_symlink():
+            yield from _listed(Path(entry.path), deep)
 
 
 def _version(path: Path) -> str:
