@@ -225,7 +225,8 @@ class Lease:
             return gone
         now, since = self._clock(), None
         # Who did not look for a while, as when S3 was away, knows nothing of that time.
-        if self._seen is not None and now - self._seen[2] <= self._config.stale_seconds / 2:
+        longest = max(self._config.stale_seconds / 2, 10 * _POLL_SECONDS)
+        if self._seen is not None and now - self._seen[2] <= longest:
             since = self._seen[1] if self._seen[0] == version else None
         self._seen = (version, now if since is None else since, now)
         return now - self._seen[1] >= self._config.stale_seconds
