@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import signal
 import socket
 import threading
@@ -12,10 +10,8 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import dagster as dg
-from filelock import FileLock
 
 from traveltide_assets.defs import tags
 from traveltide_assets.defs.assets.inputs import Inputs
@@ -24,16 +20,15 @@ from traveltide_assets.defs.assets.release import KEY, described
 from traveltide_assets.defs.failures import root_cause
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST, RELEASE
 from traveltide_assets.defs.staleness import Stale, count_stored, find_stale
+from traveltide_assets.lake.ownership import Told
 from traveltide_assets.lake.release import Release
-from traveltide_assets.resources import keep_private, open_engine, open_lease, open_source
+from traveltide_assets.resources import open_engine, open_lease, open_source
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
 
 # The caller shows the progress of a run, so Dagster's own log stays quiet.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-INSTANCE = Path(__file__).parent / "instance"
 
 _log = logging.getLogger(__name__)
 
@@ -53,21 +48,6 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
-@contextmanager
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance that `make dev` shows. `DAGSTER_HOME` selects another one."""
-    keep_private(settings)
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home.resolve() / "dagster")))
-    home.mkdir(parents=True, exist_ok=True)
-    # Two processes must not create the same databases.
-    with FileLock(home / ".lock"):
-        if not (home / "dagster.yaml").exists():
-            shutil.copyfile(INSTANCE / "dagster.yaml", home / "dagster.yaml")
-        opened = dg.DagsterInstance.get()
-    with opened as found:
-        yield found
-
-
 def run(
     definitions: dg.Definitions,
     settings: Settings,
@@ -75,16 +55,23 @@ def run(
     dagster: dg.DagsterInstance,
     on_step: OnStep,
     say: Say,
+    told: Told | None = None,
 ) -> Outcome:
     """Ingest every month of the settings, then decide `month`. Raises `PipelineFailed`.
 
-    Another run on the same lake is waited for, and named by `say`; see `Lease.held`.
+    Another run on the same lake is waited for, and named by `say`; see `Lease.held`. `told` says
+    what to do if the lake is another source's.
     """
     months = settings.partitions.months()
     outcome = Outcome()
     owner = str(uuid.uuid4())
     ours = {tags.LEASE: owner}
-    every_month = {tags.RANGE_START: months[0], tags.RANGE_END: months[-1], **ours}
+    every_month = {
+        tags.RANGE_START: months[0],
+        tags.RANGE_END: months[-1],
+        **({tags.LAKE: told.value} if told else {}),
+        **ours,
+    }
     with open_lease(settings).held(owner, "traveltide run", say):
         _execute(definitions, INGEST, dagster, on_step, outcome, every_month, run_id=owner)
         _execute(definitions, ASSIGN_PERKS, dagster, on_step, outcome, ours, month=month)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import atexit
-import csv
 import errno
-import gzip
 import os
+import re
 import shutil
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -22,6 +20,7 @@ from ibis.backends.duckdb import Backend
 from traveltide_assets.engines.base import (
     LocalEngine,
     OutOfMemory,
+    Partition,
     UnreadableFile,
     compile_step_by_step,
 )
@@ -32,6 +31,7 @@ from traveltide_assets.schema import places
 _SYSTEM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_FILE = "own file"  # No column of a source has a name with a space.
 
 
 class DuckDB:
@@ -71,37 +71,44 @@ class DuckDB:
     def read_parquet(
         self,
         files: Sequence[Path] | Sequence[str],
-        partition: str | None = None,
+        partition: Partition | None = None,
         numbered: str | None = None,
     ) -> ibis.Table:
+        paths = [str(file) for file in files]
         with self._explained():
             rows = self.backend.read_parquet(
-                [str(file) for file in files],
+                [_literal(path) for path in paths],
                 union_by_name=True,
-                hive_partitioning=partition is not None,
-                hive_types_autocast=False,
+                # Any folder of the path called `column=value` would replace that column.
+                hive_partitioning=False,
                 file_row_number=numbered is not None,
+                **({} if partition is None else {"filename": _FILE}),
             )
+        if partition is not None:
+            name, values = partition
+            # A filter on the column skips whole files, as the engine can tell from their names.
+            value = ibis.cases(*((rows[_FILE] == p, v) for p, v in zip(paths, values, strict=True)))
+            rows = rows.mutate(**{name: value}).drop(_FILE)
         if numbered is None:
             return rows
         return rows.mutate(**{numbered: rows.file_row_number + 1}).drop("file_row_number")
 
-    def read_csv(self, path: Path) -> ibis.Table:
-        """A comma-separated file (plain or gzipped) with every column as unchanged text.
-
-        The first line names the columns. Detection is off, because it may take lines for a preamble
-        and skip them. `UnreadableFile` if the first line is not valid.
-        """
+    def read_csv(self, path: Path, columns: Sequence[str]) -> ibis.Table:
+        """Detection is off, because it may take lines for a preamble and skip them."""
+        # The engine compares names without regard to case, and these are those of the source.
+        names = {f"c{place}": name for place, name in enumerate(columns)}
         with self._explained():
-            return self.backend.read_csv(
-                str(path),
+            rows = self.backend.read_csv(
+                _literal(str(path)),
                 auto_detect=False,
                 header=True,
                 delim=",",
                 quote='"',
                 escape='"',
-                columns=dict.fromkeys(_header(path), "VARCHAR"),
+                hive_partitioning=False,
+                columns=dict.fromkeys(names, "VARCHAR"),
             )
+        return rows.rename({name: place for place, name in names.items()})
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         """Equal content gives equal bytes."""
@@ -139,17 +146,16 @@ class DuckDB:
             reason = _cause(error).removeprefix("Out of Memory Error: ")
             now = f" (now {self._memory})" if self._memory else ""
             raise OutOfMemory(f"{reason}; raise TRAVELTIDE_MEMORY{now}") from None
-        except (duckdb.IOException, duckdb.InvalidInputException) as error:
+        except duckdb.Error as error:
             if number := _system_error(error):
                 if str(self._scratch) in str(error):
                     raise places.PlaceError(places.full(self._scratch, places.HOME)) from None
                 if written is not None and str(written) in str(error):
                     raise OSError(number, os.strerror(number), str(written)) from None
-            raise UnreadableFile(_cause(error)) from error
-        except duckdb.Error as error:
-            if written is not None:
-                raise  # An expression may be wrong: that is an error of ours.
-            raise UnreadableFile(_cause(error)) from error
+            # While a table is written, an expression may be wrong: that is an error of ours.
+            if written is None or _is_of_input(error):
+                raise UnreadableFile(_cause(error)) from error
+            raise
 
     def each(
         self, function: Callable[[LocalEngine, _Item], _Result], items: Sequence[_Item]
@@ -167,23 +173,19 @@ def _nulls(table: ibis.Table) -> ibis.Table:
     return ibis.range(1).unnest().as_table().select(**nulls)
 
 
-def _header(path: Path) -> list[str]:
-    """The names in the first line of a CSV file."""
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    try:
-        # For invalid UTF-8 in later lines, the engine reports the line itself.
-        with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
-            header = next(csv.reader(file), [])
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-        raise UnreadableFile(f"{path}: {error}") from error
-    names = [name or f"column{position}" for position, name in enumerate(header)]
-    if not names:
-        raise UnreadableFile(f"{path}: the file is empty")
-    if any("\ufffd" in name for name in names):
-        raise UnreadableFile(f"{path}: the first line is not UTF-8")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UnreadableFile(f"{path}: duplicate column names: {', '.join(twice)}")
-    return names
+def _literal(path: str) -> str:
+    """A path as a pattern that matches nothing else."""
+    return re.sub(r"[*?[]", r"[\g<0>]", path)
+
+
+def _is_of_input(error: duckdb.Error) -> bool:
+    """Whether a file that was read is at fault, rather than the memory, the disk or the query."""
+    # Errors in the structure of a Parquet file have no class of their own.
+    kinds = (duckdb.InvalidInputException, duckdb.IOException, duckdb.SerializationException)
+    found = isinstance(error, kinds) or type(error) is duckdb.Error or "in decode" in str(error)
+    return (
+        found and "write" not in str(error) and not isinstance(error, duckdb.OutOfMemoryException)
+    )
 
 
 def _system_error(error: duckdb.Error) -> int | None:
@@ -192,5 +194,11 @@ def _system_error(error: duckdb.Error) -> int | None:
 
 
 def _cause(error: duckdb.Error) -> str:
-    """The error and its position, without DuckDB's advice about options and without SQL."""
-    return str(error).partition("\nPossible")[0].partition("\n\nLINE")[0].strip()
+    """The error and its position, without rows, without advice about options and without SQL."""
+    text = str(error)
+    if "CSV" in text:
+        line = re.search(r"on Line: (\d+)", text)
+        return "the CSV cannot be parsed" + (f" at line {line[1]}" if line else "")
+    if "unicode" in text.lower() or "string encoding" in text or "Failure in decode" in text:
+        return "a text is not UTF-8"
+    return text.partition("\n")[0].strip()

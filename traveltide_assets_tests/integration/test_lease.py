@@ -192,9 +192,9 @@ def test_a_run_that_loses_the_lease_fails_and_the_next_one_succeeds(project: Pro
 def test_first_starts_on_a_fresh_home_at_once_work(tmp_path: Path) -> None:
     code = f"""
 from pathlib import Path
-from traveltide_assets.defs.run import instance
+from traveltide_assets.defs.instance.home import open_instance
 from traveltide_assets.settings import Settings
-with instance(Settings(home=Path({str(tmp_path / "home")!r}))) as found:
+with open_instance(Settings(home=Path({str(tmp_path / "home")!r}))) as found:
     print(found.get_runs_count())
 """
     inherited = {name: text for name, text in os.environ.items() if name != "DAGSTER_HOME"}

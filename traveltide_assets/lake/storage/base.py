@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -42,6 +43,20 @@ class Conflict(StorageError):
     """
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What lies directly in a folder: its name, and the version and time of a readable file.
+
+    `time` is when the file was last changed, in seconds since 1970. Anything else has no version,
+    and `problem` says what it is instead: a folder, or a link to nothing.
+    """
+
+    name: str
+    version: str | None = None
+    time: float = 0.0
+    problem: str = ""
+
+
 Fence = Callable[[], None]
 """Called right before a file is replaced or removed. It raises to prevent that."""
 
@@ -61,6 +76,9 @@ class Storage(Protocol):
 
         A version identifies one content. With `deep`, files in subfolders are included.
         """
+
+    def entries(self) -> list[Entry]:
+        """Everything directly in the root, in name order, also what is no readable file."""
 
     def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
         """Local files with the content of these versions, in the order of `versions`.
@@ -85,6 +103,9 @@ class Storage(Protocol):
 
     def sweep(self) -> None:
         """Remove what killed writers left behind, and copies that nobody uses any more."""
+
+    def clear(self, folder: str, keep: str) -> None:
+        """Remove everything in a folder, but the key `keep`. Files in fewer subfolders go first."""
 
     def fenced(self, fence: Fence) -> Self:
         """The same storage, which calls `fence` right before it replaces or removes a file."""

@@ -34,7 +34,14 @@ from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.engines.checksum import digest_of
 from traveltide_assets.lake.config import Config
-from traveltide_assets.lake.storage.base import Conflict, Fence, Replaced, StorageError, no_fence
+from traveltide_assets.lake.storage.base import (
+    Conflict,
+    Entry,
+    Fence,
+    Replaced,
+    StorageError,
+    no_fence,
+)
 from traveltide_assets.lake.storage.bucket import Bucket, Changed
 from traveltide_assets.lake.storage.folder import partial, replacing
 from traveltide_assets.schema import places
@@ -71,21 +78,42 @@ class S3:
         return other
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
-        prefix = self._folder + (f"{folder}/" if folder else "")
-        options = {"Prefix": prefix, **({} if deep else {"Delimiter": "/"})}
-        objects = []
-        while True:
-            page = self._bucket.ask("list", self.uri(folder), "list_objects_v2", **options)
-            objects += page.get("Contents", [])
-            if not page["IsTruncated"]:
-                break
-            options["ContinuationToken"] = page["NextContinuationToken"]
-        # Some programs store keys that end with a slash to represent folders.
         return {
-            found["Key"].removeprefix(self._folder): found["ETag"].strip('"')
-            for found in objects
+            self._name(found["Key"]): found["ETag"].strip('"')
+            for page in self._pages(folder, deep)
+            for found in page.get("Contents", [])
+            # Some programs store keys that end with a slash to represent folders.
             if not found["Key"].endswith("/")
         }
+
+    def entries(self) -> list[Entry]:
+        pages = self._pages(deep=False)
+        folders = [found["Prefix"] for page in pages for found in page.get("CommonPrefixes", [])]
+        entries = [
+            *(Entry(self._name(key).rstrip("/"), problem="a folder") for key in folders),
+            *(
+                Entry(
+                    self._name(found["Key"]),
+                    found["ETag"].strip('"'),
+                    found["LastModified"].timestamp(),
+                )
+                for page in pages
+                for found in page.get("Contents", [])
+                if not found["Key"].endswith("/")
+            ),
+        ]
+        shown = (entry for entry in entries if not entry.name.startswith("."))
+        return sorted(shown, key=lambda entry: entry.name)
+
+    def _pages(self, folder: str = "", deep: bool = True) -> list[dict[str, Any]]:
+        """The listing of a folder, complete."""
+        prefix = self._folder + (f"{folder}/" if folder else "")
+        options = {"Prefix": prefix, **({} if deep else {"Delimiter": "/"})}
+        pages: list[dict[str, Any]] = []
+        while not pages or pages[-1]["IsTruncated"]:
+            pages.append(self._bucket.ask("list", self.uri(folder), "list_objects_v2", **options))
+            options["ContinuationToken"] = pages[-1].get("NextContinuationToken", "")
+        return pages
 
     def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
         copies = {key: self._place(key, version) for key, version in versions.items()}
@@ -149,6 +177,11 @@ class S3:
         for unused in self._cache.rglob("*"):
             if unused.is_file() and unused.stat().st_mtime < long_ago:
                 unused.unlink(missing_ok=True)
+
+    def clear(self, folder: str, keep: str) -> None:
+        keys = sorted(self.versions(folder), key=lambda key: key.count("/"))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(self.remove, [key for key in keys if key != keep]))
 
     def uri(self, key: str = "") -> str:
         return f"s3://{self._location.bucket}/{self._folder}{key}".rstrip("/")
@@ -311,6 +344,10 @@ class S3:
             _log.warning("cannot remove the parts of an upload to %s: %s", self.uri(key), error)
 
     # Names and copies
+
+    def _name(self, key: str) -> str:
+        """A key without the prefix of the location."""
+        return key.removeprefix(self._folder)
 
     def _place(self, key: str, version: str) -> Path:
         """Path of the local copy of a version: endpoint, bucket, key and ETag."""
