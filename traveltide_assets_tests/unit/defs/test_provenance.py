@@ -126,5 +126,3 @@ def test_a_check_counts_as_passed_for_the_file_that_it_passed_on(
     assert passed(instance, [CONTRACT], found) == {f"{FEATURES}:contract"}
     report(instance, FEATURES, "b")
     assert passed(instance, [CONTRACT], made(instance)) == set()
-    evaluate(instance, False, MONTH, of=found[FEATURES].event)
-    assert passed(instance, [CONTRACT], found) == set()
