@@ -51,6 +51,7 @@ def lake(settings: Mapping[str, str]) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         ours = {name: text for name, text in os.environ.items() if "TRAVELTIDE" not in name}
         environment = {**ours, **settings, "DAGSTER_HOME": f"{folder}/dagster"}
+        environment["TRAVELTIDE_LAKE"] = "lake"
         environment["PYTHONPATH"] = os.getcwd()
         for month in _MONTHS:
             subprocess.run([*_RUN, "--month", month], cwd=folder, env=environment, check=True)

@@ -62,7 +62,7 @@ class Release:
 
     month: str
     manifest: Manifest
-    _storage: Storage
+    storage: Storage
 
     @property
     def id(self) -> str:
@@ -83,18 +83,18 @@ class Release:
 
     def uri(self, name: str = "") -> str:
         """The URI of a file, or of the release, for messages."""
-        return self._storage.uri(f"{_folder(self.month, self.id)}/{name}".rstrip("/"))
+        return self.storage.uri(f"{_folder(self.month, self.id)}/{name}".rstrip("/"))
 
     @cached_property
     def _versions(self) -> dict[str, str]:
-        return self._storage.versions(_folder(self.month, self.id))
+        return self.storage.versions(_folder(self.month, self.id))
 
     def _verified(self, name: str) -> tuple[Path, bytes]:
         file = next((file for file in self.manifest.files if file.name == name), None)
         if file is None:
             raise NotReleased(f"release {self.id} of {self.month} has no {name}")
         key = f"{_folder(self.month, self.id)}/{name}"
-        return _verified(self._storage, key, self._versions.get(key), file.sha256)
+        return _verified(self.storage, key, self._versions.get(key), file.sha256)
 
 
 @dataclass(frozen=True)
