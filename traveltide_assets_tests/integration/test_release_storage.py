@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.lake.manifest import release_id
 from traveltide_assets.lake.release import (
     FOLDER,
     MAILING,
@@ -18,7 +19,6 @@ from traveltide_assets.lake.release import (
     Overtaken,
     Release,
     Releases,
-    release_id,
 )
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder

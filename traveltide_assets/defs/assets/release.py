@@ -1,6 +1,5 @@
 """The release of a month: the last asset, after every blocking check."""
 
-import hashlib
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -19,6 +18,7 @@ from traveltide_assets.defs.describe import counts
 from traveltide_assets.defs.partitions import MONTHLY
 from traveltide_assets.defs.retries import permanent_errors_end_the_step
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.manifest import sha256
 from traveltide_assets.lake.release import Release
 from traveltide_assets.report import FILE, PATH
 from traveltide_assets.schema.errors import NotStored, TravelTideError
@@ -97,7 +97,7 @@ def build(
             facts = mailing.read_facts(lake, month)
             checked = context_of(context.op_execution_context, tables, every_month)
             made = provenance.of_month(context.instance, months.keys, month)
-            copies = {copied.get(name, PATH): _sha256(content) for name, content in stored.items()}
+            copies = {copied.get(name, PATH): sha256(content) for name, content in stored.items()}
             _compare(context.instance, lake, made, months, copies, month)
             known = provenance.passed(context.instance, map(check_key, of_gold), made)
             outcomes = {
@@ -173,14 +173,14 @@ def _judge(checks: Sequence[Check], context: Context, known: Container[str]) -> 
     """
     outcomes, failed = {}, []
     for check in checks:
-        name, silver = f"{check.table}:{check.name}", check.table.startswith("silver/")
+        name = f"{check.table}:{check.name}"
         if is_basic(check) and name in known:
             outcomes[name] = "passed"
             continue
         try:
-            outcome = check.outcome(_up_to_month(context, check.table) if silver else context)
+            outcome = check.outcome(_for_month(context, check.table))
         except NotStored:
-            if not silver:
+            if not check.table.startswith("silver/"):
                 raise
             # Bronze and silver may be deleted when a month has been decided.
             outcomes[name] = "not evaluated: silver or bronze is not in the lake"
@@ -207,9 +207,14 @@ def _stop_if(failed: Sequence[str], month: str) -> None:
         )
 
 
-def _up_to_month(context: Context, path: str) -> Context:
-    stored = context.lake.months(path)
-    return replace(context, months=tuple(m for m in stored if m <= context.month))
+def _for_month(context: Context, path: str) -> Context:
+    """The context for a table: a month is decided from all months of silver up to it."""
+    if not (path.startswith("silver/") and context.tables[path].partitioned):
+        return context
+    months = tuple(month for month in context.lake.months(path) if month <= context.month)
+    if not months:
+        raise NotStored(f"{path} is not in the lake")
+    return replace(context, months=months)
 
 
 def _compare(
@@ -243,10 +248,6 @@ def _compare(
             f"{'; '.join(chain(found[:5], ['…'] if len(found) > 5 else []))}. Another run decided "
             f"it meanwhile, or a part was made again alone. Run `traveltide run --month {month}`"
         )
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
 
 
 def _without_silver(read: Mapping[str, Any]) -> dict[str, Any]:
