@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import dagster as dg
 
@@ -20,6 +20,7 @@ from traveltide_assets.defs.assets import (
     perks,
     prediction,
     published,
+    release,
     reports,
     segments,
     silver,
@@ -29,9 +30,9 @@ from traveltide_assets.defs.checks import steps
 from traveltide_assets.defs.describe import Finish
 from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.io_manager import LakeIOManager
+from traveltide_assets.defs.lease import build_lake
 from traveltide_assets.defs.lost_runs import build_lost_runs
 from traveltide_assets.experiment.assignment import headlines
-from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.ownership import Told
 from traveltide_assets.resources import (
     asking_again,
@@ -39,6 +40,7 @@ from traveltide_assets.resources import (
     open_claim,
     open_engine,
     open_lake,
+    open_lease,
     open_source,
 )
 from traveltide_assets.schema.errors import SettingsError
@@ -61,17 +63,19 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     tables = build_tables(perk_catalogue, strategies)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = open_engine(settings)
-    lake = open_lake(settings, engine)
+    lake, lease = open_lake(settings, engine), open_lease(settings)
     source = open_source(settings, engine, Run("landing"))
     # The daemon gives a sensor a minute.
     landed = open_source(asking_again(settings), engine, Run("landing"))
     inputs = Inputs(settings, source)
     finish = Finish(settings, tables, months)
-    assets = [
-        finish(asset, group)
-        for group, members in _groups(settings, strategies, tables).items()
-        for asset in members
-    ]
+    groups = _groups(settings, strategies, tables)
+    gold = [asset for group in list(groups)[2:] for asset in groups[group]]
+    groups["releases"] = [release.build(gold, settings.strategy, tables, months)]
+    if settings.publish is not None:
+        table = tables["gold/perk_assignments"]
+        groups["releases"].append(published.build(settings.publish, table))
+    assets = [finish(asset, group) for group, members in groups.items() for asset in members]
     return dg.Definitions(
         assets=[*inputs.build(months), *assets],
         asset_checks=steps.build(tables, months),
@@ -84,9 +88,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ],
         resources={
             "io_manager": dg.IOManagerDefinition(
-                lambda context: _io_manager(context, settings, lake, inputs)
+                lambda context: _io_manager(context, settings, inputs),
+                required_resource_keys={"lake"},
             ),
-            "lake": lake,
+            "lake": build_lake(lake, lease),
             "gate": Gate(settings, lake),
             # Opened once per run, so that all its steps see the source as of one moment.
             "source": dg.ResourceDefinition(
@@ -95,39 +100,37 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             "settings": settings,
             "perk_catalogue": perk_catalogue,
         },
-        executor=jobs.executor(settings),
+        executor=jobs.executor(settings, lease),
     )
 
 
 def _groups(
     settings: Settings, strategies: Mapping[str, Strategy], tables: Mapping[str, Table]
-) -> dict[str, Sequence[dg.AssetsDefinition]]:
+) -> dict[str, list[dg.AssetsDefinition]]:
     """The groups of the asset graph, from left to right: two layers, then the parts of gold."""
     deciding = strategies[settings.strategy]
-    copies = []
-    if settings.publish is not None:
-        copies = [published.build(settings.publish, tables["gold/perk_assignments"])]
     return {
-        "bronze": bronze.ASSETS,
-        "silver": silver.ASSETS,
+        "bronze": [*bronze.ASSETS],
+        "silver": [*silver.ASSETS],
         "gold": [*cohort.build(), *features.ASSETS],
         "segments": segments.build(strategies),
         "evidence": evidence.build(strategies),
-        "perks": [*perks.build(deciding.name), *copies],
+        "perks": perks.build(deciding.name),
         "prediction": prediction.build(deciding),
-        "experiment": experiment.ASSETS,
-        "campaign": campaign.ASSETS,
+        "experiment": [*experiment.ASSETS],
+        "campaign": [*campaign.ASSETS],
         "reports": reports.build(strategies, deciding.name),
     }
 
 
 def _io_manager(
-    context: dg.InitResourceContext, settings: Settings, lake: Lake, inputs: Inputs
+    context: dg.InitResourceContext, settings: Settings, inputs: Inputs
 ) -> LakeIOManager:
     """The lake of a run. Opening it sweeps, and observes the inputs, once before the first step."""
-    lake.sweep()
+    context.resources.lake.sweep()
     if context.run is not None and context.instance is not None:
         inputs.observe_once(context.instance, context.run)
+    lake = context.resources.lake
     return LakeIOManager(lake, open_claim(settings, lake.storage, _told(context.run)))
 
 

@@ -20,6 +20,7 @@ from traveltide_assets.engines.base import Engine
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.config import Config as S3Limits
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.lease import Lease
 from traveltide_assets.lake.ownership import Claim, Owner, Told
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
@@ -163,8 +164,13 @@ def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
     keep_private(settings)
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks, build_strategies(settings, perks))
-    storage = open_storage(settings.lake, settings.home / "cache", places.LAKE, settings.s3)
-    return Lake(storage, engine or open_engine(settings), tables)
+    return Lake(_lake_storage(settings), engine or open_engine(settings), tables)
+
+
+def open_lease(settings: Settings) -> Lease:
+    """The lease of the lake, which a run holds while it writes."""
+    keep_private(settings)
+    return Lease(_lake_storage(settings), settings.lease)
 
 
 def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
@@ -174,6 +180,10 @@ def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
         return Database(location, engine, staging, run, settings.postgres, settings.partitions)
     landing = open_storage(location, settings.home / "cache", places.SOURCE, settings.s3)
     return Files(landing, engine, staging, run.without)
+
+
+def _lake_storage(settings: Settings) -> Storage:
+    return open_storage(settings.lake, settings.home / "cache", places.LAKE, settings.s3)
 
 
 def open_claim(settings: Settings, storage: Storage, told: Told | None = None) -> Claim:

@@ -23,8 +23,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
@@ -46,6 +48,7 @@ from traveltide_assets.engines.config import Config as Spark
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.lake.config import Config as S3Limits
+from traveltide_assets.lake.config import Lease, Release
 from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.sample.config import Config as Sample
 from traveltide_assets.schema.config import Partitions
@@ -155,6 +158,7 @@ class Settings(BaseSettings):
         "Larger work spills to disk, in `home`",
     )
     parallel_steps: int = Field(2, ge=1, description="Steps run at the same time with `forkserver`")
+    lease: Lease = Lease()
     partitions: Partitions = Partitions()
     cleaning: Cleaning = Cleaning()
     cohort: Cohort = Cohort()
@@ -163,6 +167,7 @@ class Settings(BaseSettings):
     campaign: Campaign = Campaign()
     experiment: Experiment = Experiment()
     checks: Checks = Checks()
+    release: Release = Release()
     postgres: Postgres = Postgres()
     s3: S3Limits = S3Limits()
     automation: Automation = Automation()
@@ -249,7 +254,16 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _File(settings_cls, _file_values())
+        return init_settings, _Environment(settings_cls), _File(settings_cls, _file_values())
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, where `TRAVELTIDE_RELEASE=manual` is short for the mode of the section."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        if field_name == "release" and value.isalpha():
+            return {"mode": value}
+        return super().decode_complex_value(field_name, field, value)
 
 
 class _File(InitSettingsSource):

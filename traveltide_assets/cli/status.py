@@ -12,9 +12,24 @@ from traveltide_assets.schema.months import next_month
 
 if TYPE_CHECKING:
     from traveltide_assets.defs.staleness import Stale
+    from traveltide_assets.lake.lease import Lease
 
 
+_HELD = {
+    True: "Its process is gone, so the next run takes the lake over.",
+    False: "Its process is alive. Other runs wait for it.",
+    None: "Its process cannot be seen from this machine. Other runs wait for it, unless it gives "
+    "no sign of life any more.",
+}
 _DOWNSTREAM = "downstream of these"
+
+
+def print_holder(console: Console, lease: Lease) -> None:
+    """Name the run that is at work on the lake, if there is one."""
+    holder = lease.holder
+    if holder is not None:
+        write(console, f"In use by {holder}. {_HELD[lease.is_gone(holder)]}")
+        console.print()
 
 
 def print_status(console: Console, stale: list[Stale], stored: int) -> None:

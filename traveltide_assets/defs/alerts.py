@@ -25,7 +25,7 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
         where = f" in {', '.join(str(step) for step in steps)}" if steps else ""
         causes = [root_cause(event) for event in context.get_step_failure_events()]
         found = failed_checks(context.instance, context.dagster_run.run_id)
-        why = "; ".join([*causes, *found]) or context.failure_event.message
+        why = "; ".join([*causes, *found]) or root_cause(context.failure_event)
         alerts.send(f"{_name(context.dagster_run)} failed{where}: {why}")
 
     @dg.sensor(

@@ -8,18 +8,19 @@ _OURS = "traveltide_assets."
 
 
 def root_cause(event: dg.DagsterEvent) -> str:
-    """Why a step failed, in the words of the error.
+    """Why a step, or a run before its first step, failed, in the words of the error.
 
     In a chain of errors this is the first one of ours, because its message is written for people
     and includes those beneath it. Without one of ours, it is the error that caused the others.
     """
     chain = []
-    error = event.step_failure_data.error
+    failure = event.step_failure_data if event.is_step_failure else event.job_failure_data
+    error = failure.error if failure else None
     while error is not None:
         chain.append(error)
         error = error.cause
     if not chain:
-        return "unknown error"
+        return event.message or "unknown error"
     if chain[-1].cls_name == "OutOfMemoryException":
         # After the first line DuckDB suggests SQL settings, which cannot be set here.
         first_line = chain[-1].message.strip().partition("\n")[0]

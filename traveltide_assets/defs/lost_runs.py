@@ -19,7 +19,8 @@ import json
 from collections.abc import Sequence
 
 import dagster as dg
-import psutil
+
+from traveltide_assets.lake.lease import lives
 
 # Private names of Dagster. They are copied, not imported, so that a renamed module cannot keep the
 # whole code location from loading. test_lost_runs.py fails when Dagster changes one of them.
@@ -27,8 +28,6 @@ _SERVER_TAG = ".dagster/grpc_info"  # dagster._core.storage.tags.GRPC_INFO_TAG
 _PROCESS = "pid"  # the metadata of dagster._core.events.EngineEventData.in_process
 
 _TICK_SECONDS = 15
-# The start time of a process derives from the system clock, which may have been adjusted since.
-_CLOCK_SECONDS = 60
 
 
 def build_lost_runs(status: dg.DefaultSensorStatus) -> dg.SensorDefinition:
@@ -57,21 +56,6 @@ def fail_lost_runs(instance: dg.DagsterInstance) -> Sequence[str]:
             instance.report_run_failed(run, f"The run's process ({process}) is gone.")
             failed.append(run.run_id)
     return failed
-
-
-def lives(process_id: int, reported_at: float) -> bool:
-    """Whether the process that a run reported at a time (epoch seconds) is still running.
-
-    A process that started later is another one that was given the same id.
-    """
-    try:
-        process = psutil.Process(process_id)
-        return (
-            process.status() != psutil.STATUS_ZOMBIE
-            and process.create_time() <= reported_at + _CLOCK_SECONDS
-        )
-    except psutil.NoSuchProcess:
-        return False
 
 
 def _lost_process(instance: dg.DagsterInstance, run: dg.DagsterRun) -> int | None:

@@ -15,11 +15,14 @@ import dagster as dg
 
 from traveltide_assets.defs import tags
 from traveltide_assets.defs.assets.inputs import Inputs
+from traveltide_assets.defs.assets.published import PUBLISHED
+from traveltide_assets.defs.assets.release import KEY, described
 from traveltide_assets.defs.failures import root_cause
-from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
+from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST, RELEASE
 from traveltide_assets.defs.staleness import Stale, count_stored, find_stale
 from traveltide_assets.lake.ownership import Told
-from traveltide_assets.resources import open_engine, open_source
+from traveltide_assets.lake.release import Release
+from traveltide_assets.resources import open_engine, open_lease, open_source
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
@@ -30,6 +33,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 _log = logging.getLogger(__name__)
 
 OnStep = Callable[[str, int, int], None]
+Say = Callable[[str], None]
 
 
 class PipelineFailed(TravelTideError):
@@ -50,22 +54,73 @@ def run(
     month: str,
     dagster: dg.DagsterInstance,
     on_step: OnStep,
+    say: Say,
     told: Told | None = None,
 ) -> Outcome:
     """Ingest every month of the settings, then decide `month`. Raises `PipelineFailed`.
 
-    `told` says what to do if the lake is another source's.
+    Another run on the same lake is waited for, and named by `say`; see `Lease.held`. `told` says
+    what to do if the lake is another source's.
     """
     months = settings.partitions.months()
-    labels = {
+    outcome = Outcome()
+    owner = str(uuid.uuid4())
+    ours = {tags.LEASE: owner}
+    every_month = {
         tags.RANGE_START: months[0],
         tags.RANGE_END: months[-1],
         **({tags.LAKE: told.value} if told else {}),
+        **ours,
     }
-    outcome = Outcome()
-    _execute(definitions, INGEST, dagster, on_step, outcome, labels=labels)
-    _execute(definitions, ASSIGN_PERKS, dagster, on_step, outcome, month=month)
+    with open_lease(settings).held(owner, "traveltide run", say):
+        _execute(definitions, INGEST, dagster, on_step, outcome, every_month, run_id=owner)
+        _execute(definitions, ASSIGN_PERKS, dagster, on_step, outcome, ours, month=month)
     return outcome
+
+
+def release(
+    definitions: dg.Definitions,
+    settings: Settings,
+    month: str,
+    dagster: dg.DagsterInstance,
+    on_step: OnStep,
+    say: Say,
+) -> Outcome:
+    """Release a decided month: its campaign and report are made again. Raises `PipelineFailed`.
+
+    Another run is waited for, as in `run`.
+    """
+    outcome = Outcome()
+    owner = str(uuid.uuid4())
+    ours = {tags.LEASE: owner}
+    with open_lease(settings).held(owner, "traveltide release", say):
+        _execute(definitions, RELEASE, dagster, on_step, outcome, ours, month, owner)
+    return outcome
+
+
+def tell_of_release(
+    definitions: dg.Definitions, settings: Settings, dagster: dg.DagsterInstance, made: Release
+) -> None:
+    """Show in the UI that a release was made current by a command, and publish it."""
+    dagster.report_runless_asset_event(
+        dg.AssetMaterialization(
+            KEY,
+            partition=made.month,
+            metadata=described(made, made.id),
+            tags={tags.DATA_VERSION: made.id},
+        )
+    )
+    if settings.publish is not None:
+        job = definitions.resolve_job_def(ASSIGN_PERKS)
+        result = job.execute_in_process(
+            instance=dagster,
+            partition_key=made.month,
+            asset_selection=[PUBLISHED],
+            raise_on_error=False,
+            run_config=QUIET,
+        )
+        if not result.success:
+            raise PipelineFailed(_reason(result, Outcome(), []))
 
 
 def out_of_date(
@@ -84,11 +139,12 @@ def _execute(
     dagster: dg.DagsterInstance,
     on_step: OnStep,
     outcome: Outcome,
-    labels: Mapping[str, str] | None = None,
+    labels: Mapping[str, str],
     month: str | None = None,
+    run_id: str | None = None,
 ) -> None:
     job = definitions.resolve_job_def(name)
-    run_id = str(uuid.uuid4())
+    run_id = run_id or str(uuid.uuid4())
     total, done = len(job.nodes), 0
 
     def listen(entry: dg.EventLogEntry) -> None:
@@ -186,4 +242,6 @@ def _reason(result: dg.ExecuteInProcessResult, outcome: Outcome, stopped: list[s
         if event.is_step_failure:
             lines = [f"{root_cause(event)} (in step {event.step_key})"]
             return "\n".join([*lines, *outcome.warnings])
+        if event.is_failure:
+            return root_cause(event)
     return f"run {result.run_id} failed before its first step"

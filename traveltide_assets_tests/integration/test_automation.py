@@ -10,7 +10,9 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from traveltide_assets.defs import tags
 from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.lease import KEY
 from traveltide_assets.resources import open_source
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.sources.base import FileSource, Run
@@ -115,6 +117,12 @@ def test_forkserver_writes_the_same_bytes(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "Launching subprocess" in done.stderr
+    # The process of the run held the lease for its steps, and let go of it.
+    with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
+        (run,) = instance.get_runs()
+    assert run.tags[tags.LEASE] == run.run_id
+    assert not (tmp_path / "lake" / KEY).exists()
+    assert "LeaseLost" not in done.stderr
     written = {
         lake: {p.relative_to(lake): p.read_bytes() for p in lake.rglob("*.parquet")}
         for lake in (one.lake, tmp_path / "lake")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -16,6 +17,9 @@ import pytest
 
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.lake.config import Lease as Config
+from traveltide_assets.lake.lease import Lease
+from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support import scenario
@@ -63,6 +67,12 @@ def gold(folder: Path) -> dict[str, str]:
         for file in sorted(root.rglob("*"))
         if file.is_file()
     }
+
+
+def released_report(folder: Path) -> Path:
+    """The report of the current release of the only decided month."""
+    record = json.loads((folder / "lake/releases/2023-05.json").read_text("utf-8"))
+    return Path("lake/releases/month=2023-05") / record["current"] / "report.html"
 
 
 def assert_clear_error(done: Done, *said: str) -> None:
@@ -162,7 +172,7 @@ def test_the_summary_of_a_run_counts_rows_customers_and_segments(first: Done) ->
     assert " SD)" in first.stdout
     assert "within_bounds" in first.stdout
     assert "TRAVELTIDE_PARTITIONS__FIRST" in first.stdout
-    assert str(Path("lake/gold/perk_assignments/month=2023-05")) in first.stdout
+    assert str(Path("lake/releases/month=2023-05")) in first.stdout
 
 
 def test_show_repeats_the_decision(place: Path, first: Done) -> None:
@@ -262,6 +272,18 @@ def test_running_again_changes_no_byte_of_gold(place: Path, first: Done) -> None
     assert gold(place) == before
 
 
+def test_a_lake_in_use_is_told_and_left_alone(place: Path, first: Done) -> None:
+    before = gold(place)
+    with Lease(Folder(place / "lake"), Config()).held("0123456789", "a job", lambda _: None):
+        waits = {"TRAVELTIDE_LEASE__WAIT_SECONDS": "0"}
+        done = traveltide(place, "run", TRAVELTIDE_SOURCE="source", **waits)
+        status = traveltide(place, "status", TRAVELTIDE_SOURCE="source")
+    who = f"run 01234567 (a job) of process {os.getpid()} on "
+    assert_clear_error(done, f"waiting for {who}", f"lake is in use by {who}", "WAIT_SECONDS")
+    assert status.stdout.startswith(f"In use by {who}")
+    assert gold(place) == before
+
+
 @pytest.mark.parametrize("month", ["2099-01", "2023-04-15"])
 def test_a_month_that_cannot_be_decided_is_refused_before_anything_runs(
     tmp_path: Path, month: str
@@ -334,7 +356,7 @@ def test_a_report_is_opened_in_the_browser(place: Path, first: Done, tmp_path: P
     browser.chmod(0o755)
     done = traveltide(place, "report", "--open", BROWSER=f"{browser} %s")
     assert done.returncode == 0
-    assert done.stdout == "lake/gold/report/month=2023-05/report.html\n"
+    assert done.stdout == f"{released_report(place)}\n"
     opened = (tmp_path / "opened").read_text(encoding="utf-8").strip()
     assert opened == (place / done.stdout.strip()).as_uri()
 
@@ -343,10 +365,10 @@ def test_without_a_browser_the_report_says_what_to_open(place: Path, first: Done
     bare = {"PATH": str(COMMAND.parent), "BROWSER": "", "DISPLAY": "", "WAYLAND_DISPLAY": ""}
     done = traveltide(place, "report", "--open", **bare)
     assert done.returncode == 0
-    file = place / "lake/gold/report/month=2023-05/report.html"
+    file = place / released_report(place)
     assert "No browser was found" in done.stderr
     assert str(file) in done.stderr
-    assert done.stdout == "lake/gold/report/month=2023-05/report.html\n"
+    assert done.stdout == f"{released_report(place)}\n"
 
 
 def test_brackets_in_titles_and_paths_are_printed_as_they_are(place: Path, first: Done) -> None:

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from traveltide_assets.defs import lost_runs
-from traveltide_assets.defs.lost_runs import build_lost_runs, fail_lost_runs, lives
+from traveltide_assets.defs.lost_runs import build_lost_runs, fail_lost_runs
+from traveltide_assets.lake.lease import lives
 from traveltide_assets_tests.support.lost_runs import started, status
 
 HOUR = 3_600

@@ -50,6 +50,25 @@ def test_two_underscores_reach_into_a_section(monkeypatch: pytest.MonkeyPatch) -
     assert settings.kmeans.features == ("total_trips", "age")
 
 
+def test_releases_wait_by_one_word_or_by_the_settings_of_the_section(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (load_settings().release.mode, load_settings().release.keep) == ("auto", 12)
+    monkeypatch.setenv("TRAVELTIDE_RELEASE__KEEP", "3")
+    monkeypatch.setenv("TRAVELTIDE_RELEASE", "manual")
+    assert (load_settings().release.mode, load_settings().release.keep) == ("manual", 3)
+    monkeypatch.setenv("TRAVELTIDE_RELEASE", "sometimes")
+    with pytest.raises(SettingsError, match=r"release\.mode: Input should be 'auto' or 'manual'"):
+        load_settings()
+    monkeypatch.delenv("TRAVELTIDE_RELEASE")
+    monkeypatch.setenv("TRAVELTIDE_RELEASE__MODE", "manual")
+    assert load_settings().release.mode == "manual"
+    monkeypatch.delenv("TRAVELTIDE_RELEASE__MODE")
+    (elsewhere / "traveltide.toml").write_text('release = "manual"\n', encoding="utf-8")
+    monkeypatch.delenv("TRAVELTIDE_RELEASE__KEEP")
+    assert load_settings().release.mode == "manual"
+
+
 def test_the_file_sets_a_setting(elsewhere: Path) -> None:
     (elsewhere / "traveltide.toml").write_text(
         'lake = "data/lake"\n[cohort]\nwindow_months = 6\n', encoding="utf-8"

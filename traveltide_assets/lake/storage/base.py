@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.schema.errors import TravelTideError
@@ -57,6 +57,14 @@ class Entry:
     problem: str = ""
 
 
+Fence = Callable[[], None]
+"""Called right before a file is replaced or removed. It raises to prevent that."""
+
+
+def no_fence() -> None:
+    """Lets everything through."""
+
+
 class Storage(Protocol):
     """Files under keys such as `gold/users_final/month=2023-07/users_final.parquet`.
 
@@ -98,6 +106,20 @@ class Storage(Protocol):
 
     def clear(self, folder: str, keep: str) -> None:
         """Remove everything in a folder, but the key `keep`. Files in fewer subfolders go first."""
+
+    def fenced(self, fence: Fence) -> Self:
+        """The same storage, which calls `fence` right before it replaces or removes a file."""
+
+    # Small files that several machines agree by. No fence holds for them.
+
+    def look(self, key: str) -> tuple[bytes, str] | None:
+        """The content of a small file and its version; None if it is not stored."""
+
+    def swap(self, key: str, content: bytes | None, version: str | None) -> None:
+        """Replace a small file, or remove it (None), in one step that only one writer wins.
+
+        `Conflict` if the stored version, as `look` gave it (None: not stored), is another one.
+        """
 
     def uri(self, key: str = "") -> str:
         """The URI of a key, for messages."""

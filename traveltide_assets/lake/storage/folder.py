@@ -1,8 +1,13 @@
-"""Storage in a folder: a file is replaced by renaming a complete one."""
+"""Storage in a folder: a file is replaced by renaming a complete one.
+
+The comparison before it and the renaming are one step for all writers that share the folder.
+"""
 
 from __future__ import annotations
 
+import copy
 import filecmp
+import hashlib
 import os
 import stat
 import time
@@ -10,13 +15,18 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Self
+
+from filelock import FileLock, Timeout
 
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.engines.held import in_use, unless_held
-from traveltide_assets.lake.storage.base import Conflict, Entry
+from traveltide_assets.lake.storage.base import Conflict, Entry, Fence, StorageError, no_fence
 from traveltide_assets.schema import places
 
 _ABANDONED_SECONDS = 3600
+# It is held for moments. Only a process that was stopped within one holds it longer.
+_LOCK_SECONDS = 60
 
 
 class Folder:
@@ -28,6 +38,12 @@ class Folder:
     def __init__(self, root: Path, setting: str = places.LAKE) -> None:
         self._root = root
         self._setting = setting
+        self._fence: Fence = no_fence
+
+    def fenced(self, fence: Fence) -> Self:
+        other = copy.copy(self)
+        other._fence = fence
+        return other
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
         with places.explained(self._root, self._setting):
@@ -60,14 +76,15 @@ class Folder:
             partial(target) as path,
         ):
             yield path
-            # A writer that finishes between this check and the renaming goes unnoticed. The later
-            # file is then stored, and it is complete.
-            now = _version(target) if target.exists() else None
-            if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
-                raise Conflict(
-                    f"{target} was replaced by another run while this one wrote it: run it again"
-                )
-            os.replace(path, target)
+            with self._alone():
+                self._fence()
+                now = _version(target) if target.exists() else None
+                if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
+                    raise Conflict(
+                        f"{target} was replaced by another run while this one wrote it: "
+                        "run it again"
+                    )
+                os.replace(path, target)
 
     @contextmanager
     def replacing_all(
@@ -92,10 +109,54 @@ class Folder:
             yield
 
     def remove(self, key: str) -> None:
-        with places.explained(self._root, self._setting):
+        with places.explained(self._root, self._setting), self._alone():
+            self._fence()
             (self._root / key).unlink(missing_ok=True)
 
+    def look(self, key: str) -> tuple[bytes, str] | None:
+        with places.explained(self._root, self._setting):
+            try:
+                content = (self._root / key).read_bytes()
+            except FileNotFoundError:
+                return None
+        return content, hashlib.sha256(content).hexdigest()
+
+    def swap(self, key: str, content: bytes | None, version: str | None) -> None:
+        target = self._root / key
+        with places.explained(self._root, self._setting), partial(target) as path:
+            if content is not None:
+                path.write_bytes(content)
+            with self._alone():
+                found = self.look(key)
+                if (found[1] if found else None) != version:
+                    raise Conflict(f"{target} was replaced by another run")
+                if content is None:
+                    target.unlink(missing_ok=True)
+                else:
+                    os.replace(path, target)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Lets one writer at a time compare, ask its fence and rename, among all processes."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        lock = self._root / ".lock"
+        held = FileLock(lock, timeout=_LOCK_SECONDS)
+        try:
+            held.acquire()
+        except Timeout:
+            raise StorageError(
+                f"{lock} has been locked for {_LOCK_SECONDS} s. Continue or end the process that "
+                f"holds it (`fuser {lock}` names it)"
+            ) from None
+        try:
+            yield
+        finally:
+            # It may be removed while it is locked: who waits for it notices and makes a new one.
+            lock.unlink(missing_ok=True)
+            held.release()
+
     def clear(self, folder: str, keep: str) -> None:
+        self._fence()
         found = sorted((self._root / folder).rglob("*"), key=lambda path: len(path.parts))
         folders = {path: None for path in found if path.is_dir() and not path.is_symlink()}
         for path in found:

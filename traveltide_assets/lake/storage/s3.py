@@ -7,6 +7,7 @@ every reader. Local copies of objects are kept by ETag.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import logging
 import math
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 from urllib.parse import quote
 
 from botocore.exceptions import FlexibleChecksumError
@@ -33,7 +34,14 @@ from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.engines.checksum import digest_of
 from traveltide_assets.lake.config import Config
-from traveltide_assets.lake.storage.base import Conflict, Entry, Replaced, StorageError
+from traveltide_assets.lake.storage.base import (
+    Conflict,
+    Entry,
+    Fence,
+    Replaced,
+    StorageError,
+    no_fence,
+)
 from traveltide_assets.lake.storage.bucket import Bucket, Changed
 from traveltide_assets.lake.storage.folder import partial, replacing
 from traveltide_assets.schema import places
@@ -62,6 +70,12 @@ class S3:
         self._folder = f"{location.prefix}/" if location.prefix else ""
         self._cache = cache.resolve()
         self._bucket = Bucket(location, setting, config)
+        self._fence: Fence = no_fence
+
+    def fenced(self, fence: Fence) -> Self:
+        other = copy.copy(self)
+        other._fence = fence
+        return other
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
         return {
@@ -133,14 +147,36 @@ class S3:
                 _forget_others(copy)
 
     def remove(self, key: str) -> None:
-        self._bucket.ask("remove", self.uri(key), "delete_object", Key=self._folder + key)
+        self._replace("remove", key, "delete_object")
+
+    def look(self, key: str) -> tuple[bytes, str] | None:
+        def received() -> tuple[bytes, str]:
+            found = self._bucket.once("get_object", Key=self._folder + key)
+            return found["Body"].read(), found["ETag"].strip('"')
+
+        try:
+            return self._bucket.patiently("read", self.uri(key), received)
+        except Changed:
+            return None
+
+    def swap(self, key: str, content: bytes | None, version: str | None) -> None:
+        try:
+            if content is None:
+                self._write(key, "delete_object", **_condition(version))
+            else:
+                self._write(key, "put_object", Body=content, **_condition(version))
+        except Changed:
+            # Either another writer was faster, or a response was lost and this is our own object.
+            found = self.look(key)
+            if (found[0] if found else None) != content:
+                raise Conflict(f"{self.uri(key)} was replaced by another run") from None
 
     def sweep(self) -> None:
         # The bucket shows no partial objects; each upload removes those of its key.
         long_ago = time.time() - _FORGOTTEN_SECONDS
-        for copy in self._cache.rglob("*"):
-            if copy.is_file() and copy.stat().st_mtime < long_ago:
-                copy.unlink(missing_ok=True)
+        for unused in self._cache.rglob("*"):
+            if unused.is_file() and unused.stat().st_mtime < long_ago:
+                unused.unlink(missing_ok=True)
 
     def clear(self, folder: str, keep: str) -> None:
         keys = sorted(self.versions(folder), key=lambda key: key.count("/"))
@@ -212,9 +248,8 @@ class S3:
         digest = digest_of(path)
         if version is not None and (same := self._holds(key, digest)):
             return same
-        condition = {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}
         try:
-            return self._upload(key, path, digest, condition)
+            return self._upload(key, path, digest, _condition(version))
         except Changed:
             # Either another writer was faster, or a response was lost and this is our own object.
             if same := self._holds(key, digest):
@@ -237,6 +272,15 @@ class S3:
             "write", self.uri(key), request, Key=self._folder + key, **arguments
         )
 
+    def _replace(self, doing: str, key: str, request: str, **arguments: Any) -> dict[str, Any]:
+        """The request that replaces or removes an object. Each attempt asks the fence first."""
+
+        def attempt() -> dict[str, Any]:
+            self._fence()
+            return self._bucket.once(request, Key=self._folder + key, **arguments)
+
+        return self._bucket.patiently(doing, self.uri(key), attempt)
+
     def _upload(self, key: str, path: Path, digest: str, condition: Mapping[str, str]) -> str:
         described = {
             "ContentType": mimetypes.guess_type(key)[0] or "application/octet-stream",
@@ -246,7 +290,7 @@ class S3:
         if path.stat().st_size > _PART_BYTES:
             return self._upload_parts(key, path, described, condition)
         content = path.read_bytes()
-        done = self._write(key, "put_object", Body=content, **described, **condition)
+        done = self._replace("write", key, "put_object", Body=content, **described, **condition)
         return done["ETag"].strip('"')
 
     def _upload_parts(
@@ -270,8 +314,10 @@ class S3:
         try:
             with ThreadPoolExecutor(_THREADS) as pool:
                 parts = list(pool.map(send, range(1, math.ceil(size / length) + 1)))
-            all_parts = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
-            done = self._write(key, "complete_multipart_upload", **all_parts, **condition)
+            all_parts: dict[str, Any] = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
+            done = self._replace(
+                "write", key, "complete_multipart_upload", **all_parts, **condition
+            )
         except BaseException:
             self._abort(key, upload)
             raise
@@ -310,15 +356,19 @@ class S3:
         return folder / f"{quote(version, safe='')}-{Path(key).name}"
 
 
+def _condition(version: str | None) -> dict[str, str]:
+    return {"IfNoneMatch": "*"} if version is None else {"IfMatch": f'"{version}"'}
+
+
 def _in_turn(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
     return [function(item) for item in items]
 
 
 def _forget_others(current: Path) -> None:
     """Remove copies of other versions that have not been used for a day."""
-    for copy in set(current.parent.glob("[!.]*")) - {current}:
-        if copy.is_file() and time.time() - copy.stat().st_mtime > _UNUSED_SECONDS:
-            copy.unlink(missing_ok=True)
+    for other in set(current.parent.glob("[!.]*")) - {current}:
+        if other.is_file() and time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
+            other.unlink(missing_ok=True)
 
 
 def _kept(copy: Path) -> bool:

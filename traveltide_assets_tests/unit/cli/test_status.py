@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
+import pytest
 from rich.console import Console
 
-from traveltide_assets.cli.status import print_status
+from traveltide_assets.cli.status import print_holder, print_status
 from traveltide_assets.defs.staleness import Stale
+from traveltide_assets.lake.config import Lease as Config
+from traveltide_assets.lake.lease import Lease
+from traveltide_assets.lake.storage.folder import Folder
 
 
 def printed(*stale: Stale) -> str:
@@ -44,3 +49,26 @@ def test_each_reason_is_named_once_with_its_assets_and_what_is_downstream_comes_
 def test_an_asset_with_two_reasons_is_named_under_both() -> None:
     said = printed(Stale("gold/report", "2023-07", ("changed: code", "gold/x has changed"), ()))
     assert said.count("2023-07: gold/report") == 2
+
+
+@pytest.mark.parametrize(
+    ("pid", "machine", "said"),
+    [
+        (None, None, "Its process is alive"),
+        (2**22, None, "Its process is gone, so the next run takes the lake over"),
+        (None, "another", "Its process cannot be seen from this machine"),
+    ],
+)
+def test_the_run_that_holds_the_lake_is_named(
+    tmp_path: Path, pid: int | None, machine: str | None, said: str
+) -> None:
+    lease, theirs = (Lease(Folder(tmp_path), Config(), name) for name in (None, machine))
+    console = Console(file=io.StringIO(), width=400)
+    print_holder(console, lease)
+    assert console.file.getvalue() == ""  # type: ignore[attr-defined]
+    claim = theirs.claim("1234567890", "ingest")
+    theirs.attempt(claim.model_copy(update={"pid": pid or claim.pid}))
+    print_holder(console, lease)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert text.startswith(f"In use by run 12345678 (ingest) of process {pid or claim.pid} on ")
+    assert said in text

@@ -24,6 +24,7 @@ from traveltide_assets.defs.failures import root_cause
 from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.storage.base import Refused, StorageError
+from traveltide_assets.resources import open_lease
 from traveltide_assets.schema.errors import ContractError, SettingsError
 from traveltide_assets.schema.months import next_month, shift
 from traveltide_assets.settings import Settings, load_settings
@@ -572,9 +573,10 @@ def start_run(instance: dg.DagsterInstance, run: dg.DagsterRun, at: dt.datetime)
 
 def test_forkserver_is_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    assert jobs.executor(load_settings()) is dg.in_process_executor
+    lease = open_lease(load_settings())
+    assert jobs.executor(load_settings(), lease) is dg.in_process_executor
     monkeypatch.setitem(os.environ, "TRAVELTIDE_EXECUTOR", "forkserver")
-    assert jobs.executor(load_settings()).name == "multiprocess"
+    assert jobs.executor(load_settings(), lease).name == "multiprocess"
 
 
 @pytest.mark.parametrize(
