@@ -213,11 +213,11 @@ def status() -> None:
 def serve(port: int, host: str) -> None:
     """Serve perks over HTTP: those assigned to active customers, and predictions for new ones."""
     from traveltide_assets.resources import open_lake
-    from traveltide_assets.serving import app
+    from traveltide_assets.serving import server
     from traveltide_assets.settings import load_settings
 
     settings = load_settings()
-    app.serve(open_lake(settings), settings, host, port)
+    server.serve(open_lake(settings), settings, host, port)
 
 
 @main.command(short_help="Print a script for shell completion.")

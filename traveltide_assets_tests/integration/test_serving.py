@@ -24,7 +24,7 @@ from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.resources import open_lake
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.serving.app import build_app
-from traveltide_assets.serving.histories import HistoryFeatures
+from traveltide_assets.serving.histories import HistoryFeatures, Plans
 from traveltide_assets.serving.messages import History
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
@@ -100,7 +100,7 @@ def as_features(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def check_history_features(project: Project) -> None:
     raw = raw_tables(project.source)
-    of_month = HistoryFeatures(LAST)
+    of_month = HistoryFeatures(Plans.of(LAST))
     for n in (1, 3, 5):
         expected = stored_features(project, n)
         asked = histories(raw, list(expected["user_id"]), n)
