@@ -45,4 +45,5 @@ def build_app(lake: Lake, settings: Settings) -> FastAPI:
     document = app.openapi()
     document["paths"]["/perk"]["post"]["requestBody"] = body
     document["components"]["schemas"].update(models)
+    app.state.pages = pages.render(document)
     return app

@@ -30,7 +30,7 @@ class Config(Section):
     )
     workers: int = Field(2, ge=1, description="Processes that answer batches and raw rows")
     work_seconds: float = Field(
-        15,
+        20,
         gt=0,
         description="Seconds after which such a process is ended and its request answered with 504",
     )

@@ -234,7 +234,7 @@ class Questions:
         if len(customers) > self._max_batch:
             most_customers = f"at most {self._max_batch} customers in a request"
             raise Invalid.at(["customers"], most_customers, "too_long")
-        return Batch(customers=self._each(customers))
+        return Batch.model_construct(customers=self._each(customers))
 
     def _each(self, customers: list[Any]) -> list[Any]:
         found: list[Any] = []

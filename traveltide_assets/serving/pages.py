@@ -6,10 +6,11 @@ else's code runs where the key is typed.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader
 
 router = APIRouter(include_in_schema=False)
@@ -25,17 +26,21 @@ _SAFE = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inlin
 @router.get("/openapi.json")
 async def document(request: Request) -> Response:
     """The OpenAPI document."""
-    return JSONResponse(request.app.openapi())
+    return Response(request.app.state.pages[0], media_type="application/json")
 
 
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """The same as a page."""
-    found: dict[str, Any] = request.app.openapi()
+    return HTMLResponse(request.app.state.pages[1], headers=_SAFE)
+
+
+def render(document: dict[str, Any]) -> tuple[bytes, str]:
+    """The OpenAPI document as JSON, and as a page."""
     page = _PAGES.get_template("docs.html.j2").render(
-        title=found["info"]["title"],
-        paths=found["paths"],
-        models=found["components"]["schemas"],
-        keyed="securitySchemes" in found["components"],
+        title=document["info"]["title"],
+        paths=document["paths"],
+        models=document["components"]["schemas"],
+        keyed="securitySchemes" in document["components"],
     )
-    return HTMLResponse(page, headers=_SAFE)
+    return json.dumps(document, ensure_ascii=False).encode(), page

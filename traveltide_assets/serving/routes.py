@@ -25,6 +25,7 @@ from traveltide_assets.serving.deps import (
 )
 from traveltide_assets.serving.scorer import Scorer
 from traveltide_assets.serving.service import Service
+from traveltide_assets.serving.trouble import WorkFailed
 from traveltide_assets.serving.workers import Busy, Ended
 
 _DESCRIBED: Mapping[int, tuple[Any, str]] = {
@@ -36,12 +37,9 @@ _DESCRIBED: Mapping[int, tuple[Any, str]] = {
     503: (messages.Problem, "Nothing is in service, or too much is asked at once"),
     504: (messages.Problem, "The answer took too long"),
 }
-# A body up to this size is parsed at once. Whatever it holds, that takes some milliseconds.
-_SMALL = 8_192
-
-
-class WorkFailed(Exception):
-    """An unexpected error in another process. The message is its place in the code."""
+# One customer by features is no larger and has no more objects. Whatever such a body holds, it is
+# parsed in some milliseconds.
+_SMALL, _OBJECTS = 4_096, 2
 
 
 def _responses(model: Any, *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -96,7 +94,7 @@ def _time(seconds: float | None) -> str | None:
 async def predicted_perk(request: Request, service: RunningService, scorer: Promoted) -> Response:
     """Predicts the perk of new customers, one or a batch, from features or raw rows."""
     async with body_of(request, service) as body:
-        if len(body) <= _SMALL:
+        if len(body) <= _SMALL and body.count(b"{") <= _OBJECTS:
             # Not in a thread: pydantic holds the GIL, so the event loop would have to wait anyway.
             question = request.app.state.questions.parse(body)
             if isinstance(question, messages.ByFeatures):

@@ -39,6 +39,7 @@ class Waits(enum.Enum):
     NEXT = enum.auto()
     HEAD = enum.auto()
     BODY = enum.auto()
+    READS = enum.auto()
     US = enum.auto()
 
 
@@ -54,6 +55,7 @@ class Config(uvicorn.Config):
             Waits.HEAD: settings.serving.header_seconds,
             # The app's own limit ends it; this is for a body whose answer was given already.
             Waits.BODY: 2 * settings.serving.timeout_seconds,
+            Waits.READS: settings.serving.header_seconds,
         }
 
 
@@ -104,6 +106,15 @@ class Connection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         super().on_message_complete()
         if not self.cycle.response_complete:
+            self._wait_for(Waits.US)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait_for(Waits.READS)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.waits is Waits.READS:
             self._wait_for(Waits.US)
 
     def on_response_complete(self) -> None:

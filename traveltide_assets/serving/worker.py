@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
-import os
 import resource
 import signal
 import struct
@@ -46,8 +45,6 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
-    # The loop that answers everybody else comes first.
-    os.nice(5)
     _limit_memory(options.memory_mb * 1_000_000)
     _answer_all(sys.stdin.buffer, sys.stdout.buffer, messages.Questions(options.max_batch))
 
@@ -87,8 +84,10 @@ def _answer(scorer: Scorer, questions: messages.Questions, body: bytes) -> tuple
     except messages.Invalid as error:
         return 422, 0, _json({"detail": error.problems})
     except RejectedRow as row:
-        batch = ["customers", row.customer] if isinstance(question, messages.Batch) else []
-        refused = messages.Invalid.at([*batch, *row.place], str(row), "refused")
+        place = row.place
+        if isinstance(question, messages.Batch):
+            place = ["customers", row.customer, *place]
+        refused = messages.Invalid.at(place, str(row), "refused")
         return 422, 0, _json({"detail": refused.problems})
     except MemoryError:
         raise
