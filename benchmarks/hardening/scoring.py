@@ -48,7 +48,7 @@ class Running:
     ) -> tuple[int, bytes]:
         """Status and body of the answer. `OSError` if there is none in time."""
         url = f"http://127.0.0.1:{self.port}{path}"
-        request = urllib.request.Request(url, body, headers, method=method)  # noqa: S310
+        request = urllib.request.Request(url, body, headers, method=method)
         try:
             with urllib.request.urlopen(request, timeout=seconds) as response:  # noqa: S310
                 return response.status, response.read()
@@ -73,9 +73,7 @@ class Running:
 def lake_option(description: str | None) -> Path | None:
     """The lake given on the command line; None: a small one is to be made."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument(
-        "--lake", type=Path, help="a lake with a decided month (default: a new one)"
-    )
+    parser.add_argument("--lake", type=Path, help="a decided lake (default: a new one)")
     found: Path | None = parser.parse_args().lake
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -34,20 +34,11 @@ _TOGETHER = 1_000
 
 
 class RejectedRow(ValueError):
-    """A row cannot be used: of which `customer`, in which `part` and `row`, and why.
+    """Rows of a customer cannot be used. `place` is the path to the row or the field."""
 
-    `row` is None if the customer's rows cannot be used together.
-    """
-
-    def __init__(self, customer: int, part: str | None, row: int | None, reason: str) -> None:
+    def __init__(self, customer: int, place: Sequence[int | str], reason: str) -> None:
         super().__init__(reason)
-        self.customer, self.part, self.row = customer, part, row
-
-    @property
-    def place(self) -> list[int | str]:
-        """The path to the row within its customer."""
-        rows: list[int | str] = [] if self.part in (None, "profile") else [self.row or 0]
-        return ["history", *([self.part] if self.part else []), *rows]
+        self.customer, self.place = customer, ["history", *place]
 
 
 @dataclass(frozen=True)
@@ -109,7 +100,7 @@ class HistoryFeatures:
             # A value that no rule refuses and some expression cannot hold.
             if len(customers) == 1:
                 why = "out_of_range: a value is larger than can be computed with"
-                raise RejectedRow(next(iter(customers)), None, None, why) from error
+                raise RejectedRow(next(iter(customers)), [], why) from error
             numbers = list(customers)
             middle = len(numbers) // 2
             halves = (numbers[:middle], numbers[middle:])
@@ -184,6 +175,9 @@ def _reject(name: str, judged: pa.Table) -> None:
         return
     for row in judged.select(["source_file", "source_row", "reason"]).to_pylist():
         if row["reason"]:
-            why = rules.rule_reasons(name).get(row["reason"], "")
-            part, place = _PARTS[name], int(row["source_row"])
-            raise RejectedRow(int(row["source_file"]), part, place, f"{row['reason']}: {why}")
+            rule, part = row["reason"], _PARTS[name]
+            place: list[int | str] = [part] if part == "profile" else [part, row["source_row"]]
+            # Rules on one column end with its name: negative_rooms.
+            place += [c.name for c in SOURCES[name] if rule.endswith(f"_{c.name}")][-1:]
+            why = f"{rule}: {rules.rule_reasons(name).get(rule, '')}"
+            raise RejectedRow(int(row["source_file"]), place, why)

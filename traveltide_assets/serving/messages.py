@@ -30,7 +30,8 @@ from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.schema.table import Column
 from traveltide_assets.transforms.features.catalogue import Feature
 
-_LARGEST = 2**53
+# Beyond any count or amount, and far from what a sum could not hold. Cleaning has closer bounds.
+_LARGEST = 10**12
 _LONGEST = 200
 # Problems told of one question.
 MOST_PROBLEMS = 20
@@ -52,7 +53,7 @@ def _date(value: object) -> dt.date:
 
 _TYPES: Mapping[str, Any] = {
     "int64": Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)],
-    "float64": Annotated[float, Field(allow_inf_nan=False)],
+    "float64": Annotated[float, Field(ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False)],
     "boolean": bool,
     "string": Annotated[str, Field(max_length=_LONGEST)],
     "date": Annotated[dt.date, BeforeValidator(_date)],
