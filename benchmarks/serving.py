@@ -27,6 +27,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from traveltide_assets.campaign.released import PREDICTOR
+from traveltide_assets.lake.release import Releases
+from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.prediction.early import EARLY, MOST_SESSIONS, SEEN
 
 LEVELS = (1, 4, 16, 64)
@@ -42,15 +45,6 @@ uvicorn.run(app, port=int(sys.argv[1]), access_log=False, log_config=None, serve
 """
 _SERVICE = "import sys; from traveltide_assets.cli import main; main(sys.argv[1:])"
 _KEY = "benchmark"
-# The tables that the service reads, and the models that `soak` promotes.
-_TABLES = (
-    "perk_predictor",
-    "perk_predictor_candidate",
-    "perk_catalogue",
-    "perk_assignments",
-    "segments",
-    "campaign",
-)
 # Limit for the cost of routing and dependencies, as a multiple of an empty endpoint's median.
 _LIMIT = 2.0
 
@@ -196,18 +190,20 @@ def memory_mb(pid: int, field: str = "VmRSS") -> int:
 
 def soak(port: int, lake: Path, message: bytes, seconds: float) -> dict[str, object]:
     """Load the service while the model changes to the first month's candidate and back, twice."""
-    target = sorted((lake / "gold" / "perk_predictor").glob("month=*/*.parquet"))[-1]
-    original = target.read_bytes()
+    releases = Releases(Folder(lake))
+    original = releases.current()
     candidates = sorted((lake / "gold" / "perk_predictor_candidate").glob("month=*/*.parquet"))
-    other = candidates[0].read_bytes()
+    files = {file.name: original.read(file.name) for file in original.manifest.files}
+    files[PREDICTOR] = candidates[0].read_bytes()
+    facts = original.manifest
+    other = releases.add(original.month, files, facts.decision, facts.customers)
 
     async def promote() -> list[str]:
         versions = []
         for number in range(4):
             await asyncio.sleep(seconds / 5)
-            partial = target.with_suffix(".new")
-            partial.write_bytes(other if number % 2 == 0 else original)
-            partial.replace(target)
+            one, following = (original, other) if number % 2 == 0 else (other, original)
+            releases.point(following, expected=one.id)
             await asyncio.sleep(2)
             versions.append(json.loads((await ask(port, message))[1])["model_version"])
         return versions
@@ -215,10 +211,7 @@ def soak(port: int, lake: Path, message: bytes, seconds: float) -> dict[str, obj
     async def both() -> tuple[tuple[list[float], int], list[str]]:
         return await asyncio.gather(load(port, message, 16, seconds + 8), promote())
 
-    try:
-        (latencies, failures), versions = asyncio.run(both())
-    finally:
-        target.write_bytes(original)
+    (latencies, failures), versions = asyncio.run(both())
     seen = summary(latencies, seconds + 8)
     return {**seen, "requests": len(latencies), "failures": failures, "versions": versions}
 
@@ -237,8 +230,9 @@ def main() -> None:
     one = request("POST", "/perk", json.dumps({"features": rows[0]}).encode())
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "lake"
-        for name in _TABLES:
-            shutil.copytree(options.lake / "gold" / name, copy / "gold" / name)
+        # What the service reads, and the models that `soak` promotes.
+        for name in ("releases", "gold/perk_predictor_candidate"):
+            shutil.copytree(options.lake / name, copy / name)
         setup = {
             "TRAVELTIDE_LAKE": str(copy),
             "TRAVELTIDE_HOME": str(Path(folder) / "home"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import dagster as dg
 
@@ -19,6 +19,7 @@ from traveltide_assets.defs.assets import (
     perks,
     prediction,
     published,
+    release,
     reports,
     segments,
     silver,
@@ -50,11 +51,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     source = open_source(settings, engine, Run("landing"))
     inputs = Inputs(settings, source)
     finish = Finish(settings, tables, months)
-    assets = [
-        finish(asset, group)
-        for group, members in _groups(settings, strategies, tables).items()
-        for asset in members
-    ]
+    groups = _groups(settings, strategies, tables)
+    gold = [asset for group in list(groups)[2:] for asset in groups[group]]
+    groups["releases"] = [release.build(gold, settings.strategy, tables, months)]
+    if settings.publish is not None:
+        table = tables["gold/perk_assignments"]
+        groups["releases"].append(published.build(settings.publish, table))
+    assets = [finish(asset, group) for group, members in groups.items() for asset in members]
     return dg.Definitions(
         assets=[*inputs.build(months), *assets],
         asset_checks=steps.build(tables, months),
@@ -83,22 +86,19 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 def _groups(
     settings: Settings, strategies: Mapping[str, Strategy], tables: Mapping[str, Table]
-) -> dict[str, Sequence[dg.AssetsDefinition]]:
+) -> dict[str, list[dg.AssetsDefinition]]:
     """The groups of the asset graph, from left to right: two layers, then the parts of gold."""
     deciding = strategies[settings.strategy]
-    copies = []
-    if settings.publish is not None:
-        copies = [published.build(settings.publish, tables["gold/perk_assignments"])]
     return {
-        "bronze": bronze.ASSETS,
-        "silver": silver.ASSETS,
+        "bronze": [*bronze.ASSETS],
+        "silver": [*silver.ASSETS],
         "gold": [*cohort.build(), *features.ASSETS],
         "segments": segments.build(strategies),
         "evidence": evidence.build(strategies),
-        "perks": [*perks.build(deciding.name), *copies],
+        "perks": perks.build(deciding.name),
         "prediction": prediction.build(deciding),
-        "experiment": experiment.ASSETS,
-        "campaign": campaign.ASSETS,
+        "experiment": [*experiment.ASSETS],
+        "campaign": [*campaign.ASSETS],
         "reports": reports.build(strategies, deciding.name),
     }
 

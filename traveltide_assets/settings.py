@@ -21,8 +21,10 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -43,6 +45,7 @@ from traveltide_assets.defs.config import Automation, Checks
 from traveltide_assets.engines.config import Config as Spark
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.experiment.config import Config as Experiment
+from traveltide_assets.lake.config import Config as Release
 from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.sample.config import Config as Sample
 from traveltide_assets.schema.config import Partitions
@@ -134,6 +137,7 @@ class Settings(BaseSettings):
     campaign: Campaign = Campaign()
     experiment: Experiment = Experiment()
     checks: Checks = Checks()
+    release: Release = Release()
     postgres: Postgres = Postgres()
     automation: Automation = Automation()
     sample: Sample = Sample()
@@ -193,7 +197,16 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, env_settings, _File(settings_cls, _file())
+        return init_settings, _Environment(settings_cls), _File(settings_cls, _file())
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, where `TRAVELTIDE_RELEASE=manual` is short for the mode of the section."""
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        if field_name == "release" and value.isalpha():
+            return {"mode": value}
+        return super().decode_complex_value(field_name, field, value)
 
 
 class _File(TomlConfigSettingsSource):

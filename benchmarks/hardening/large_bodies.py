@@ -110,8 +110,8 @@ def _one(tally: Tally, service: Running, name: str, body: bytes, right: set[int]
     took = time.monotonic() - start
     told = text.count(b'"loc"')
     facts = (
-        f"{status}, {len(text):,} bytes, {told} problems, {took:.1f} s, /health {watch.health:.1f} s, "
-        f"{watch.own_mb} MB and {watch.workers_mb} MB"
+        f"{status}, {len(text):,} bytes, {told} problems, {took:.1f} s, "
+        f"/health {watch.health:.1f} s, {watch.own_mb} MB and {watch.workers_mb} MB"
     )
     print(f"  {name} ({len(body) / 1e6:.1f} MB): {facts}", flush=True)
     survived = (

@@ -1,7 +1,8 @@
 """The files of the mailing tool: a CSV and a Parquet file per perk, and a manifest of them all.
 
-The manifest is written last, so a reader who compares its checksums never mistakes half a campaign
-for a whole one. CSV files are UTF-8 with a header and one line per customer.
+The files are made of the campaign's table whenever they are needed, always with the same bytes. CSV
+files are UTF-8 with a header and one line per customer. In the lake they are part of a release, so
+none of them can be read before the campaign has passed its checks.
 """
 
 from __future__ import annotations
@@ -25,9 +26,12 @@ from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.experiment import periods
 from traveltide_assets.experiment.assignment import ARMS, headlines
 from traveltide_assets.experiment.config import Config as ExperimentConfig
+from traveltide_assets.lake.lake import Lake
 from traveltide_assets.schema.months import previous_month
 
-PATH, MANIFEST = "gold/campaign_files", "manifest.json"
+MANIFEST = "manifest.json"
+# The facts lie beside the table `gold/campaign`. They hold no customer.
+PATH, FACTS = "gold/campaign", "facts.json"
 COLUMNS = ("user_id", "perk", "headline", "segment")
 _SCHEMA = pa.schema(
     [("user_id", pa.int64()), *((name, pa.string()) for name in COLUMNS if name != "user_id")]
@@ -39,12 +43,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
 
 @dataclass(frozen=True)
 class Mailing:
-    """A month's campaign: its tables, its files by name, and its manifest as a dictionary."""
+    """A month's campaign: its tables, and the facts about it, which become the manifest."""
 
     campaign: pd.DataFrame
     changes: pd.DataFrame
-    files: Mapping[str, bytes]
-    manifest: Mapping[str, Any]
+    facts: Mapping[str, Any]
 
 
 def prepare(
@@ -72,7 +75,6 @@ def prepare(
         arms.set_index("user_id")["offer"] if running else None,
     )
     changes = changed(campaign, before, suppressed)
-    made = files(campaign)
     rests_on = {
         "month": month,
         "cohort_rule": cohort_rule,
@@ -82,14 +84,24 @@ def prepare(
     }
     facts = {
         **rests_on,
-        "customers": _counted(campaign, len(assigned)),
+        "customers": counted(campaign, len(assigned)),
         "holdout_share": config.holdout_share,
         "suppression_list_sha256": suppressed.digest,
         "experiment": _experiment(experiment, running, arms),
-        "perks": _described_by_perk(campaign, made),
-        "changes": _summary(changes, None if before is None else previous_month(month)),
+        "perks": described_by_perk(campaign),
+        "changes": summary(changes, None if before is None else previous_month(month)),
     }
-    return Mailing(campaign, changes, {**made, MANIFEST: as_json(facts).encode()}, facts)
+    return Mailing(campaign, changes, facts)
+
+
+def read_facts(lake: Lake, month: str) -> dict[str, Any]:
+    """The facts of a month's campaign in the lake."""
+    return json.loads(lake.read_bytes(PATH, month, FACTS))
+
+
+def folder(campaign: pd.DataFrame, facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """Every file that the mailing tool gets, by name. The manifest comes last."""
+    return {**files(campaign), MANIFEST: as_json(facts).encode()}
 
 
 def files(campaign: pd.DataFrame) -> dict[str, bytes]:
@@ -121,7 +133,7 @@ def _to_parquet(rows: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _counted(campaign: pd.DataFrame, assigned: int) -> dict[str, int]:
+def counted(campaign: pd.DataFrame, assigned: int) -> dict[str, int]:
     """The number of customers mailed, held out and suppressed, of the `assigned` with a perk."""
     return {
         "assigned": assigned,
@@ -134,16 +146,23 @@ def _counted(campaign: pd.DataFrame, assigned: int) -> dict[str, int]:
 def _experiment(config: ExperimentConfig, running: bool, arms: pd.DataFrame) -> dict[str, Any]:
     if not running:
         return {"running": False}
-    sizes = arms["arm"].value_counts()
     return {
         "running": True,
         "start": str(config.start),
         "control_offer": config.control_offer,
-        "customers": {arm: int(sizes.get(arm, 0)) for arm in ARMS},
+        "customers": by_arm(arms),
     }
 
 
-def _described_by_perk(campaign: pd.DataFrame, made: Mapping[str, bytes]) -> list[dict[str, Any]]:
+def by_arm(arms: pd.DataFrame) -> dict[str, int]:
+    """The number of customers in each arm."""
+    sizes = arms["arm"].value_counts()
+    return {arm: int(sizes.get(arm, 0)) for arm in ARMS}
+
+
+def described_by_perk(campaign: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each offer with its headline, its number of customers, and its files with their SHA-256."""
+    made = files(campaign)
     return [
         {
             "perk": perk,
@@ -155,7 +174,8 @@ def _described_by_perk(campaign: pd.DataFrame, made: Mapping[str, bytes]) -> lis
     ]
 
 
-def _summary(changes: pd.DataFrame, compared_with: str | None) -> dict[str, Any]:
+def summary(changes: pd.DataFrame, compared_with: str | None) -> dict[str, Any]:
+    """The number of customers of each kind of change; None without a month to compare with."""
     counted = changes["change"].value_counts()
     numbers = {kind: int(counted.get(kind, 0)) if compared_with else None for kind in CHANGES}
     return {"compared_with": compared_with, **numbers}

@@ -25,12 +25,8 @@ class PerkError(TravelTideError):
     """The perk catalogue is not valid; the message names the file and the entry."""
 
 
-class Perk(BaseModel):
-    """One perk: its title, its audience, and the weights of the features that favour it.
-
-    `outcome` is the later behaviour that shows whether the right customers got the perk.
-    `programs` are the sets of perks it belongs to; a strategy assigns the perks of one program.
-    """
+class StoredPerk(BaseModel):
+    """A perk as a decided month keeps it: its texts, and the weights of the features for it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -38,9 +34,18 @@ class Perk(BaseModel):
     title: str
     audience: str
     headline: Headline
+    features: dict[str, float] = Field(min_length=1)
+
+
+class Perk(StoredPerk):
+    """One perk: its title, its audience, and the weights of the features that favour it.
+
+    `outcome` is the later behaviour that shows whether the right customers got the perk.
+    `programs` are the sets of perks it belongs to; a strategy assigns the perks of one program.
+    """
+
     outcome: str
     programs: tuple[Program, ...] = Field(("classic",), min_length=1)
-    features: dict[str, float] = Field(min_length=1)
 
     def index_of(self, deviations: pd.DataFrame) -> pd.Series:
         """Index of the perk for each row: the weighted mean of its deviations, in SD."""
@@ -82,6 +87,20 @@ def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
     if not members:
         raise PerkError(f"perk catalogue: no perk belongs to the program {name!r}")
     return members
+
+
+def from_frame(rows: pd.DataFrame) -> tuple[StoredPerk, ...]:
+    """The perks of a stored `perk_catalogue`, in its order."""
+    return tuple(
+        StoredPerk(
+            id=row["perk"],
+            title=row["title"],
+            audience=row["audience"],
+            headline=row["headline"],
+            features=dict(zip(row["features"], map(float, row["weights"]), strict=True)),
+        )
+        for row in rows.sort_values("position").to_dict("records")
+    )
 
 
 def titles(perks: Iterable[Perk]) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # The exit code of a process that Ctrl-C ended, by convention: 128 plus the number of the signal.
 _INTERRUPTED = 130
-_MONTH = click.option("--month", help="Month, as YYYY-MM.  [default: the latest with a decision]")
+_RELEASED = click.option("--month", help="Month, as YYYY-MM.  [default: the latest released]")
 
 
 class _Commands(click.Group):
@@ -80,17 +80,8 @@ def run(month: str | None) -> None:
     if settings.source is None and not settings.sample_folder.exists():
         spec = SampleSpec(**settings.sample.model_dump())
         _write_sample(settings.sample_folder, spec, "csv")
-    with _progress() as bar, pipeline.instance(settings) as dagster:
-        task = bar.add_task("starting", total=None)
-        outcome = pipeline.run(
-            build_definitions(settings),
-            settings,
-            month,
-            dagster,
-            lambda step, done, total: bar.update(
-                task, description=step, completed=done, total=total
-            ),
-        )
+    with _run_progress() as on_step, pipeline.instance(settings) as dagster:
+        outcome = pipeline.run(build_definitions(settings), settings, month, dagster, on_step)
     console.print_run(console.on_stdout(), settings, month, outcome)
 
 
@@ -142,28 +133,30 @@ def sample(folder: Path, file_format: str, **knobs: Any) -> None:
 
 
 @main.command(short_help="Show the perks and segments of a month.")
-@_MONTH
+@_RELEASED
 def show(month: str | None) -> None:
     """Show the perks of a month: which segment gets which perk, and why."""
     from traveltide_assets.cli import console
     from traveltide_assets.settings import load_settings
 
-    console.print_decisions(console.on_stdout(), load_settings(), month)
+    made = console.find_release(load_settings(), month)
+    console.print_decisions(console.on_stdout(), made)
 
 
 @main.command(short_help="Explain why a customer got their perk.")
 @click.argument("user_id", type=int)
-@_MONTH
+@_RELEASED
 def explain(user_id: int, month: str | None) -> None:
     """Explain why the customer USER_ID got their perk."""
     from traveltide_assets.cli import console
     from traveltide_assets.settings import load_settings
 
-    console.print_explanation(console.on_stdout(), load_settings(), user_id, month)
+    made = console.find_release(load_settings(), month)
+    console.print_explanation(console.on_stdout(), made, user_id)
 
 
 @main.command(short_help="Find, copy or open the report of a month.")
-@_MONTH
+@_RELEASED
 @click.option(
     "--to", type=click.Path(dir_okay=False, path_type=Path), help="Copy the report to this file."
 )
@@ -172,10 +165,12 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
     """Print where the report of a month is stored; copy it to a file or open it in the browser."""
     import webbrowser
 
+    from traveltide_assets.campaign.released import REPORT
     from traveltide_assets.cli import console
     from traveltide_assets.settings import load_settings
 
-    file, where = console.find_report(load_settings(), month)
+    made = console.find_release(load_settings(), month)
+    file, where = made.path(REPORT), made.uri(REPORT)
     if to is not None:
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, to)
@@ -186,6 +181,72 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
             f"No browser was found on this machine. Open this file in one: {file.resolve()}",
             err=True,
         )
+
+
+@main.command(short_help="Make a decided month, or an earlier release, current.")
+@click.option("--month", help="Month to release, as YYYY-MM.  [default: the latest decided]")
+@click.option("--to", "back_to", metavar="ID", help="Make this release current, as it was.")
+@click.option("--mailed", metavar="ID", help="Note that the files of this release were sent.")
+def release(month: str | None, back_to: str | None, mailed: str | None) -> None:
+    """Release a decided month: readers and the mailing tool then see this decision.
+
+    Campaign and report are made again with today's suppression list, and all blocking checks must
+    hold. `--to ID` goes back to an earlier release, without customers suppressed since.
+    """
+    from traveltide_assets.cli import console, releases
+    from traveltide_assets.definitions import build_definitions
+    from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.resources import open_lake
+    from traveltide_assets.settings import load_settings
+
+    if sum(given is not None for given in (month, back_to, mailed)) > 1:
+        raise click.UsageError("give one of --month, --to and --mailed")
+    settings = load_settings()
+    lake = open_lake(settings)
+    if mailed is not None:
+        sent = lake.releases.find(mailed)
+        click.echo(f"Release {sent.id} of {sent.month}: mailed {lake.releases.mark_mailed(sent)}")
+        return
+    with pipeline.instance(settings) as dagster:
+        definitions = build_definitions(settings)
+        if back_to is not None:
+            made = releases.go_back(settings, lake, back_to)
+            pipeline.tell_of_release(definitions, settings, dagster, made)
+        else:
+            month = console.decided_month(settings, lake, month)
+            with _run_progress() as on_step:
+                pipeline.release(definitions, settings, month, dagster, on_step)
+            made = lake.releases.current(month)
+    releases.print_current(console.on_stdout(), lake, made)
+
+
+@main.command(short_help="List the releases.")
+def releases() -> None:
+    """List the releases of every month: which one is current, and which ones were mailed."""
+    from traveltide_assets.cli import console
+    from traveltide_assets.cli.releases import print_releases
+    from traveltide_assets.resources import open_lake
+    from traveltide_assets.settings import load_settings
+
+    print_releases(console.on_stdout(), open_lake(load_settings()))
+
+
+@main.command(short_help="Write the files of the mailing tool.")
+@_RELEASED
+@click.option(
+    "--to", required=True, metavar="FOLDER", help="Folder or s3://bucket/prefix to write to."
+)
+def mailing(month: str | None, to: str) -> None:
+    """Write the files that the mailing tool sends, of the current release of a month.
+
+    Every file is verified, and nobody who is on today's suppression list is in one. The manifest is
+    written last: without it, the folder is not complete.
+    """
+    from traveltide_assets.cli import console
+    from traveltide_assets.cli.releases import export
+    from traveltide_assets.settings import load_settings
+
+    export(console.on_stdout(), load_settings(), month, to)
 
 
 @main.command(short_help="Show what is out of date, and why.")
@@ -257,6 +318,16 @@ def _write_sample(folder: Path, spec: SampleSpec, file_format: Any) -> None:
     with _progress() as bar:
         task = bar.add_task("generating a sample", total=spec.users)
         write_sample(folder, spec, file_format, lambda done, _: bar.update(task, completed=done))
+
+
+@contextmanager
+def _run_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """A function that shows the step of a run, and how many of how many are done."""
+    with _progress() as bar:
+        task = bar.add_task("starting", total=None)
+        yield lambda step, done, total: bar.update(
+            task, description=step, completed=done, total=total
+        )
 
 
 @contextmanager

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import textwrap
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,12 +14,11 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from traveltide_assets import report
-from traveltide_assets.campaign import mailing
-from traveltide_assets.catalogue.perks import Perk, load_perks
+from traveltide_assets.campaign import released
+from traveltide_assets.catalogue.perks import StoredPerk, from_frame
 from traveltide_assets.cli import phrases
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.report import words
+from traveltide_assets.lake.release import NotReleased, Release
 from traveltide_assets.resources import open_lake
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import TravelTideError
@@ -29,13 +27,11 @@ from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.segmentation.scaling import numeric
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.tables import SESSIONS_UNDATED
-from traveltide_assets.transforms.cohort import describe
 
 if TYPE_CHECKING:
     from traveltide_assets.defs.run import Outcome
 
 ASSIGNMENTS = "gold/perk_assignments"
-FEATURES = "gold/user_features"
 _AFFINITY = (
     "Affinity: how much more than the cohort the segment shows the behaviour that a perk is for, "
     "in standard deviations."
@@ -53,102 +49,93 @@ def on_stdout() -> Console:
 def print_run(console: Console, settings: Settings, month: str, outcome: Outcome) -> None:
     """Print rows, cohort, segments, checks and locations of a finished run."""
     lake = open_lake(settings)
+    record = lake.releases.record(month)
+    made = lake.releases.find(str(record.latest))
     console.print(_row_counts(lake, settings.partitions))
     console.print()
-    print_decisions(console, settings, month)
+    print_decisions(console, made)
     passed = outcome.checks - len(outcome.warnings)
     console.print()
     write(console, f"Checks: {passed} of {outcome.checks} passed")
     for warning in outcome.warnings:
         write(console, f"warning: {warning}", indent=2, hanging=4)
     console.print()
+    if made.id != record.current:
+        write(
+            console,
+            f"Release {made.id} of {month} is prepared. `traveltide release --month {month}` "
+            "makes it current.",
+        )
+        console.print()
     places = {
         "Source": settings.source_location,
         "Lake": settings.lake,
-        "Perks": lake.uri(ASSIGNMENTS, month),
-        "Mails": lake.uri(mailing.PATH, month, mailing.MANIFEST),
-        "Report": lake.uri(report.PATH, month, report.FILE),
+        "Release": made.uri(),
+        "Report": made.uri(released.REPORT),
+        "Mails": f"traveltide mailing --month {month} --to FOLDER",
         "UI": "make dev",
     }
     for name, place in places.items():
         # A path that is broken over two lines cannot be copied.
-        console.print(f"{name + ':':<7} {place}", soft_wrap=True)
+        console.print(f"{name + ':':<8} {place}", soft_wrap=True)
 
 
-def find_report(settings: Settings, month: str | None) -> tuple[Path, str]:
-    """The report of a month, by default of the latest decided: its local file and stored location.
+def find_release(settings: Settings, month: str | None) -> Release:
+    """The current release of a month, by default of the latest that has one.
 
-    Raises `NothingDecided` if there is none.
+    Raises `NothingDecided` or `NotReleased` if there is none.
     """
     lake = open_lake(settings)
-    month = _decided(settings, lake, month)
-    place = (report.PATH, month, report.FILE)
-    if not lake.exists(*place):
-        raise NothingDecided(
-            f"no report for {month} in {settings.lake}; run `traveltide run --month {month}` first"
-        )
-    return lake.path(*place), lake.uri(*place)
+    try:
+        return lake.releases.current(month)
+    except NotReleased:
+        decided_month(settings, lake, month)  # Raises if the month is not even decided.
+        raise
 
 
-def print_decisions(console: Console, settings: Settings, month: str | None) -> None:
-    """Print who gets which perk in a month and why, by default in the latest decided one."""
-    lake = open_lake(settings)
-    perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
-    month = _decided(settings, lake, month)
-    assigned = lake.frame(ASSIGNMENTS, month).set_index("user_id")
-    features = numeric(lake.frame(FEATURES, month))
-    write(
-        console,
-        f"Cohort of {month}: {len(assigned):,} customers with {describe(settings.cohort, month)}",
-    )
+def print_decisions(console: Console, made: Release) -> None:
+    """Print who gets which perk in a release, and why."""
+    perks = {perk.id: perk for perk in from_frame(made.frame(released.CATALOGUE))}
+    assigned = made.frame(released.ASSIGNMENTS).set_index("user_id")
+    features = numeric(made.frame(released.FEATURES))
+    rule = made.manifest.decision["cohort_rule"]
+    write(console, f"Cohort of {made.month}: {len(assigned):,} customers with {rule}")
     groups = sorted(assigned.groupby(["segment", "perk"]), key=lambda group: -len(group[1]))
-    grid = _grid("segment", "perk", numbers=("customers", "share", "affinity"))
+    table = grid("segment", "perk", numbers=("customers", "share", "affinity"))
     for (segment, perk_id), members in groups:
-        perk, size = perks.get(perk_id), len(members)
-        title = perk.title if perk else perk_id
+        perk, size = perks[perk_id], len(members)
         console.print()
-        heading = f"{title} for {size:,} customers (segment: {segment})"
+        heading = f"{perk.title} for {size:,} customers (segment: {segment})"
         write(console, heading, style="bold")
         # If a strategy gives each customer their own reason, the most frequent one is shown.
         reason = _labelled(members["deciding_features"].mode()[0])
-        said = _segments_reasons(perk, features.loc[members.index], features) if perk else []
+        said = _segments_reasons(perk, features.loc[members.index], features)
         why = " ".join(said) or "Nothing they do stands out for it."
         write(console, f"Why this perk: {why}", indent=2)
         write(console, f"Decided by: {reason}", indent=2)
-        affinity = f"affinity_{perk_id}"
-        strength = _signed(members[affinity].mean()) if affinity in members else words.NONE
-        grid.add_row(segment, title, f"{size:,}", f"{size / len(assigned):.1%}", strength)
+        strength = _signed(members[f"affinity_{perk_id}"].mean())
+        table.add_row(segment, perk.title, f"{size:,}", f"{size / len(assigned):.1%}", strength)
     console.print()
-    console.print(grid)
+    console.print(table)
     console.print()
     write(console, _AFFINITY)
 
 
-def print_explanation(
-    console: Console, settings: Settings, user_id: int, month: str | None
-) -> None:
+def print_explanation(console: Console, made: Release, user_id: int) -> None:
     """Print a customer's perk, its reasons, and their features next to segment and cohort."""
-    lake = open_lake(settings)
-    perks = {perk.id: perk for perk in load_perks(settings.perks_file)}
-    month = _decided(settings, lake, month)
-    assigned = lake.frame(ASSIGNMENTS, month).set_index("user_id")
+    perks = {perk.id: perk for perk in from_frame(made.frame(released.CATALOGUE))}
+    assigned = made.frame(released.ASSIGNMENTS).set_index("user_id")
     if user_id not in assigned.index:
-        raise NothingDecided(
-            f"user {user_id} is not in the cohort of {month}: {describe(settings.cohort, month)}"
-        )
+        rule = made.manifest.decision["cohort_rule"]
+        raise NothingDecided(f"user {user_id} is not in the cohort of {made.month}: {rule}")
     mine = assigned.loc[user_id]
-    if unknown := [name for name in perks if f"affinity_{name}" not in mine]:
-        raise NothingDecided(
-            f"{month} was decided with another perk catalogue, without {', '.join(unknown)}; "
-            f"run `traveltide run --month {month}` again"
-        )
     perk = perks[mine["perk"]]
-    features = numeric(lake.frame(FEATURES, month))
+    features = numeric(made.frame(released.FEATURES))
     peers = features.loc[assigned.index[assigned["segment"] == mine["segment"]]]
     values = pd.DataFrame(
         {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
     )
-    write(console, f"Customer {user_id} at the end of {month}", style="bold")
+    write(console, f"Customer {user_id} at the end of {made.month}", style="bold")
     console.print()
     for name, fact in {
         "Perk": f"{perk.title}, for a customer who {perk.audience}",
@@ -166,7 +153,7 @@ def print_explanation(
     write(console, _AFFINITY)
 
 
-def _segments_reasons(perk: Perk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:
+def _segments_reasons(perk: StoredPerk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:
     """A sentence for each feature of the perk with a segment mean that supports it."""
     return [
         phrases.of_segment(name, peers[name].mean(), features[name].mean())
@@ -175,7 +162,7 @@ def _segments_reasons(perk: Perk, peers: pd.DataFrame, features: pd.DataFrame) -
     ]
 
 
-def _customers_reasons(perk: Perk, values: pd.DataFrame) -> list[str]:
+def _customers_reasons(perk: StoredPerk, values: pd.DataFrame) -> list[str]:
     """Sentences about the customer, then about the segment if only that supports the perk.
 
     `values` has a row per feature: the customer's value, and the means of segment and cohort.
@@ -207,32 +194,32 @@ def _speaks(name: str, weight: float, value: float, cohort: float) -> bool:
     return differs and (value - cohort) * weight > 0
 
 
-def _comparison(values: pd.DataFrame, mine: pd.Series, perks: dict[str, Perk]) -> Grid:
-    grid = _grid("perk and its features", numbers=("affinity", "customer", "segment", "cohort"))
+def _comparison(values: pd.DataFrame, mine: pd.Series, perks: dict[str, StoredPerk]) -> Grid:
+    table = grid("perk and its features", numbers=("affinity", "customer", "segment", "cohort"))
     ranked = sorted(perks, key=lambda perk: -mine[f"affinity_{perk}"])
     for perk in ranked:
         title = Text(perks[perk].title, style="bold")
-        grid.add_row(title, _signed(mine[f"affinity_{perk}"]), "", "", "")
+        table.add_row(title, _signed(mine[f"affinity_{perk}"]), "", "", "")
         for name in perks[perk].features:
             own, segment, cohort = values.loc[name, ["customer", "segment", "cohort"]]
-            grid.add_row(
+            table.add_row(
                 f"  {LABELS[name]}",
                 "",
                 phrases.customers_number(name, own),
                 phrases.number(name, segment),
                 phrases.number(name, cohort),
             )
-    return grid
+    return table
 
 
-def _grid(*texts: str, numbers: tuple[str, ...]) -> Grid:
+def grid(*texts: str, numbers: tuple[str, ...]) -> Grid:
     """A table without lines. Words wrap and numbers do not, so that nothing is cut off."""
-    grid = Grid(box=None, pad_edge=False)
+    table = Grid(box=None, pad_edge=False)
     for name in texts:
-        grid.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold")
     for name in numbers:
-        grid.add_column(name, justify="right", no_wrap=True)
-    return grid
+        table.add_column(name, justify="right", no_wrap=True)
+    return table
 
 
 def write(
@@ -260,7 +247,7 @@ def _signed(value: float) -> str:
 
 
 def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
-    grid = _grid("table", numbers=("rows read", "processed", "quarantined", "undated"))
+    table = grid("table", numbers=("rows read", "processed", "quarantined", "undated"))
     for name in SOURCES:
         read, kept, rejected = (
             lake.total_rows(path, bounds)
@@ -271,11 +258,11 @@ def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
             )
         )
         undated = lake.rows(SESSIONS_UNDATED.path) if name == "sessions" else 0
-        grid.add_row(name, f"{read + undated:,}", f"{kept:,}", f"{rejected:,}", f"{undated:,}")
-    return grid
+        table.add_row(name, f"{read + undated:,}", f"{kept:,}", f"{rejected:,}", f"{undated:,}")
+    return table
 
 
-def _decided(settings: Settings, lake: Lake, month: str | None) -> str:
+def decided_month(settings: Settings, lake: Lake, month: str | None) -> str:
     """The month, if it has been decided; by default the latest that has."""
     decided = lake.months(ASSIGNMENTS)
     if month in decided or (decided and month is None):

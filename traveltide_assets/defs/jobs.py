@@ -6,16 +6,19 @@ import warnings
 
 import dagster as dg
 
+from traveltide_assets.defs import tags
+from traveltide_assets.defs.assets.inputs import SUPPRESSION_LIST
 from traveltide_assets.defs.retries import WHOLE
 from traveltide_assets.settings import Settings
 
 INGEST = "ingest"
 ASSIGN_PERKS = "assign_perks"
 FULL_REFRESH = "full_refresh"
+RELEASE = "release"
 
 
 def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
-    """The jobs: `ingest` takes any range of months in one run, the others take one month per run.
+    """The jobs: `ingest` takes any range of months in one run, the others one month per run.
 
     To refresh everything for a range of months, launch `ingest` for the range and backfill
     `assign_perks`: a run, and a run per month. A backfill of all assets takes eight runs per month.
@@ -39,6 +42,14 @@ def build_jobs() -> list[dg.UnresolvedAssetJobDefinition]:
             dg.AssetSelection.all(),
             description="Ingests a month and then decides it.",
             tags=WHOLE,
+        ),
+        dg.define_asset_job(
+            RELEASE,
+            # What rests on the suppression list is made again, so that today's list holds.
+            dg.AssetSelection.assets(SUPPRESSION_LIST).downstream(include_self=False),
+            description="Makes the campaign and the report of a decided month again, and releases "
+            "it, also where releases wait for somebody.",
+            tags={tags.RELEASE: "now"},
         ),
     ]
 

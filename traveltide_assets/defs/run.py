@@ -18,9 +18,12 @@ import dagster as dg
 
 from traveltide_assets.defs import tags
 from traveltide_assets.defs.assets.inputs import Inputs
+from traveltide_assets.defs.assets.published import PUBLISHED
+from traveltide_assets.defs.assets.release import KEY, described
 from traveltide_assets.defs.failures import root_cause
-from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
+from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST, RELEASE
 from traveltide_assets.defs.staleness import Stale, count_stored, find_stale
+from traveltide_assets.lake.release import Release
 from traveltide_assets.resources import open_engine, open_source
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.settings import Settings
@@ -76,6 +79,44 @@ def run(
     _execute(definitions, INGEST, dagster, on_step, outcome, labels=every_month)
     _execute(definitions, ASSIGN_PERKS, dagster, on_step, outcome, month=month)
     return outcome
+
+
+def release(
+    definitions: dg.Definitions,
+    settings: Settings,
+    month: str,
+    dagster: dg.DagsterInstance,
+    on_step: OnStep,
+) -> Outcome:
+    """Release a decided month: its campaign and report are made again. Raises `PipelineFailed`."""
+    outcome = Outcome()
+    _execute(definitions, RELEASE, dagster, on_step, outcome, month=month)
+    return outcome
+
+
+def tell_of_release(
+    definitions: dg.Definitions, settings: Settings, dagster: dg.DagsterInstance, made: Release
+) -> None:
+    """Show in the UI that a release was made current by a command, and publish it."""
+    dagster.report_runless_asset_event(
+        dg.AssetMaterialization(
+            KEY,
+            partition=made.month,
+            metadata=described(made, made.id),
+            tags={tags.DATA_VERSION: made.id},
+        )
+    )
+    if settings.publish is not None:
+        job = definitions.resolve_job_def(ASSIGN_PERKS)
+        result = job.execute_in_process(
+            instance=dagster,
+            partition_key=made.month,
+            asset_selection=[PUBLISHED],
+            raise_on_error=False,
+            run_config=QUIET,
+        )
+        if not result.success:
+            raise PipelineFailed(_reason(result, Outcome()))
 
 
 def out_of_date(

@@ -10,5 +10,10 @@ WILL_RETRY = "dagster/will_retry"
 PRIORITY = "dagster/priority"
 DATA_VERSION = "dagster/data_version"
 CODE_VERSION = "dagster/code_version"
+# Prefixes: the name of the input follows.
+INPUT_VERSION = "dagster/input_data_version/"
+INPUT_EVENT = "dagster/input_event_pointer/"
 # Our own: the id of the run, once it has observed its inputs.
 OBSERVED = "traveltide/observed"
+# Our own: the run makes its release current, also where releases wait for somebody.
+RELEASE = "traveltide/release"

@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from traveltide_assets.engines.base import Engine, Spread
 from traveltide_assets.engines.checksum import digest_of
+from traveltide_assets.lake.release import Releases
 from traveltide_assets.lake.storage.base import Replaced, Storage
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import ContractError, NotStored
@@ -78,6 +79,7 @@ class Lake:
         self._storage = storage
         self._engine = engine
         self._tables = tables
+        self.releases = Releases(storage)
 
     def table(self, path: str, months: Sequence[str] | None = None) -> ibis.Table:
         """A table, or the given months of it, as an expression."""
@@ -107,6 +109,10 @@ class Lake:
     def digest(self, path: str, month: str | None = None) -> str:
         """SHA-256 of the stored file."""
         return digest_of(self.path(path, month))
+
+    def file_digest(self, path: str, month: str, name: str) -> str:
+        """SHA-256 of the file `name` beside a table."""
+        return digest_of(self.path(path, month, name))
 
     def rows(self, path: str, month: str | None = None) -> int:
         """The number of rows of a table, or of one month of it."""
@@ -182,19 +188,9 @@ class Lake:
             partial.write_bytes(content)
         return Written(self._storage.uri(key), len(content), hashlib.sha256(content).hexdigest())
 
-    def write_folder(self, path: str, month: str, files: Mapping[str, bytes], last: str) -> str:
-        """Replace all files of a folder, and write `last` at the end. Returns the folder's URI.
-
-        Other files are removed before `last` is written, so `last` proves that the folder is
-        complete.
-        """
-        for name in files:
-            if name != last:
-                self.write_bytes(path, month, name, files[name])
-        for name in set(self.file_names(path, month)) - set(files):
-            self._storage.remove(_key(path, month, name))
-        self.write_bytes(path, month, last, files[last])
-        return self.uri(path, month, last).removesuffix(f"/{last}")
+    def remove(self, path: str, month: str, name: str) -> None:
+        """Remove a file that is not a table, if it exists."""
+        self._storage.remove(_key(path, month, name))
 
     def _stored(self, keys: Sequence[str]) -> dict[str, str]:
         """The versions of keys from one listing of the lake; `NotStored` if one is missing."""

@@ -1,4 +1,4 @@
-"""The data behind the answers: an immutable snapshot of the lake, and the scorer of its model."""
+"""The data behind the answers: an immutable snapshot of a release, and the scorer of its model."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from traveltide_assets.campaign.released import (
+    ASSIGNMENTS,
+    CAMPAIGN,
+    CATALOGUE,
+    PREDICTOR,
+    SEGMENTS,
+)
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.release import NotReleased, Release
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.early import inputs as inputs_of
 from traveltide_assets.prediction.predictor import Predictor, reason
 from traveltide_assets.serving.histories import HistoryFeatures, Plans
 from traveltide_assets.serving.messages import ByFeatures, ByHistory
 
-PREDICTOR = "gold/perk_predictor"
-CATALOGUE = "gold/perk_catalogue"
-ASSIGNMENTS = "gold/perk_assignments"
-CAMPAIGN = "gold/campaign"
-_NEEDED = (PREDICTOR, CATALOGUE, ASSIGNMENTS)
-_WATCHED = (*_NEEDED, CAMPAIGN)
+_DECIDED = "gold/perk_assignments"
 _FEATURES = [feature.name for feature in EARLY]
 State = tuple[tuple[str, str, str], ...]
 
@@ -163,7 +166,7 @@ def _as_bytes(frame: pd.DataFrame) -> bytes:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The assigned perks, the catalogue and the scorer of the promoted model, as of one moment."""
+    """The assigned perks, the catalogue and the scorer of the promoted model, of one release."""
 
     assigned: Assigned
     catalogue: dict[str, Any]
@@ -172,46 +175,56 @@ class Snapshot:
 
 
 def look(lake: Lake) -> State:
-    """Path, latest month and version of each table the service reads. Equal if nothing changed."""
-    stored = {path: lake.versions(path) for path in _WATCHED}
-    return tuple((path, *max(months.items())) for path, months in stored.items() if months)
+    """The latest month with a current release, and its id. Equal if nothing changed."""
+    release = _current(lake)
+    return () if release is None else (("release", release.month, release.id),)
 
 
 def load(lake: Lake, histories: Callable[[str], Plans]) -> Snapshot | None:
-    """Everything that the service needs from the lake. None if nothing has been decided yet.
+    """Everything that the service needs from the current release. None if nothing is released.
 
-    `histories` gives the plans for raw rows as of a month. Raises `NotUsable` if the tables of
-    the lake do not match each other.
+    `histories` gives the plans for raw rows as of a month. Raises `NotUsable` if the files of
+    the release do not match each other, or if months were decided and none was released, and
+    `Damaged` if a file is not as it was released.
     """
-    state = look(lake)
-    months = {path: month for path, month, _ in state}
-    if not set(_NEEDED) <= set(months):
+    release = _current(lake)
+    if release is None:
+        if lake.months(_DECIDED):
+            raise NotUsable("no month has been released: run `traveltide release`")
         return None
-    stored = lake.frame(PREDICTOR, months[PREDICTOR])
+    stored = release.frame(PREDICTOR)
     predictor = Predictor.from_frame(stored)
     if predictor is not None and predictor.version != stored["model_version"].iloc[0]:
-        raise NotUsable(f"{PREDICTOR} of {months[PREDICTOR]} does not match its model_version")
-    catalogue = lake.frame(CATALOGUE, months[CATALOGUE]).sort_values("position")
+        raise NotUsable(f"{release.uri(PREDICTOR)} does not match its model_version")
+    catalogue = release.frame(CATALOGUE).sort_values("position")
     shown = catalogue[["perk", "title", "audience", "headline"]].to_dict("records")
     return Snapshot(
-        assigned=_assigned(lake, months[ASSIGNMENTS], catalogue),
+        assigned=_assigned(release, catalogue),
         catalogue={"perks": shown},
         scorer=None
         if predictor is None
         else Scorer(predictor, catalogue, histories(predictor.month)),
-        state=state,
+        state=(("release", release.month, release.id),),
     )
 
 
-def _assigned(lake: Lake, month: str, catalogue: pd.DataFrame) -> Assigned:
-    given = lake.frame(ASSIGNMENTS, month)
-    strategy = given["strategy"].iloc[0]
-    scores = lake.frame(f"gold/segments/{strategy}", month)[["user_id", "score"]]
+def _current(lake: Lake) -> Release | None:
+    try:
+        return lake.releases.current()
+    except NotReleased:
+        return None
+
+
+def _assigned(release: Release, catalogue: pd.DataFrame) -> Assigned:
+    given = release.frame(ASSIGNMENTS)
+    scores = release.frame(SEGMENTS, ["user_id", "score"])
     merged = given.merge(scores, on="user_id", validate="one_to_one").sort_values("user_id")
+    if len(merged) != len(given):
+        raise NotUsable(f"{len(given) - len(merged)} customers of {release.uri()} have no segment")
     # Customers who are held out, suppressed or in the control arm must not see the perk in the app.
-    campaign = lake.stored_frame(CAMPAIGN, month)
-    written = campaign[~campaign["holdout"]] if campaign is not None else None
-    offers = {} if written is None else dict(zip(written["user_id"], written["perk"], strict=True))
+    campaign = release.frame(CAMPAIGN)
+    written = campaign[~campaign["holdout"]]
+    offers = dict(zip(written["user_id"], written["perk"], strict=True))
     titles = catalogue.set_index("perk")["title"]
     answers = pd.DataFrame(
         {

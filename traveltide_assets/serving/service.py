@@ -144,5 +144,5 @@ class Service:
         self.problem = problem
         self.metrics.problem(problem)
         self.metrics.reloads.labels("failed").inc()
-        kept = "what was loaded before stays in service" if self.snapshot else "nothing is served"
+        kept = "the current model stays" if self.snapshot else "nothing is in service"
         _log.error("%s, %s: %s", problem, kept, details)

@@ -14,20 +14,30 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.campaign import invitations, mailing
+from traveltide_assets.lake.release import MAILING
 from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
 from traveltide_assets_tests.integration.test_decision_checks import check
 from traveltide_assets_tests.support.project import Project, failed_checks, failure
+from traveltide_assets_tests.support.releases import current
 
 PERKS = ("bag", "meal", "night")
 ASSETS = ("gold/campaign", "gold/campaign_changes")
 
 
-def folder(project: Project, month: str = LAST) -> Path:
-    return project.lake / mailing.PATH / f"month={month}"
+def mails(project: Project) -> dict[str, bytes]:
+    """The files of the mailing tool, by name, as they lie in the current release."""
+    found = current(project.lake, LAST)
+    return {
+        file.name.removeprefix(MAILING): found.read(file.name)
+        for file in found.manifest.files
+        if file.name.startswith(MAILING)
+    }
 
 
 def manifest(project: Project, month: str = LAST) -> dict[str, Any]:
-    return json.loads((folder(project, month) / mailing.MANIFEST).read_text("utf-8"))
+    """What the manifest of a month's mailing files says."""
+    file = project.lake / mailing.PATH / f"month={month}" / mailing.FACTS
+    return json.loads(file.read_text("utf-8"))
 
 
 def copy_of(project: Project, place: Path, **changes: Any) -> Project:
@@ -46,13 +56,13 @@ def send(project: Project) -> set[str]:
 def test_the_files_hold_four_columns_and_the_manifest_vouches_for_them(
     sample_project: Project,
 ) -> None:
-    told = manifest(sample_project)
+    files = mails(sample_project)
+    told = json.loads(files[mailing.MANIFEST])
+    assert told == manifest(sample_project)
     described = [file for perk in told["perks"] for file in perk["files"]]
-    assert {file["name"] for file in described} | {mailing.MANIFEST} == {
-        path.name for path in folder(sample_project).iterdir()
-    }
+    assert {file["name"] for file in described} | {mailing.MANIFEST} == set(files)
     for file in described:
-        content = (folder(sample_project) / file["name"]).read_bytes()
+        content = files[file["name"]]
         assert hashlib.sha256(content).hexdigest() == file["sha256"]
         read = pd.read_csv if file["name"].endswith(".csv") else pd.read_parquet
         frame = read(BytesIO(content))
@@ -83,14 +93,19 @@ def test_the_manifest_says_what_the_campaign_rests_on(sample_project: Project) -
     assert first == {"compared_with": None, "new": None, "moved": None, "dropped": None}
 
 
-def test_a_campaign_made_again_leaves_the_same_bytes_and_no_file_of_before(
+def test_a_campaign_made_again_leaves_the_same_bytes_and_no_file_to_send(
     sample_project: Project, tmp_path: Path
 ) -> None:
     project = copy_of(sample_project, tmp_path)
-    before = {path.name: path.read_bytes() for path in folder(project).iterdir()}
-    (folder(project) / "free_pony.csv").write_text("user_id,perk,headline,segment\n", "utf-8")
+    folder = project.lake / mailing.PATH / f"month={LAST}"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    # Earlier versions wrote the files to be sent before they were checked.
+    former = project.lake / "gold/campaign_files" / f"month={LAST}" / "free_checked_bag.csv"
+    former.parent.mkdir(parents=True)
+    former.write_text("user_id,perk,headline,segment\n", "utf-8")
     assert send(project) == set()
-    assert {path.name: path.read_bytes() for path in folder(project).iterdir()} == before
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+    assert list(project.lake.rglob("*.csv")) == []
 
 
 def test_a_list_in_the_settings_is_kept(sample_project: Project, tmp_path: Path) -> None:
@@ -104,8 +119,9 @@ def test_a_list_in_the_settings_is_kept(sample_project: Project, tmp_path: Path)
     assert told["suppression_list_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
     for table in ASSETS:
         assert not project.frame(table, LAST)["user_id"].isin(users).any()
-    for path in folder(project).glob("*.csv"):
-        assert not pd.read_csv(path)["user_id"].isin(users).any()
+    files = mailing.files(project.frame("gold/campaign", LAST))
+    for name in (name for name in files if name.endswith(".csv")):
+        assert not pd.read_csv(BytesIO(files[name]))["user_id"].isin(users).any()
 
 
 def test_a_list_that_cannot_be_read_stops_the_campaign(
@@ -119,35 +135,37 @@ def test_a_list_that_cannot_be_read_stops_the_campaign(
     assert "absent.csv" in failure(result)
 
 
-def _personal(path: Path) -> None:
-    frame = pd.read_csv(path)
-    frame.assign(home_city="boston").to_csv(path, index=False)
+def _half(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.iloc[::2]
 
 
-def _half(path: Path) -> None:
-    pd.read_csv(path).iloc[::2].to_csv(path, index=False)
+def _twice(frame: pd.DataFrame) -> pd.DataFrame:
+    return pd.concat([frame, frame[~frame["holdout"]].head(1)])
 
 
-def _twice(path: Path) -> None:
-    frame = pd.read_csv(path)
-    pd.concat([frame, frame.head(1)]).to_csv(path, index=False)
+def _another_perk(frame: pd.DataFrame) -> pd.DataFrame:
+    other = frame["perk"].where(frame.index > 0, "free_pony")
+    return frame.assign(perk=other, holdout=frame["holdout"] & (frame.index > 0))
 
 
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        (_personal, {"allowed_columns", "checksums"}),
         (_half, {"nothing_lost", "checksums"}),
-        (_twice, {"nothing_lost", "checksums"}),
+        (_twice, {"nothing_lost", "checksums", "primary_key"}),
+        (_another_perk, {"checksums"}),
     ],
 )
-def test_a_file_that_is_not_as_it_should_be_is_found(
-    sample_project: Project, tmp_path: Path, how: Callable[[Path], None], said: set[str]
+def test_a_campaign_that_is_not_as_it_should_be_is_found(
+    sample_project: Project,
+    tmp_path: Path,
+    how: Callable[[pd.DataFrame], pd.DataFrame],
+    said: set[str],
 ) -> None:
     project = copy_of(sample_project, tmp_path)
-    how(next(folder(project).glob("*.csv")))
+    how(project.frame("gold/campaign", LAST)).to_parquet(project.file("gold/campaign", LAST))
     found = check(project, *ASSETS)
-    assert {name for name, evaluation in found.items() if not evaluation.passed} == {
+    assert {name for name, evaluation in found.items() if not evaluation.passed} >= {
         f"gold/campaign:{name}" for name in said
     }
 

@@ -31,7 +31,7 @@ def printed(newcomer: Newcomer) -> list[str]:
 
 def test_the_readme_leads_a_newcomer_to_a_result(newcomer: Newcomer, printed: list[str]) -> None:
     result = printed[0]
-    for line in ("Cohort of 2023-07", "Checks:", "lake/gold/perk_assignments/month=2023-07"):
+    for line in ("Cohort of 2023-07", "Checks:", "lake/releases/month=2023-07"):
         assert line in result
     assert (newcomer.folder / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert list((newcomer.folder / "my-lake/gold/perk_assignments").glob("month=*/*.parquet"))

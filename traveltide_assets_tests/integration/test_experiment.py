@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
+from traveltide_assets.campaign import mailing
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.experiment import assignment, readout
@@ -106,8 +107,7 @@ def test_a_started_experiment_is_mailed_and_read(sample_project: Project, tmp_pa
     assert (campaign["perk"][arms.index] == arms["offer"]).all()
     assert "control_offer" in set(arms["offer"])
     assert not campaign["holdout"][arms.index].any()
-    files = {path.name for path in (project.lake / "gold/campaign_files/month=2023-06").iterdir()}
-    assert "control_offer.csv" in files
+    assert "control_offer.csv" in mailing.files(project.frame("gold/campaign", "2023-06"))
 
     result = project.materialize_all(ASSETS, LAST)
     assert result.success, failure(result)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from traveltide_assets.campaign.released import ASSIGNMENTS
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.connections.config import Config as Postgres
 from traveltide_assets.connections.locations import PostgresLocation
@@ -27,6 +28,7 @@ from traveltide_assets.settings import Settings
 from traveltide_assets_tests.support.database import execute
 from traveltide_assets_tests.support.postgres_server import PASSWORD, PostgresServer
 from traveltide_assets_tests.support.project import Project, failure
+from traveltide_assets_tests.support.releases import parquet
 
 MONTH, EARLIER = "2023-07", "2023-06"
 PATH = "gold/perk_assignments"
@@ -174,7 +176,11 @@ def test_the_asset_publishes_its_month_and_keeps_the_password_to_itself(
 ) -> None:
     project = Project(tmp_path, tmp_path, publish=PostgresLocation(url), publish_table="perks")
     lake = Lake(Folder(project.lake), DuckDB(tmp_path / "scratch"), TABLES)
-    lake.write(TABLES[PATH], assignments(7), MONTH)
+    lake.write(TABLES[PATH], assignments(9, "decided"), MONTH)
+    waiting = project.materialize("gold/published_assignments", MONTH)
+    assert waiting.success, "nothing is released, so nothing is published"
+    released = lake.releases.add(MONTH, {ASSIGNMENTS: parquet(assignments(7))}, {}, {})
+    lake.releases.point(released, None)
     result = project.materialize("gold/published_assignments", MONTH)
     assert result.success
     assert versions(url) == [("one", 7)]

@@ -47,7 +47,7 @@ def frames(project: Project) -> dict[str, pd.DataFrame]:
 
 def material(project: Project, **changes: Any) -> Material:
     """What the report of the project's last month is made of, some of it changed."""
-    manifest = project.lake / mailing.PATH / f"month={LAST}" / mailing.MANIFEST
+    manifest = project.lake / mailing.PATH / f"month={LAST}" / mailing.FACTS
     perks = load_perks(project.settings.perks_file)
     made = Material.of(
         LAST,

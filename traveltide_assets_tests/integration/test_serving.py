@@ -18,6 +18,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
+from traveltide_assets.campaign.released import PREDICTOR
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.predictor import Predictor
@@ -29,6 +30,7 @@ from traveltide_assets.serving.messages import History
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support.project import Project
+from traveltide_assets_tests.support.releases import parquet, release_with
 from traveltide_assets_tests.support.s3_server import S3Server
 
 NAMES = [feature.name for feature in EARLY]
@@ -280,7 +282,7 @@ def test_an_empty_lake_is_503_until_a_model_is_promoted(
             assert client.request(method, path).status_code == 503
         assert client.post("/perk", json={"features": {"total_sessions": 1}}).status_code == 503
         assert client.get("/health").status_code == 200
-        shutil.copytree(sample_project.lake / "gold", lake / "gold")
+        shutil.copytree(sample_project.lake / "releases", lake / "releases")
         wait_for(lambda: client.get("/ready").status_code == 200)
         assert client.post("/perk", json={"features": {"total_sessions": 1}}).status_code == 200
 
@@ -295,22 +297,18 @@ def wait_for(reached: Any, seconds: float = 90) -> None:
 def test_a_broken_model_leaves_the_old_one_in_service_and_a_sound_one_takes_over(
     sample_project: Project, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shutil.copytree(sample_project.lake / "gold", tmp_path / "lake" / "gold")
-    file = (
-        tmp_path
-        / "lake"
-        / sample_project.file("gold/perk_predictor", LAST).relative_to(sample_project.lake)
-    )
+    lake = tmp_path / "lake"
+    shutil.copytree(sample_project.lake / "releases", lake / "releases")
     one = {"features": {"total_sessions": 1}}
     frame = sample_project.frame("gold/perk_predictor", LAST)
     other = sample_project.frame("gold/perk_predictor_candidate", "2023-06")
     with TestClient(app(tmp_path / "lake", tmp_path, serving={"poll_seconds": 0.1})) as client:
         before = client.post("/perk", json=one).json()["model_version"]
         with caplog.at_level(logging.ERROR, "traveltide.serving"):
-            frame.assign(onnx=[b"broken"]).to_parquet(file)
+            release_with(lake, {PREDICTOR: parquet(frame.assign(onnx=[b"broken"]))})
             wait_for(lambda: "the current model stays" in caplog.text)
         assert client.post("/perk", json=one).json()["model_version"] == before
-        other.to_parquet(file)
+        release_with(lake, {PREDICTOR: parquet(other)})
         expected = other["model_version"].iloc[0]
         assert expected != before
         wait_for(lambda: client.post("/perk", json=one).json()["model_version"] == expected)
@@ -325,9 +323,7 @@ def test_a_lake_in_s3_is_served_and_a_model_promoted_there_takes_over(
     for name, value in s3_server.environment.items():
         monkeypatch.setenv(name, value)
     place = S3Location(s3_server.bucket(), "lake")
-    needed = ("perk_predictor", "perk_catalogue", "perk_assignments", "segments", "campaign")
-    for name in needed:
-        shutil.copytree(sample_project.lake / "gold" / name, tmp_path / "lake" / "gold" / name)
+    shutil.copytree(sample_project.lake / "releases", tmp_path / "lake" / "releases")
     s3_server.upload(tmp_path / "lake", place)
     user = int(sample_project.frame("gold/perk_assignments", LAST)["user_id"].iloc[0])
     one = {"features": {"total_sessions": 1}}
@@ -335,8 +331,7 @@ def test_a_lake_in_s3_is_served_and_a_model_promoted_there_takes_over(
     with TestClient(app(place, tmp_path, serving={"poll_seconds": 0.1})) as client:
         before = client.post("/perk", json=one).json()["model_version"]
         assert client.get(f"/customers/{user}/perk").status_code == 200
-        file = sample_project.file("gold/perk_predictor", LAST).relative_to(sample_project.lake)
-        other.to_parquet(tmp_path / "lake" / file)
+        release_with(tmp_path / "lake", {PREDICTOR: parquet(other)})
         s3_server.upload(tmp_path / "lake", place)
         expected = other["model_version"].iloc[0]
         assert expected != before

@@ -1,14 +1,19 @@
 """The perks in a database, for other systems. The asset exists only if `publish` is set."""
 
 import dagster as dg
-import pandas as pd
 
+from traveltide_assets.campaign.released import ASSIGNMENTS
 from traveltide_assets.connections import publishing
 from traveltide_assets.connections.locations import PostgresLocation
+from traveltide_assets.defs.assets import release
 from traveltide_assets.defs.describe import schema
 from traveltide_assets.defs.partitions import MONTHLY
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.release import NotReleased
 from traveltide_assets.schema.table import Table
 from traveltide_assets.settings import Settings
+
+PUBLISHED = dg.AssetKey(["gold", "published_assignments"])
 
 
 def build(location: PostgresLocation, contract: Table) -> dg.AssetsDefinition:
@@ -17,22 +22,33 @@ def build(location: PostgresLocation, contract: Table) -> dg.AssetsDefinition:
 
     @dg.asset(
         key_prefix="gold",
-        group_name="perks",
         kinds={"postgres"},
         partitions_def=MONTHLY,
         metadata={"dagster/column_schema": schema(columns, (publishing.MONTH.name, *contract.key))},
-        ins={"assignments": dg.AssetIn(["gold", "perk_assignments"])},
+        deps=[release.KEY],
     )
     def published_assignments(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
-        assignments: pd.DataFrame,
+        lake: dg.ResourceParam[Lake],
     ) -> dg.MaterializeResult[None]:
-        """The perks of the month as rows of a PostgreSQL table, replaced in one transaction."""
+        """The perks of the current release as rows of a table, replaced in one transaction."""
         month, table = context.partition_key, settings.publish_table
+        try:
+            current = lake.releases.current(month)
+        except NotReleased as waiting:
+            context.log.info(str(waiting))
+            return dg.MaterializeResult(metadata={"release": "none yet"})
+        assignments = current.frame(ASSIGNMENTS)
         rows = publishing.publish(assignments, month, contract, location, table, settings.postgres)
         return dg.MaterializeResult(
-            metadata={"dagster/row_count": rows, "database": str(location), "table": table}
+            metadata={
+                "dagster/row_count": rows,
+                "database": str(location),
+                "table": table,
+                "release": current.id,
+            },
+            data_version=dg.DataVersion(current.id),
         )
 
     return published_assignments

@@ -1,6 +1,5 @@
 """The figures of the cohort, and the report of the month."""
 
-import json
 from collections.abc import Mapping
 from functools import partial
 
@@ -67,7 +66,7 @@ def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefin
             "segments": dg.AssetIn(segments_path.split("/"), partition_mapping=AND_PREVIOUS),
             "arms": dg.AssetIn(["gold", "experiment_assignment"], partition_mapping=ALL_UP_TO),
         },
-        # The report reads row counts of silver and the manifest of the campaign. Quarantine is not
+        # The report reads row counts of silver and the facts of the campaign. Quarantine is not
         # named, although its rows are counted: the step that writes the processed table writes it
         # too, and naming it would draw it at the far end of the lineage.
         deps=[
@@ -104,7 +103,7 @@ def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefin
             | {segments_path: segments[month]},
             before=segments.get(previous_month(month)),
             quality=row_counts(partial(lake.total_rows, bounds=bounds)),
-            campaign=json.loads(lake.read_bytes(mailing.PATH, month, mailing.MANIFEST)),
+            campaign=mailing.read_facts(lake, month),
             status=status(settings.experiment, month, list(arms)).words,
         )
         written = lake.write_text(PATH, month, FILE, render(material))

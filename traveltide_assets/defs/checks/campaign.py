@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from io import BytesIO
 from typing import Any
@@ -36,7 +35,7 @@ def _nobody_suppressed(context: Context) -> Outcome:
     }
     rows = {name: int(each.isin(suppressed.users).sum()) for name, each in users.items()}
     found = {name: count for name, count in rows.items() if count}
-    same_list = suppressed.digest == _manifest(context)["suppression_list_sha256"]
+    same_list = suppressed.digest == _facts(context)["suppression_list_sha256"]
     return Outcome(not found and same_list, {"rows": found, "list_unchanged_since": same_list})
 
 
@@ -76,7 +75,7 @@ def lost(
 
 
 def _checksums_match(context: Context) -> Outcome:
-    perks = _manifest(context)["perks"]
+    perks = _facts(context)["perks"]
     expected = {file["name"]: file["sha256"] for perk in perks for file in perk["files"]}
     found = {name: hashlib.sha256(content).hexdigest() for name, content in _files(context).items()}
     names = {*expected, *found}
@@ -88,17 +87,13 @@ def _suppressed(context: Context) -> Suppressed:
     return read_suppressed(context.settings.campaign.suppression_file)
 
 
-def _manifest(context: Context) -> Any:
-    return json.loads(context.lake.read_bytes(mailing.PATH, context.month, mailing.MANIFEST))
+def _facts(context: Context) -> Any:
+    return mailing.read_facts(context.lake, context.month)
 
 
 def _files(context: Context) -> dict[str, bytes]:
-    """The files to be sent, by name."""
-    return {
-        name: context.lake.read_bytes(mailing.PATH, context.month, name)
-        for name in context.lake.file_names(mailing.PATH, context.month)
-        if name != mailing.MANIFEST
-    }
+    """The files to be sent, by name, made of the stored table as a release makes them."""
+    return mailing.files(context.lake.frame(_CAMPAIGN, context.month))
 
 
 def _columns(name: str, content: bytes) -> list[str]:
@@ -156,7 +151,7 @@ STEPS = (
             Check(
                 _CAMPAIGN,
                 "checksums",
-                "The files match the checksums in the manifest.",
+                "The files made of the table match the checksums among its facts.",
                 Severity.ERROR,
                 _checksums_match,
                 blocking=True,

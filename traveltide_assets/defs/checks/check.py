@@ -102,7 +102,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Step:
-    """Checks that a run evaluates together: first the two of every table, then those listed.
+    """Checks that a run evaluates together: those listed, after the two of every table.
 
     A step waits for all tables of its checks, so checks that must stop different parts of a run
     belong in different steps. A table that no step names gets its own.

@@ -1,6 +1,7 @@
 """The checks in Dagster: one step of a run for each group, and a job that only runs checks."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -23,7 +24,12 @@ CHECK = "check"
 def build(
     tables: Mapping[str, Table], months: dg.PartitionsDefinition
 ) -> list[dg.AssetChecksDefinition]:
-    """All checks. Every table gets its two, whether or not a step names it."""
+    """All checks, one definition per step."""
+    return [_definition(step, tables, months) for step in every_step(tables)]
+
+
+def every_step(tables: Mapping[str, Table]) -> list[Step]:
+    """All steps with all checks. Every table gets its two, whether or not a step names it."""
     named = [
         *ingestion.STEPS,
         *decisions.STEPS,
@@ -38,7 +44,12 @@ def build(
         for path, table in tables.items()
         if path not in covered
     ]
-    return [_definition(step, tables, months) for step in (*named, *alone)]
+    return [_whole(step, tables) for step in (*named, *alone)]
+
+
+def _whole(step: Step, tables: Mapping[str, Table]) -> Step:
+    basic = [check for path in step.tables for check in every_table.checks(tables[path])]
+    return replace(step, checks=(*basic, *step.checks))
 
 
 def build_job(months: dg.PartitionsDefinition) -> "dg.UnresolvedAssetJobDefinition":
@@ -60,8 +71,7 @@ def build_job(months: dg.PartitionsDefinition) -> "dg.UnresolvedAssetJobDefiniti
 def _definition(
     step: Step, tables: Mapping[str, Table], months: dg.PartitionsDefinition
 ) -> dg.AssetChecksDefinition:
-    basic = [check for path in step.tables for check in every_table.checks(tables[path])]
-    checks = {_key(check): check for check in (*basic, *step.checks)}
+    checks = {_key(check): check for check in step.checks}
     specs = {key: _spec(check, tables, months) for key, check in checks.items()}
     source = {"source"} if step.reads_source else set()
 
@@ -73,7 +83,7 @@ def _definition(
         required_resource_keys={"lake", "settings", "perk_catalogue", *source},
     )
     def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
-        seen = _context(context.op_execution_context, tables, months)
+        seen = context_of(context.op_execution_context, tables, months)
         for key, check in checks.items():
             if key in context.selected_asset_check_keys:
                 yield from _evaluated(check, specs[key], seen)
@@ -81,9 +91,10 @@ def _definition(
     return evaluate
 
 
-def _context(
+def context_of(
     run: dg.OpExecutionContext, tables: Mapping[str, Table], months: dg.PartitionsDefinition
 ) -> Context:
+    """What checks can read in a run."""
     has_months = run.has_partition_key or run.has_partition_key_range
     return Context(
         tables=tables,

@@ -1,7 +1,11 @@
-"""Storage in a folder: a file is replaced by renaming a complete one."""
+"""Storage in a folder: a file is replaced by renaming a complete one.
+
+The comparison before it and the renaming are one step for all writers of a machine.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import filecmp
 import os
 import time
@@ -40,14 +44,14 @@ class Folder:
         target = self._root / key
         with partial(target) as path:
             yield path
-            # A writer that finishes between this check and the renaming goes unnoticed. The later
-            # file is then stored, and it is complete.
-            now = _version(target) if target.exists() else None
-            if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
-                raise Conflict(
-                    f"{target} was replaced by another run while this one wrote it: run it again"
-                )
-            os.replace(path, target)
+            with self._alone():
+                now = _version(target) if target.exists() else None
+                if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
+                    raise Conflict(
+                        f"{target} was replaced by another run while this one wrote it: "
+                        "run it again"
+                    )
+                os.replace(path, target)
 
     @contextmanager
     def replacing_all(
@@ -58,6 +62,13 @@ class Folder:
                 key: stack.enter_context(self.replacing(key, version))
                 for key, version in versions.items()
             }
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Lets one writer at a time compare and rename, among all processes of the machine."""
+        with (self._root / ".lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def remove(self, key: str) -> None:
         (self._root / key).unlink(missing_ok=True)

@@ -42,6 +42,8 @@ def instance() -> Iterator[dg.DagsterInstance]:
         (tags.PRIORITY, dagsters.PRIORITY_TAG),
         (tags.DATA_VERSION, data_version.DATA_VERSION_TAG),
         (tags.CODE_VERSION, data_version.CODE_VERSION_TAG),
+        (tags.INPUT_VERSION, f"{data_version.INPUT_DATA_VERSION_TAG_PREFIX}/"),
+        (tags.INPUT_EVENT, f"{data_version.INPUT_EVENT_POINTER_TAG_PREFIX}/"),
     ],
 )
 def test_a_copied_tag_is_called_as_dagster_calls_it(ours: str, theirs: str) -> None:
@@ -50,8 +52,11 @@ def test_a_copied_tag_is_called_as_dagster_calls_it(ours: str, theirs: str) -> N
 
 def test_no_tag_is_copied_that_is_not_held_against_dagster_here() -> None:
     copied = {text for name, text in vars(tags).items() if name.isupper()}
-    assert {text for text in copied if text.startswith("dagster/")} == copied - {tags.OBSERVED}
-    assert len(copied) == 9
+    assert {text for text in copied if text.startswith("dagster/")} == copied - {
+        tags.OBSERVED,
+        tags.RELEASE,
+    }
+    assert len(copied) == 12
 
 
 def imported(path: Path) -> set[str]:

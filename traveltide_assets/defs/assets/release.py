@@ -1,0 +1,210 @@
+"""The release of a month: the last asset, after every blocking check."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+import dagster as dg
+
+from traveltide_assets.campaign import mailing, released
+from traveltide_assets.campaign.suppression import read_suppressed
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.defs import provenance, tags
+from traveltide_assets.defs.checks.check import Check, Context, Severity
+from traveltide_assets.defs.checks.steps import context_of, every_step
+from traveltide_assets.defs.describe import counts
+from traveltide_assets.defs.partitions import MONTHLY
+from traveltide_assets.defs.retries import permanent_errors_end_the_step
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.release import Release
+from traveltide_assets.report import FILE, PATH
+from traveltide_assets.schema.errors import NotStored, TravelTideError
+from traveltide_assets.schema.table import Table
+from traveltide_assets.settings import Settings
+
+KEY = dg.AssetKey(["gold", "release"])
+# They read later sessions than the decision does, for the plan and the readout of an experiment.
+_READ_LATER = {"gold/experiment_plan", "gold/experiment_readout", "gold/report"}
+
+
+class CheckFailed(TravelTideError):
+    """A blocking check does not hold for what would be released. The message names it."""
+
+
+@dataclass(frozen=True)
+class _Months:
+    """What a release needs to know of the graph: gold's keys, and what reads what of its month."""
+
+    keys: tuple[dg.AssetKey, ...]
+    same_month: Mapping[str, tuple[str, ...]]
+    last: tuple[dg.AssetKey, ...]
+
+    @classmethod
+    def of(cls, gold: Iterable[dg.AssetsDefinition]) -> "_Months":
+        specs = [spec for asset in gold for spec in asset.specs]
+        keys = tuple(spec.key for spec in specs)
+        same = {
+            "/".join(spec.key.path): tuple(
+                "/".join(dep.asset_key.path)
+                for dep in spec.deps
+                if dep.partition_mapping is None and dep.asset_key in keys
+            )
+            for spec in specs
+        }
+        read = {dep.asset_key for spec in specs for dep in spec.deps if dep.asset_key != spec.key}
+        last = tuple(key for key in keys if key not in read)
+        return cls(keys, same, last)
+
+
+def build(
+    gold: Iterable[dg.AssetsDefinition],
+    deciding: str,
+    tables: Mapping[str, Table],
+    every_month: dg.PartitionsDefinition,
+) -> dg.AssetsDefinition:
+    """The asset `gold/release`. `gold` are the assets of a month, `deciding` is the strategy."""
+    months = _Months.of(gold)
+    copied = released.tables(deciding)
+    judged = blocking(tables)
+    needed = {*months.last, *(dg.AssetKey(path.split("/")) for path in copied.values())}
+
+    @dg.asset(
+        key_prefix="gold",
+        kinds={"json"},
+        partitions_def=MONTHLY,
+        deps=sorted({*needed, dg.AssetKey(PATH.split("/"))}),
+    )
+    def release(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        lake: dg.ResourceParam[Lake],
+        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],  # The checks read it.
+    ) -> dg.MaterializeResult[None]:
+        """The month's decision as others act on it: an immutable copy, checked, with a manifest.
+
+        It is made current at once, or, with `release.mode = "manual"`, by `traveltide release`.
+        """
+        month = context.partition_key
+        now = settings.release.mode == "auto" or tags.RELEASE in context.run.tags
+        with permanent_errors_end_the_step():
+            expected = lake.releases.record(month).current
+            stored = {
+                name: lake.path(path, month).read_bytes() for name, path in copied.items()
+            } | {released.REPORT: lake.read_bytes(PATH, month, FILE)}
+            facts = mailing.read_facts(lake, month)
+            content = released.compose(stored, facts)
+            released.check(content, read_suppressed(settings.campaign.suppression_file))
+            checked = context_of(context.op_execution_context, tables, every_month)
+            outcomes = _judge(judged, checked)
+            made = provenance.of_month(context.instance, months.keys, month)
+            _compare(context.instance, lake, made, months, month)
+            published = lake.releases.add(
+                month,
+                content.files,
+                content.decision,
+                content.customers,
+                live=now,
+                inputs={path: asset.data for path, asset in made.items()},
+                code={path: asset.code for path, asset in made.items()},
+                checks=outcomes,
+            )
+            if now:
+                lake.releases.point(published, expected)
+            swept = lake.releases.sweep(month, settings.release.keep)
+        return dg.MaterializeResult(
+            metadata=described(published, lake.releases.record(month).current, swept),
+            data_version=dg.DataVersion(published.id),
+        )
+
+    return release
+
+
+def blocking(tables: Mapping[str, Table]) -> list[Check]:
+    """The blocking checks of silver and gold. Those of bronze compare it with the source."""
+    return [
+        check
+        for step in every_step(tables)
+        if not step.reads_source
+        for check in step.checks
+        if check.blocking
+        and check.severity is Severity.ERROR
+        and tables[check.table].layer in ("silver", "gold")
+    ]
+
+
+def described(release: Release, current: str | None, swept: Sequence[str] = ()) -> dict[str, Any]:
+    """Metadata of a release for the UI."""
+    manifest = release.manifest.model_dump(mode="json")
+    return {
+        "release": release.id,
+        "current": release.id == current,
+        "path": dg.MetadataValue.path(release.uri()),
+        "manifest": dg.MetadataValue.json(manifest),
+        "customers": counts(release.manifest.customers, "customers"),
+        "files": dg.MetadataValue.md(
+            "\n".join(f"- `{file.name}`" for file in release.manifest.files)
+        ),
+        **({"removed": ", ".join(swept)} if swept else {}),
+    }
+
+
+def _judge(checks: Sequence[Check], context: Context) -> dict[str, str]:
+    """The outcome of each check on what is stored now; `CheckFailed` if one does not hold.
+
+    A run evaluates them as well, but its result says nothing about files replaced since, and an
+    asset that is materialised alone does not wait for it.
+    """
+    outcomes, failed = {}, []
+    for check in checks:
+        name, silver = f"{check.table}:{check.name}", check.table.startswith("silver/")
+        try:
+            outcome = check.outcome(_up_to_month(context, check.table) if silver else context)
+        except NotStored:
+            if not silver:
+                raise
+            # Bronze and silver may be deleted when a month has been decided.
+            outcomes[name] = "not evaluated: silver or bronze is not in the lake"
+            continue
+        outcomes[name] = "passed" if outcome.passed else "failed"
+        if not outcome.passed:
+            failed.append(f"{name} ({', '.join(f'{k}: {v}' for k, v in outcome.facts.items())})")
+    if failed:
+        raise CheckFailed(
+            f"{context.month} is not released, because blocking checks do not hold: "
+            f"{'; '.join(failed)}. The release before stays. Mend it, and run "
+            f"`traveltide run --month {context.month}`"
+        )
+    return outcomes
+
+
+def _up_to_month(context: Context, path: str) -> Context:
+    stored = context.lake.months(path)
+    return replace(context, months=tuple(m for m in stored if m <= context.month))
+
+
+def _compare(
+    instance: dg.DagsterInstance,
+    lake: Lake,
+    made: Mapping[str, provenance.Made],
+    months: _Months,
+    month: str,
+) -> None:
+    """`Mixed` if the month's assets are not those of one run of the pipeline."""
+    tables = {path for path in made if path != PATH and path in months.same_month}
+    digests = {path: lake.digest(path, month) for path in sorted(tables)}
+    digests[PATH] = lake.file_digest(PATH, month, FILE)
+    decided = {
+        path: replace(asset, read=_without_silver(asset.read)) if path in _READ_LATER else asset
+        for path, asset in made.items()
+    }
+    if found := provenance.mixture(instance, decided, months.same_month, digests):
+        raise provenance.Mixed(
+            f"{month} is not released, because its parts are of different runs: "
+            f"{'; '.join(chain(found[:5], ['…'] if len(found) > 5 else []))}. Another run decided "
+            f"it meanwhile, or a part was made again alone. Run `traveltide run --month {month}`"
+        )
+
+
+def _without_silver(read: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: each for name, each in read.items() if not name.startswith("silver/")}
