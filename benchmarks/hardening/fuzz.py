@@ -50,7 +50,18 @@ _TEXTS = (
     "<script>alert(1)</script>",
     "../../etc/passwd",
 )
-_HOSTILE = (*_NUMBERS, *_TEXTS, None, True, False, [], {}, [[]], {"": {}}, [None] * 50)
+_HOSTILE: tuple[Any, ...] = (
+    *_NUMBERS,
+    *_TEXTS,
+    None,
+    True,
+    False,
+    [],
+    {},
+    [[]],
+    {"": {}},
+    [None] * 50,
+)
 _RAW = (b"NaN", b"Infinity", b"1e999", b'"\\ud800"', b"01", b"-", b"tru", b'"\\u0000"', b"1E400")
 _PATHS = (
     "/customers/{}/perk",

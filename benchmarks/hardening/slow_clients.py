@@ -7,6 +7,7 @@ seconds, and none of the slow connections may be held for long.
 from __future__ import annotations
 
 import contextlib
+import resource
 import select
 import socket
 import time
@@ -26,7 +27,7 @@ _KINDS: dict[str, tuple[bytes, bytes]] = {
     "heads byte by byte": (b"GET /health HTTP/1.1\r\nx-slow: ", b"a"),
     "bodies byte by byte": (_HEAD + b"content-length: 30000000\r\n\r\n{", b" "),
     "chunks byte by byte": (_HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-    "answers that nobody reads": (b"GET /docs HTTP/1.1\r\nhost: x\r\n\r\n" * 200, b""),
+    "answers that nobody reads": (b"GET /docs HTTP/1.1\r\nhost: x\r\n\r\n" * 20, b""),
     "blank lines between requests": (b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n", b"\r\n"),
 }
 
@@ -36,6 +37,8 @@ def _opened(port: int, first: bytes) -> list[socket.socket]:
     for _ in range(_CLIENTS):
         client = socket.socket()
         client.settimeout(0.5)
+        # What is not read soon fills the buffers of the service.
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
         with contextlib.suppress(OSError):
             client.connect(("127.0.0.1", port))
             client.setblocking(False)
@@ -87,7 +90,13 @@ def _attack(service: Running, first: bytes, later: bytes) -> tuple[float, int]:
             client.close()
 
 
+def _open_enough_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def main() -> None:
+    _open_enough_files()
     tally = Tally(f"{_CLIENTS} slow clients, {_OPEN_FILES} open files")
     with (
         copied_lake(lake_option(__doc__)) as folder,

@@ -29,6 +29,8 @@ AWAY = "the lake cannot be read"
 EMPTY = "the lake holds no decided month any more"
 UNUSABLE = "what the lake holds now cannot be used"
 PROBLEMS = (AWAY, EMPTY, UNUSABLE)
+# Compiling takes a second, and models of the same month share the result.
+_plans = functools.lru_cache(maxsize=1)(Plans.of)
 
 
 class Service:
@@ -50,8 +52,6 @@ class Service:
         self._lake = lake
         self._unusable: scorer.State | None = None
         self._failures = 0
-        # Compiling takes a second, and models of the same month share the result.
-        self._plans = functools.lru_cache(maxsize=1)(Plans.of)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -102,7 +102,7 @@ class Service:
             if current == self._unusable:
                 self._fail(UNUSABLE, "as before")
             elif self.snapshot is None or current != self.snapshot.state:
-                self._take(scorer.load(self._lake, self._plans))
+                self._take(scorer.load(self._lake, _plans))
             else:
                 self._confirm()
         except NotUsable as error:
