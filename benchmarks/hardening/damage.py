@@ -1,7 +1,6 @@
 """Files of a release are damaged under the running service: no answer is wrong.
 
-300 damages of every kind, to every file of the current release and to the record of its month. The
-service must answer as before or say that it cannot, for as long as the damage lasts, whether it was
+300 damages, to every file that the service reads of the current release, in turn. The service must answer as before or say that it cannot, for as long as the damage lasts, whether it was
 running or is started on it; and it must be well again once the file is.
 """
 
@@ -18,6 +17,15 @@ from fastapi.testclient import TestClient
 
 from benchmarks.hardening.scoring import copied_lake, features, lake_option
 from benchmarks.hardening.tally import Tally
+from traveltide_assets.campaign.released import (
+    ASSIGNMENTS,
+    CAMPAIGN,
+    CATALOGUE,
+    PREDICTOR,
+    SEGMENTS,
+)
+from traveltide_assets.lake.release import FOLDER, MANIFEST, Releases
+from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.resources import open_lake
 from traveltide_assets.serving.app import build_app
 from traveltide_assets.serving.service import Service
@@ -64,8 +72,11 @@ def _wrong(found: list[Any], right: list[Any]) -> int:
 
 
 def _files(lake: Path) -> list[Path]:
-    """What the service reads: the months' records, and the files of releases."""
-    return sorted(file for file in (lake / "releases").rglob("[!.]*") if file.is_file())
+    """What the service reads: the record of the latest month, the manifest and five files."""
+    release = Releases(Folder(lake)).current()
+    folder = Path(release.uri())
+    read = (MANIFEST, PREDICTOR, CATALOGUE, ASSIGNMENTS, SEGMENTS, CAMPAIGN)
+    return [lake / FOLDER / f"{release.month}.json", *(folder / name for name in read)]
 
 
 def _attempts(lake: Path) -> Iterator[tuple[str, Damage, Path]]:
