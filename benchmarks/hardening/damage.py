@@ -1,7 +1,8 @@
 """Files of a release are damaged under the running service: no answer is wrong.
 
-300 damages, to every file that the service reads of the current release, in turn. The service must answer as before or say that it cannot, for as long as the damage lasts, whether it was
-running or is started on it; and it must be well again once the file is.
+300 damages, to every file that the service reads of the current release, in turn. The service must
+answer as before or say that it cannot, for as long as the damage lasts, whether it was running or
+is started on it; and it must be well again once the file is.
 """
 
 from __future__ import annotations

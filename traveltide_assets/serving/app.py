@@ -30,7 +30,6 @@ def build_app(lake: Lake, settings: Settings) -> FastAPI:
     # FastAPI's own pages load scripts from elsewhere, and do not ask for a key.
     app = FastAPI(title="TravelTide perks", version="1", lifespan=lifespan, openapi_url=None)
     app.state.service = service
-    app.state.questions = messages.Questions(settings.serving.max_batch)
     key = settings.api_key
     app.include_router(routes.public)
     keys = [] if key is None else [Depends(deps.require(key))]
@@ -40,8 +39,8 @@ def build_app(lake: Lake, settings: Settings) -> FastAPI:
     app.exception_handler(RequestValidationError)(routes.invalid_path)
     app.exception_handler(messages.Invalid)(routes.invalid)
     app.add_middleware(middleware.Requests, settings.serving.timeout_seconds, service.metrics)
-    # FastAPI documents only bodies it reads itself; see `deps.body_of`.
-    body, models = app.state.questions.schema()
+    # FastAPI documents only bodies it reads itself; see `deps.read_body`.
+    body, models = service.questions.schema()
     document = app.openapi()
     document["paths"]["/perk"]["post"]["requestBody"] = body
     document["components"]["schemas"].update(models)

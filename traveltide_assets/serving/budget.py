@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 
 class NoRoom(Exception):
     """Other bodies hold all the memory there is for bodies."""
@@ -24,6 +21,11 @@ class Share:
         self._budget.held += size
         self.held += size
 
+    def give_back(self) -> None:
+        """Hold nothing any more."""
+        self._budget.held -= self.held
+        self.held = 0
+
 
 class Budget:
     """Bytes of request bodies held at once. What a client has not sent yet takes none."""
@@ -32,11 +34,6 @@ class Budget:
         self.limit = limit
         self.held = 0
 
-    @contextmanager
-    def share(self) -> Iterator[Share]:
-        """A share that is given back at the end."""
-        share = Share(self)
-        try:
-            yield share
-        finally:
-            self.held -= share.held
+    def share(self) -> Share:
+        """A share, which is to be given back."""
+        return Share(self)

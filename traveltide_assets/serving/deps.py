@@ -5,16 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, HTTPException, Request, Security
 from fastapi.security import APIKeyHeader
 from pydantic import SecretStr
-from starlette.requests import ClientDisconnect
 
-from traveltide_assets.serving.budget import NoRoom
+from traveltide_assets.serving.budget import NoRoom, Share
 from traveltide_assets.serving.scorer import Scorer, Snapshot
 from traveltide_assets.serving.service import Service
 
@@ -82,6 +80,11 @@ async def decided(service: RunningService) -> Snapshot:
 
 async def promoted(service: RunningService) -> Scorer:
     """The promoted model; 503 if none has been promoted yet."""
+    return scorer_of(service)
+
+
+def scorer_of(service: Service) -> Scorer:
+    """The same without a dependency, each of which takes time with every request."""
     if service.snapshot is None or service.snapshot.scorer is None:
         raise HTTPException(503, _absent(service, "no model has been promoted yet"))
     return service.snapshot.scorer
@@ -94,9 +97,8 @@ def _absent(service: Service, otherwise: str) -> str:
     return f"{otherwise}: {_RUN}"
 
 
-@asynccontextmanager
-async def body_of(request: Request, service: Service) -> AsyncIterator[bytearray]:
-    """The body of a request, which is held until the end.
+async def read_body(request: Request, limit: int, share: Share) -> bytearray:
+    """The body of a request, held by a share of the budget if it is not small.
 
     415 if it is compressed, 413 if it is too large, 503 if there is no memory left for it. It is no
     declared parameter, because FastAPI would then read and parse it before any dependency runs, and
@@ -105,22 +107,23 @@ async def body_of(request: Request, service: Service) -> AsyncIterator[bytearray
     coding = request.headers.get("content-encoding")
     if coding is not None and coding.strip().lower() not in ("", "identity"):
         raise HTTPException(415, "the body is compressed: send it as it is, without gzip")
-    limit = service.settings.max_body_bytes
     body = bytearray()
-    with service.budget.share() as share:
-        try:
-            async for part in request.stream():
-                body += part
-                if len(body) > limit:
-                    raise HTTPException(413, f"the body is larger than {limit} bytes")
-                if len(body) > _SMALL:
-                    share.take(len(body) - share.held)
-        except ClientDisconnect:
+    more = True
+    while more:
+        message = await request.receive()
+        if message["type"] == "http.disconnect":
             # Nobody receives this answer. It keeps the disconnect from counting as a server error.
-            raise HTTPException(400, "the client disconnected") from None
-        except NoRoom:
-            raise HTTPException(503, "too many large bodies at once: try again", SOON) from None
-        yield body
+            raise HTTPException(400, "the client disconnected")
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+        if len(body) > limit:
+            raise HTTPException(413, f"the body is larger than {limit} bytes")
+        if len(body) > _SMALL:
+            try:
+                share.take(len(body) - share.held)
+            except NoRoom:
+                raise HTTPException(503, "too many large bodies at once: try again", SOON) from None
+    return body
 
 
 Decided = Annotated[Snapshot, Depends(decided)]

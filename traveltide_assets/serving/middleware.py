@@ -57,9 +57,8 @@ class Requests:
             _log.error("%s %s failed: %s", method, _route(scope), place_of(error))
             await fail(500, "the service failed")
         finally:
-            route = _route(scope)
-            self._metrics.requests.labels(method, route, status or 500).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - start)
+            taken = time.perf_counter() - start
+            self._metrics.answered(method, _route(scope), status or 500, taken)
 
 
 def _route(scope: Scope) -> str:

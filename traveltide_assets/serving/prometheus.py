@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -18,13 +19,13 @@ class Metrics:
 
     def __init__(self, age: Callable[[], float | None], problems: Sequence[str]) -> None:
         self.registry = registry = CollectorRegistry()
-        self.requests = Counter(
+        self._requests = Counter(
             "traveltide_requests",
             "Requests answered",
             ("method", "route", "status"),
             registry=registry,
         )
-        self.seconds = Histogram(
+        self._seconds = Histogram(
             "traveltide_request_seconds",
             "Time until the response",
             ("route",),
@@ -63,8 +64,16 @@ class Metrics:
             ("problem",),
             registry=registry,
         )
+        # Routes and methods are few, and finding a label takes longer than counting.
+        self._count = functools.cache(self._requests.labels)
+        self._time = functools.cache(self._seconds.labels)
         self._kinds = tuple(problems)
         self.problem(None)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._count(method, route, status).inc()
+        self._time(route).observe(seconds)
 
     def problem(self, present: str | None) -> None:
         """Show one problem, or none."""

@@ -21,7 +21,8 @@ from traveltide_assets.serving.deps import (
     Decided,
     Promoted,
     RunningService,
-    body_of,
+    read_body,
+    scorer_of,
 )
 from traveltide_assets.serving.scorer import Scorer
 from traveltide_assets.serving.service import Service
@@ -91,17 +92,23 @@ def _time(seconds: float | None) -> str | None:
 @protected.post(
     "/perk", responses=_responses(messages.Answer | messages.Answers, 401, 413, 415, 422, 503, 504)
 )
-async def predicted_perk(request: Request, service: RunningService, scorer: Promoted) -> Response:
+async def predicted_perk(request: Request) -> Response:
     """Predicts the perk of new customers, one or a batch, from features or raw rows."""
-    async with body_of(request, service) as body:
+    service: Service = request.app.state.service
+    scorer = scorer_of(service)
+    share = service.budget.share()
+    try:
+        body = await read_body(request, service.settings.max_body_bytes, share)
         if len(body) <= _SMALL and body.count(b"{") <= _OBJECTS:
             # Not in a thread: pydantic holds the GIL, so the event loop would have to wait anyway.
-            question = request.app.state.questions.parse(body)
+            question = service.questions.parse(body)
             if isinstance(question, messages.ByFeatures):
                 answer = scorer.score_one(vars(question.features))
                 service.metrics.customers.inc()
                 return JSONResponse(answer)
         return await _work(service, scorer, body)
+    finally:
+        share.give_back()
 
 
 async def _work(service: Service, scorer: Scorer, body: bytearray) -> Response:

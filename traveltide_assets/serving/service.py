@@ -17,6 +17,7 @@ from traveltide_assets.serving import scorer
 from traveltide_assets.serving.budget import Budget
 from traveltide_assets.serving.config import Config
 from traveltide_assets.serving.histories import Plans
+from traveltide_assets.serving.messages import Questions
 from traveltide_assets.serving.prometheus import Metrics
 from traveltide_assets.serving.scorer import NotUsable, Snapshot
 from traveltide_assets.serving.workers import Workers
@@ -44,6 +45,7 @@ class Service:
         self.settings = settings
         self.metrics = Metrics(self.age, PROBLEMS)
         self.workers = Workers(settings, self.metrics)
+        self.questions = Questions(settings.max_batch)
         self.budget = Budget(settings.max_bytes_in_flight)
         self.snapshot: Snapshot | None = None
         self.problem: str | None = None

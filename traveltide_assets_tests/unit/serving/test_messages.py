@@ -15,7 +15,7 @@ ONE: dict[str, Any] = {"features": {"total_sessions": 2, "mean_nights": 1.5}}
 QUESTIONS = Questions(max_batch=100)
 
 
-def problems(body: bytes) -> list[dict[str, Any]]:
+def problems(body: bytes) -> list[Any]:
     with pytest.raises(Invalid) as found:
         QUESTIONS.parse_large(body)
     return found.value.problems

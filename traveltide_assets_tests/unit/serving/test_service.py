@@ -8,10 +8,15 @@ from typing import Any
 
 import pytest
 
-from traveltide_assets.serving import scorer, service
+from traveltide_assets.serving import scorer
 from traveltide_assets.serving.config import Config
 from traveltide_assets.serving.scorer import NotUsable
 from traveltide_assets.serving.service import AWAY, EMPTY, UNUSABLE, Service
+
+
+def standing(running: Service) -> tuple[Any, str | None]:
+    """What is in service, and what is wrong."""
+    return running.snapshot, running.problem
 
 
 @dataclass(frozen=True)
@@ -67,12 +72,12 @@ def test_a_first_load_that_fails_is_tried_again_with_growing_pauses(
     for _ in range(8):
         running.refresh()
         pauses.append(running._pause())
-    assert (running.snapshot, running.problem) == (None, AWAY)
+    assert standing(running) == (None, AWAY)
     assert pauses == [4, 8, 16, 32, 60, 60, 60, 60]
     lake.content = lambda: Stored(lake.state)
     running.refresh()
-    assert running.snapshot == Stored(("one",))
-    assert (running.problem, running._pause()) == (None, 2)
+    assert standing(running) == (Stored(("one",)), None)
+    assert running._pause() == 2
 
 
 @pytest.mark.parametrize("error", [OSError("away"), ValueError("damaged"), MemoryError()])
@@ -82,10 +87,10 @@ def test_a_take_over_that_fails_leaves_the_old_and_is_tried_again(
     running.refresh()
     lake.state, lake.content = ("two",), fails(error)
     running.refresh()
-    assert (running.snapshot, running.problem) == (Stored(("one",)), AWAY)
+    assert standing(running) == (Stored(("one",)), AWAY)
     lake.content = lambda: Stored(lake.state)
     running.refresh()
-    assert (running.snapshot, running.problem) == (Stored(("two",)), None)
+    assert standing(running) == (Stored(("two",)), None)
 
 
 def test_a_lake_that_is_empty_or_away_leaves_what_is_in_service(
@@ -95,14 +100,14 @@ def test_a_lake_that_is_empty_or_away_leaves_what_is_in_service(
     confirmed = running.confirmed
     lake.state, lake.content = (), lambda: None
     running.refresh()
-    assert (running.snapshot, running.problem) == (Stored(("one",)), EMPTY)
+    assert standing(running) == (Stored(("one",)), EMPTY)
     lake.looks = fails(PermissionError("no"))
     running.refresh()
-    assert (running.snapshot, running.problem) == (Stored(("one",)), AWAY)
+    assert standing(running) == (Stored(("one",)), AWAY)
     assert running.confirmed == confirmed
     lake.state, lake.looks = ("one",), lambda: None
     running.refresh()
-    assert (running.snapshot, running.problem) == (Stored(("one",)), None)
+    assert standing(running) == (Stored(("one",)), None)
     assert lake.loads == 2
 
 
@@ -113,23 +118,25 @@ def test_what_cannot_be_used_is_not_loaded_again_until_it_changes(
     lake.state, lake.content = ("bad",), fails(NotUsable("parts do not fit"))
     for _ in range(3):
         running.refresh()
-    assert (running.snapshot, running.problem, lake.loads) == (Stored(("one",)), UNUSABLE, 2)
+    assert standing(running) == (Stored(("one",)), UNUSABLE)
+    assert lake.loads == 2
     lake.state, lake.content = ("good",), lambda: Stored(("good",))
     running.refresh()
-    assert (running.snapshot, running.problem) == (Stored(("good",)), None)
+    assert standing(running) == (Stored(("good",)), None)
 
 
 def test_an_empty_lake_at_first_is_no_problem(lake: Lake, running: Service) -> None:
     lake.state, lake.content = (), lambda: None
     running.refresh()
-    assert (running.snapshot, running.problem, running.age()) == (None, None, None)
+    assert standing(running) == (None, None)
+    assert running.age() is None
 
 
 def test_the_age_is_since_the_last_look_that_confirmed_it(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [1_000.0]
-    monkeypatch.setattr(service.time, "time", lambda: now[0])
+    monkeypatch.setattr("traveltide_assets.serving.service.time.time", lambda: now[0])
     running = Service(lake, Config(max_age_seconds=60))  # type: ignore[arg-type]
     running.refresh()
     now[0] += 50

@@ -116,10 +116,14 @@ def test_a_process_that_ended_while_idle_is_not_asked(monkeypatch: pytest.Monkey
 
 def test_bodies_share_a_budget_and_give_it_back() -> None:
     budget = Budget(100)
-    with budget.share() as one, budget.share() as other:
-        one.take(60)
-        with pytest.raises(NoRoom):
-            other.take(60)
-        other.take(40)
-        assert budget.held == 100
+    one, other = budget.share(), budget.share()
+    one.take(60)
+    with pytest.raises(NoRoom):
+        other.take(60)
+    other.take(40)
+    assert budget.held == 100
+    one.give_back()
+    one.give_back()
+    assert budget.held == 40
+    other.give_back()
     assert budget.held == 0
