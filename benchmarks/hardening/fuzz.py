@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import collections
+import copy
 import json
 import random
 import subprocess
@@ -130,10 +131,9 @@ def _hostile_body(rng: random.Random) -> bytes:
         for part in place[:-1]:
             holder = holder[part]
         if rng.random() < 0.15 and isinstance(holder, dict):
-            holder[str(rng.choice(_TEXTS))] = rng.choice(_HOSTILE)
+            holder[str(rng.choice(_TEXTS))] = copy.deepcopy(rng.choice(_HOSTILE))
         else:
-            holder[place[-1]] = rng.choice(_HOSTILE)
-            break
+            holder[place[-1]] = copy.deepcopy(rng.choice(_HOSTILE))
     text = json.dumps(question).encode()
     way = rng.random()
     if way < 0.05:
@@ -184,7 +184,7 @@ async def _ask(port: int, message: bytes) -> str:
 
 
 async def _storm(
-    service: Running, number: int, note: Callable[[str, bytes], None], half: Callable[[], None]
+    service: Running, number: int, note: Callable[[str, bytes], None], warm: Callable[[], None]
 ) -> None:
     rng = random.Random(_SEED)  # noqa: S311
     messages = (_hostile_request(rng) for _ in range(number))
@@ -196,7 +196,9 @@ async def _storm(
             note(await _ask(service.port, message), message)
             sent += 1
             if sent == number // 5:
-                half()
+                warm()
+            if sent % 10_000 == 0:
+                print(f"  {sent:,} sent", file=sys.stderr, flush=True)
 
     await asyncio.gather(*(client() for _ in range(_CLIENTS)))
 

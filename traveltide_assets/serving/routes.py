@@ -34,7 +34,10 @@ _DESCRIBED: Mapping[int, tuple[Any, str]] = {
     404: (messages.Problem, "The customer has no perk"),
     413: (messages.Problem, "The body is too large, or takes too much memory"),
     415: (messages.Problem, "The body is compressed"),
-    422: (messages.FieldProblems, f"Fields are not valid; {messages.MOST_PROBLEMS} are told"),
+    422: (
+        messages.FieldProblems,
+        f"Fields are not valid; at most {messages.MOST_PROBLEMS} are told",
+    ),
     503: (messages.Problem, "Nothing is in service, or too much is asked at once"),
     504: (messages.Problem, "The answer took too long"),
 }

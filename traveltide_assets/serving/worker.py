@@ -61,6 +61,7 @@ def _answer_all(source: BinaryIO, target: BinaryIO, questions: messages.Question
         kind, *rest = parts
         if kind == MODEL:
             scorer = Scorer.from_parts(rest)
+            _send(target, [READY])
             continue
         if scorer is None:
             raise RuntimeError("a question came before a model")

@@ -80,18 +80,24 @@ class Worker:
             raise
         return worker
 
-    async def ask(self, scorer: Scorer, body: bytes | bytearray) -> Answer:
-        """The answer to the question in a body, by a model. `Ended` if the process is gone."""
-        try:
-            if self._model is not scorer:
-                await self._send([MODEL, *scorer.to_parts()])
-                self._model = scorer
-            await self._send([QUESTION, body])
-            facts, text = await self._receive()
-        except (ConnectionError, asyncio.IncompleteReadError) as error:
-            raise Ended from error
+    async def take(self, scorer: Scorer) -> None:
+        """Make the process hold a model. `Ended` if the process is gone."""
+        if self._model is not scorer:
+            await self._exchange([MODEL, *scorer.to_parts()])
+            self._model = scorer
+
+    async def ask(self, body: bytes | bytearray) -> Answer:
+        """The answer to the question in a body. `Ended` if the process is gone."""
+        facts, text = await self._exchange([QUESTION, body])
         status, customers, last = ANSWER.unpack(facts)
         return Answer(status, customers, last, text)
+
+    async def _exchange(self, parts: Sequence[bytes | bytearray]) -> list[bytes]:
+        try:
+            await self._send(parts)
+            return await self._receive()
+        except (ConnectionError, asyncio.IncompleteReadError) as error:
+            raise Ended from error
 
     def end(self) -> None:
         """End the process, whatever it does."""
@@ -159,8 +165,9 @@ class Workers:
         finally:
             self._waiting -= 1
         try:
+            await worker.take(scorer)
             async with asyncio.timeout(self._settings.work_seconds):
-                answer = await worker.ask(scorer, body)
+                answer = await worker.ask(body)
         except BaseException as error:
             self._replace(worker, type(error).__name__)
             raise
