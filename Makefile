@@ -2,9 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-export DAGSTER_HOME ?= $(CURDIR)/.traveltide/dagster
+ifeq ($(strip $(DAGSTER_HOME)),)
+DAGSTER_HOME := $(CURDIR)/.traveltide/dagster
+endif
+export DAGSTER_HOME
 
-.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth hardening clean
+.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth hardening clean clean-data
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -46,9 +49,9 @@ java:
 		|| echo "no Java here and no right to install it: tests on Spark will be skipped"
 
 dev: $(VENV)/installed
-	mkdir -p $(DAGSTER_HOME)
-	test -f $(DAGSTER_HOME)/dagster.yaml || cp traveltide_assets/defs/instance/dagster.yaml $(DAGSTER_HOME)
-	$(BIN)/dagster dev
+	mkdir -p "$(DAGSTER_HOME)"
+	test -f "$(DAGSTER_HOME)/dagster.yaml" || cp traveltide_assets/defs/instance/dagster.yaml "$(DAGSTER_HOME)"
+	DAGSTER_HOME="$$(realpath "$(DAGSTER_HOME)")" $(BIN)/dagster dev
 
 # What every commit should pass, in under a minute: style, types, import rules and unit tests.
 check: $(VENV)/installed
@@ -103,8 +106,14 @@ bench-growth: $(VENV)/installed
 hardening: $(VENV)/installed
 	$(BIN)/python -m benchmarks.hardening
 
+# What the next command makes again by itself. Lakes and the history of runs stay.
 clean:
-	rm -rf $(VENV) .traveltide lake
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+		.traveltide/cache .traveltide/sample .traveltide/scratch .traveltide/staging
+
+# Also all results: the lakes in this folder and the history of their runs.
+clean-data: clean
+	rm -rf .traveltide lake lake-sample
 
 $(VENV)/installed: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'

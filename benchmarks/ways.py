@@ -235,10 +235,10 @@ class _Pipeline:
 @contextmanager
 def _opened(source: Path, work: Path, everybody: bool = False) -> Iterator[_Pipeline]:
     from traveltide_assets.definitions import build_definitions
-    from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.defs.instance.home import open_instance
 
     settings = _settings(source, work, everybody)
-    with pipeline.instance(settings) as dagster:
+    with open_instance(settings) as dagster:
         yield _Pipeline(settings, build_definitions(settings), dagster)
 
 

@@ -32,6 +32,7 @@ from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.serving.app import build_app
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cleaning.rules import DUPLICATES, REJECTIONS, REPAIRS
+from traveltide_assets.transforms.cleaning.values import VALUE_REASONS
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
@@ -158,8 +159,7 @@ def _features() -> str:
 
 def _rules() -> str:
     rejects: list[tuple[str, str, str]] = [
-        ("all", "`missing_<column>`", "a required value is empty"),
-        ("all", "`unreadable_<column>`", "the text is not of the column's type"),
+        ("all", f"`{rule}_<column>`", reason) for rule, reason in VALUE_REASONS.items()
     ]
     for name in SOURCES:
         rejects += [(name, f"`{rule.name}`", rule.reason) for rule in REJECTIONS[name]]

@@ -8,7 +8,7 @@ import dagster as dg
 
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.contracts import build_tables
-from traveltide_assets.defs import alerts, jobs, landing, partitions, schedules
+from traveltide_assets.defs import alerts, jobs, landing, partitions, schedules, tags
 from traveltide_assets.defs.assets import (
     bronze,
     campaign,
@@ -31,7 +31,9 @@ from traveltide_assets.defs.io_manager import LakeIOManager
 from traveltide_assets.defs.lost_runs import build_lost_runs
 from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.resources import open_engine, open_lake, open_source
+from traveltide_assets.lake.ownership import Told
+from traveltide_assets.resources import open_claim, open_engine, open_lake, open_source
+from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.schema.table import Table
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import Strategy
@@ -70,7 +72,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ],
         resources={
             "io_manager": dg.IOManagerDefinition(
-                lambda context: _io_manager(context, lake, inputs)
+                lambda context: _io_manager(context, settings, lake, inputs)
             ),
             "lake": lake,
             # Opened once per run, so that all its steps see the source as of one moment.
@@ -103,11 +105,24 @@ def _groups(
     }
 
 
-def _io_manager(context: dg.InitResourceContext, lake: Lake, inputs: Inputs) -> LakeIOManager:
+def _io_manager(
+    context: dg.InitResourceContext, settings: Settings, lake: Lake, inputs: Inputs
+) -> LakeIOManager:
     """The lake of a run. Opening it observes the inputs, once, before the first step."""
     if context.run is not None and context.instance is not None:
         inputs.observe_once(context.instance, context.run)
-    return LakeIOManager(lake)
+    return LakeIOManager(lake, open_claim(settings, lake.storage, _told(context.run)))
+
+
+def _told(run: dg.DagsterRun | None) -> Told | None:
+    """What a run was told about a lake of another source, by its tag."""
+    value = run.tags.get(tags.LAKE) if run is not None else None
+    try:
+        return None if value is None else Told(value)
+    except ValueError:
+        raise SettingsError(
+            f"the tag {tags.LAKE} of the run is {value!r}: write {' or '.join(Told)}, or remove it"
+        ) from None
 
 
 def _run(context: dg.InitResourceContext) -> Run:

@@ -7,6 +7,7 @@ This module composes the sections and reads their values.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 import warnings
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -25,10 +27,10 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
+    InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    TomlConfigSettingsSource,
 )
 from pydantic_settings import SettingsError as UnreadableSetting
 
@@ -50,19 +52,35 @@ from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.sample.config import Config as Sample
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.schema.text_file import UnreadableText, read_text
 from traveltide_assets.segmentation import registry
 from traveltide_assets.segmentation.config import Config as KMeans
 from traveltide_assets.serving.config import Config as Serving
+from traveltide_assets.transforms.cleaning.config import Config as Cleaning
 from traveltide_assets.transforms.config import Config as Cohort
 
 _PREFIX = "TRAVELTIDE_"
 _CONFIG = "TRAVELTIDE_CONFIG"
+_LAKE, _SAMPLE_LAKE = Path("lake"), Path("lake-sample")
+# The last ones win with boto3.
+_ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
+_ENDPOINT = re.compile(r"https?://(?:[\w.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:/[\w./~-]*)?", re.I)
 
 
 def _location(value: object) -> object:
     if value == "":
         return None
     return parse_location(value) if isinstance(value, str) else value
+
+
+def _lake(value: object, info: ValidationInfo) -> object:
+    """The sample has a lake of its own, so that generated and real customers never mix."""
+    location = _location(value)
+    if location is None:
+        return _SAMPLE_LAKE if info.data.get("source") is None else _LAKE
+    if isinstance(location, PostgresLocation):
+        raise ValueError("a lake is a folder or s3://bucket/prefix, not a database")
+    return location
 
 
 def _database(value: object) -> object:
@@ -96,8 +114,11 @@ class Settings(BaseSettings):
         description="Folder or `s3://bucket/prefix` of CSV or Parquet files, or "
         "`postgresql://…` (from the environment only). Unset: a generated sample",
     )
-    lake: Annotated[Path | S3Location, BeforeValidator(_location), NoDecode] = Field(
-        Path("lake"), description="Folder or `s3://bucket/prefix` of the lake"
+    lake: Annotated[Path | S3Location, BeforeValidator(_lake), NoDecode] = Field(
+        None,
+        validate_default=True,
+        description="Folder or `s3://bucket/prefix` of the lake, which belongs to one source. "
+        f"Unset: `{_LAKE}`, or `{_SAMPLE_LAKE}` for the generated sample",
     )
     publish: Annotated[PostgresLocation | None, BeforeValidator(_database), NoDecode] = Field(
         None,
@@ -131,6 +152,7 @@ class Settings(BaseSettings):
     )
     parallel_steps: int = Field(2, ge=1, description="Steps run at the same time with `forkserver`")
     partitions: Partitions = Partitions()
+    cleaning: Cleaning = Cleaning()
     cohort: Cohort = Cohort()
     kmeans: KMeans = KMeans()
     evidence: Evidence = Evidence()
@@ -167,10 +189,28 @@ class Settings(BaseSettings):
         rest = {name: value for name, value in kmeans.items() if name != "seed"}
         return {"seed": kmeans["seed"], **values, "kmeans": rest}
 
+    @model_validator(mode="after")
+    def _knows_the_endpoint(self) -> Settings:
+        """boto3 raises a bare `ValueError` in the middle of a run."""
+        if any(isinstance(place, S3Location) for place in (self.source, self.lake)):
+            for name in _ENDPOINTS:
+                if not _ENDPOINT.fullmatch(os.environ.get(name) or "http://unset"):
+                    raise ValueError(
+                        f"{name} is not written as http://host:port or https://host. Credentials "
+                        "do not belong in it, but in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                    )
+        return self
+
     @property
     def source_location(self) -> Location:
         """The configured source, or the folder of the generated sample."""
         return self.sample_folder if self.source is None else self.source
+
+    @property
+    def s3_endpoint(self) -> str | None:
+        """The S3 server, if it is not that of AWS."""
+        given = (os.environ.get(name) for name in reversed(_ENDPOINTS))
+        return next(filter(None, given), None)
 
     @property
     def sample_folder(self) -> Path:
@@ -197,7 +237,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _Environment(settings_cls), _File(settings_cls, _file())
+        return init_settings, _Environment(settings_cls), _File(settings_cls, _file_values())
 
 
 class _Environment(EnvSettingsSource):
@@ -209,18 +249,20 @@ class _Environment(EnvSettingsSource):
         return super().decode_complex_value(field_name, field, value)
 
 
-class _File(TomlConfigSettingsSource):
+class _File(InitSettingsSource):
     """`traveltide.toml`. Secrets in it are rejected, because files get shared."""
 
     def __call__(self) -> dict[str, Any]:
         values = super().__call__()
         for name in ("source", "publish"):
-            if str(values.get(name, "")).lower().startswith(("postgresql:", "postgres:")):
+            text = str(values.get(name, "")).strip(" '\"").lower()
+            if text.startswith(("postgresql:", "postgres:")):
                 raise SettingsError(
                     f"{name} in {_file()} is a database URL, which may contain a password. "
                     f"Remove it from the file and set {_PREFIX}{name.upper()} in the environment"
                 )
-        if "webhook" in values.get("automation", {}):
+        automation = values.get("automation")
+        if isinstance(automation, dict) and "webhook" in automation:
             raise SettingsError(
                 f"{_file()}: automation.webhook is a secret. Set it as "
                 "TRAVELTIDE_AUTOMATION__WEBHOOK in the environment"
@@ -229,7 +271,14 @@ class _File(TomlConfigSettingsSource):
 
 
 def _file() -> Path:
-    return Path(os.environ.get(_CONFIG, "traveltide.toml"))
+    return Path(os.environ.get(_CONFIG) or "traveltide.toml")
+
+
+def _file_values() -> dict[str, Any]:
+    """What the file says. A file that is named must be there."""
+    path = _file()
+    named = bool(os.environ.get(_CONFIG))
+    return tomllib.loads(read_text(path).text) if named or os.path.lexists(path) else {}
 
 
 def load_settings() -> Settings:
@@ -241,10 +290,10 @@ def load_settings() -> Settings:
             f"unknown environment variables: {', '.join(unknown)} "
             f"(known: {', '.join(sorted(known))})"
         )
-    if _CONFIG in os.environ and not _file().is_file():
-        raise SettingsError(f"{_CONFIG}={_file()}: no such file")
     try:
         return Settings()
+    except UnreadableText as error:
+        raise SettingsError(f"settings file: {error} ({_CONFIG} names another file)") from error
     except ValidationError as error:
         problems = "\n".join(f"  {problem}" for problem in _problems(error))
         raise SettingsError(

@@ -23,6 +23,7 @@ REAL = Path(
         Path(__file__).parents[2] / "shared" / "data" / "traveltide_cohort",
     )
 )
+CASES = Path(os.environ.get("DAMAGED_SOURCES", Path(__file__).parents[2] / "shared" / "cases"))
 FIRST, LAST = "2022-10", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
 # Enough to be the real thing, and no more: tests of behaviour do not need narrow intervals.
@@ -102,6 +103,17 @@ def real_source() -> Path:
     if not REAL.is_dir():
         pytest.skip("the real cohort is not on this machine")
     return REAL
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """Small sources that once went wrong; tests that need them are skipped where they are absent.
+
+    `base300` is sound; every other folder holds files to be put in its place.
+    """
+    if not CASES.is_dir():
+        pytest.skip("the damaged sources are not on this machine")
+    return CASES
 
 
 @pytest.fixture(scope="session")

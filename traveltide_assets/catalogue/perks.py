@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from traveltide_assets.schema.config import Headline
 from traveltide_assets.schema.errors import TravelTideError
+from traveltide_assets.schema.text_file import UnreadableText, read_text
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
@@ -55,9 +56,11 @@ class Perk(StoredPerk):
 def load_perks(path: Path) -> tuple[Perk, ...]:
     """The perks of a catalogue file, in file order; `PerkError` if the file is not valid."""
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8")).get("perk", [])
+        entries = tomllib.loads(read_text(path).text).get("perk", [])
         perks = tuple(Perk.model_validate(entry) for entry in entries)
-    except (OSError, ValueError, TypeError) as error:
+    except UnreadableText as error:
+        raise PerkError(f"perk catalogue {error}") from error
+    except (ValueError, TypeError) as error:
         raise PerkError(f"perk catalogue {path}: {error}") from error
     outcomes = {outcome.name for outcome in OUTCOMES}
     known = {feature.name for feature in CATALOGUE if feature.type != "string"}

@@ -67,21 +67,42 @@ def main() -> None:
 
 @main.command(short_help="Ingest the source and decide a month.")
 @click.option("--month", help="Month to decide, as YYYY-MM.  [default: the last of the settings]")
-def run(month: str | None) -> None:
-    """Ingest every month of the source, then decide one month: a perk for every customer."""
+@click.option(
+    "--replace",
+    is_flag=True,
+    help="If the lake is another source's, first remove all that it holds, releases included.",
+)
+@click.option(
+    "--same-source",
+    is_flag=True,
+    help="If the lake is another source's, take it for this one: it is the same at another place.",
+)
+def run(month: str | None, replace: bool, same_source: bool) -> None:
+    """Ingest every month of the source, then decide one month: a perk for every customer.
+
+    A lake belongs to one source. With another one, a run ends before it writes anything.
+    """
     from traveltide_assets.cli import console
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.defs.instance.home import open_instance
+    from traveltide_assets.lake.ownership import Told
+    from traveltide_assets.resources import open_claim, open_lake
     from traveltide_assets.sample import SampleSpec
     from traveltide_assets.settings import load_settings
 
+    if replace and same_source:
+        raise click.UsageError("--replace and --same-source exclude each other.")
+    told = Told.REPLACE if replace else Told.SAME_SOURCE if same_source else None
     settings = load_settings()
     month = _known_month(settings, month)
+    if told is None:
+        open_claim(settings, open_lake(settings).storage).verify(ingesting=True)
     if settings.source is None and not settings.sample_folder.exists():
         spec = SampleSpec(**settings.sample.model_dump())
         _write_sample(settings.sample_folder, spec, "csv")
-    with _run_progress() as on_step, pipeline.instance(settings) as dagster:
-        outcome = pipeline.run(build_definitions(settings), settings, month, dagster, on_step)
+    with _run_progress() as on_step, open_instance(settings) as dagster:
+        outcome = pipeline.run(build_definitions(settings), settings, month, dagster, on_step, told)
     console.print_run(console.on_stdout(), settings, month, outcome)
 
 
@@ -196,6 +217,7 @@ def release(month: str | None, back_to: str | None, mailed: str | None) -> None:
     from traveltide_assets.cli import console, releases
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.defs.instance.home import open_instance
     from traveltide_assets.resources import open_lake
     from traveltide_assets.settings import load_settings
 
@@ -207,7 +229,7 @@ def release(month: str | None, back_to: str | None, mailed: str | None) -> None:
         sent = lake.releases.find(mailed)
         click.echo(f"Release {sent.id} of {sent.month}: mailed {lake.releases.mark_mailed(sent)}")
         return
-    with pipeline.instance(settings) as dagster:
+    with open_instance(settings) as dagster:
         definitions = build_definitions(settings)
         if back_to is not None:
             made = releases.go_back(settings, lake, back_to)
@@ -260,10 +282,13 @@ def status() -> None:
     from traveltide_assets.cli.status import print_status
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.defs.instance.home import open_instance
+    from traveltide_assets.resources import open_claim, open_lake
     from traveltide_assets.settings import load_settings
 
     settings = load_settings()
-    with pipeline.instance(settings) as dagster:
+    open_claim(settings, open_lake(settings).storage).verify(ingesting=True)
+    with open_instance(settings) as dagster:
         stale, stored = pipeline.out_of_date(build_definitions(settings), settings, dagster)
     print_status(console.on_stdout(), stale, stored)
 
@@ -336,11 +361,11 @@ def _progress() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     with Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        console=Console(stderr=True),
+        console=Console(stderr=True, markup=False, emoji=False),
         transient=True,
     ) as bar:
         yield bar

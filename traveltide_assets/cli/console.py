@@ -18,7 +18,9 @@ from traveltide_assets.campaign import released
 from traveltide_assets.catalogue.perks import StoredPerk, from_frame
 from traveltide_assets.cli import phrases
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import NotReleased, Release
+from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.resources import open_lake
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import TravelTideError
@@ -51,9 +53,10 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
     lake = open_lake(settings)
     record = lake.releases.record(month)
     made = lake.releases.find(str(record.latest))
+    _print_notice(console, lake.storage)
     console.print(_row_counts(lake, settings.partitions))
     console.print()
-    print_decisions(console, made)
+    _print_decisions(console, made)
     passed = outcome.checks - len(outcome.warnings)
     console.print()
     write(console, f"Checks: {passed} of {outcome.checks} passed")
@@ -95,6 +98,18 @@ def find_release(settings: Settings, month: str | None) -> Release:
 
 def print_decisions(console: Console, made: Release) -> None:
     """Print who gets which perk in a release, and why."""
+    _print_notice(console, made.storage)
+    _print_decisions(console, made)
+
+
+def _print_notice(console: Console, storage: Storage) -> None:
+    """Print the first line of whatever shows generated data."""
+    if notice := notice_of(storage):
+        write(console, notice, style="bold")
+        console.print()
+
+
+def _print_decisions(console: Console, made: Release) -> None:
     perks = {perk.id: perk for perk in from_frame(made.frame(released.CATALOGUE))}
     assigned = made.frame(released.ASSIGNMENTS).set_index("user_id")
     features = numeric(made.frame(released.FEATURES))
@@ -135,6 +150,7 @@ def print_explanation(console: Console, made: Release, user_id: int) -> None:
     values = pd.DataFrame(
         {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
     )
+    _print_notice(console, made.storage)
     write(console, f"Customer {user_id} at the end of {made.month}", style="bold")
     console.print()
     for name, fact in {

@@ -29,10 +29,20 @@ _SESSION = {
 _LIBPQ = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
 # On a server in another language none of these match, which costs a few attempts before the error.
 _REFUSALS = ("authentication failed", "does not exist", "pg_hba.conf", "password supplied", " URI")
+# A domain counts as the type that it restricts, and an enumeration as text.
 _COLUMNS = """
-    SELECT attname::text, typname::text
-    FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
-    WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+    WITH RECURSIVE resolved AS (
+        SELECT attnum, attname, atttypid AS type
+        FROM pg_attribute
+        WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+        UNION ALL
+        SELECT attnum, attname, typbasetype
+        FROM resolved JOIN pg_type ON pg_type.oid = type
+        WHERE typtype = 'd'
+    )
+    SELECT attname::text, CASE typtype WHEN 'e' THEN 'text' ELSE typname::text END
+    FROM resolved JOIN pg_type ON pg_type.oid = type
+    WHERE typtype <> 'd'
     ORDER BY attnum
 """
 
@@ -169,4 +179,9 @@ def _message(location: PostgresLocation, error: Exception) -> str:
     reason = " ".join(text.split()) or "the connection is gone"
     if "statement timeout" in reason:
         reason += " (set by postgres.statement_timeout_seconds)"
+    if "row-level security" in reason:
+        reason += (
+            ". A policy would hide rows, and a part of the rows is not the data: let the role "
+            "bypass policies (ALTER ROLE … BYPASSRLS), or provide a view of all rows"
+        )
     return f"{location}: {location.conceal(reason)}"

@@ -13,6 +13,7 @@ import pandas as pd
 from traveltide_assets.defs.column_profile import profile
 from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
 from traveltide_assets.lake.lake import Lake, Months, Written
+from traveltide_assets.lake.ownership import Claim
 from traveltide_assets.schema.errors import TravelTideError
 
 OPTIONAL = {"optional": True}
@@ -28,11 +29,14 @@ class LakeIOManager(dg.IOManager):
     for a transient reason.
     """
 
-    def __init__(self, lake: Lake) -> None:
+    def __init__(self, lake: Lake, claim: Claim) -> None:
         self._lake = lake
+        self._claim = claim
+        self._taken = self._verified = False
 
     def handle_output(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame) -> None:
         with permanent_errors_end_the_step():
+            self._ensure_ours(ingesting=context.asset_key.path[0] == "bronze")
             written = self._write(context, obj)
         for month, file in written.items():
             context.step_context.add_asset_metadata(
@@ -41,6 +45,18 @@ class LakeIOManager(dg.IOManager):
         digests = "".join(file.sha256 for file in written.values())
         version = hashlib.sha256(digests.encode()).hexdigest() if len(written) > 1 else digests
         context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
+
+    def _ensure_ours(self, ingesting: bool) -> None:
+        """See to it that the lake is that of the source, before its first use in this process.
+
+        Only bronze makes it so, since all else is made of what bronze holds.
+        """
+        if ingesting and not self._taken:
+            self._claim.take()
+            self._taken = self._verified = True
+        elif not self._verified:
+            self._claim.verify()
+            self._verified = True
 
     def _write(
         self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame
@@ -55,6 +71,7 @@ class LakeIOManager(dg.IOManager):
     def load_input(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame | Months | None:
         with permanent_errors_end_the_step():
             try:
+                self._ensure_ours(ingesting=False)
                 return self._read(context)
             except TravelTideError as error:
                 if error.permanent:

@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 
 from traveltide_assets.defs import tags
 from traveltide_assets.schema.errors import TravelTideError
+
+_OUTCOMES = {"SUCCEEDED": "passed", "FAILED": "failed"}
 
 
 class Mixed(TravelTideError):
@@ -130,3 +133,43 @@ def _of_two_silvers(made: Mapping[str, Made]) -> Iterator[str]:
         if len(versions) > 1:
             sides = " and ".join(", ".join(sorted(paths)) for paths in versions.values())
             yield f"{sides} read different versions of {name}"
+
+
+def last_outcomes(
+    instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey], month: str
+) -> dict[str, str]:
+    """The last recorded outcome of each check, `passed` or `failed`, if there is one.
+
+    A check that a run evaluated for a later month alone says nothing about the month.
+    """
+    found = {}
+    for key, record in _latest(instance, keys).items():
+        outcome = _OUTCOMES.get(record.status.value)
+        if outcome and (record.partition is None or record.partition <= month):
+            found[_name(key)] = outcome
+    return found
+
+
+def passed(
+    instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey], made: Mapping[str, Made]
+) -> set[str]:
+    """The checks that last passed on the very materialisation that `made` has of their asset."""
+    found = set()
+    for key, record in _latest(instance, keys).items():
+        asset = made.get("/".join(key.asset_key.path))
+        if asset is not None and _OUTCOMES.get(record.status.value) == "passed":
+            evaluated = record.event and record.event.asset_check_evaluation
+            target = evaluated.target_materialization_data if evaluated else None
+            if target is not None and target.storage_id == asset.event:
+                found.add(_name(key))
+    return found
+
+
+def _latest(
+    instance: dg.DagsterInstance, keys: Iterable[dg.AssetCheckKey]
+) -> Mapping[dg.AssetCheckKey, Any]:
+    return instance.event_log_storage.get_latest_asset_check_execution_by_key(list(keys))
+
+
+def _name(key: dg.AssetCheckKey) -> str:
+    return f"{key.asset_key.to_user_string()}:{key.name}"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 import signal
 import socket
 import threading
@@ -12,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import dagster as dg
 
@@ -23,6 +20,7 @@ from traveltide_assets.defs.assets.release import KEY, described
 from traveltide_assets.defs.failures import root_cause
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST, RELEASE
 from traveltide_assets.defs.staleness import Stale, count_stored, find_stale
+from traveltide_assets.lake.ownership import Told
 from traveltide_assets.lake.release import Release
 from traveltide_assets.resources import open_engine, open_source
 from traveltide_assets.schema.errors import TravelTideError
@@ -31,8 +29,6 @@ from traveltide_assets.sources.base import Run
 
 # The caller shows the progress of a run, so Dagster's own log stays quiet.
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-INSTANCE = Path(__file__).parent / "instance"
 
 _log = logging.getLogger(__name__)
 
@@ -51,32 +47,26 @@ class Outcome:
     warnings: list[str] = field(default_factory=list)
 
 
-@contextmanager
-def instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The Dagster instance that `make dev` shows. `DAGSTER_HOME` selects another one."""
-    home = Path(os.environ.setdefault("DAGSTER_HOME", str(settings.home.resolve() / "dagster")))
-    home.mkdir(parents=True, exist_ok=True)
-    if not (home / "dagster.yaml").exists():
-        shutil.copyfile(INSTANCE / "dagster.yaml", home / "dagster.yaml")
-    with dg.DagsterInstance.get() as found:
-        yield found
-
-
 def run(
     definitions: dg.Definitions,
     settings: Settings,
     month: str,
     dagster: dg.DagsterInstance,
     on_step: OnStep,
+    told: Told | None = None,
 ) -> Outcome:
-    """Ingest every month of the settings, then decide `month`. Raises `PipelineFailed`."""
+    """Ingest every month of the settings, then decide `month`. Raises `PipelineFailed`.
+
+    `told` says what to do if the lake is another source's.
+    """
     months = settings.partitions.months()
-    every_month = {
+    labels = {
         tags.RANGE_START: months[0],
         tags.RANGE_END: months[-1],
+        **({tags.LAKE: told.value} if told else {}),
     }
     outcome = Outcome()
-    _execute(definitions, INGEST, dagster, on_step, outcome, labels=every_month)
+    _execute(definitions, INGEST, dagster, on_step, outcome, labels=labels)
     _execute(definitions, ASSIGN_PERKS, dagster, on_step, outcome, month=month)
     return outcome
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from traveltide_assets.lake.ownership import TAG
+
 PARTITION = "dagster/partition"
 RANGE_START = "dagster/asset_partition_range_start"
 RANGE_END = "dagster/asset_partition_range_end"
@@ -17,3 +19,5 @@ INPUT_EVENT = "dagster/input_event_pointer/"
 OBSERVED = "traveltide/observed"
 # Our own: the run makes its release current, also where releases wait for somebody.
 RELEASE = "traveltide/release"
+# Our own: what a run is told about a lake of another source.
+LAKE = TAG

@@ -20,15 +20,22 @@ class Spread(Protocol):
     ) -> list[_Result]: ...
 
 
+Partition = tuple[str, Sequence[str]]
+"""A column that files do not contain: its name, and its value for each file."""
+
+
 class UnreadableFile(Exception):
-    """A file could not be parsed; the message names the file and the position."""
+    """A file could not be parsed. The message quotes nothing of its content."""
 
 
 class LocalEngine(Protocol):
     """Reads and writes single files on the machine where it is called."""
 
-    def read_csv(self, path: Path) -> ibis.Table:
-        """A CSV file, plain or gzipped, with every column as unchanged text."""
+    def read_csv(self, path: Path, columns: Sequence[str]) -> ibis.Table:
+        """An uncompressed CSV file with every column as unchanged text.
+
+        The first line is a header; `columns` are the names to give its columns.
+        """
 
     def read_parquet(self, files: Sequence[Path]) -> ibis.Table:
         """Parquet files as one table."""
@@ -54,13 +61,13 @@ class Engine(Protocol):
     def read_parquet(
         self,
         files: Sequence[Path] | Sequence[str],
-        partition: str | None = None,
+        partition: Partition | None = None,
         numbered: str | None = None,
     ) -> ibis.Table:
         """Parquet files as one table, by path or by a URI that the engine opens.
 
-        `partition` is the hive key that becomes a column. `numbered` is the name of an added column
-        with the number of each row in its file, from 1.
+        Folders called `column=value` above the files add nothing. `numbered` is the name of an
+        added column with the number of each row in its file, from 1.
         """
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import atexit
-import csv
-import gzip
 import os
+import re
 import shutil
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -17,11 +15,17 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
-from traveltide_assets.engines.base import LocalEngine, UnreadableFile, compile_step_by_step
+from traveltide_assets.engines.base import (
+    LocalEngine,
+    Partition,
+    UnreadableFile,
+    compile_step_by_step,
+)
 from traveltide_assets.engines.checksum import digest_of
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
+_FILE = "own file"  # No column of a source has a name with a space.
 
 
 class DuckDB:
@@ -61,38 +65,45 @@ class DuckDB:
     def read_parquet(
         self,
         files: Sequence[Path] | Sequence[str],
-        partition: str | None = None,
+        partition: Partition | None = None,
         numbered: str | None = None,
     ) -> ibis.Table:
+        paths = [str(file) for file in files]
         try:
             rows = self.backend.read_parquet(
-                [str(file) for file in files],
+                [_literal(path) for path in paths],
                 union_by_name=True,
-                hive_partitioning=partition is not None,
-                hive_types_autocast=False,
+                # Any folder of the path called `column=value` would replace that column.
+                hive_partitioning=False,
                 file_row_number=numbered is not None,
+                **({} if partition is None else {"filename": _FILE}),
             )
         except duckdb.Error as error:
             raise UnreadableFile(_cause(error)) from error
+        if partition is not None:
+            name, values = partition
+            # A filter on the column skips whole files, as the engine can tell from their names.
+            value = ibis.cases(*((rows[_FILE] == p, v) for p, v in zip(paths, values, strict=True)))
+            rows = rows.mutate(**{name: value}).drop(_FILE)
         if numbered is None:
             return rows
         return rows.mutate(**{numbered: rows.file_row_number + 1}).drop("file_row_number")
 
-    def read_csv(self, path: Path) -> ibis.Table:
-        """A comma-separated file (plain or gzipped) with every column as unchanged text.
-
-        The first line names the columns. Detection is off, because it may take lines for a preamble
-        and skip them. `UnreadableFile` if the first line is not valid.
-        """
-        return self.backend.read_csv(
-            str(path),
+    def read_csv(self, path: Path, columns: Sequence[str]) -> ibis.Table:
+        """Detection is off, because it may take lines for a preamble and skip them."""
+        # The engine compares names without regard to case, and these are those of the source.
+        places = {f"c{place}": name for place, name in enumerate(columns)}
+        rows = self.backend.read_csv(
+            _literal(str(path)),
             auto_detect=False,
             header=True,
             delim=",",
             quote='"',
             escape='"',
-            columns=dict.fromkeys(_header(path), "VARCHAR"),
+            hive_partitioning=False,
+            columns=dict.fromkeys(places, "VARCHAR"),
         )
+        return rows.rename({name: place for place, name in places.items()})
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         """Equal content gives equal bytes."""
@@ -117,8 +128,10 @@ class DuckDB:
         try:
             # The lowest level is as fast as Snappy, and on these tables as small as higher levels.
             self.backend.to_parquet(table, path, compression="zstd", compression_level=1)
-        except (duckdb.InvalidInputException, duckdb.IOException) as error:
-            raise UnreadableFile(_cause(error)) from error
+        except duckdb.Error as error:
+            if _is_of_input(error):
+                raise UnreadableFile(_cause(error)) from error
+            raise
         return digest_of(path)
 
     def each(
@@ -137,25 +150,27 @@ def _nulls(table: ibis.Table) -> ibis.Table:
     return ibis.range(1).unnest().as_table().select(**nulls)
 
 
-def _header(path: Path) -> list[str]:
-    """The names in the first line of a CSV file."""
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    try:
-        # For invalid UTF-8 in later lines, the engine reports the line itself.
-        with opened(path, "rt", encoding="utf-8-sig", errors="replace", newline="") as file:
-            header = next(csv.reader(file), [])
-    except (OSError, EOFError, zlib.error, csv.Error) as error:
-        raise UnreadableFile(f"{path}: {error}") from error
-    names = [name or f"column{position}" for position, name in enumerate(header)]
-    if not names:
-        raise UnreadableFile(f"{path}: the file is empty")
-    if any("\ufffd" in name for name in names):
-        raise UnreadableFile(f"{path}: the first line is not UTF-8")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise UnreadableFile(f"{path}: duplicate column names: {', '.join(twice)}")
-    return names
+def _literal(path: str) -> str:
+    """A path as a pattern that matches nothing else."""
+    return re.sub(r"[*?[]", r"[\g<0>]", path)
+
+
+def _is_of_input(error: duckdb.Error) -> bool:
+    """Whether a file that was read is at fault, rather than the memory, the disk or the query."""
+    # Errors in the structure of a Parquet file have no class of their own.
+    kinds = (duckdb.InvalidInputException, duckdb.IOException, duckdb.SerializationException)
+    found = isinstance(error, kinds) or type(error) is duckdb.Error or "in decode" in str(error)
+    return (
+        found and "write" not in str(error) and not isinstance(error, duckdb.OutOfMemoryException)
+    )
 
 
 def _cause(error: duckdb.Error) -> str:
-    """The error and its position, without DuckDB's advice about options and without SQL."""
-    return str(error).partition("\nPossible")[0].partition("\n\nLINE")[0].strip()
+    """The error and its position, without rows, without advice about options and without SQL."""
+    text = str(error)
+    if "CSV" in text:
+        line = re.search(r"on Line: (\d+)", text)
+        return "the CSV cannot be parsed" + (f" at line {line[1]}" if line else "")
+    if "unicode" in text.lower() or "string encoding" in text or "Failure in decode" in text:
+        return "a text is not UTF-8"
+    return text.partition("\n")[0].strip()

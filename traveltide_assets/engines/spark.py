@@ -32,7 +32,7 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql.pandas.types import from_arrow_schema
 
-from traveltide_assets.engines.base import UnreadableFile, compile_step_by_step
+from traveltide_assets.engines.base import Partition, UnreadableFile, compile_step_by_step
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.engines.spark_writer import Writing
 from traveltide_assets.schema.errors import TravelTideError
@@ -126,18 +126,18 @@ class Spark:
     def read_parquet(
         self,
         files: Sequence[Path] | Sequence[str],
-        partition: str | None = None,
+        partition: Partition | None = None,
         numbered: str | None = None,
     ) -> ibis.Table:
         urls = [_url(file) for file in files]
         paths = [file for file in files if isinstance(file, Path)]
         reader = self.session.read
         if partition is not None:
-            reader = reader.option("basePath", urls[0].rpartition(f"/{partition}=")[0])
+            reader = reader.option("basePath", urls[0].rpartition(f"/{partition[0]}=")[0])
         if paths:
             schema = _schema(paths)
             if partition is not None:
-                schema = schema.append(pa.field(partition, pa.string()))
+                schema = schema.append(pa.field(partition[0], pa.string()))
             reader = reader.schema(from_arrow_schema(schema, prefer_timestamp_ntz=True))
         else:
             reader = reader.option("mergeSchema", True)  # Executors read the footers.

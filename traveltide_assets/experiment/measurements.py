@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
+import csv
+import io
+import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from traveltide_assets.experiment.metrics import BY_NAME, METRICS
+from traveltide_assets.experiment.metrics import BY_NAME, METRICS, Metric
 from traveltide_assets.schema.errors import TravelTideError
+from traveltide_assets.schema.text_file import UnreadableText, read_text
+
+_FILE = "experiment.outcomes_file"
+_USER_ID = re.compile(r"[0-9]{1,18}")
+# Below a billion, so that no sum loses digits.
+_NUMBER = re.compile(r"[0-9]{1,9}(\.[0-9]*)?")
+_SEPARATORS = {";": "semicolon", "\t": "tab", "|": "bar"}
 
 
 class OutcomesError(TravelTideError, ValueError):
@@ -42,43 +52,93 @@ def read_measured(file: Path) -> Measured:
     """The outcomes in a CSV file with `user_id` and one or more metrics.
 
     An empty cell was not measured. A rate is 0 or 1, a mean is a number of at least 0, and every
-    user occurs once. Raises `OutcomesError` for anything else.
+    user occurs once. Raises `OutcomesError` for anything else, with the line.
     """
     try:
-        content = file.read_bytes()
-        table = pd.read_csv(file, encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        raise OutcomesError(
-            f"experiment.outcomes_file {file} cannot be read as CSV: {error}"
-        ) from error
-    columns = [str(name) for name in table.columns]
+        read = read_text(file)
+        reader = csv.reader(io.StringIO(read.text, newline=""), strict=True)
+        rows = [(reader.line_num, [cell.strip() for cell in row]) for row in reader if any(row)]
+    except UnreadableText as error:
+        raise OutcomesError(f"{_FILE}: {error}") from error
+    except csv.Error as error:
+        raise OutcomesError(f"{_FILE} {file}, line {reader.line_num}: {error}") from error
+    if len(rows) < 2:
+        raise OutcomesError(f"{_FILE} {file} has no {'rows' if rows else 'header and no rows'}")
+    columns = _columns(rows[0][1], file)
+    values: dict[int, list[float]] = {}
+    for line, cells in rows[1:]:
+        place = f"{_FILE} {file}, line {line}"
+        if len(cells) != len(columns):
+            more = (
+                "is there a comma at its end, or a decimal comma?" if cells[len(columns) :] else ""
+            )
+            raise OutcomesError(
+                f"{place}: it has {len(cells)} cells, but the header has {len(columns)}. {more}"
+            )
+        row = dict(zip(columns, cells, strict=True))
+        if not _USER_ID.fullmatch(row["user_id"]):
+            raise OutcomesError(f"{place}: user_id is not a whole number")
+        if int(row["user_id"]) in values:
+            raise OutcomesError(f"{place}: this user_id occurs more than once")
+        values[int(row["user_id"])] = [
+            _number(row[name], BY_NAME[name], place) for name in columns if name != "user_id"
+        ]
+    metrics = [name for name in columns if name != "user_id"]
+    table = pd.DataFrame.from_dict(values, orient="index", columns=metrics, dtype="float64")
+    if empty := [name for name in metrics if table[name].isna().all()]:
+        raise OutcomesError(f"{_FILE} {file}: no value of {', '.join(empty)}; leave the column out")
+    return Measured(table.rename_axis("user_id"), read.digest)
+
+
+def _columns(header: list[str], file: Path) -> list[str]:
+    columns = [name.lower() for name in header]
+    place = f"{_FILE} {file}, line 1"
+    if "" in columns:
+        raise OutcomesError(f"{place}: a column has no name. Is there a comma at the line's end?")
+    if len(columns) == 1 and (signs := [name for s, name in _SEPARATORS.items() if s in header[0]]):
+        raise OutcomesError(f"{place}: the separator is a {signs[0]}; it must be a comma")
+    if repeated := sorted({name for name in columns if columns.count(name) > 1}):
+        raise OutcomesError(f"{place}: {', '.join(repeated)} occurs more than once")
     unknown = [name for name in columns if name not in BY_NAME and name != "user_id"]
     if unknown or "user_id" not in columns or len(columns) < 2:
         raise OutcomesError(
-            f"experiment.outcomes_file {file} has the columns {', '.join(columns)}; it needs "
-            f"user_id and one or more of {', '.join(BY_NAME)}, and nothing else"
+            f"{place}: the columns are {', '.join(columns)}; it needs user_id and one or more of "
+            f"{', '.join(BY_NAME)}, and nothing else"
         )
-    if not pd.api.types.is_integer_dtype(table["user_id"]):
-        raise OutcomesError(f"experiment.outcomes_file {file}: user_id is not a whole number")
-    if table["user_id"].duplicated().any():
-        raise OutcomesError(f"experiment.outcomes_file {file}: a user_id occurs more than once")
-    for name in columns:
-        if name != "user_id":
-            _check_values(table[name], name, file)
-    values = table.set_index("user_id").astype("float64")
-    return Measured(values, hashlib.sha256(content).hexdigest())
+    return columns
 
 
-def _check_values(values: pd.Series, name: str, file: Path) -> None:
-    numbers = pd.to_numeric(values, errors="coerce")
-    present = numbers.dropna()
-    rate = BY_NAME[name].kind == "rate"
-    wrong = (numbers.isna() & values.notna()).any() or not (
-        present.isin([0, 1]) if rate else present.between(0, float("inf"), inclusive="left")
-    ).all()
-    if wrong:
-        expected = "0 or 1" if rate else "a number of at least 0"
-        raise OutcomesError(f"experiment.outcomes_file {file}: {name} must always be {expected}")
+def _number(cell: str, metric: Metric, place: str) -> float:
+    if not cell:
+        return math.nan
+    value = float(cell) if _NUMBER.fullmatch(cell) else math.nan
+    if math.isnan(value) or (metric.kind == "rate" and value not in (0, 1)):
+        expected = "0 or 1" if metric.kind == "rate" else "a number of at least 0"
+        raise OutcomesError(f"{place}: {metric.name} must always be {expected}")
+    return value
+
+
+def check_covers(measured: Measured, users: pd.Series) -> None:
+    """Raise `OutcomesError` if a file cannot be what was measured of the experiment's customers.
+
+    If nobody in it has a 0 and customers are missing, it lists those with an outcome alone: whoever
+    did not sign up, say, is not in it. Rates computed from it would be 1 in both arms.
+    """
+    table = measured.table.reindex(users)
+    if not measured.table.index.isin(users).any():
+        raise OutcomesError(
+            f"{_FILE}: none of its {len(measured.table):,} user_ids is in the experiment, which "
+            f"has {len(users):,} customers. Is it of another campaign, or are these other ids?"
+        )
+    for name in table:
+        known = table[name].dropna()
+        missing = len(table) - len(known)
+        if len(known) and missing and (known > 0).all():
+            raise OutcomesError(
+                f"{_FILE}: {name} is above 0 for all {len(known):,} customers of the experiment "
+                f"that have a value, and {missing:,} have none. It seems to list only customers "
+                "with an outcome. Add the others, with 0"
+            )
 
 
 def joined(sessions: pd.DataFrame, measured: Measured | None) -> pd.DataFrame:

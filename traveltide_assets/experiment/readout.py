@@ -33,6 +33,7 @@ from traveltide_assets.transforms import traffic
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
 HARM, NO_HARM = "harm", "no harm shown"
 TOO_LITTLE, LOST = "too little data", "outcomes missing unevenly"
+NO_SPREAD = "the same for everybody"
 FEWEST = 30  # Customers per arm for means to be close enough to normal.
 _FEWEST_EXPECTED = 5
 # The columns of the comparison, before verdicts are added.
@@ -128,6 +129,8 @@ def of_run(
         for period in periods_read
     )
     measured = measurements.read_measured(config.outcomes_file) if config.outcomes_file else None
+    if measured is not None:
+        measurements.check_covers(measured, arms["user_id"])
     return read(arms, measurements.joined(after, measured), before, config, run)
 
 
@@ -267,14 +270,22 @@ def _verdict(row: pd.Series, p_value: float, config: Config) -> str:
     if row["mismatch_p_value"] < config.mismatch_alpha:
         return LOST
     fewest = min(row["customers_personalised"], row["customers_control"])
-    if np.isnan(p_value) or (metric.kind == "mean" and fewest < FEWEST):
+    if fewest < (FEWEST if metric.kind == "mean" else 2):
         return TOO_LITTLE
+    if np.isnan(p_value) or (metric.role == "goal" and _is_the_same(row)):
+        return NO_SPREAD
     gained = (_decided(row, "difference") > 0) == metric.more_is_better
     if metric.role == "guardrail":
         return NO_HARM if gained or p_value > config.alpha else HARM
     if row["p_holm"] > config.alpha:
         return NO_DIFFERENCE
     return BETTER if gained else WORSE
+
+
+def _is_the_same(row: pd.Series) -> bool:
+    """Whether a rate is 0 in both arms, or 1 in both."""
+    both = {row["personalised"], row["control"]}
+    return row["kind"] == "rate" and both in ({0.0}, {1.0})
 
 
 def _decided(row: pd.Series, name: str) -> float:
@@ -290,6 +301,8 @@ _SENTENCES = {
     HARM: "The personalised perk does harm here: {change}.",
     NO_HARM: "No harm is shown: {change}.",
     TOO_LITTLE: "Too little data to say anything.",
+    NO_SPREAD: "Every customer has the same value, so there is nothing to compare. Has it been "
+    "measured?",
     LOST: "Outcomes are missing more often in one arm than in the other, so nothing can be "
     "concluded: find out why first.",
 }

@@ -81,11 +81,17 @@ class Lake:
         self._tables = tables
         self.releases = Releases(storage)
 
+    @property
+    def storage(self) -> Storage:
+        """Where the files of the lake are."""
+        return self._storage
+
     def table(self, path: str, months: Sequence[str] | None = None) -> ibis.Table:
         """A table, or the given months of it, as an expression."""
         table = self._tables[path]
         keys = [_key(path, month) for month in months] if months else [_key(path)]
-        partition = _PARTITION if table.partitioned else None
+        # Not from the path: a folder above the lake may be called `month=…`, too.
+        partition = (_PARTITION, months) if table.partitioned and months else None
         if self._engine.opens(self._storage.uri(keys[0])):
             uris = [self._storage.uri(key) for key in self._stored(keys)]
             return self._engine.read_parquet(uris, partition)

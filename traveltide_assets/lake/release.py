@@ -14,7 +14,6 @@ This module stores and finds releases. What is in one is a matter of `campaign/r
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,9 @@ from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from traveltide_assets.lake.manifest import Entry, File, Manifest, Record, release_id, sha256
 from traveltide_assets.lake.storage.base import Conflict, Replaced, Storage
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.months import is_month
@@ -36,7 +36,6 @@ MAILING = "mailing/"
 _MAILED = "mailed.json"
 _ATTEMPTS = 20
 _MEND = "`traveltide release` writes it again"
-_ID_DIGITS = 12
 
 
 class NotReleased(TravelTideError):
@@ -54,67 +53,6 @@ class Overtaken(TravelTideError):
     """Another run released the month meanwhile."""
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class _Unverified(BaseModel):
-    """No digest vouches for it, so nothing unknown and nothing missing is accepted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class File(_Data):
-    """A file of a release: its name, its size in bytes and its SHA-256."""
-
-    name: str
-    bytes: int
-    sha256: str
-
-
-class Manifest(_Data):
-    """What is in a release, and what it rests on.
-
-    `decision` are the facts that decide who gets what; they and `files` make the id. `inputs` are
-    the data versions of the tables it was made of, `code` their code versions, `checks` the
-    blocking checks that it passed. `made_from` is the release that it repeats without the customers
-    suppressed since.
-    """
-
-    release: str
-    month: str
-    decision: dict[str, Any]
-    customers: dict[str, int]
-    files: tuple[File, ...]
-    inputs: dict[str, str] = {}
-    code: dict[str, str] = {}
-    checks: dict[str, str] = {}
-    made_from: str | None = None
-
-
-class Entry(_Unverified):
-    """A release in the record of its month: the SHA-256 of its manifest, and when it was made."""
-
-    id: str
-    manifest: str
-    made: str
-    released: str | None
-
-
-class Record(_Unverified):
-    """The releases of a month in the order of their making. `latest` is the one made last.
-
-    `current` is the one that readers act on; None if none has been released.
-    """
-
-    current: str | None
-    latest: str | None
-    releases: tuple[Entry, ...]
-
-    def entry(self, release_id: str | None) -> Entry | None:
-        return next((entry for entry in self.releases if entry.id == release_id), None)
-
-
 _EMPTY = Record(current=None, latest=None, releases=())
 
 
@@ -124,7 +62,7 @@ class Release:
 
     month: str
     manifest: Manifest
-    _storage: Storage
+    storage: Storage
 
     @property
     def id(self) -> str:
@@ -145,18 +83,18 @@ class Release:
 
     def uri(self, name: str = "") -> str:
         """The URI of a file, or of the release, for messages."""
-        return self._storage.uri(f"{_folder(self.month, self.id)}/{name}".rstrip("/"))
+        return self.storage.uri(f"{_folder(self.month, self.id)}/{name}".rstrip("/"))
 
     @cached_property
     def _versions(self) -> dict[str, str]:
-        return self._storage.versions(_folder(self.month, self.id))
+        return self.storage.versions(_folder(self.month, self.id))
 
     def _verified(self, name: str) -> tuple[Path, bytes]:
         file = next((file for file in self.manifest.files if file.name == name), None)
         if file is None:
             raise NotReleased(f"release {self.id} of {self.month} has no {name}")
         key = f"{_folder(self.month, self.id)}/{name}"
-        return _verified(self._storage, key, self._versions.get(key), file.sha256)
+        return _verified(self.storage, key, self._versions.get(key), file.sha256)
 
 
 @dataclass(frozen=True)
@@ -171,13 +109,6 @@ class Listed:
     current: bool
     mailed: str | None
     release: Release | None
-
-
-def release_id(month: str, decision: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
-    """The id of a release with this content. No clock and no machine is part of it."""
-    digests = sorted((name, _sha256(content)) for name, content in files.items())
-    said = json.dumps([month, dict(decision), digests], sort_keys=True)
-    return _sha256(said.encode())[:_ID_DIGITS]
 
 
 class Releases:
@@ -258,7 +189,7 @@ class Releases:
             decision=dict(decision),
             customers=dict(customers),
             files=tuple(
-                File(name=name, bytes=len(content), sha256=_sha256(content))
+                File(name=name, bytes=len(content), sha256=sha256(content))
                 for name, content in sorted(files.items())
             ),
             **facts,
@@ -269,7 +200,7 @@ class Releases:
             content = stored  # What it rests on was written down when it was made.
         entry = Entry(
             id=new,
-            manifest=_sha256(content),
+            manifest=sha256(content),
             made=known.made if known else _now(),
             released=known.released if known else None,
         )
@@ -409,13 +340,13 @@ class Releases:
         for name, content in files.items():
             key = f"{folder}/{name}"
             try:
-                _verified(self._storage, key, versions.get(key), _sha256(content))
+                _verified(self._storage, key, versions.get(key), sha256(content))
             except Damaged:
                 with self._storage.replacing(key, versions.get(key)) as path:
                     path.write_bytes(content)
 
 
-def _verified(storage: Storage, key: str, version: str | None, sha256: str) -> tuple[Path, bytes]:
+def _verified(storage: Storage, key: str, version: str | None, digest: str) -> tuple[Path, bytes]:
     """A file on this machine and its content, if that is as released. Otherwise `Damaged`."""
     if version is None:
         raise Damaged(f"{storage.uri(key)} is missing: {_MEND}")
@@ -424,7 +355,7 @@ def _verified(storage: Storage, key: str, version: str | None, sha256: str) -> t
         content = file.read_bytes()
     except FileNotFoundError:
         raise Damaged(f"{storage.uri(key)} is missing: {_MEND}") from None
-    if _sha256(content) != sha256:
+    if sha256(content) != digest:
         raise Damaged(f"{storage.uri(key)} is not what was released (other SHA-256): {_MEND}")
     return file, content
 
@@ -448,7 +379,3 @@ def _record_key(month: str) -> str:
 
 def _now() -> str:
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

@@ -49,6 +49,7 @@ class Material:
     decided. `places` are the k-means segments, for the scatter plot. `quality` has a row per source
     table (see `quality_section.row_counts`). `campaign` is the campaign's manifest, `status` a
     sentence on how far the experiment can be read. `card` is None in a month without a model.
+    `notice` is the first line of the report, if its data is generated.
     """
 
     month: str
@@ -72,6 +73,7 @@ class Material:
     readout: pd.DataFrame
     status: str
     card: ModelCard | None
+    notice: str | None
 
     @classmethod
     def of(
@@ -86,6 +88,7 @@ class Material:
         quality: pd.DataFrame,
         campaign: Mapping[str, Any],
         status: str,
+        notice: str | None,
     ) -> Material:
         """The material of a month, whose `frames` are keyed by table path: all of `TABLES`."""
         return cls(
@@ -97,6 +100,7 @@ class Material:
             quality=quality,
             campaign=campaign,
             status=status,
+            notice=notice,
             card=model_card.build(**{name: frames[path] for name, path in _CARD.items()}),
             **{name: frames[path] for name, path in _FRAMES.items()},
         )

@@ -54,6 +54,7 @@ def context(material: Material) -> dict[str, Any]:
     judged = verdicts.of_strategy(m.evidence, m.strategy)
     cut = shift(m.month, -m.settings.evidence.months)
     return {
+        "notice": m.notice,
         "month": words.month_name(m.month),
         "as_of": words.last_day(m.month),
         "cut": words.last_day(cut),

@@ -180,8 +180,10 @@ def _example(customer: pd.Series) -> tuple[str, ...]:
     married = "married" if customer["married"] else "not married"
     children = "with children" if customer["has_children"] else "without children"
     nights, bags = int(customer["total_nights"]), int(customer["total_checked_bags"])
+    known = pd.notna(customer["age"])
+    age = f"About {_rounded(customer['age'], _AGE_STEP):.0f} years old" if known else "Age unknown"
     return (
-        f"About {_rounded(customer['age'], _AGE_STEP):.0f} years old, {married}, {children}",
+        f"{age}, {married}, {children}",
         f"{words.counted(int(customer['total_trips']), 'trip')} booked, "
         f"{int(customer['cancelled_trips'])} cancelled",
         f"{words.counted(nights, 'hotel night')}, {words.counted(bags, 'checked bag')}",

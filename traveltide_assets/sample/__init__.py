@@ -4,6 +4,6 @@ It does not depend on the lake or the assets: it only writes files that a source
 """
 
 from traveltide_assets.sample.spec import PERKS, SampleSpec
-from traveltide_assets.sample.write import write_sample
+from traveltide_assets.sample.write import TRUTH, is_truth, write_sample
 
-__all__ = ["PERKS", "SampleSpec", "write_sample"]
+__all__ = ["PERKS", "TRUTH", "SampleSpec", "is_truth", "write_sample"]

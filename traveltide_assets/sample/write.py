@@ -33,6 +33,8 @@ USERS_PER_CHUNK = 10_000
 """Users per chunk. Bounds the memory use. Another number would give other samples."""
 
 FileFormat = Literal["csv", "parquet"]
+TRUTH = "truth.csv"
+"""The file that tells a sample from other sources, beside its tables."""
 _WORLD, _PERKS, _DIRT = range(3)
 """Random streams of a chunk, separate so that a change to one does not affect the others."""
 
@@ -57,7 +59,7 @@ def write_sample(
     """
     if file_format not in ("csv", "parquet"):
         raise ValueError(f"file_format must be csv or parquet, not {file_format}")
-    if folder.exists() and any(folder.iterdir()) and not (folder / "truth.csv").exists():
+    if folder.exists() and any(folder.iterdir()) and not (folder / TRUTH).exists():
         raise ValueError(f"{folder} contains other files than a sample; choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     prefix = f".{folder.name}-"
@@ -77,6 +79,12 @@ def write_sample(
         _remove_earlier_sample(folder)
         for path in sorted(Path(unfinished).iterdir()):
             path.replace(folder / path.name)
+
+
+def is_truth(file: Path) -> bool:
+    """Whether a file is the `truth.csv` of a sample, and not somebody's file of that name."""
+    with file.open("rb") as opened:
+        return opened.readline(200).strip() == b'"user_id","kind","favourite_perk"'
 
 
 def _remove_earlier_sample(folder: Path) -> None:

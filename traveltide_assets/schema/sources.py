@@ -9,15 +9,15 @@ from traveltide_assets.schema.table import Column
 
 USERS = (
     Column("user_id", "int64", "Identifier of the user; grows with the sign-up date"),
-    Column("birthdate", "date", "Date of birth"),
-    Column("gender", "string", "F, M or O"),
+    Column("birthdate", "date", "Date of birth", required=False),
+    Column("gender", "string", "F, M or O", required=False),
     Column("married", "boolean", "Married at the time of the export"),
     Column("has_children", "boolean", "Has children at the time of the export"),
-    Column("home_country", "string", "usa or canada"),
-    Column("home_city", "string", "City of residence, lower case"),
-    Column("home_airport", "string", "IATA code of the home airport"),
-    Column("home_airport_lat", "float64", "Latitude of the home airport, degrees"),
-    Column("home_airport_lon", "float64", "Longitude of the home airport, degrees"),
+    Column("home_country", "string", "usa or canada", required=False),
+    Column("home_city", "string", "City of residence, lower case", required=False),
+    Column("home_airport", "string", "IATA code of the home airport", required=False),
+    Column("home_airport_lat", "float64", "Latitude of the home airport, degrees", required=False),
+    Column("home_airport_lon", "float64", "Longitude of the home airport, degrees", required=False),
     Column("sign_up_date", "date", "Date of registration"),
 )
 SESSIONS = (
@@ -71,12 +71,23 @@ SOURCES: dict[str, tuple[Column, ...]] = {
     "hotels": HOTELS,
 }
 KEYS = {"users": "user_id", "sessions": "session_id", "flights": "trip_id", "hotels": "trip_id"}
+IDS = frozenset(KEYS.values())
+# What users need not say: an empty value costs nobody.
+ATTRIBUTES = frozenset(
+    column.name for column in USERS if not column.required or column.type == "boolean"
+)
 PLACE = (
     Column("source_file", "string", "Source file of the row; for a database, table and month"),
     Column(
         "source_row",
         "int64",
         "Row number in the source file, from 1; for a database, position in the order of content",
+    ),
+    Column(
+        "source_order",
+        "int64",
+        "Place of the source file among those of the table by the time of their last change, from "
+        "1, the oldest; for a database 1",
     ),
 )
 

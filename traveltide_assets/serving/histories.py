@@ -144,7 +144,7 @@ class HistoryFeatures:
             row["session_id"] = f"{customer}/{row['session_id'] or f'{place:06d}'}"
         if row.get("trip_id"):
             row["trip_id"] = f"{customer}/{row['trip_id']}"
-        return row | {"source_file": str(customer), "source_row": place}
+        return row | {"source_file": str(customer), "source_row": place, "source_order": 1}
 
 
 def _schema(name: str) -> pa.Schema:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.sources.base import SourceError
 
 # Names that bronze, the quarantine and the numbering of rows use for their own columns.
-_OURS = ("source_file", "source_row", "month", "reason", "file_row_number")
+_OURS = ("source_file", "source_row", "source_order", "month", "reason", "file_row_number")
 
 
 def contract_columns(name: str, where: object, header: Sequence[str]) -> dict[str, str]:
@@ -19,9 +19,14 @@ def contract_columns(name: str, where: object, header: Sequence[str]) -> dict[st
     their name in lower-case letters, digits and underscores. Raises `SourceError` if a required
     column is missing or two columns have the same name.
     """
-    named = {_plain(column): column for column in header}
-    if len(named) < len(header):
-        raise SourceError(f"{where}: two columns have the same name: {', '.join(header)}")
+    named: dict[str, str] = {}
+    for column in header:
+        plain = _plain(column)
+        if plain in named:
+            raise SourceError(
+                f"{where}: {_of_one_name(named[plain], column)}: rename or remove one"
+            )
+        named[plain] = column
     missing = []
     for column in SOURCES[name]:
         known = [alias for alias in (column.name, *column.aliases) if alias in named]
@@ -35,6 +40,21 @@ def contract_columns(name: str, where: object, header: Sequence[str]) -> dict[st
             f"{', '.join(missing)} (it has: {', '.join(header)})"
         )
     return named
+
+
+def names_known(table: str, header: Iterable[str]) -> int:
+    """How many names of a header are columns of the table."""
+    known = {name for column in SOURCES[table] for name in (column.name, *column.aliases)}
+    return len(known & {_plain(name) for name in header})
+
+
+def _of_one_name(one: str, other: str) -> str:
+    if one == other:
+        return f"two columns have the same name (duplicate column names: {one})"
+    return (
+        f"two columns have the same name: {one!r} and {other!r} (upper and lower case, and signs "
+        "other than letters and digits, make no difference)"
+    )
 
 
 def _plain(header: str) -> str:

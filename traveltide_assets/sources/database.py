@@ -43,7 +43,8 @@ from traveltide_assets.connections.postgres import (
 from traveltide_assets.engines.base import Engine
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.months import next_month
-from traveltide_assets.schema.sources import KEYS, SOURCES
+from traveltide_assets.schema.sources import IDS, KEYS, SOURCES
+from traveltide_assets.schema.table import Column
 from traveltide_assets.sources.base import Run, SourceError
 from traveltide_assets.sources.columns import contract_columns
 from traveltide_assets.transforms.cleaning.parse import month_of
@@ -53,7 +54,32 @@ _MONTH_FORMAT = exp.Literal.string("YYYY-MM")
 _UNDATED = "undated"
 _RAW = "raw"
 _COUNTS = "counts.json"
+_ZONED = {"timestamptz", "timetz"}
+_TEXTS = {"text", "varchar", "bpchar", "name", "citext"}
+_NUMBERS = {"int2", "int4", "int8", "numeric", "float4", "float8", "oid"}
+# Types whose text is read as a type of the contract, besides text itself.
+_READ = {
+    "int64": _NUMBERS,
+    "float64": _NUMBERS,
+    "boolean": {"bool", "bit", "varbit", *_NUMBERS},
+    "date": {"date", "timestamp"},
+    "timestamp(6)": {"date", "timestamp"},
+}
+# How to write a column of another type in a view.
+_CASTS = {
+    "string": "{}::text",
+    "int64": "{}::bigint",
+    "float64": "{}::numeric",
+    "boolean": "{}::boolean",
+    "date": "{}::date",
+    "timestamp(6)": "{}::timestamp",
+}
 _UNUSED_SECONDS = 6 * 3600
+_IDENTITY = """
+    SELECT system_identifier, current_database()::text,
+           (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = to_regclass('users'))
+    FROM pg_control_system()
+"""
 # Takes a quarter less work than zstd with dictionaries, for files that only live for one run.
 _QUICK = {"compression": "lz4", "use_dictionary": False}
 _log = logging.getLogger(__name__)
@@ -145,11 +171,11 @@ class Database:
             raise SourceError(str(error)) from None
 
     def _with_snapshot(self, action: Callable[[Session, Columns], _Result]) -> _Result:
-        with (
-            connect(self._location, self._config) as session,
-            session.transaction(_SNAPSHOT),
-        ):
-            return action(session, _described(session))
+        with connect(self._location, self._config) as session:
+            # Where a policy hides rows, queries then fail. Otherwise they would return the rest.
+            session.set("row_security", "off")
+            with session.transaction(_SNAPSHOT):
+                return action(session, _described(session))
 
     def _extract(self, folder: Path, session: Session, columns: Columns) -> None:
         for part, query in self._queries(session, columns).items():
@@ -178,7 +204,11 @@ class Database:
                         table = table.filter(table.session_start.startswith(part))
                     table = table.mutate(month=month_of(table.session_start))
                 place = name if part == name else f"{name}/{part}"
-                table = _numbered(table, name).mutate(source_file=ibis.literal(place))
+                origin = {
+                    "source_file": ibis.literal(place),
+                    "source_order": ibis.literal(1, "int64"),
+                }
+                table = _numbered(table, name).mutate(**origin)
                 self._engine.single.write_parquet(table, folder / name / f"{part}.parquet")
         shutil.rmtree(folder / _RAW)
 
@@ -209,6 +239,22 @@ class Database:
         }
 
 
+def identity_of(location: PostgresLocation, config: Config) -> str | None:
+    """The identity of a database and of the schema of its users; None where it is not shown.
+
+    It stays the same whatever address leads to the server, and on its replicas. A restored dump is
+    another database.
+    """
+    with connect(location, config) as session:
+        try:
+            ((server, database, schema),) = session.rows(_IDENTITY)
+        except ConnectionLost:
+            raise
+        except PostgresError:  # Some providers keep the identity of their servers to themselves.
+            return None
+    return f"{server}/{database}/{schema}"
+
+
 def _described(session: Session) -> Columns:
     """The columns of every table by their name in the lake.
 
@@ -232,19 +278,31 @@ def _described(session: Session) -> Columns:
 
 
 def _type_problems(name: str, columns: Mapping[str, str], types: Mapping[str, str]) -> list[str]:
-    """Problems with column types that would leave the month or the time zone to guesswork."""
-    problems = [
-        f"{name}.{columns[c.name]} has a time zone, but the contract has none: provide a view "
-        f"that returns local time"
-        for c in SOURCES[name]
-        if c.type in ("timestamp(6)", "date") and types[columns[c.name]] == "timestamptz"
-    ]
-    if name == "sessions" and types[columns["session_start"]] not in ("timestamp", "timestamptz"):
-        problems.append(
-            f"sessions.{columns['session_start']} is {types[columns['session_start']]}, but must "
-            "be a timestamp for its month to be known: provide a view that casts it"
-        )
+    """Problems with column types that would have every row refused, or guess at its time."""
+    problems = []
+    for column in SOURCES[name]:
+        theirs = columns[column.name]
+        if why := _type_problem(column, types[theirs]):
+            zoned = types[theirs] in _ZONED
+            cast = "{} AT TIME ZONE 'UTC'" if zoned else _CASTS[column.type]
+            cast = cast.format(exp.to_identifier(theirs, quoted=True).sql("postgres"))
+            problems.append(f"{name}.{theirs} {why}: provide a view with {cast} AS {theirs}")
     return problems
+
+
+def _type_problem(column: Column, found: str) -> str:
+    """What is wrong with the type of a column. Empty if nothing is."""
+    if column.type in ("timestamp(6)", "date") and found in _ZONED:
+        return "has a time zone, but the contract has none"
+    if column.name == "session_start" and found != "timestamp":
+        return f"is {found}, but must be a timestamp for its month to be known"
+    if column.name in IDS and found in ("float4", "float8"):
+        return f"is {found}, which rounds ids"
+    if column.type == "string":
+        refused = found in ("bytea", "money") or found.startswith("_")
+    else:
+        refused = found not in _READ[column.type] | _TEXTS
+    return f"is {found}, which cannot be read as {column.type}" if refused else ""
 
 
 def _count(session: Session, columns: Columns) -> dict[str, dict[str, int]]:

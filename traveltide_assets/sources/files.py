@@ -9,22 +9,16 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import ibis
 
-from traveltide_assets.engines.base import Engine, LocalEngine, UnreadableFile
-from traveltide_assets.lake.storage.base import Storage
-from traveltide_assets.lake.storage.folder import replacing
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.engines.base import Engine, LocalEngine
+from traveltide_assets.lake.storage.base import Entry, Storage
 from traveltide_assets.sources.base import SourceError
-from traveltide_assets.sources.columns import contract_columns
-from traveltide_assets.transforms.cleaning.parse import month_of
+from traveltide_assets.sources.delivery import look
+from traveltide_assets.sources.landed import Landed
 
-_SUFFIXES = (".csv", ".csv.gz", ".parquet")
-# Files that the generator of the sample writes beside its tables.
-_ANSWERS = ("truth", "damage")
 _log = logging.getLogger(__name__)
 
 
@@ -35,35 +29,18 @@ class Files:
         self._landing = landing
         self._engine = engine
         self._staging = staging
-        self._passed_over: list[str] = []
+        self._said: list[str] = []
         self._months: dict[tuple[str, str], set[str]] = {}
 
     @property
     def files(self) -> dict[str, dict[str, str]]:
         """The files of each table, in name order, with their versions."""
-        landed = self._landing.versions(deep=False)
-        candidates = [name for name in landed if _is_candidate(name)]
-        found: dict[str, dict[str, str]] = {table: {} for table in SOURCES}
-        passed_over = []
-        for name in candidates:
-            tables = [table for table in SOURCES if table in name.lower()]
-            if len(tables) > 1:
-                raise SourceError(
-                    f"{self._landing.uri(name)}: the file name mentions {' and '.join(tables)}"
-                )
-            if tables:
-                found[tables[0]][name] = landed[name]
-            elif name.partition(".")[0] not in _ANSWERS:
-                passed_over.append(name)
-        if missing := [table for table, files in found.items() if not files]:
-            seen = ", ".join(candidates) or "no CSV or Parquet file, or it does not exist"
-            raise SourceError(
-                f"{self._landing.uri()} has no file for {', '.join(missing)} (found: {seen}). "
-                f"The file name must contain the table's name, as in {missing[0]}.csv. "
-                "TRAVELTIDE_SOURCE sets the folder"
-            )
-        self._tell(passed_over)
-        return found
+        return _versions(self._landed())
+
+    def _landed(self) -> dict[str, dict[str, Entry]]:
+        delivery = look(self._landing)
+        self._tell(delivery.nameless, delivery.no_data)
+        return delivery.tables
 
     def versions(self) -> dict[str, str]:
         return {name: version for files in self.files.values() for name, version in files.items()}
@@ -90,7 +67,17 @@ class Files:
     def table(self, name: str) -> ibis.Table:
         # All files are read before any is used, so that a broken file stops the run before the
         # first table is written.
-        return self._engine.read_parquet(self._staged(self.files)[name], numbered="source_row")
+        landed = self._landed()
+        staged = self._staged(_versions(landed))[name]
+        rows = self._engine.read_parquet(staged, numbered="source_row")
+        places = _by_age(landed[name])
+        if len(places) == 1:
+            return rows.mutate(source_order=ibis.literal(1, "int64"))
+        order = ibis.memtable(
+            {"source_file": list(places), "source_order": list(places.values())},
+            schema={"source_file": "string", "source_order": "int64"},
+        )
+        return rows.join(order, "source_file")
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
         table = self.table(name)
@@ -103,15 +90,17 @@ class Files:
     def origins(self, name: str) -> list[str]:
         return list(self.files[name])
 
-    def _tell(self, passed_over: list[str]) -> None:
+    def _tell(self, nameless: Sequence[str], no_data: Sequence[str]) -> None:
         """Log the ignored files, once and again whenever they change."""
-        if passed_over and passed_over != self._passed_over:
-            _log.warning(
-                "%s: ignored files, because their names contain no table's name: %s",
-                self._landing.uri(),
-                ", ".join(passed_over),
-            )
-        self._passed_over = passed_over
+        said = []
+        if nameless:
+            said.append(f"because their names contain no table's name: {', '.join(nameless)}")
+        if no_data:
+            said.append(f"because their endings are not those of data: {', '.join(no_data)}")
+        for reason in said:
+            if reason not in self._said:
+                _log.warning("%s: ignored files, %s", self._landing.uri(), reason)
+        self._said = said
 
     def _staged(self, files: Mapping[str, Mapping[str, str]]) -> dict[str, list[Path]]:
         """The staged copies of each table's files. All headers are read before any rows."""
@@ -125,14 +114,11 @@ class Files:
             {name: files[table][name] for table, name in unread}, self._engine.spread
         )
         landed = [
-            _Landed(table, name, self._landing.uri(name), file.resolve(), copies[table, name])
+            Landed(table, name, self._landing.uri(name), file.resolve(), copies[table, name])
             for (table, name), file in zip(unread, here, strict=True)
         ]
-        for file in landed:
-            file.rows(self._engine.single)
-        problems = self._engine.each(_stage, landed)
-        if unreadable := [problem for problem in problems if problem]:
-            raise SourceError("\n".join(unreadable))
+        _raise_together(map(_header_problem, landed))
+        _raise_together(self._engine.each(_stage, landed))
         return {
             table: [copies[table, name] for name in versions] for table, versions in files.items()
         }
@@ -143,53 +129,43 @@ class Files:
         return self._staging.resolve() / folder / f"{_digest(version)}.parquet"
 
 
-@dataclass(frozen=True)
-class _Landed:
-    """A landed file of a table, and the path of its staged copy."""
-
-    table: str
-    name: str
-    uri: str
-    file: Path
-    copy: Path
-
-    def rows(self, engine: LocalEngine) -> ibis.Table:
-        """The rows of the file as text, named as in the contract and in file order, lazily."""
-        try:
-            if self.name.lower().endswith(".parquet"):
-                rows = engine.read_parquet([self.file])
-                rows = rows.mutate({column: rows[column].cast("string") for column in rows.columns})
-            else:
-                rows = engine.read_csv(self.file)
-        except UnreadableFile as error:
-            raise SourceError(str(error).replace(str(self.file), self.uri)) from error
-        rows = rows.rename(contract_columns(self.table, self.uri, rows.columns))
-        rows = rows.mutate(source_file=ibis.literal(self.name))
-        if self.table == "sessions":
-            return rows.mutate(month=month_of(rows.session_start))
-        return rows
+def _versions(landed: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, str]]:
+    return {
+        table: {name: str(file.version) for name, file in files.items()}
+        for table, files in landed.items()
+    }
 
 
-def _stage(engine: LocalEngine, landed: _Landed) -> str | None:
-    """Write the staged copy of a file. Returns the problem with the file, or None.
+def _raise_together(problems: Iterable[str]) -> None:
+    if found := [problem for problem in problems if problem]:
+        raise SourceError("\n".join(found))
+
+
+def _header_problem(landed: Landed) -> str:
+    try:
+        landed.header()
+    except SourceError as error:
+        return str(error)
+    return ""
+
+
+def _stage(engine: LocalEngine, landed: Landed) -> str:
+    """Stage a file. Returns the problem with it, or nothing.
 
     One engine on one machine reads each file, so that every engine finds the same text in the same
-    order afterwards. The rows are not numbered here, because that would limit parsing to one core.
+    order afterwards.
     """
-    _log.info("reading %s", landed.uri)
     try:
-        with replacing(landed.copy) as partial:
-            engine.write_parquet(landed.rows(engine), partial)
-    except UnreadableFile as error:
-        return f"{landed.uri}: {str(error).replace(str(landed.file), landed.uri)}"
-    for outdated in set(landed.copy.parent.glob("*.parquet")) - {landed.copy}:
-        outdated.unlink(missing_ok=True)
-    return None
+        landed.stage(engine)
+    except SourceError as error:
+        return str(error)
+    return ""
 
 
-def _is_candidate(name: str) -> bool:
-    # Other programs leave files whose names begin with a dot, such as `._users.csv` on macOS.
-    return name.lower().endswith(_SUFFIXES) and not name.startswith(".")
+def _by_age(files: Mapping[str, Entry]) -> dict[str, int]:
+    """The place of each file, the file that was changed first being 1. Of equal age: by name."""
+    ordered = sorted(files.values(), key=lambda file: (file.time, file.name))
+    return {file.name: place for place, file in enumerate(ordered, 1)}
 
 
 def _digest(text: str) -> str:

@@ -14,6 +14,7 @@ import ibis
 import ibis.expr.types as ir
 
 from traveltide_assets.schema.months import end_of
+from traveltide_assets.transforms.cleaning.rules import UNKNOWN
 from traveltide_assets.transforms.cohort import completed_years
 from traveltide_assets.transforms.features import expressions as f
 
@@ -106,7 +107,11 @@ def _discount(kind: str) -> Breakdown:
 
 BREAKDOWNS: tuple[Breakdown, ...] = (
     Breakdown(
-        "customers", "age", "users", lambda u: _AGES.name(u.age), lambda u: _AGES.place(u.age)
+        "customers",
+        "age",
+        "users",
+        lambda u: _AGES.name(u.age).fill_null(UNKNOWN),
+        lambda u: _AGES.place(u.age).fill_null(len(_AGES.names)),
     ),
     Breakdown(
         "customers",

@@ -49,8 +49,10 @@ _NULL_IF_CANCELLATION = (
 USERS_PROCESSED = Table(
     "silver",
     "users_processed",
-    "One row per user, typed.",
-    USERS,
+    "One row per user, typed. A text that the source leaves empty is `unknown`.",
+    tuple(
+        replace(column, required=True) if column.type == "string" else column for column in USERS
+    ),
     key=("user_id",),
 )
 SESSIONS_PROCESSED = Table(

@@ -114,12 +114,12 @@ def _share(trips: ibis.Table, part: str) -> ir.FloatingValue:
 def _distance(trips: ibis.Table) -> ir.FloatingValue:
     """Great-circle distance from the home airport, km; null for a flight that starts elsewhere.
 
-    Flights from elsewhere are set to null explicitly: `least` ignores nulls in several engines, so
-    a missing coordinate would otherwise give a distance.
+    Flights from elsewhere, or without a coordinate, are set to null explicitly: `least` ignores
+    nulls in several engines, so a missing coordinate would otherwise give a distance.
     """
     lat1, lat2 = trips.home_airport_lat.radians(), trips.destination_airport_lat.radians()
     dlon = (trips.destination_airport_lon - trips.home_airport_lon).radians()
     a = ((lat2 - lat1) / 2).sin() ** 2 + lat1.cos() * lat2.cos() * (dlon / 2).sin() ** 2
     km = 2 * EARTH_RADIUS_KM * ibis.least(a, 1.0).sqrt().asin()
     from_home = (trips.origin_airport == trips.home_airport).fill_null(False)
-    return ibis.ifelse(from_home, km.round(_KM_DECIMALS), ibis.null("float64"))
+    return ibis.ifelse(from_home & a.notnull(), km.round(_KM_DECIMALS), ibis.null("float64"))

@@ -17,7 +17,7 @@ from traveltide_assets.campaign import invitations, mailing
 from traveltide_assets.lake.release import MAILING
 from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
 from traveltide_assets_tests.integration.test_decision_checks import check
-from traveltide_assets_tests.support.project import Project, failed_checks, failure
+from traveltide_assets_tests.support.project import Project, failed_checks, failure, owned
 from traveltide_assets_tests.support.releases import current
 
 PERKS = ("bag", "meal", "night")
@@ -42,8 +42,9 @@ def manifest(project: Project, month: str = LAST) -> dict[str, Any]:
 
 def copy_of(project: Project, place: Path, **changes: Any) -> Project:
     """A project with the lake of another, to change."""
-    shutil.copytree(project.lake / "gold", place / "lake" / "gold")
-    return Project(place, place / "source", partitions=BOUNDS, evidence=QUICK, **changes)
+    for part in ("gold", "silver/users_processed"):
+        shutil.copytree(project.lake / part, place / "lake" / part)
+    return owned(Project(place, place / "source", partitions=BOUNDS, evidence=QUICK, **changes))
 
 
 def send(project: Project) -> set[str]:
@@ -179,3 +180,15 @@ def test_somebody_suppressed_after_the_files_were_made_is_found(
     found = check(project, *ASSETS)["gold/campaign:nobody_suppressed"]
     assert not found.passed
     assert found.blocking
+
+
+@pytest.mark.parametrize("known", [0, 1])
+def test_a_list_of_ids_of_nobody_is_told(
+    sample_project: Project, tmp_path: Path, known: int
+) -> None:
+    file = tmp_path / "never.csv"
+    ours = sample_project.frame("silver/users_processed")["user_id"].head(known)
+    file.write_text("\n".join(map(str, ["user_id", 999_999_999, *ours])), "utf-8")
+    project = copy_of(sample_project, tmp_path, campaign={"suppression_file": file})
+    found = check(project, *ASSETS)["gold/campaign:suppression_list_known"]
+    assert (found.passed, found.metadata["known"].value) == (known > 0, known)

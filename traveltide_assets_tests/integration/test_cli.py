@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from traveltide_assets.catalogue import FOLDER
+from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support import scenario
@@ -351,6 +353,56 @@ def test_without_a_browser_the_report_says_what_to_open(place: Path, first: Done
     assert "No browser was found" in done.stderr
     assert str(file) in done.stderr
     assert done.stdout == f"{released_report(place)}\n"
+
+
+def test_brackets_in_titles_and_paths_are_printed_as_they_are(place: Path, first: Done) -> None:
+    catalogue = FOLDER / "perks.toml"
+    text = catalogue.read_text(encoding="utf-8")
+    for perk in load_perks(catalogue):
+        text = text.replace(f'title = "{perk.title}"', f'title = "[/b] [red]{perk.id}[v2] :tada:"')
+    (place / "perks [v2].toml").write_text(text, encoding="utf-8")
+    (place / "lake [v2]").symlink_to("lake")
+    odd = {"TRAVELTIDE_LAKE": "lake [v2]", "TRAVELTIDE_PERKS_FILE": "perks [v2].toml"}
+    shown = traveltide(place, "show", **odd)
+    assert shown.returncode == 0, shown.stderr
+    assert re.search(r"^\[/b\] \[red\]\w+\[v2\] :tada: for ", shown.stdout, re.MULTILINE)
+    told = traveltide(place, "report", **odd)
+    assert told.stdout == "lake [v2]/gold/report/month=2023-05/report.html\n"
+    (place / "perks [v2].toml").unlink()
+    assert_clear_error(traveltide(place, "show", **odd), "perk catalogue perks [v2].toml cannot")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("TRAVELTIDE_SOURCE", "postgresql:ana:Hush11@db/travel", "source: not a location"),
+        ("TRAVELTIDE_SOURCE", "postgresql://ana:first@Hush11@db/travel", "source: not written as"),
+        ("TRAVELTIDE_CONFIG", ".", "it is a folder"),
+        ("DAGSTER_HOME", "a?b", "DAGSTER_HOME"),
+    ],
+)
+def test_what_is_mistyped_is_told_without_a_traceback_and_without_a_secret(
+    tmp_path: Path, variable: str, value: str, said: str
+) -> None:
+    done = traveltide(tmp_path, "run", **{variable: value})
+    assert_clear_error(done, said)
+    assert "Hush11" not in done.stdout + done.stderr
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not [path for path in written if b"Hush11" in path.read_bytes()]
+
+
+def test_another_source_is_refused_before_anything_is_written(place: Path, first: Done) -> None:
+    before = gold(place)
+    sample = traveltide(place, "run", TRAVELTIDE_LAKE="lake", TRAVELTIDE_SAMPLE__USERS="9")
+    assert_clear_error(sample, "lake is the lake of another source", str(place / "source"))
+    assert not (place / ".traveltide" / "sample").exists()
+    scenario.write_scenario(place / "moved")
+    moved = traveltide(place, "run", TRAVELTIDE_SOURCE="moved")
+    assert_clear_error(moved, str(place / "source"), str(place / "moved"), "--same-source")
+    both = traveltide(place, "run", "--replace", "--same-source", TRAVELTIDE_SOURCE="moved")
+    assert both.returncode == 2
+    assert gold(place) == before
+    assert "Generated data" not in first.stdout
 
 
 def test_a_wrong_setting_is_a_clear_error(tmp_path: Path) -> None:

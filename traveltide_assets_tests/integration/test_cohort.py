@@ -16,7 +16,7 @@ from traveltide_assets.transforms.cohort import (
 )
 from traveltide_assets.transforms.config import Config as Cohort
 from traveltide_assets_tests.support import scenario
-from traveltide_assets_tests.support.project import Project, failed_checks, failure
+from traveltide_assets_tests.support.project import Project, failed_checks, failure, owned
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def nobody(
     folder = tmp_path_factory.mktemp("nobody")
     shutil.copytree(scenario_project.lake / "silver", folder / "lake" / "silver")
     rule = scenario.COHORT | {"min_sessions": 99}
-    project = Project(folder, folder / "source", **scenario.settings(cohort=rule))
+    project = owned(Project(folder, folder / "source", **scenario.settings(cohort=rule)))
     return project, project.assign(scenario.MONTH)
 
 

@@ -16,7 +16,7 @@ from traveltide_assets.defs import tags as dagster_tags
 from traveltide_assets.defs.run import QUIET
 from traveltide_assets_tests.conftest import BOUNDS, LAST
 from traveltide_assets_tests.support import scenario
-from traveltide_assets_tests.support.project import Project, failed_checks, instance_in
+from traveltide_assets_tests.support.project import Project, failed_checks, instance_in, owned
 
 LENIENT = {
     "max_cohort_change": 10,
@@ -283,7 +283,7 @@ def test_a_failed_blocking_check_stops_what_is_downstream_and_nothing_else(
 ) -> None:
     # A second row of a customer in silver breaks the key of the cohort.
     shutil.copytree(scenario_project.lake / "silver", tmp_path / "lake" / "silver")
-    project = Project(tmp_path, tmp_path / "source", **scenario.settings())
+    project = owned(Project(tmp_path, tmp_path / "source", **scenario.settings()))
     users = project.file("silver/users_processed")
     frame = pd.read_parquet(users)
     pd.concat([frame, frame.head(1)]).to_parquet(users, index=False)

@@ -31,10 +31,13 @@ def printed(newcomer: Newcomer) -> list[str]:
 
 def test_the_readme_leads_a_newcomer_to_a_result(newcomer: Newcomer, printed: list[str]) -> None:
     result = printed[0]
-    for line in ("Cohort of 2023-07", "Checks:", "lake/releases/month=2023-07"):
+    assert result.partition("\n")[0].startswith("Generated data, not real customers (the sample")
+    for line in ("Cohort of 2023-07", "Checks:", "lake-sample/releases/month=2023-07"):
         assert line in result
-    assert (newcomer.folder / "report.html").read_text().startswith("<!DOCTYPE html>")
-    assert list((newcomer.folder / "my-lake/gold/perk_assignments").glob("month=*/*.parquet"))
+    report = (newcomer.folder / "report.html").read_text()
+    assert report.startswith("<!DOCTYPE html>")
+    assert report.partition("<body>")[2].strip().startswith('<p class="notice">Generated data')
+    assert list((newcomer.folder / "lake/gold/perk_assignments").glob("month=*/*.parquet"))
 
 
 @pytest.mark.parametrize("page", [page for page in FAST if page != README])

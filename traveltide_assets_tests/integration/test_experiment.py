@@ -22,7 +22,7 @@ from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.metrics import BY_NAME
 from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
 from traveltide_assets_tests.integration.test_decision_checks import check, damage
-from traveltide_assets_tests.support.project import Project, failed_checks, failure
+from traveltide_assets_tests.support.project import Project, failed_checks, failure, owned
 
 PERKS = load_perks(FOLDER / "perks.toml")
 ASSETS = (
@@ -82,8 +82,8 @@ def started(project: Project, place: Path, **config: Any) -> Project:
     for layer in ("gold", "silver", "bronze"):
         shutil.copytree(project.lake / layer, place / "lake" / layer)
     experiment = {"start": dt.date(2023, 7, 1), "weeks": 3, **config}
-    return Project(
-        place, place / "source", partitions=BOUNDS, evidence=QUICK, experiment=experiment
+    return owned(
+        Project(place, place / "source", partitions=BOUNDS, evidence=QUICK, experiment=experiment)
     )
 
 

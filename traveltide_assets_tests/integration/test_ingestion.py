@@ -18,7 +18,7 @@ import pytest
 from traveltide_assets.defs.jobs import INGEST
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.schema.sources import KEYS, SOURCES
-from traveltide_assets_tests.support.project import Project, failed_checks, instance_in
+from traveltide_assets_tests.support.project import Project, failed_checks, instance_in, owned
 
 FIRST, LAST = "2023-06", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
@@ -62,7 +62,7 @@ def copy(tmp_path: Path, project: Project, source: Path) -> Project:
     """A copy of the ingested project and its source, to be tampered with."""
     shutil.copytree(source, tmp_path / "source")
     shutil.copytree(project.lake, tmp_path / "lake")
-    return Project(tmp_path, tmp_path / "source", partitions=BOUNDS)
+    return owned(Project(tmp_path, tmp_path / "source", partitions=BOUNDS))
 
 
 def materialize(

@@ -12,7 +12,7 @@ import pytest
 
 from traveltide_assets.schema.months import end_of
 from traveltide_assets_tests.support import scenario
-from traveltide_assets_tests.support.project import Project, failure
+from traveltide_assets_tests.support.project import Project, failure, owned
 
 FAST = {"kmeans": {"max_k": 4, "restarts": 2, "sample_rows": 500}} | scenario.QUICK
 
@@ -71,7 +71,8 @@ def full(folder: Path, ingested: Project, month: str) -> Project:
     for layer in ("bronze", "silver"):
         shutil.copytree(ingested.lake / layer, folder / "lake" / layer)
     bounds = ingested.settings.partitions.model_dump()
-    return decided(Project(folder, folder / "source", partitions=bounds, **FAST), month)
+    project = owned(Project(folder, folder / "source", partitions=bounds, **FAST))
+    return decided(project, month)
 
 
 def past(folder: Path, source: Path, ingested: Project, month: str) -> Project:

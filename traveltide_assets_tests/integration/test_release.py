@@ -312,3 +312,21 @@ def test_the_job_of_the_ui_releases_what_waits(project: Project) -> None:
         *("gold__experiment_assignment", "experiment", "campaign", "gold__report"),
         "gold__release",
     }
+
+
+def test_what_was_not_wholly_ingested_is_not_released(project: Project) -> None:
+    """Bronze is compared with the source when it is ingested, so that outcome is looked up."""
+    before = current(project.lake).id
+    with instance_in(project.folder / "dagster") as instance:
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey(["bronze", "hotels_raw"]),
+                check_name="reconciliation",
+                passed=False,
+                blocking=True,
+            )
+        )
+    result = project.materialize("gold/release", MONTH)
+    assert not result.success
+    assert "bronze/hotels_raw:reconciliation" in failure(result)
+    assert current(project.lake).id == before

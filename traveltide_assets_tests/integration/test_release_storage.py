@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.lake.manifest import release_id
 from traveltide_assets.lake.release import (
     FOLDER,
     MAILING,
@@ -19,7 +19,6 @@ from traveltide_assets.lake.release import (
     Overtaken,
     Release,
     Releases,
-    release_id,
 )
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
@@ -213,7 +212,7 @@ def test_a_release_that_does_not_hold_what_was_released_is_not_read_and_is_mende
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound")
     put(Releases(Folder(folder)), "one")
     return folder

@@ -59,6 +59,7 @@ def material(project: Project, **changes: Any) -> Material:
         quality=row_counts(lambda path: 9),
         campaign=json.loads(manifest.read_text("utf-8")),
         status="No experiment has been started.",
+        notice=None,
     )
     return replace(made, **changes)
 
@@ -68,6 +69,15 @@ def test_the_same_input_gives_the_same_bytes(sample_project: Project) -> None:
     assert sample_project.materialize(report.PATH, LAST).success
     assert report_file(sample_project).read_bytes() == before
     assert len(before) < 3_000_000
+
+
+def test_a_report_of_generated_data_says_so_first(sample_project: Project) -> None:
+    page = report_file(sample_project).read_text("utf-8")
+    notice = f"Generated data, not real customers ({sample_project.source})"
+    assert page.partition("<body>")[2].lstrip().startswith(f'<p class="notice">{notice}</p>')
+    assert "<title>Generated data: " in page
+    assert f'<p class="lead">{notice}. For inviting' in page, "the model card"
+    assert "Generated data" not in render(material(sample_project))
 
 
 def test_the_asset_says_where_the_report_is(sample_project: Project) -> None:

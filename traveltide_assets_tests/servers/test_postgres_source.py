@@ -27,6 +27,7 @@ from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources.base import Run, Source, SourceError
+from traveltide_assets.sources.database import identity_of
 from traveltide_assets_tests.support.database import create_tables, execute, generate_sessions, load
 from traveltide_assets_tests.support.postgres_server import PASSWORD, PostgresServer
 from traveltide_assets_tests.support.project import Project, failed_checks, failure
@@ -151,6 +152,7 @@ def test_what_an_application_writes_is_read_as_it_stands(tmp_path: Path, empty: 
         "month_in_source": "m",
         "source_file": "hotels",
         "source_row": 1,
+        "source_order": 1,
     }
 
 
@@ -429,6 +431,64 @@ def test_everything_that_a_schema_lacks_is_told_at_once(tmp_path: Path, empty: s
     assert "SELECT" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("table", "column", "kind", "said"),
+    [
+        ("flights", "base_fare_usd", "money", '"base_fare_usd"::numeric AS base_fare_usd'),
+        ("hotels", "hotel_per_room_usd", "money", '"hotel_per_room_usd"::numeric'),
+        ("hotels", "rooms", "boolean", '"rooms"::bigint'),
+        ("hotels", "check_in_time", "timestamptz", "\"check_in_time\" AT TIME ZONE 'UTC'"),
+        ("hotels", "nights", "interval", '"nights"::bigint'),
+        ("flights", "departure_time", "time", '"departure_time"::timestamp'),
+        ("flights", "trip_airline", "bytea", '"trip_airline"::text'),
+        ("sessions", "page_clicks", "integer[]", '"page_clicks"::bigint'),
+        ("users", "married", "date", '"married"::boolean'),
+        ("users", "birthdate", "integer", '"birthdate"::date'),
+        ("users", "user_id", "real", "rounds ids"),
+        ("users", "home_airport_lat", "point", '"home_airport_lat"::numeric'),
+    ],
+)
+def test_a_type_of_which_every_row_would_be_refused_is_named_with_the_cast(
+    tmp_path: Path, postgres_server: PostgresServer, table: str, column: str, kind: str, said: str
+) -> None:
+    url = postgres_server.create_database()
+    create_tables(url, {column: kind})
+    with pytest.raises(SourceError) as error:
+        source(tmp_path, url).table("users")
+    assert f"{table}.{column} " in str(error.value)
+    assert said in str(error.value)
+
+
+def test_domains_enumerations_and_other_numbers_are_read_as_what_they_are(
+    tmp_path: Path, postgres_server: PostgresServer
+) -> None:
+    url = postgres_server.create_database()
+    execute(url, "CREATE DOMAIN positive AS numeric(9, 2); CREATE DOMAIN price AS positive")
+    execute(url, "CREATE TYPE sex AS ENUM ('F', 'M')")
+    types = {"base_fare_usd": "price", "gender": "sex", "seats": "numeric", "married": "bit(1)"}
+    create_tables(url, types)
+    execute(url, "INSERT INTO users (user_id, gender, married) VALUES (1, 'F', '1')")
+    (user,) = source(tmp_path, url).table("users").to_pyarrow().to_pylist()
+    assert (user["gender"], user["married"]) == ("F", "1")
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_policy_that_hides_rows_is_an_error_and_one_that_does_not_apply_is_none(
+    tmp_path: Path, postgres_server: PostgresServer, empty: str, name: str
+) -> None:
+    role = f"role_{empty.rsplit('_', 1)[1]}"
+    execute(empty, f"CREATE ROLE {role} LOGIN PASSWORD %s", PASSWORD)
+    execute(empty, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    execute(empty, f"ALTER TABLE {name} ENABLE ROW LEVEL SECURITY")
+    execute(empty, f"CREATE POLICY shown ON {name} USING (false)")
+    url = empty.replace("traveltide:", f"{role}:")
+    with pytest.raises(SourceError, match=rf"row-level security.*{name}.*BYPASSRLS"):
+        source(tmp_path, url).table("users")
+    assert rows(source(tmp_path, empty, run="owner"), name) == 0
+    execute(empty, f"ALTER ROLE {role} BYPASSRLS")
+    assert rows(source(tmp_path, url, run="all"), name) == 0
+
+
 def test_tables_are_found_by_the_search_path_of_the_url(tmp_path: Path, empty: str) -> None:
     execute(empty, "CREATE SCHEMA travel")
     for name in SOURCES:
@@ -446,6 +506,28 @@ def test_a_table_that_may_not_be_read_is_an_error(
     url = empty.replace("traveltide:", f"{role}:")
     with pytest.raises(SourceError, match="permission denied for table users"):
         source(tmp_path, url).table("users")
+
+
+# Whose lake it is
+
+
+def test_a_database_is_the_same_by_any_name_and_role_and_another_one_is_not(
+    postgres_server: PostgresServer, empty: str
+) -> None:
+    def identity(url: str) -> str | None:
+        return identity_of(PostgresLocation(url), Settings().postgres)
+
+    role = f"reader_{empty.rsplit('_', 1)[1]}"
+    execute(empty, f"CREATE ROLE {role} LOGIN PASSWORD %s", PASSWORD)
+    known = identity(empty)
+    assert known is not None
+    assert identity(empty.replace("127.0.0.1", "localhost")) == known
+    assert identity(empty.replace("traveltide:", f"{role}:")) == known
+    assert identity(postgres_server.create_database()) != known
+    execute(empty, "CREATE SCHEMA travel CREATE TABLE users (user_id bigint)")
+    assert identity(f"{empty}?options=-csearch_path%3Dtravel") != known
+    execute(empty, "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    assert identity(empty.replace("traveltide:", f"{role}:")) is None
 
 
 # Secrets

@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Page, Response, ViewportSize, sync_playwright
 
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.defs.run import INSTANCE
+from traveltide_assets.defs.instance.home import CONFIG
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.support.ports import free_port
@@ -127,7 +127,7 @@ def ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ui]:
     write_sample(folder / "source", SampleSpec(users=400, seed=11, active_share=0.7))
     for name in ("dagster", "logs"):
         (folder / name).mkdir()
-    shutil.copy(INSTANCE / "dagster.yaml", folder / "dagster")
+    shutil.copy(CONFIG, folder / "dagster")
     port = free_port()
     processes = Processes(
         {

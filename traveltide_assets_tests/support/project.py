@@ -14,6 +14,9 @@ from traveltide_assets.definitions import build_definitions
 from traveltide_assets.defs import tags as dagster_tags
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
 from traveltide_assets.defs.run import QUIET
+from traveltide_assets.lake.ownership import MANIFEST, Told
+from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.resources import open_claim
 from traveltide_assets.settings import Settings
 
 # Gold up to the segments that decide by default.
@@ -79,6 +82,13 @@ class Project:
             return self.definitions.resolve_job_def(job).execute_in_process(
                 instance=instance, run_config=QUIET, raise_on_error=False, **options
             )
+
+
+def owned(project: Project) -> Project:
+    """The project, whose lake was copied from that of another source, as the lake of its own."""
+    (project.lake / MANIFEST).unlink(missing_ok=True)
+    open_claim(project.settings, Folder(project.lake), Told.SAME_SOURCE).take()
+    return project
 
 
 def instance_in(home: Path) -> dg.DagsterInstance:

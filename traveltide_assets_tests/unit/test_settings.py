@@ -25,7 +25,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_without_anything_set_the_brief_holds() -> None:
     settings = load_settings()
     assert settings.source is None
-    assert settings.lake == Path("lake")
+    assert settings.lake == Path("lake-sample")
     assert settings.cohort.active_since == dt.date(2023, 1, 4)
     assert settings.cohort.min_sessions == 8
     assert settings.kmeans.k == 4
@@ -48,6 +48,25 @@ def test_two_underscores_reach_into_a_section(monkeypatch: pytest.MonkeyPatch) -
     assert settings.cohort.active_since == dt.date(2023, 1, 5)
     assert settings.kmeans.k == "silhouette"
     assert settings.kmeans.features == ("total_trips", "age")
+
+
+def test_releases_wait_by_one_word_or_by_the_settings_of_the_section(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (load_settings().release.mode, load_settings().release.keep) == ("auto", 12)
+    monkeypatch.setenv("TRAVELTIDE_RELEASE__KEEP", "3")
+    monkeypatch.setenv("TRAVELTIDE_RELEASE", "manual")
+    assert (load_settings().release.mode, load_settings().release.keep) == ("manual", 3)
+    monkeypatch.setenv("TRAVELTIDE_RELEASE", "sometimes")
+    with pytest.raises(SettingsError, match=r"release\.mode: Input should be 'auto' or 'manual'"):
+        load_settings()
+    monkeypatch.delenv("TRAVELTIDE_RELEASE")
+    monkeypatch.setenv("TRAVELTIDE_RELEASE__MODE", "manual")
+    assert load_settings().release.mode == "manual"
+    monkeypatch.delenv("TRAVELTIDE_RELEASE__MODE")
+    (elsewhere / "traveltide.toml").write_text('release = "manual"\n', encoding="utf-8")
+    monkeypatch.delenv("TRAVELTIDE_RELEASE__KEEP")
+    assert load_settings().release.mode == "manual"
 
 
 def test_the_file_sets_a_setting(elsewhere: Path) -> None:
@@ -239,3 +258,67 @@ def test_a_wrong_value_under_the_old_name_of_the_seed_is_refused(
 def test_without_the_old_name_of_the_seed_nothing_warns(recwarn: pytest.WarningsRecorder) -> None:
     assert load_settings().seed == 7
     assert not [warning for warning in recwarn if warning.category is FutureWarning]
+
+
+# The file as editors write it
+
+
+def test_a_byte_order_mark_does_no_harm(elsewhere: Path) -> None:
+    (elsewhere / "traveltide.toml").write_bytes(b"\xef\xbb\xbfseed = 4\r\n")
+    assert load_settings().seed == 4
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "latin-1"])
+def test_a_file_that_is_not_utf8_is_named(elsewhere: Path, encoding: str) -> None:
+    (elsewhere / "traveltide.toml").write_bytes("seed = 4 # Größe\n".encode(encoding))
+    with pytest.raises(SettingsError, match=r"traveltide\.toml.*UTF-8") as error:
+        load_settings()
+    assert "TRAVELTIDE_CONFIG" in str(error.value)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_folder_is_no_settings_file(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+) -> None:
+    (elsewhere / "traveltide.toml").mkdir()
+    if named:
+        monkeypatch.setenv("TRAVELTIDE_CONFIG", "traveltide.toml")
+    with pytest.raises(SettingsError, match="it is a folder"):
+        load_settings()
+
+
+def test_a_dangling_link_is_no_settings_file(elsewhere: Path) -> None:
+    (elsewhere / "traveltide.toml").symlink_to("absent.toml")
+    with pytest.raises(SettingsError, match="no such file"):
+        load_settings()
+
+
+def test_a_settings_file_without_the_right_to_read_it_is_named(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (elsewhere / "traveltide.toml").write_text("seed = 4", encoding="utf-8")
+
+    def refuse(path: Path) -> bytes:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)  # root may read anything
+    with pytest.raises(SettingsError, match="no right to read it"):
+        load_settings()
+
+
+def test_a_section_that_is_none_is_named(elsewhere: Path) -> None:
+    (elsewhere / "traveltide.toml").write_text("automation = 3\nkmeans = 4", encoding="utf-8")
+    with pytest.raises(SettingsError, match="automation"):
+        load_settings()
+
+
+# The lake
+
+
+def test_the_sample_has_a_lake_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRAVELTIDE_SOURCE", "exports")
+    assert load_settings().lake == Path("lake")
+    monkeypatch.delenv("TRAVELTIDE_SOURCE")
+    assert load_settings().lake == Path("lake-sample")
+    monkeypatch.setenv("TRAVELTIDE_LAKE", "mine")
+    assert load_settings().lake == Path("mine")

@@ -1,6 +1,6 @@
 """The release of a month: the last asset, after every blocking check."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -12,11 +12,13 @@ from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.defs import provenance, tags
 from traveltide_assets.defs.checks.check import Check, Context, Severity
-from traveltide_assets.defs.checks.steps import context_of, every_step
+from traveltide_assets.defs.checks.every_table import is_basic
+from traveltide_assets.defs.checks.steps import check_key, context_of, every_step
 from traveltide_assets.defs.describe import counts
 from traveltide_assets.defs.partitions import MONTHLY
 from traveltide_assets.defs.retries import permanent_errors_end_the_step
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.manifest import sha256
 from traveltide_assets.lake.release import Release
 from traveltide_assets.report import FILE, PATH
 from traveltide_assets.schema.errors import NotStored, TravelTideError
@@ -66,7 +68,7 @@ def build(
     """The asset `gold/release`. `gold` are the assets of a month, `deciding` is the strategy."""
     months = _Months.of(gold)
     copied = released.tables(deciding)
-    judged = blocking(tables)
+    of_gold, of_ingestion = blocking(tables)
     needed = {*months.last, *(dg.AssetKey(path.split("/")) for path in copied.values())}
 
     @dg.asset(
@@ -93,12 +95,17 @@ def build(
                 name: lake.path(path, month).read_bytes() for name, path in copied.items()
             } | {released.REPORT: lake.read_bytes(PATH, month, FILE)}
             facts = mailing.read_facts(lake, month)
+            checked = context_of(context.op_execution_context, tables, every_month)
+            made = provenance.of_month(context.instance, months.keys, month)
+            copies = {copied.get(name, PATH): sha256(content) for name, content in stored.items()}
+            _compare(context.instance, lake, made, months, copies, month)
+            known = provenance.passed(context.instance, map(check_key, of_gold), made)
+            outcomes = {
+                **_recorded(context.instance, of_ingestion, month),
+                **_judge(of_gold, checked, known),
+            }
             content = released.compose(stored, facts)
             released.check(content, read_suppressed(settings.campaign.suppression_file))
-            checked = context_of(context.op_execution_context, tables, every_month)
-            outcomes = _judge(judged, checked)
-            made = provenance.of_month(context.instance, months.keys, month)
-            _compare(context.instance, lake, made, months, month)
             published = lake.releases.add(
                 month,
                 content.files,
@@ -120,17 +127,25 @@ def build(
     return release
 
 
-def blocking(tables: Mapping[str, Table]) -> list[Check]:
-    """The blocking checks of silver and gold. Those of bronze compare it with the source."""
-    return [
-        check
+def blocking(tables: Mapping[str, Table]) -> tuple[list[Check], list[Check]]:
+    """The blocking checks of gold, with those of silver against bronze; and all others.
+
+    A release evaluates the former on the lake as it is. The latter read the source, or every row
+    of silver and bronze, so it goes by their last outcome.
+    """
+    checks = [
+        (step, check)
         for step in every_step(tables)
-        if not step.reads_source
         for check in step.checks
-        if check.blocking
-        and check.severity is Severity.ERROR
-        and tables[check.table].layer in ("silver", "gold")
+        if check.blocking and check.severity is Severity.ERROR
     ]
+    evaluated = [
+        check
+        for step, check in checks
+        if tables[check.table].layer == "gold"
+        or (tables[check.table].layer == "silver" and not is_basic(check) and not step.reads_source)
+    ]
+    return evaluated, [check for _, check in checks if check not in evaluated]
 
 
 def described(release: Release, current: str | None, swept: Sequence[str] = ()) -> dict[str, Any]:
@@ -149,19 +164,23 @@ def described(release: Release, current: str | None, swept: Sequence[str] = ()) 
     }
 
 
-def _judge(checks: Sequence[Check], context: Context) -> dict[str, str]:
+def _judge(checks: Sequence[Check], context: Context, known: Container[str]) -> dict[str, str]:
     """The outcome of each check on what is stored now; `CheckFailed` if one does not hold.
 
-    A run evaluates them as well, but its result says nothing about files replaced since, and an
-    asset that is materialised alone does not wait for it.
+    A run evaluates them as well, but it does not stop an asset that is materialised alone, and
+    lists and settings may have changed since. Contracts and keys are matters of the file alone:
+    those `known` to have passed on this very file are not evaluated again.
     """
     outcomes, failed = {}, []
     for check in checks:
-        name, silver = f"{check.table}:{check.name}", check.table.startswith("silver/")
+        name = f"{check.table}:{check.name}"
+        if is_basic(check) and name in known:
+            outcomes[name] = "passed"
+            continue
         try:
-            outcome = check.outcome(_up_to_month(context, check.table) if silver else context)
+            outcome = check.outcome(_for_month(context, check.table))
         except NotStored:
-            if not silver:
+            if not check.table.startswith("silver/"):
                 raise
             # Bronze and silver may be deleted when a month has been decided.
             outcomes[name] = "not evaluated: silver or bronze is not in the lake"
@@ -169,18 +188,33 @@ def _judge(checks: Sequence[Check], context: Context) -> dict[str, str]:
         outcomes[name] = "passed" if outcome.passed else "failed"
         if not outcome.passed:
             failed.append(f"{name} ({', '.join(f'{k}: {v}' for k, v in outcome.facts.items())})")
-    if failed:
-        raise CheckFailed(
-            f"{context.month} is not released, because blocking checks do not hold: "
-            f"{'; '.join(failed)}. The release before stays. Mend it, and run "
-            f"`traveltide run --month {context.month}`"
-        )
+    _stop_if(failed, context.month)
     return outcomes
 
 
-def _up_to_month(context: Context, path: str) -> Context:
-    stored = context.lake.months(path)
-    return replace(context, months=tuple(m for m in stored if m <= context.month))
+def _recorded(instance: dg.DagsterInstance, checks: Sequence[Check], month: str) -> dict[str, str]:
+    """The last recorded outcome of each check; `CheckFailed` if one did not hold."""
+    found = provenance.last_outcomes(instance, map(check_key, checks), month)
+    _stop_if([name for name, outcome in found.items() if outcome == "failed"], month)
+    return found
+
+
+def _stop_if(failed: Sequence[str], month: str) -> None:
+    if failed:
+        raise CheckFailed(
+            f"{month} is not released, because blocking checks do not hold: {'; '.join(failed)}. "
+            f"The release before stays. Mend it, and run `traveltide run --month {month}`"
+        )
+
+
+def _for_month(context: Context, path: str) -> Context:
+    """The context for a table: a month is decided from all months of silver up to it."""
+    if not (path.startswith("silver/") and context.tables[path].partitioned):
+        return context
+    months = tuple(month for month in context.lake.months(path) if month <= context.month)
+    if not months:
+        raise NotStored(f"{path} is not in the lake")
+    return replace(context, months=months)
 
 
 def _compare(
@@ -188,17 +222,27 @@ def _compare(
     lake: Lake,
     made: Mapping[str, provenance.Made],
     months: _Months,
+    copies: Mapping[str, str],
     month: str,
 ) -> None:
-    """`Mixed` if the month's assets are not those of one run of the pipeline."""
-    tables = {path for path in made if path != PATH and path in months.same_month}
+    """`Mixed` if the month's assets are not those of one run of the pipeline.
+
+    `copies` are the SHA-256 of what was read to be released.
+    """
+    tables = {*made, *copies} - {PATH}
     digests = {path: lake.digest(path, month) for path in sorted(tables)}
     digests[PATH] = lake.file_digest(PATH, month, FILE)
     decided = {
         path: replace(asset, read=_without_silver(asset.read)) if path in _READ_LATER else asset
         for path, asset in made.items()
     }
-    if found := provenance.mixture(instance, decided, months.same_month, digests):
+    found = provenance.mixture(instance, decided, months.same_month, digests)
+    found += [
+        f"{path} was replaced while it was released"
+        for path, digest in copies.items()
+        if digests.get(path, digest) != digest
+    ]
+    if found:
         raise provenance.Mixed(
             f"{month} is not released, because its parts are of different runs: "
             f"{'; '.join(chain(found[:5], ['…'] if len(found) > 5 else []))}. Another run decided "

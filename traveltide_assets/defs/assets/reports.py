@@ -15,6 +15,7 @@ from traveltide_assets.defs.io_manager import file_metadata
 from traveltide_assets.defs.partitions import ALL_UP_TO, AND_PREVIOUS, MONTHLY
 from traveltide_assets.experiment.readout import status
 from traveltide_assets.lake.lake import Lake, Months
+from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.report import FILE, PATH
 from traveltide_assets.report.material import TABLES, Material
 from traveltide_assets.report.page import render
@@ -104,6 +105,7 @@ def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefin
             before=segments.get(previous_month(month)),
             quality=row_counts(partial(lake.total_rows, bounds=bounds)),
             campaign=mailing.read_facts(lake, month),
+            notice=notice_of(lake.storage),
             status=status(settings.experiment, month, list(arms)).words,
         )
         written = lake.write_text(PATH, month, FILE, render(material))

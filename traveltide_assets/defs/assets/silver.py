@@ -9,6 +9,7 @@ import ibis
 from traveltide_assets.defs.beta import relied_on
 from traveltide_assets.defs.describe import counts
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY, RANGE_PER_RUN
+from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cleaning import judge
 from traveltide_assets.transforms.cleaning.judge import Cleaned
 
@@ -39,8 +40,8 @@ def _outputs(name: str, cleaned: Cleaned) -> Iterator[dg.Output[ibis.Table]]:
 @dg.multi_asset(
     name="users_silver", outs=_outs("users"), ins={"raw": dg.AssetIn(["bronze", "users_raw"])}
 )
-def users_silver(raw: ibis.Table) -> Iterator[Any]:
-    yield from _outputs("users", judge.clean_users(raw))
+def users_silver(raw: ibis.Table, settings: dg.ResourceParam[Settings]) -> Iterator[Any]:
+    yield from _outputs("users", judge.clean_users(raw, settings.cleaning.null_words))
 
 
 with relied_on():
@@ -56,10 +57,13 @@ with relied_on():
         backfill_policy=RANGE_PER_RUN,
     )
     def sessions_silver(
-        context: dg.AssetExecutionContext, raw: ibis.Table, users: ibis.Table
+        context: dg.AssetExecutionContext,
+        raw: ibis.Table,
+        users: ibis.Table,
+        settings: dg.ResourceParam[Settings],
     ) -> Iterator[Any]:
-        months = list(context.partition_keys)
-        yield from _outputs("sessions", judge.clean_sessions(raw, users, months))
+        months, null_words = list(context.partition_keys), settings.cleaning.null_words
+        yield from _outputs("sessions", judge.clean_sessions(raw, users, months, null_words))
 
 
 @dg.multi_asset(
@@ -67,15 +71,15 @@ with relied_on():
     outs=_outs("flights"),
     ins={"raw": dg.AssetIn(["bronze", "flights_raw"])},
 )
-def flights_silver(raw: ibis.Table) -> Iterator[Any]:
-    yield from _outputs("flights", judge.clean_flights(raw))
+def flights_silver(raw: ibis.Table, settings: dg.ResourceParam[Settings]) -> Iterator[Any]:
+    yield from _outputs("flights", judge.clean_flights(raw, settings.cleaning.null_words))
 
 
 @dg.multi_asset(
     name="hotels_silver", outs=_outs("hotels"), ins={"raw": dg.AssetIn(["bronze", "hotels_raw"])}
 )
-def hotels_silver(raw: ibis.Table) -> Iterator[Any]:
-    yield from _outputs("hotels", judge.clean_hotels(raw))
+def hotels_silver(raw: ibis.Table, settings: dg.ResourceParam[Settings]) -> Iterator[Any]:
+    yield from _outputs("hotels", judge.clean_hotels(raw, settings.cleaning.null_words))
 
 
 ASSETS = (users_silver, sessions_silver, flights_silver, hotels_silver)

@@ -17,6 +17,7 @@ from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severit
 _CAMPAIGN = "gold/campaign"
 _CHANGES = "gold/campaign_changes"
 _ASSIGNMENTS = "gold/perk_assignments"
+_USERS = "silver/users_processed"
 
 
 def _only_allowed_columns(context: Context) -> Outcome:
@@ -37,6 +38,13 @@ def _nobody_suppressed(context: Context) -> Outcome:
     found = {name: count for name, count in rows.items() if count}
     same_list = suppressed.digest == _facts(context)["suppression_list_sha256"]
     return Outcome(not found and same_list, {"rows": found, "list_unchanged_since": same_list})
+
+
+def _list_is_of_our_customers(context: Context) -> Outcome:
+    """A list of other ids, such as those of the mailing tool, would suppress nobody."""
+    listed = _suppressed(context).users
+    known = int(context.lake.frame(_USERS, columns=["user_id"])["user_id"].isin(listed).sum())
+    return Outcome(known > 0 or not listed, {"listed": len(listed), "known": known})
 
 
 def _nobody_lost(context: Context) -> Outcome:
@@ -138,6 +146,13 @@ STEPS = (
                 _nobody_suppressed,
                 blocking=True,
                 after=(_CHANGES,),
+            ),
+            Check(
+                _CAMPAIGN,
+                "suppression_list_known",
+                "The suppression list has a user_id that the source knows, if it has any.",
+                Severity.WARNING,
+                _list_is_of_our_customers,
             ),
             Check(
                 _CAMPAIGN,

@@ -14,12 +14,19 @@ if TYPE_CHECKING:
     from traveltide_assets.lake.lake import Lake
     from traveltide_assets.schema.table import Table
 
+_CONTRACT, _PRIMARY_KEY = "contract", "primary_key"
+
+
+def is_basic(check: Check) -> bool:
+    """Whether a check is one of the two that every table has. They read that table alone."""
+    return check.name in (_CONTRACT, _PRIMARY_KEY)
+
 
 def checks(table: Table) -> tuple[Check, Check]:
     return (
         Check(
             table.path,
-            "contract",
+            _CONTRACT,
             "Columns, types and required values match the contract.",
             Severity.ERROR,
             partial(_contract, table),
@@ -27,7 +34,7 @@ def checks(table: Table) -> tuple[Check, Check]:
         ),
         Check(
             table.path,
-            "primary_key",
+            _PRIMARY_KEY,
             f"No two rows have the same {', '.join(table.key)}.",
             Severity.ERROR,
             partial(_primary_key, table),

@@ -63,9 +63,19 @@ def _is_not_read_early(context: Context) -> Outcome:
 
 
 def _outcomes_are_complete(context: Context) -> Outcome:
-    rows = context.lake.frame(_READOUT, context.month)
+    rows, run = context.lake.frame(_READOUT, context.month), _status(context).run
+    if run is None or rows.empty:
+        return Outcome(True, {"metrics": []})
     lost = sorted(set(rows.loc[rows["verdict"] == readout.LOST, "metric"]))
-    return Outcome(not lost, {"metrics": lost})
+    customers = context.lake.rows(_ARMS, run.assigned_in)
+    overall = rows[rows["segment"] == assignment.EVERYBODY].set_index("metric")
+    known = overall["customers_personalised"] + overall["customers_control"]
+    facts = {
+        "metrics": lost,
+        "customers_with_outcome": {str(name): int(count) for name, count in known.items()},
+        "customers": customers,
+    }
+    return Outcome(not lost and bool((known >= customers / 2).all()), facts)
 
 
 STEPS = (
@@ -121,7 +131,8 @@ STEPS = (
             Check(
                 _READOUT,
                 "complete",
-                "Outcomes are missing equally often in both arms.",
+                "Outcomes are missing equally often in both arms, and of less than half of the "
+                "customers.",
                 Severity.WARNING,
                 _outcomes_are_complete,
             ),

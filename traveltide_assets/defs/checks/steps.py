@@ -71,7 +71,7 @@ def build_job(months: dg.PartitionsDefinition) -> "dg.UnresolvedAssetJobDefiniti
 def _definition(
     step: Step, tables: Mapping[str, Table], months: dg.PartitionsDefinition
 ) -> dg.AssetChecksDefinition:
-    checks = {_key(check): check for check in step.checks}
+    checks = {check_key(check): check for check in step.checks}
     specs = {key: _spec(check, tables, months) for key, check in checks.items()}
     source = {"source"} if step.reads_source else set()
 
@@ -155,7 +155,8 @@ def _evaluated(check: Check, spec: dg.AssetCheckSpec, context: Context) -> Itera
     )
 
 
-def _key(check: Check) -> dg.AssetCheckKey:
+def check_key(check: Check) -> dg.AssetCheckKey:
+    """Dagster's key of a check."""
     return dg.AssetCheckKey(_asset(check.table), check.name)
 
 

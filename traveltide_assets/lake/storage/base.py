@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,20 @@ class Conflict(StorageError):
     """
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What lies directly in a folder: its name, and the version and time of a readable file.
+
+    `time` is when the file was last changed, in seconds since 1970. Anything else has no version,
+    and `problem` says what it is instead: a folder, or a link to nothing.
+    """
+
+    name: str
+    version: str | None = None
+    time: float = 0.0
+    problem: str = ""
+
+
 class Storage(Protocol):
     """Files under keys such as `gold/users_final/month=2023-07/users_final.parquet`.
 
@@ -46,6 +61,9 @@ class Storage(Protocol):
 
         A version identifies one content. With `deep`, files in subfolders are included.
         """
+
+    def entries(self) -> list[Entry]:
+        """Everything directly in the root, in name order, also what is no readable file."""
 
     def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
         """Local files with the content of these versions, in the order of `versions`.
@@ -67,6 +85,9 @@ class Storage(Protocol):
 
     def remove(self, key: str) -> None:
         """Remove a file if it exists."""
+
+    def clear(self, folder: str, keep: str) -> None:
+        """Remove everything in a folder, but the key `keep`. Files in fewer subfolders go first."""
 
     def uri(self, key: str = "") -> str:
         """The URI of a key, for messages."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import filecmp
 import os
+import stat
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -15,13 +16,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from traveltide_assets.engines.base import Spread
-from traveltide_assets.lake.storage.base import Conflict
+from traveltide_assets.lake.storage.base import Conflict, Entry
 
 _ABANDONED_SECONDS = 3600
 
 
 class Folder:
-    """Files below a root folder. A key is a relative path; a version is size and time."""
+    """Files below a root folder. A key is a relative path. A version is size, times and inode."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -35,6 +36,15 @@ class Folder:
             for path in sorted(found)
             if path.is_file()
         }
+
+    def entries(self) -> list[Entry]:
+        if not self._root.is_dir():
+            return []
+        with os.scandir(self._root) as found:
+            return sorted(
+                (_entry(place) for place in found if not place.name.startswith(".")),
+                key=lambda entry: entry.name,
+            )
 
     def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
         return [self._root / key for key in versions]
@@ -73,6 +83,16 @@ class Folder:
     def remove(self, key: str) -> None:
         (self._root / key).unlink(missing_ok=True)
 
+    def clear(self, folder: str, keep: str) -> None:
+        found = sorted((self._root / folder).rglob("*"), key=lambda path: len(path.parts))
+        folders = {path: None for path in found if path.is_dir() and not path.is_symlink()}
+        for path in found:
+            if path not in folders and path != self._root / keep:
+                path.unlink(missing_ok=True)
+        for place in reversed(folders):
+            if not any(place.iterdir()):
+                place.rmdir()
+
     def uri(self, key: str = "") -> str:
         return str(self._root / key)
 
@@ -99,6 +119,29 @@ def partial(target: Path) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
+def _entry(place: os.DirEntry[str]) -> Entry:
+    try:
+        status = place.stat()
+    except FileNotFoundError:
+        return Entry(place.name, problem="a link to a file that does not exist")
+    except OSError as error:
+        return Entry(place.name, problem=f"not readable ({error.strerror})")
+    if stat.S_ISDIR(status.st_mode):
+        return Entry(place.name, problem="a folder")
+    if not stat.S_ISREG(status.st_mode):
+        return Entry(place.name, problem="neither a file nor a folder")
+    return Entry(place.name, _version_of(status), status.st_mtime)
+
+
 def _version(path: Path) -> str:
-    status = path.stat()
-    return f"{status.st_size}-{status.st_mtime_ns}"
+    return _version_of(path.stat())
+
+
+def _version_of(status: os.stat_result) -> str:
+    """Size, times and inode of a file.
+
+    A copy that keeps the time of the original changes what nobody can set: the time of the change
+    itself, and, where it is put in place by renaming, the inode.
+    """
+    times = f"{status.st_mtime_ns}-{status.st_ctime_ns}"
+    return f"{status.st_size}-{times}-{status.st_ino}"

@@ -44,7 +44,7 @@ from tenacity import (
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.engines.checksum import digest_of
-from traveltide_assets.lake.storage.base import Conflict, Refused, Replaced, StorageError
+from traveltide_assets.lake.storage.base import Conflict, Entry, Refused, Replaced, StorageError
 from traveltide_assets.lake.storage.folder import partial, replacing
 
 _ATTEMPTS = 6
@@ -106,18 +106,41 @@ class S3:
         return boto3.session.Session().client("s3", region_name=region, config=retries)
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
+        return {
+            self._name(found["Key"]): found["ETag"].strip('"')
+            for page in self._pages(folder, deep)
+            for found in page.get("Contents", [])
+            # Some programs store keys that end with a slash to represent folders.
+            if not found["Key"].endswith("/")
+        }
+
+    def entries(self) -> list[Entry]:
+        pages = self._pages(deep=False)
+        folders = [found["Prefix"] for page in pages for found in page.get("CommonPrefixes", [])]
+        entries = [
+            *(Entry(self._name(key).rstrip("/"), problem="a folder") for key in folders),
+            *(
+                Entry(
+                    self._name(found["Key"]),
+                    found["ETag"].strip('"'),
+                    found["LastModified"].timestamp(),
+                )
+                for page in pages
+                for found in page.get("Contents", [])
+                if not found["Key"].endswith("/")
+            ),
+        ]
+        shown = (entry for entry in entries if not entry.name.startswith("."))
+        return sorted(shown, key=lambda entry: entry.name)
+
+    def _pages(self, folder: str = "", deep: bool = True) -> list[dict[str, Any]]:
+        """The listing of a folder, complete."""
         prefix = self._folder + (f"{folder}/" if folder else "")
         with self._explained("list", folder):
             pages = self.client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._location.bucket, Prefix=prefix, **({} if deep else {"Delimiter": "/"})
             )
-            objects = [found for page in pages for found in page.get("Contents", [])]
-        # Some programs store keys that end with a slash to represent folders.
-        return {
-            found["Key"].removeprefix(self._folder): found["ETag"].strip('"')
-            for found in objects
-            if not found["Key"].endswith("/")
-        }
+            return list(pages)
 
     def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
         copies = {key: self._place(key, version) for key, version in versions.items()}
@@ -152,6 +175,11 @@ class S3:
     def remove(self, key: str) -> None:
         with self._explained("remove", key):
             self.client.delete_object(**self._object(key))
+
+    def clear(self, folder: str, keep: str) -> None:
+        keys = sorted(self.versions(folder), key=lambda key: key.count("/"))
+        with ThreadPoolExecutor(_THREADS) as pool:
+            list(pool.map(self.remove, [key for key in keys if key != keep]))
 
     def uri(self, key: str = "") -> str:
         return f"s3://{self._location.bucket}/{self._folder}{key}".rstrip("/")
@@ -306,6 +334,10 @@ class S3:
             _log.warning("cannot remove the parts of an upload to %s: %s", upload["Key"], error)
 
     # Names and copies
+
+    def _name(self, key: str) -> str:
+        """A key without the prefix of the location."""
+        return key.removeprefix(self._folder)
 
     def _object(self, key: str) -> dict[str, str]:
         return {"Bucket": self._location.bucket, "Key": self._folder + key}

@@ -1,1 +1,1 @@
-"""Cleaning: `parse` reads values, `rules` declares what is wrong, `judge` applies the rules."""
+"""Cleaning: `parse` reads values, `values` and `rules` say what is wrong, `judge` applies them."""

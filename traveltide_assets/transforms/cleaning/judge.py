@@ -7,7 +7,7 @@ a damaged copy never displaces a valid row.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -16,16 +16,19 @@ import ibis.expr.types as ir
 from ibis.expr.types.relations import CachedTable
 
 from traveltide_assets.schema.sources import KEYS, SOURCES
-from traveltide_assets.transforms.cleaning.parse import parse, text_of
+from traveltide_assets.transforms.cleaning.parse import is_one_of, parse, text_of
 from traveltide_assets.transforms.cleaning.rules import (
     REJECTIONS,
     REPAIRS,
-    Row,
+    UNKNOWN,
     brand_and_city,
     calendar_nights,
+    too_old,
 )
+from traveltide_assets.transforms.cleaning.values import Row, value_rules, words_for_null
 
-_SOURCE_ORDER = ("source_file", "source_row")
+_PLACE = ("source_file", "source_row")
+_SOURCE_ORDER = ("source_order", *_PLACE)
 
 
 @dataclass
@@ -50,12 +53,20 @@ class Cleaned:
         self.validated.release()
 
 
-def clean_users(raw: ibis.Table) -> Cleaned:
-    """`users_raw` to `users_processed` and its quarantine."""
-    return _clean("users", raw, _typed("users", raw))
+def clean_users(raw: ibis.Table, null_words: Collection[str] = ()) -> Cleaned:
+    """`users_raw` to `users_processed` and its quarantine.
+
+    Here and below, `null_words` are words of the source that stand for null.
+    """
+    return _clean("users", raw, _typed("users", raw, null_words))
 
 
-def clean_sessions(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) -> Cleaned:
+def clean_sessions(
+    raw: ibis.Table,
+    users: ibis.Table,
+    months: Sequence[str],
+    null_words: Collection[str] = (),
+) -> Cleaned:
     """`sessions_raw` to `sessions_processed` and its quarantine, for the given months.
 
     `raw` holds all months up to the last of `months`. Earlier months are read only to find ids that
@@ -63,7 +74,8 @@ def clean_sessions(raw: ibis.Table, users: ibis.Table, months: Sequence[str]) ->
     """
     ids = raw.select(**{_own("session_id"): text_of(raw.session_id)})
     with _repeated(ids, _own("session_id")).cache() as repeated:
-        return _clean("sessions", raw, _session_facts(raw, users, months, repeated), repeated)
+        facts = _session_facts(raw, users, months, repeated, null_words)
+        return _clean("sessions", raw, facts, repeated)
 
 
 def validated(name: str, raw: ibis.Table) -> ibis.Table:
@@ -73,7 +85,7 @@ def validated(name: str, raw: ibis.Table) -> ibis.Table:
     that no earlier month has used.
     """
     facts = {"user_is_known": True, "id_is_taken": False}
-    typed = _typed(name, raw)
+    typed = _typed(name, raw, ())
     known = typed.mutate(**{_own(fact): ibis.literal(holds) for fact, holds in facts.items()})
     rows = _validated(name, known)
     return _with_duplicates(rows, _duplicates(name, raw, rows))
@@ -87,11 +99,16 @@ def processed(name: str, validated: ibis.Table) -> ibis.Table:
 
 
 def _session_facts(
-    raw: ibis.Table, users: ibis.Table, months: Sequence[str], repeated: ibis.Table
+    raw: ibis.Table,
+    users: ibis.Table,
+    months: Sequence[str],
+    repeated: ibis.Table,
+    null_words: Collection[str],
 ) -> ibis.Table:
     """Sessions of some months, with two facts: is the user known, and is the id already taken?"""
-    wanted = _with_user(_typed("sessions", raw.filter(raw.month.isin(months))), users)
-    first = _first_valid_month(raw, users, repeated)
+    wanted = _typed("sessions", raw.filter(raw.month.isin(months)), null_words)
+    wanted = _with_user(wanted, users)
+    first = _first_valid_month(raw, users, repeated, null_words)
     facts = wanted.left_join(first, wanted[_own("session_id")] == first[_own("used_id")])
     taken = (facts[_own("first_month")] < facts.month).fill_null(False)
     return facts.mutate(**{_own("id_is_taken"): taken})
@@ -104,14 +121,16 @@ def _with_user(typed: ibis.Table, users: ibis.Table) -> ibis.Table:
     return joined.mutate(**{_own("user_is_known"): joined[_own("known")].notnull()})
 
 
-def _first_valid_month(raw: ibis.Table, users: ibis.Table, repeated: ibis.Table) -> ibis.Table:
+def _first_valid_month(
+    raw: ibis.Table, users: ibis.Table, repeated: ibis.Table, null_words: Collection[str]
+) -> ibis.Table:
     """The first month in which a valid session has the id, for ids that occur more than once.
 
     Only rows with such ids, normally none, are validated.
     """
     used = raw.mutate(**{_own("used_id"): text_of(raw.session_id)})
     rivals = used.semi_join(repeated, used[_own("used_id")] == repeated[_own("session_id")])
-    rivals = _with_user(_typed("sessions", rivals), users)
+    rivals = _with_user(_typed("sessions", rivals, null_words), users)
     rivals = rivals.mutate(**{_own("id_is_taken"): ibis.literal(False)})
     valid = rivals.filter(_first_broken_rule("sessions", rivals).isnull())
     return valid.group_by(_own("used_id")).agg(**{_own("first_month"): valid.month.min()})
@@ -122,14 +141,14 @@ def _repeated(rows: ibis.Table, key: str) -> ibis.Table:
     return rows.group_by(key).having(rows.count() > 1).agg()
 
 
-def clean_flights(raw: ibis.Table) -> Cleaned:
+def clean_flights(raw: ibis.Table, null_words: Collection[str] = ()) -> Cleaned:
     """`flights_raw` to `flights_processed` and its quarantine."""
-    return _clean("flights", raw, _typed("flights", raw))
+    return _clean("flights", raw, _typed("flights", raw, null_words))
 
 
-def clean_hotels(raw: ibis.Table) -> Cleaned:
+def clean_hotels(raw: ibis.Table, null_words: Collection[str] = ()) -> Cleaned:
     """`hotels_raw` to `hotels_processed` and its quarantine."""
-    return _clean("hotels", raw, _typed("hotels", raw))
+    return _clean("hotels", raw, _typed("hotels", raw, null_words))
 
 
 def _own(name: str) -> str:
@@ -137,23 +156,41 @@ def _own(name: str) -> str:
     return f"own {name}"
 
 
-def _typed(name: str, raw: ibis.Table) -> ibis.Table:
+def _typed(name: str, raw: ibis.Table, null_words: Collection[str]) -> ibis.Table:
     """The rows with the text and the typed value of every column.
 
     Rules use a value many times, so each value is a column and is computed once.
     """
-    names = [column.name for column in SOURCES[name]]
-    texts = raw.mutate(**{_own_text(column): text_of(raw[column]) for column in names})
-    return texts.mutate(
+    columns = SOURCES[name]
+    texts = raw.mutate(**{_own_text(c.name): text_of(raw[c.name]) for c in columns})
+    words = {c.name: words_for_null(c, null_words) for c in columns}
+    texts = texts.mutate(
         **{
-            _own(column.name): parse(texts[_own_text(column.name)], column)
-            for column in SOURCES[name]
+            _own_null_word(column): is_one_of(texts[_own_text(column)], known)
+            for column, known in words.items()
+            if known
         }
+    )
+    texts = texts.mutate(
+        **{
+            _own_text(column): ibis.ifelse(
+                texts[_own_null_word(column)], ibis.null("string"), texts[_own_text(column)]
+            )
+            for column, known in words.items()
+            if known
+        }
+    )
+    return texts.mutate(
+        **{_own(column.name): parse(texts[_own_text(column.name)], column) for column in columns}
     )
 
 
 def _own_text(name: str) -> str:
     return _own(f"text of {name}")
+
+
+def _own_null_word(name: str) -> str:
+    return _own(f"null word in {name}")
 
 
 def _values(name: str, rows: ibis.Table) -> dict[str, ir.Value]:
@@ -177,7 +214,7 @@ def _clean(
     by_reason = rejected.group_by("reason").agg(rows=rejected.count()).order_by("reason")
     return Cleaned(
         processed=processed(name, validated),
-        quarantine=raw.inner_join(rejected.select(*_SOURCE_ORDER, "reason"), _SOURCE_ORDER),
+        quarantine=raw.inner_join(rejected.select(*_PLACE, "reason"), _PLACE),
         validated=validated,
         repairs={key: int(n or 0) for key, n in counts.to_pyarrow().to_pylist()[0].items()},
         rejections={line["reason"]: line["rows"] for line in by_reason.to_pyarrow().to_pylist()},
@@ -187,33 +224,39 @@ def _clean(
 def _validated(name: str, facts: ibis.Table) -> ibis.Table:
     """The typed values of each row, its position, the reason of rejection, and its repairs."""
     month = ["month"] if "month" in facts.columns else []
-    columns = [column.name for column in SOURCES[name]]
-    row = {
-        **_values(name, facts),
-        "raw": {column: facts[column] for column in columns},
-        "text": {column: facts[_own_text(column)] for column in columns},
-    }
+    row = _row(name, facts)
     return facts.select(
         *_SOURCE_ORDER,
         *month,
-        *[_own(column) for column in columns],
+        *[_own(column.name) for column in SOURCES[name]],
         reason=_first_broken_rule(name, facts),
         **{_own(rule.name): rule.applies(row).fill_null(False) for rule in REPAIRS[name]},
     )
 
 
+def _row(name: str, facts: ibis.Table) -> Row:
+    """What rules look at: typed values, facts, the text of each value, and the text as it came.
+
+    `null_word` says of columns for which there are such words whether the text was one.
+    """
+    columns = [column.name for column in SOURCES[name]]
+    return {
+        **_values(name, facts),
+        "raw": {column: facts[column] for column in columns},
+        "text": {column: facts[_own_text(column)] for column in columns},
+        "null_word": {
+            column: facts[_own_null_word(column)]
+            for column in columns
+            if _own_null_word(column) in facts.columns
+        },
+    }
+
+
 def _first_broken_rule(name: str, facts: ibis.Table) -> ir.StringValue:
-    row = _values(name, facts)
-    blank = {column.name: facts[_own_text(column.name)].isnull() for column in SOURCES[name]}
-    branches: list[tuple[ir.BooleanValue, str]] = []
-    for column in SOURCES[name]:
-        if column.required and column.type != "boolean":
-            branches.append((blank[column.name], f"missing_{column.name}"))
-    for column in SOURCES[name]:
-        if column.type != "string":
-            unread = row[column.name].isnull() & ~blank[column.name]
-            branches.append((unread, f"unreadable_{column.name}"))
-    branches += [(rule.applies(row).fill_null(False), rule.name) for rule in REJECTIONS[name]]
+    row = _row(name, facts)
+    rules = (*value_rules(name), *REJECTIONS[name])
+    # A null condition does not hold. Made false here, engines would compute all of its parts.
+    branches = [(rule.applies(row), rule.name) for rule in rules]
     return ibis.cases(*branches, else_=ibis.null("string"))
 
 
@@ -229,17 +272,17 @@ def _duplicates(
     if repeated is not None:
         valid = valid.semi_join(repeated, key)
     rivals = valid.semi_join(_repeated(valid, key), key)
-    rivals = rivals.inner_join(raw, _SOURCE_ORDER)
+    rivals = rivals.inner_join(raw.drop("source_order"), _PLACE)
     content = _content(rivals, [column.name for column in SOURCES[name]])
     window = ibis.window(group_by=key, order_by=[ibis.desc(c) for c in _SOURCE_ORDER])
     placed = rivals.select(
-        *_SOURCE_ORDER,
+        *_PLACE,
         content=content,
         kept=content.first().over(window),
         place=ibis.row_number().over(window),
     )
     return placed.filter(placed.place > 0).select(
-        **{_own(column): placed[column] for column in _SOURCE_ORDER},
+        **{_own(column): placed[column] for column in _PLACE},
         **{
             _own("duplicate"): ibis.ifelse(
                 placed.content == placed.kept, "exact_duplicate", "duplicate_key"
@@ -251,7 +294,7 @@ def _duplicates(
 def _with_duplicates(validated: ibis.Table, duplicates: ibis.Table) -> ibis.Table:
     """The validated rows, with duplicates rejected."""
     joined = validated.left_join(
-        duplicates, [validated[column] == duplicates[_own(column)] for column in _SOURCE_ORDER]
+        duplicates, [validated[column] == duplicates[_own(column)] for column in _PLACE]
     )
     return joined.select(
         *[joined[c] for c in validated.columns if c != "reason"],
@@ -266,6 +309,8 @@ def _content(table: ibis.Table, columns: Sequence[str]) -> ir.StringValue:
 
 def _repaired(name: str, row: Row) -> dict[str, ir.Value]:
     values = {column.name: row[column.name] for column in SOURCES[name]}
+    if name == "users":
+        return _with_unknowns(row)
     if name == "sessions":
         return _without_artefacts(values)
     if name == "hotels":
@@ -279,6 +324,17 @@ def _repaired(name: str, row: Row) -> dict[str, ir.Value]:
             "out_before_in": row["check_out_time"] < row["check_in_time"],
         }
     return values
+
+
+def _with_unknowns(row: Row) -> dict[str, ir.Value]:
+    values = {
+        column.name: row[column.name].fill_null(UNKNOWN)
+        if column.type == "string"
+        else row[column.name]
+        for column in SOURCES["users"]
+    }
+    birthdate = ibis.ifelse(too_old(row), ibis.null("date"), row["birthdate"])
+    return values | {"birthdate": birthdate}
 
 
 def _without_artefacts(values: dict[str, ir.Value]) -> dict[str, ir.Value]:

@@ -1,9 +1,13 @@
-"""Text to typed values. Unreadable text becomes null; the rules that reject it are in `rules`."""
+"""Text to typed values. Unreadable text becomes null; the rules that reject it are in `rules`.
+
+A text is read as what it says, or not at all: engines also read `1_000`, `24:00:00` or a number
+that is too small for them, as something else.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import ibis
 import ibis.expr.types as ir
@@ -12,12 +16,20 @@ from traveltide_assets.schema.table import Column
 
 _TRUE = ("true", "t", "1", "1.0")
 _FALSE = ("false", "f", "0", "0.0")
-# A four-digit year; after a date, only characters of a time.
-_PLAIN_TIME = r"(?s)^\d{4}(.{0,6}|.{6}[0-9 T:.]+)$"
+# Whole numbers may end in a point and zeros, as programs write them where some values are missing.
+_INTEGER = r"^[+-]?[0-9]+(\.0*)?$"
+_FRACTION = r"\.0*$"
+# A mantissa other than zero.
+_NOT_ZERO = r"^[^eE]*[1-9]"
+_TIME = (
+    r"^[0-9]{4}[-/ ][0-9]{1,2}[-/ ][0-9]{1,2}"
+    r"([ T] *([01]?[0-9]|2[0-3]):[0-9]{1,2}(:[0-9]{1,2}(\.[0-9]*)?)?)?$"
+)
 # The first character that is neither whitespace nor a control character.
 _VISIBLE = "!"
 _YEARS = (1900, 2199)
-_LARGEST_EXACT_INTEGER = 2**53
+# Beyond it, neighbours share a number of 64 bits with a fraction, which many programs use.
+LARGEST_EXACT_INTEGER = 2**53 - 1
 
 
 def month_of(text: ir.StringValue) -> ir.StringValue:
@@ -28,6 +40,13 @@ def month_of(text: ir.StringValue) -> ir.StringValue:
 def text_of(value: ir.StringValue) -> ir.StringValue:
     """The text without surrounding whitespace; null if nothing is left."""
     return stripped(value).nullif("")
+
+
+def is_one_of(text: ir.StringValue, words: Collection[str]) -> ir.BooleanValue:
+    """Whether a text is one of these words, which are in lower case."""
+    # Comparing lengths is much faster than changing the case of every text.
+    longest = max(map(len, words))
+    return (text.length() <= longest) & text.lower().isin(sorted(words))
 
 
 def stripped(value: ir.StringValue) -> ir.StringValue:
@@ -47,17 +66,20 @@ def parse(text: ir.StringValue, column: Column) -> ir.Value:
 
 
 def number(text: ir.StringValue) -> ir.FloatingValue:
-    """The finite number in a text; null if unreadable."""
-    number = text.try_cast("float64")
+    """The finite number in a text; null if unreadable, or if too close to zero for a number."""
+    number = _matching(text, ~text.contains("_")).try_cast("float64")
     # Engines treat NaN as greater than every number, so this also removes NaN.
-    return ibis.ifelse(number.abs() <= sys.float_info.max, number, ibis.null("float64"))
+    finite = number.abs() <= sys.float_info.max
+    vanished = (number == 0) & text.re_search(_NOT_ZERO)
+    return ibis.ifelse(finite & ~vanished, number, ibis.null("float64"))
 
 
 def _integer(text: ir.StringValue) -> ir.IntegerValue:
-    number = text.try_cast("float64")
-    # `number.floor()` is an integer in Ibis and fails on numbers that are too large for one.
-    whole = (number % 1 == 0) & (number.abs() <= _LARGEST_EXACT_INTEGER)
-    return ibis.ifelse(whole, number, ibis.null("float64")).cast("int64")
+    whole = _matching(text, text.re_search(_INTEGER))
+    whole = ibis.ifelse(whole.contains("."), whole.re_replace(_FRACTION, ""), whole)
+    number = whole.try_cast("int64")
+    exact = number.between(-LARGEST_EXACT_INTEGER, LARGEST_EXACT_INTEGER)
+    return ibis.ifelse(exact, number, ibis.null("int64"))
 
 
 def _flag(text: ir.StringValue) -> ir.BooleanValue:
@@ -72,13 +94,16 @@ def _flag(text: ir.StringValue) -> ir.BooleanValue:
 
 def _timestamp(text: ir.StringValue) -> ir.TimestampValue:
     # A time zone would be shifted or dropped silently, and engines accept words like 'infinity'.
-    time = ibis.ifelse(text.re_search(_PLAIN_TIME), text, ibis.null("string"))
-    time = time.try_cast("timestamp(6)")
+    time = _matching(text, text.re_search(_TIME)).try_cast("timestamp(6)")
     return ibis.ifelse(time.year().between(*_YEARS), time, ibis.null("timestamp(6)"))
 
 
 def _date(text: ir.StringValue) -> ir.DateValue:
     return _timestamp(text).date()
+
+
+def _matching(text: ir.StringValue, condition: ir.BooleanValue) -> ir.StringValue:
+    return ibis.ifelse(condition, text, ibis.null("string"))
 
 
 _PARSERS: dict[str, Callable[[ir.StringValue], ir.Value]] = {

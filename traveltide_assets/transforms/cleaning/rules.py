@@ -1,33 +1,45 @@
-"""All rules that reject or repair a row, with their reasons. `judge` applies them."""
+"""The rules that reject or repair a row, with their reasons. `judge` applies them.
+
+Those for single values, alike for all columns of a type, are in `values`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import reduce
 from operator import or_
-from typing import Any
 
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import ATTRIBUTES, SOURCES
 from traveltide_assets.transforms.cleaning.parse import number, stripped
+from traveltide_assets.transforms.cleaning.values import Row, Rule, value_rules
 
-Row = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A named condition on the typed values of a row, with the reason for the rule."""
-
-    name: str
-    reason: str
-    applies: Callable[[Row], ir.BooleanValue]
+_DAYS_OF_A_SESSION = 31
+_DAYS_OF_A_TRIP = 1_830
+_OLDEST_DAYS = round(115 * 365.25)
+UNKNOWN = "unknown"
 
 
 def _negative(column: str) -> Rule:
     return Rule(f"negative_{column}", f"{column} is a count or a price", lambda r: r[column] < 0)
+
+
+def _implausible(column: str, largest: int) -> Rule:
+    return Rule(
+        f"implausible_{column}",
+        f"{column} is {largest:,} at most",
+        lambda r: r[column].abs() > largest,
+    )
+
+
+def _too_long(name: str, what: str, start: str, end: str, days: int) -> Rule:
+    return Rule(
+        name,
+        f"{what} lasts {days:,} days at most",
+        lambda r: r[end].delta(r[start], unit="day").abs() > days,
+    )
 
 
 def _outside(column: str, name: str, bound: int) -> Rule:
@@ -55,10 +67,14 @@ REJECTIONS: dict[str, tuple[Rule, ...]] = {
     ),
     "sessions": (
         _negative("page_clicks"),
+        _implausible("page_clicks", 1_000_000),
         Rule(
             "ends_before_start",
             "a session cannot end before it starts",
             lambda r: r["session_end"] < r["session_start"],
+        ),
+        _too_long(
+            "session_too_long", "a session", "session_start", "session_end", _DAYS_OF_A_SESSION
         ),
         Rule("discount_out_of_range", "a discount is a share of the price", _outside_share),
         Rule(
@@ -81,22 +97,38 @@ REJECTIONS: dict[str, tuple[Rule, ...]] = {
     ),
     "flights": (
         _negative("seats"),
+        _implausible("seats", 1_000),
         _negative("checked_bags"),
+        _implausible("checked_bags", 10_000),
         _negative("base_fare_usd"),
+        _implausible("base_fare_usd", 10_000_000),
         Rule(
             "return_before_departure",
             "nobody returns before leaving",
             lambda r: r["return_time"] < r["departure_time"],
         ),
+        _too_long("trip_too_long", "a trip", "departure_time", "return_time", _DAYS_OF_A_TRIP),
         _outside("destination_airport_lat", "latitude", 90),
         _outside("destination_airport_lon", "longitude", 180),
     ),
-    "hotels": (_negative("rooms"), _negative("hotel_per_room_usd")),
+    "hotels": (
+        _implausible("nights", 10_000),
+        _negative("rooms"),
+        _implausible("rooms", 1_000),
+        _negative("hotel_per_room_usd"),
+        _implausible("hotel_per_room_usd", 1_000_000),
+        _too_long("stay_too_long", "a stay", "check_in_time", "check_out_time", _DAYS_OF_A_TRIP),
+    ),
 }
 DUPLICATES = {
     "exact_duplicate": "a copy of a row adds nothing",
-    "duplicate_key": "one row per key: the last one in file order is kept",
+    "duplicate_key": "one row per key: that of the file that was changed last is kept, and of one "
+    "file the last; files of one age are in the order of their names",
 }
+
+
+def too_old(r: Row) -> ir.BooleanValue:
+    return r["sign_up_date"].delta(r["birthdate"], unit="day") > _OLDEST_DAYS
 
 
 def calendar_nights(r: Row) -> ir.IntegerValue:
@@ -118,13 +150,19 @@ def _blank_boolean(name: str) -> Callable[[Row], ir.BooleanValue]:
     return lambda r: reduce(or_, [r["text"][column].isnull() for column in columns])
 
 
+def _null_words(r: Row) -> ir.BooleanValue:
+    return reduce(or_, [word.fill_null(False) for word in r["null_word"].values()])
+
+
 def _padded(name: str) -> Callable[[Row], ir.BooleanValue]:
     # Whitespace inside a hotel's name, after the brand, has its own rule: brand_trimmed.
+    def differs(r: Row, column: str) -> ir.BooleanValue:
+        found = (r["text"][column].fill_null("") != r["raw"][column]).fill_null(False)
+        word = r["null_word"].get(column)
+        return found if word is None else found & ~word.fill_null(False)
+
     columns = [column.name for column in SOURCES[name]]
-    return lambda r: reduce(
-        or_,
-        [(r["text"][c].fill_null("") != r["raw"][c]).fill_null(False) for c in columns],
-    )
+    return lambda r: reduce(or_, [differs(r, column) for column in columns])
 
 
 def _unrounded(r: Row) -> ir.BooleanValue:
@@ -135,7 +173,15 @@ def _unrounded(r: Row) -> ir.BooleanValue:
 
 
 def _common_repairs(name: str) -> tuple[Rule, ...]:
-    rules = [Rule("text_trimmed", "whitespace around a value has no meaning", _padded(name))]
+    rules = [
+        Rule("text_trimmed", "whitespace around a value has no meaning", _padded(name)),
+        Rule(
+            "null_word_blanked",
+            "NaN in a number, NULL in what a user need not say and the words of "
+            "`cleaning.null_words` say that nothing is known",
+            _null_words,
+        ),
+    ]
     if any(column.type == "boolean" for column in SOURCES[name]):
         rules.append(
             Rule(
@@ -148,7 +194,22 @@ def _common_repairs(name: str) -> tuple[Rule, ...]:
 
 
 REPAIRS: dict[str, tuple[Rule, ...]] = {
-    "users": _common_repairs("users"),
+    "users": (
+        *_common_repairs("users"),
+        Rule(
+            "unknown_attribute",
+            "no customer is lost for what the source does not say: a missing text is `unknown`",
+            lambda r: reduce(
+                or_,
+                [r["text"][c].isnull() for c in sorted(ATTRIBUTES) if not _boolean("users", c)],
+            ),
+        ),
+        Rule(
+            "birthdate_blanked",
+            "nobody signs up at over 115 years; such dates, as 1900-01-01, stand for unknown",
+            too_old,
+        ),
+    ),
     "sessions": (
         *_common_repairs("sessions"),
         Rule(
@@ -186,16 +247,8 @@ REPAIRS: dict[str, tuple[Rule, ...]] = {
 
 def rule_reasons(name: str) -> dict[str, str]:
     """The reason of every rejecting rule of a table, by rule name, in the order of validation."""
-    required = [column.name for column in SOURCES[name] if column.required]
-    typed = [column.name for column in SOURCES[name] if column.type != "string"]
-    return {
-        **{
-            f"missing_{c}": "a required value is missing" for c in required if not _boolean(name, c)
-        },
-        **{f"unreadable_{c}": "the text cannot be read as the column's type" for c in typed},
-        **{rule.name: rule.reason for rule in REJECTIONS[name]},
-        **DUPLICATES,
-    }
+    rules = [*value_rules(name), *REJECTIONS[name]]
+    return {**{rule.name: rule.reason for rule in rules}, **DUPLICATES}
 
 
 def _boolean(name: str, column: str) -> bool:

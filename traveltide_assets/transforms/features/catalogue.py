@@ -451,10 +451,11 @@ CATALOGUE: tuple[Feature, ...] = (
         "age",
         "years",
         "users",
-        "Completed years on the last day of the month",
+        "Completed years on the last day of the month; null if the source does not say",
         lambda u: completed_years(u.birthdate, u.last_day),
         "int64",
         maximum=120,
+        nullable=True,
     ),
     Feature(
         "married",

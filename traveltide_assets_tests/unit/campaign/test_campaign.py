@@ -146,6 +146,7 @@ def test_a_suppression_list_is_read_with_and_without_its_header(
     tmp_path_factory: pytest.TempPathFactory, users: set[int], header: bool, end: str
 ) -> None:
     file = tmp_path_factory.mktemp("list") / "list.csv"
+    header = header or not users
     file.write_bytes(end.join([*(["user_id"] * header), *map(str, users), ""]).encode())
     read = read_suppressed(file)
     assert read.users == users
@@ -156,11 +157,21 @@ def test_a_suppression_list_is_read_with_and_without_its_header(
     ("content", "line"),
     [
         (b"user_id\n17\nanna@example.org\n", "line 3"),
-        (b"17,18\n", "line 1"),
+        (b"17,18\n", "line 1: not a user_id .there is a comma"),
+        (b"user_id,\n17,\n", "line 1: not a user_id .there is a comma"),
+        (b"user_id\n17;\n", "line 2: not a user_id .there is a semicolon"),
+        (b"user_id\temail\n17\tx\n", "line 1: not a user_id .there is a tab"),
+        (b"1E+05\n", "line 1"),
+        (b"1_000\n", "line 1"),
+        (b"", "is empty"),
+        (b"\n \r\n", "is empty"),
+        (b"\xef\xbb\xbf", "is empty"),
         (b"email\n17\n", "line 1"),
         (b"17\n-4\n", "line 2"),
         (b"1.5\n", "line 1"),
-        (b"\xff\xfe1\x00", "cannot be read"),
+        (b"\xff\xfe1\x00", "UTF-8"),
+        ("user_id\n17".encode("utf-16-le"), "UTF-8"),
+        (b"17\n\xe9\n", "line 2: a character is not UTF-8"),
     ],
 )
 def test_a_malformed_list_is_refused_with_its_place_and_without_what_it_says(
@@ -171,6 +182,18 @@ def test_a_malformed_list_is_refused_with_its_place_and_without_what_it_says(
     with pytest.raises(SuppressionError, match=line) as error:
         read_suppressed(file)
     assert "anna" not in str(error.value)
+
+
+def test_a_list_of_nobody_is_its_header(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    for content in (b"user_id", b"user_id\r\n", b'\xef\xbb\xbf"USER_ID"\n\n'):
+        file.write_bytes(content)
+        assert read_suppressed(file).users == frozenset()
+
+
+def test_the_empty_list_that_once_suppressed_nobody_is_refused(cases: Path) -> None:
+    with pytest.raises(SuppressionError, match="is empty"):
+        read_suppressed(cases / "empty_suppression_list" / "suppressed.csv")
 
 
 def test_a_list_that_is_not_there_is_an_error_and_no_list_suppresses_nobody(

@@ -55,8 +55,9 @@ def test_no_tag_is_copied_that_is_not_held_against_dagster_here() -> None:
     assert {text for text in copied if text.startswith("dagster/")} == copied - {
         tags.OBSERVED,
         tags.RELEASE,
+        tags.LAKE,
     }
-    assert len(copied) == 12
+    assert len(copied) == 13
 
 
 def imported(path: Path) -> set[str]:

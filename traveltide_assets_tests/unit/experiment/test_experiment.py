@@ -298,6 +298,24 @@ def test_outcomes_that_are_missing_in_one_arm_conclude_nothing() -> None:
     ("text", "said"),
     [
         ("user_id\n1\n", "it needs"),
+        ("user_id,sign_ups\n", "has no rows"),
+        ("\n\n", "has no header"),
+        ("user_id,sign_ups\n1,1,\n2,0,\n", "line 2.*comma"),
+        ("user_id,sign_ups,\n1,1,\n", "line 1.*comma"),
+        ("user_id,bookings\n1,2,5\n", "line 2.*decimal comma"),
+        ("user_id,sign_ups\n1\n", "line 2: it has 1 cells"),
+        ("user_id;sign_ups\n1;1\n", "semicolon"),
+        ("user_id\tsign_ups\n1\t1\n", "tab"),
+        ("user_id,sign_ups,Sign_Ups\n1,1,0\n", "sign_ups occurs more than once"),
+        ("user_id,sign_ups\n1,\n2,\n", "no value of sign_ups"),
+        ("user_id,bookings\n1,1e3\n", "line 2: bookings"),
+        ("user_id,bookings\n1,1_000\n", "line 2: bookings"),
+        ("user_id,bookings\n1,1e308\n", "line 2: bookings"),
+        ("user_id,bookings\n1,nan\n", "line 2: bookings"),
+        ("user_id,sign_ups\n1.0,1\n", "whole number"),
+        ("user_id,sign_ups\n1E+05,1\n", "whole number"),
+        (",1\n2,1\n", "line 1"),
+        ('user_id,sign_ups\n1,"1\n', "line"),
         ("customer,sign_ups\n1,1\n", "it needs"),
         ("user_id,sign_ups,email\n1,1,x\n", "it needs"),
         ("user_id,sign_ups\n1,1\n1,0\n", "more than once"),
@@ -305,7 +323,8 @@ def test_outcomes_that_are_missing_in_one_arm_conclude_nothing() -> None:
         ("user_id,sign_ups\n1,yes\n", "0 or 1"),
         ("user_id,bookings\n1,-1\n", "at least 0"),
         ("user_id,sign_ups\nx,1\n", "whole number"),
-        ("", "cannot be read"),
+        ("", "has no header"),
+        ("user_id,sign_ups\n1,1\n\0", "UTF-8"),
     ],
 )
 def test_a_table_of_outcomes_that_is_none_is_refused(tmp_path: Path, text: str, said: str) -> None:
@@ -313,6 +332,72 @@ def test_a_table_of_outcomes_that_is_none_is_refused(tmp_path: Path, text: str, 
     file.write_text(text, "utf-8")
     with pytest.raises(outcomes.OutcomesError, match=said):
         outcomes.read_measured(file)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\ufeffuser_id,sign_ups\r\n1,1\r\n2,0\r\n", ' User_ID , sign_ups\n"1","1"\n\n2, 0.0\n,\n'],
+)
+def test_outcomes_are_read_as_spreadsheets_write_them(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "outcomes.csv"
+    file.write_text(text, "utf-8", newline="")
+    assert outcomes.read_measured(file).table["sign_ups"].to_dict() == {1: 1.0, 2: 0.0}
+
+
+def measured(**columns: list[float]) -> outcomes.Measured:
+    index = pd.RangeIndex(1, len(next(iter(columns.values()))) + 1, name="user_id")
+    return outcomes.Measured(pd.DataFrame(columns, index=index), "digest")
+
+
+@pytest.mark.parametrize(
+    ("values", "customers", "said"),
+    [
+        ({"sign_ups": [1, 1, 1]}, 5, "all 3 customers .* and 2 have none"),
+        ({"sign_ups": [1, np.nan, 1]}, 3, "all 2 customers .* and 1 have none"),
+        ({"bookings": [2, 1, 7]}, 4, "bookings is above 0"),
+        ({"click_through": [1, 0], "sign_ups": [1, np.nan]}, 3, "sign_ups is above 0"),
+        ({"sign_ups": [1, 1, 1]}, 3, None),
+        ({"sign_ups": [1, 0, 1]}, 5, None),
+        ({"sign_ups": [0, 0, 0]}, 5, None),
+    ],
+)
+def test_a_file_of_converters_only_is_refused(
+    values: dict[str, list[float]], customers: int, said: str | None
+) -> None:
+    users = pd.Series(range(1, customers + 1))
+    if said is None:
+        outcomes.check_covers(measured(**values), users)
+        return
+    with pytest.raises(outcomes.OutcomesError, match=said):
+        outcomes.check_covers(measured(**values), users)
+
+
+def test_a_file_of_ids_of_nobody_is_refused() -> None:
+    with pytest.raises(outcomes.OutcomesError, match="none of its 2 user_ids"):
+        outcomes.check_covers(measured(sign_ups=[1, 0]), pd.Series([7, 8, 9]))
+
+
+def test_outcomes_of_converters_only_that_once_read_as_all_against_all(cases: Path) -> None:
+    read = outcomes.read_measured(cases / "outcomes_of_converters_only" / "outcomes.csv")
+    users = pd.read_csv(cases / "base300" / "users.csv")["user_id"]
+    with pytest.raises(outcomes.OutcomesError, match="Add the others, with 0"):
+        outcomes.check_covers(read, users)
+
+
+def test_trailing_commas_that_once_moved_the_columns_are_named(cases: Path) -> None:
+    with pytest.raises(outcomes.OutcomesError, match=r"line 2.*comma at its end"):
+        outcomes.read_measured(cases / "outcomes_trailing_comma" / "outcomes.csv")
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_what_is_the_same_for_everybody_is_said_to_be(value: float) -> None:
+    arms = assignment.assign(customers(400), Experiment())
+    same = pd.Series(value, index=arms["user_id"])
+    table = readout.compare(
+        arms, outcome(arms, 1, sign_ups=same, bookings=same), _none(), Experiment()
+    )
+    for metric in ("sign_ups", "bookings"):
+        assert overall(table, metric)["verdict"] == readout.NO_SPREAD
 
 
 def test_what_was_measured_goes_before_what_sessions_tell(tmp_path: Path) -> None:

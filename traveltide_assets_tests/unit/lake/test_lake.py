@@ -20,6 +20,7 @@ from traveltide_assets.defs.partitions import ALL_UP_TO, bounded
 from traveltide_assets.engines.base import Spread
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.ownership import Claim, Owner
 from traveltide_assets.lake.storage.base import Replaced
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.schema.config import Partitions
@@ -131,6 +132,20 @@ def test_a_table_that_was_never_written_says_what_to_do(lake: Lake) -> None:
 # Months
 
 
+@pytest.mark.parametrize("above", ["clicks=3", "month=2020-01", "env=prod", "key=a"])
+def test_folders_above_the_lake_called_like_columns_change_nothing(
+    tmp_path: Path, above: str
+) -> None:
+    lake = lake_in(tmp_path / above / "deep=1" / "x")
+    for month in MONTHS:
+        lake.write(MONTHLY, lazily(things("a", "b", clicks=7)), month)
+    rows = lake.table(MONTHLY.path, MONTHS).to_pyarrow()
+    assert rows.column_names == [*MONTHLY.column_names, "month"]
+    assert sorted(rows["month"].to_pylist()) == sorted([*MONTHS, *MONTHS])
+    assert set(rows["clicks"].to_pylist()) == {7}
+    assert set(rows["key"].to_pylist()) == {"a", "b"}
+
+
 def test_everybody_reads_the_months_without_this_package(tmp_path: Path, lake: Lake) -> None:
     for number, month in enumerate(MONTHS):
         lake.write(MONTHLY, lazily(things("a", "b", clicks=number)), month)
@@ -210,10 +225,12 @@ def run(
     tags = {"dagster/asset_partition_range_start": first, "dagster/asset_partition_range_end": last}
     engine = DuckDB(folder / "scratch")
     lake = Lake(Folder(folder / "lake"), engine, TABLES)
+    claim = Claim(lake.storage, lambda _: Owner(location="here"), folder / "lock")
+    claim.take()
     result = dg.materialize(
         [events, totals],
         selection=[asset],
-        resources={"engine": engine, "io_manager": LakeIOManager(lake)},
+        resources={"engine": engine, "io_manager": LakeIOManager(lake, claim)},
         raise_on_error=False,
         **({"partition_key": first} if first == last else {"tags": tags}),
     )

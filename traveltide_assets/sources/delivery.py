@@ -1,0 +1,107 @@
+"""Sorts what lies in a landing place: the files of each table, and what is no file of a table.
+
+Whatever carries a table's name and cannot be read is an error, because it may be a part of the
+delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from traveltide_assets.lake.storage.base import Entry, Storage
+from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.sources.base import SourceError
+
+SUFFIXES = (".csv", ".csv.gz", ".parquet")
+_WORKBOOKS = {"xlsx", "xlsm", "xlsb", "xls", "ods", "numbers"}
+_ARCHIVES = {"zip", "tar", "tgz", "7z", "rar", "gz", "gzip", "bz2", "xz", "zst", "lz4", "snappy"}
+# What people and programs put beside a delivery: notes, checksums, copies of earlier states.
+_NO_DATA = {
+    *("txt", "md", "rst", "pdf", "doc", "docx", "html", "htm", "png", "jpg", "svg", "log"),
+    *("sql", "py", "r", "ipynb", "toml", "yaml", "yml", "ini", "conf"),
+    *("md5", "sha1", "sha256", "sha512", "crc", "sig", "asc", "ok", "done"),
+    *("bak", "old", "orig", "swp"),
+}
+# Files that the generator of the sample writes beside its tables.
+_ANSWERS = ("truth", "damage")
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The files of each table by name, and the names of files that were left aside."""
+
+    tables: dict[str, dict[str, Entry]]
+    nameless: list[str]
+    no_data: list[str]
+
+
+def look(landing: Storage) -> Delivery:
+    """What has landed. Raises one `SourceError` that names every problem."""
+    found: dict[str, dict[str, Entry]] = {table: {} for table in SOURCES}
+    nameless, no_data, problems = [], [], []
+    for entry in landing.entries():
+        tables = [table for table in SOURCES if table in entry.name.lower()]
+        if not tables:
+            if _is_read(entry.name) and entry.name.partition(".")[0] not in _ANSWERS:
+                nameless.append(shown(entry.name))
+        elif entry.version is not None and _is_no_data(entry.name):
+            no_data.append(shown(entry.name))
+        elif problem := _problem(entry, tables):
+            problems.append(f"{shown(landing.uri(entry.name))}{problem}")
+        else:
+            found[tables[0]][entry.name] = entry
+    if not problems and (missing := [table for table, files in found.items() if not files]):
+        problems.append(_nothing_for(missing, landing, [*_names(found), *nameless]))
+    if problems:
+        raise SourceError("\n".join(problems))
+    return Delivery(found, nameless, no_data)
+
+
+def shown(text: str) -> str:
+    """A path as it can be printed, even if it is not UTF-8."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _problem(entry: Entry, tables: list[str]) -> str:
+    """Why an entry that carries a table's name cannot be read. Empty if it can."""
+    rename = f"or give it a name without {' and '.join(repr(table) for table in tables)}"
+    suffix = entry.name.lower().rpartition(".")[2] if "." in entry.name else ""
+    if entry.problem == "a folder":
+        return (
+            " is a folder, and folders are not read: put its files beside the others, as "
+            f"{tables[0]}-1.csv or {tables[0]}-1.parquet, {rename}"
+        )
+    if entry.version is None:
+        return f" is {entry.problem}: deliver it again, or remove it"
+    if shown(entry.name) != entry.name:
+        return ": the file name is not UTF-8: rename the file"
+    if suffix in _WORKBOOKS:
+        return f" is a workbook: save its sheet as {tables[0]}.csv (comma-separated, UTF-8)"
+    if _is_read(entry.name):
+        return "" if len(tables) == 1 else f": the file name mentions {' and '.join(tables)}"
+    if suffix in _ARCHIVES:
+        return f" is an archive: unpack it, or compress the file alone, as {tables[0]}.csv.gz"
+    ending = f"files that end in .{suffix}" if suffix else "files without an ending"
+    return f": {ending} are not read: deliver it as {', '.join(SUFFIXES)}, {rename}"
+
+
+def _nothing_for(missing: list[str], landing: Storage, names: list[str]) -> str:
+    seen = ", ".join(sorted(names)) or "no CSV or Parquet file, or it does not exist"
+    return (
+        f"{landing.uri()} has no file for {', '.join(missing)} (found: {seen}). "
+        f"The file name must contain the table's name, as in {missing[0]}.csv. "
+        "TRAVELTIDE_SOURCE sets the folder"
+    )
+
+
+def _names(found: dict[str, dict[str, Entry]]) -> Iterable[str]:
+    return (name for files in found.values() for name in files)
+
+
+def _is_read(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES)
+
+
+def _is_no_data(name: str) -> bool:
+    return name.lower().rpartition(".")[2] in _NO_DATA or name.endswith(("~", "#"))
