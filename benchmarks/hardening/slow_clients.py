@@ -27,7 +27,7 @@ _KINDS: dict[str, tuple[bytes, bytes]] = {
     "heads byte by byte": (b"GET /health HTTP/1.1\r\nx-slow: ", b"a"),
     "bodies byte by byte": (_HEAD + b"content-length: 30000000\r\n\r\n{", b" "),
     "chunks byte by byte": (_HEAD + b"transfer-encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
-    "answers that nobody reads": (b"GET /docs HTTP/1.1\r\nhost: x\r\n\r\n" * 20, b""),
+    "answers that nobody reads": (b"GET /docs HTTP/1.1\r\nhost: x\r\n\r\n" * 10, b""),
     "blank lines between requests": (b"GET /health HTTP/1.1\r\nhost: x\r\n\r\n", b"\r\n"),
 }
 

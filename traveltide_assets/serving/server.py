@@ -12,6 +12,8 @@ import asyncio
 import enum
 import logging
 import resource
+import socket
+import struct
 import time
 from typing import Any
 
@@ -80,7 +82,14 @@ class Connection(HttpToolsProtocol):
         waiting = [c for c in self.connections if isinstance(c, Connection) and not c.busy]
         longest = min(waiting, key=lambda connection: connection.since, default=self)
         self.connections.discard(longest)
-        longest.transport.abort()
+        longest.drop()
+
+    def drop(self) -> None:
+        """Close the connection without waiting for the client."""
+        # Otherwise the system would keep what the client has not read, long after.
+        if connected := self.transport.get_extra_info("socket"):
+            connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     @property
     def busy(self) -> bool:
@@ -129,9 +138,9 @@ class Connection(HttpToolsProtocol):
             # What was sent is not read yet.
             self.closing_since = self.closing_since or now
             if now - self.closing_since > _CLOSING_SECONDS:
-                self.transport.abort()
+                self.drop()
         elif not self.busy and now - self.since > self.config.seconds[self.waits]:
-            self.transport.abort()
+            self.drop()
 
 
 class Server(uvicorn.Server):
