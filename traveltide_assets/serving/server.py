@@ -89,6 +89,9 @@ class Connection(HttpToolsProtocol):
         # Otherwise the system would keep what the client has not read, long after.
         if connected := self.transport.get_extra_info("socket"):
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        # What is still worked on is not written to it.
+        if self.cycle is not None:
+            self.cycle.disconnected = True
         self.transport.abort()
 
     @property
