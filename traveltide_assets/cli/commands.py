@@ -324,10 +324,10 @@ def status() -> None:
 def serve(port: int, host: str) -> None:
     """Serve perks over HTTP: those assigned to active customers, and predictions for new ones."""
     from traveltide_assets.resources import asking_again, load, open_lake
-    from traveltide_assets.serving import app
+    from traveltide_assets.serving import server
 
     settings = load()
-    app.serve(open_lake(asking_again(settings)), settings, host, port)
+    server.serve(open_lake(asking_again(settings)), settings, host, port)
 
 
 @main.command(short_help="Print a script for shell completion.")
