@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import time
 from pathlib import Path
 from typing import Any, cast
 
-import dagster as dg
 import pytest
 from click.testing import CliRunner, Result
 
 from traveltide_assets.cli import main
 from traveltide_assets.connections.locations import S3Location
-from traveltide_assets.defs import io_manager
 from traveltide_assets.engines.duckdb import DuckDB
-from traveltide_assets.lake.storage import s3
+from traveltide_assets.lake.config import Config
 from traveltide_assets.resources import open_source
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.settings import Settings
@@ -97,29 +97,26 @@ def _settings(project: Project) -> dict[str, Any]:
     return {"lake": given.lake, "home": given.home, **scenario.settings()}
 
 
-@pytest.mark.parametrize(("busy", "tries"), [(1, 2), (1_000, 4)])
-def test_a_step_that_cannot_read_its_inputs_is_tried_again(
+@pytest.mark.parametrize("busy", [3, 1_000_000])
+def test_a_step_waits_for_s3_and_is_not_tried_again_when_that_was_in_vain(
     project: Project,
     s3_server: S3Server,
     on_s3: S3Location,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     busy: int,
-    tries: int,
 ) -> None:
-    # Neither the client's own attempts nor the pauses between those of the step.
-    monkeypatch.setattr(s3, "_ATTEMPTS", 1)
-    monkeypatch.setattr(io_manager, "READ_RETRIES", dg.RetryPolicy(max_retries=3, delay=0.1))
     with proxy_of(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
         # The landing bucket answers: a run observes it before its first step.
         proxy.busy, proxy.busy_bucket = busy, on_s3.bucket
-        settings = {**_settings(project), "home": tmp_path / "home"}
+        limits = Config(retry_seconds=20 if busy == 3 else 1)
+        settings = {**_settings(project), "home": tmp_path / "home", "s3": limits}
         again = Project(tmp_path, project.source, **settings)
         result = again.materialize("gold/users_final", scenario.MONTH)
     steps = [event for event in result.all_events if event.step_key == "gold__users_final"]
-    assert sum(event.is_step_start or event.is_step_restarted for event in steps) == tries
-    assert result.success == (busy == 1)
+    assert sum(event.is_step_start or event.is_step_restarted for event in steps) == 1
+    assert result.success == (busy == 3)
     if not result.success:
         assert re.search(r"cannot (list|read) s3://.*SlowDown", failure(result))
 
@@ -263,6 +260,46 @@ def test_an_error_in_a_landed_file_names_its_place_in_s3(
     source = source_at(place, tmp_path)
     with pytest.raises(SourceError, match=f"^{place}/hotels.csv: duplicate column names:"):
         source.table("users")
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "said"),
+    [
+        ("sessions/part-1.parquet", b"x", "/sessions is a folder"),
+        ("sessions-2.xlsx", b"x", "/sessions-2.xlsx is a workbook"),
+        ("sessions-2.csv.zip", b"x", "/sessions-2.csv.zip is an archive"),
+        ("sessions-2.csv.gz", gzip.compress(b"x" * 99)[:-3], "/sessions-2.csv.gz: the gzip file"),
+        ("sessions-2.csv", b"session_id;user_id;trip_id\n", "the separator is a semicolon"),
+        ("sessions-2.csv", b"", "/sessions-2.csv: the file is empty"),
+    ],
+)
+def test_what_carries_a_tables_name_in_s3_is_read_or_named(
+    s3_server: S3Server, tmp_path: Path, key: str, content: bytes, said: str
+) -> None:
+    place = S3Location(s3_server.bucket(), "user_id=7/month=2020-01")
+    s3_server.upload(scenario.write_scenario(tmp_path / "files"), place)
+    s3_server.client.put_object(Bucket=place.bucket, Key=f"{place.prefix}/.hidden", Body=b"x")
+    found = source_at(place, tmp_path / "sound").table("sessions").user_id.nunique()
+    assert found.to_pyarrow().as_py() > 1, "folders called like columns change nothing"
+    s3_server.client.put_object(Bucket=place.bucket, Key=f"{place.prefix}/{key}", Body=content)
+    with pytest.raises(SourceError) as error:
+        source_at(place, tmp_path / "damaged").table("users")
+    assert str(error.value).startswith(str(place))
+    assert said in str(error.value)
+
+
+def test_of_two_objects_the_one_uploaded_last_is_the_last(
+    s3_server: S3Server, tmp_path: Path
+) -> None:
+    place = S3Location(s3_server.bucket(), "landing")
+    folder = scenario.write_scenario(tmp_path / "files")
+    s3_server.upload(folder, place)
+    time.sleep(1.1)  # The times of objects are whole seconds.
+    users = (folder / "users.csv").read_bytes()
+    s3_server.client.put_object(Bucket=place.bucket, Key="landing/older_users.csv", Body=users)
+    table = source_at(place, tmp_path).table("users").select("source_file", "source_order")
+    found = {tuple(row.values()) for row in table.distinct().to_pyarrow().to_pylist()}
+    assert found == {("users.csv", 1), ("older_users.csv", 2)}
 
 
 def test_nothing_landed_is_a_clear_error(s3_server: S3Server, tmp_path: Path) -> None:
