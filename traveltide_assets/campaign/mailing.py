@@ -86,9 +86,7 @@ def prepare(
     }
     facts = {
         **rests_on,
-        "customers": counted(
-            campaign, len(assigned), _too_young(assigned["user_id"], young, listed)
-        ),
+        "customers": counted(campaign, assigned["user_id"], listed),
         "holdout_share": config.holdout_share,
         "suppression_list_sha256": listed.digest,
         "experiment": _experiment(experiment, running, arms),
@@ -139,19 +137,15 @@ def _to_parquet(rows: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def _too_young(assigned: pd.Series, young: frozenset[int], listed: Suppressed) -> int:
-    """The customers with a perk who are left out for their age alone."""
-    return int((assigned.isin(young) & ~assigned.isin(listed.users)).sum())
-
-
-def counted(campaign: pd.DataFrame, assigned: int, too_young: int) -> dict[str, int]:
+def counted(campaign: pd.DataFrame, assigned: pd.Series, listed: Suppressed) -> dict[str, int]:
     """The number of customers mailed, held out and left out, of the `assigned` with a perk."""
+    suppressed = int(assigned.isin(listed.users).sum())
     return {
-        "assigned": assigned,
+        "assigned": len(assigned),
         "written_to": len(written_to(campaign)),
         "held_out": int(campaign["holdout"].sum()),
-        "suppressed": assigned - len(campaign) - too_young,
-        "below_minimum_age": too_young,
+        "suppressed": suppressed,
+        "below_minimum_age": len(assigned) - len(campaign) - suppressed,
     }
 
 

@@ -237,12 +237,11 @@ def release(month: str | None, back_to: str | None, mailed: str | None) -> None:
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
     from traveltide_assets.defs.instance.home import open_instance
-    from traveltide_assets.resources import open_lake
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load, open_lake
 
     if sum(given is not None for given in (month, back_to, mailed)) > 1:
         raise click.UsageError("give one of --month, --to and --mailed")
-    settings = load_settings()
+    settings = load()
     lake = open_lake(settings)
     if mailed is not None:
         sent = lake.releases.find(mailed)
@@ -266,10 +265,9 @@ def releases() -> None:
     """List the releases of every month: which one is current, and which ones were mailed."""
     from traveltide_assets.cli import console
     from traveltide_assets.cli.releases import print_releases
-    from traveltide_assets.resources import open_lake
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load, open_lake
 
-    print_releases(console.on_stdout(), open_lake(load_settings()))
+    print_releases(console.on_stdout(), open_lake(load()))
 
 
 @main.command(short_help="Write the files of the mailing tool.")
@@ -285,9 +283,9 @@ def mailing(month: str | None, to: str) -> None:
     """
     from traveltide_assets.cli import console
     from traveltide_assets.cli.releases import export
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load
 
-    export(console.on_stdout(), load_settings(), month, to)
+    export(console.on_stdout(), load(), month, to)
 
 
 @main.command(short_help="Show what is out of date, and why.")

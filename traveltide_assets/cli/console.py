@@ -5,7 +5,6 @@ Reasons come first, in sentences. Tables with the numbers follow. Everything fit
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections.abc import Collection
@@ -70,7 +69,7 @@ def print_run(
     _print_decisions(console, made)
     for name, why in left_out(settings, load_perks(settings.perks_file)).items():
         write(console, f"Left out: the strategy {name}. {why}", hanging=4)
-    write(console, _mailed(made, settings.cohort.minimum_age))
+    write(console, _mailed(settings, made))
     passed = outcome.checks - len(outcome.warnings)
     console.print()
     write(console, f"Checks: {passed} of {outcome.checks} passed")
@@ -111,9 +110,10 @@ def _chosen(settings: Settings, follows: Collection[str]) -> str:
     return f"Not set, so they follow the source: {listed}"
 
 
-def _mailed(made: Release, age: int | None) -> str:
-    """How many customers of a month get a mail, and why the others do not."""
-    customers = json.loads(made.read(released.FACTS))["customers"]
+def _mailed(settings: Settings, made: Release) -> str:
+    """How many customers of a release get a mail, and why the others do not."""
+    customers = made.manifest.customers
+    age = settings.cohort.minimum_age
     young = f", {customers['below_minimum_age']:,} are not known to be {age}" if age else ""
     return (
         f"Campaign: {customers['written_to']:,} of {customers['assigned']:,} customers get a mail; "
