@@ -26,6 +26,10 @@ class PerkError(TravelTideError):
     """The perk catalogue is not valid; the message names the file and the entry."""
 
 
+class PerksMissing(PerkError):
+    """A strategy assigns perks that the catalogue lacks. The message names them."""
+
+
 class Perk(BaseModel):
     """One perk: its title, its audience, and the weights of the features that favour it.
 
@@ -80,10 +84,10 @@ def load_perks(path: Path) -> tuple[Perk, ...]:
 
 
 def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
-    """The perks of a program, in catalogue order; `PerkError` if it has none."""
+    """The perks of a program, in catalogue order; `PerksMissing` if it has none."""
     members = tuple(perk for perk in perks if name in perk.programs)
     if not members:
-        raise PerkError(f"perk catalogue: no perk belongs to the program {name!r}")
+        raise PerksMissing(f"perk catalogue: no perk belongs to the program {name!r}")
     return members
 
 

@@ -96,18 +96,25 @@ def run(month: str | None, replace: bool, same_source: bool) -> None:
     from traveltide_assets.defs import run as pipeline
     from traveltide_assets.defs.instance.home import open_instance
     from traveltide_assets.lake.ownership import Told
-    from traveltide_assets.resources import keep_private, open_claim, open_lake
+    from traveltide_assets.resources import (
+        follow_source,
+        follows_source,
+        keep_private,
+        open_claim,
+        open_lake,
+    )
     from traveltide_assets.sample import SampleSpec
     from traveltide_assets.settings import load_settings
 
     if replace and same_source:
         raise click.UsageError("--replace and --same-source exclude each other.")
     told = Told.REPLACE if replace else Told.SAME_SOURCE if same_source else None
-    settings = load_settings()
-    month = _known_month(settings, month)
-    keep_private(settings)
+    given = load_settings()
+    keep_private(given)
     if told is None:
-        open_claim(settings, open_lake(settings).storage).verify(ingesting=True)
+        open_claim(given, open_lake(given).storage).verify(ingesting=True)
+    settings = follow_source(given, "always")
+    month = _known_month(settings, month)
     if settings.source is None and not settings.sample_folder.exists():
         spec = SampleSpec(**settings.sample.model_dump())
         _write_sample(settings.sample_folder, spec, "csv")
@@ -123,7 +130,7 @@ def run(month: str | None, replace: bool, same_source: bool) -> None:
             ),
             told,
         )
-    console.print_run(console.on_stdout(), settings, month, outcome)
+    console.print_run(console.on_stdout(), settings, month, outcome, follows_source(given))
 
 
 class _SampleOption(click.Option):
@@ -178,9 +185,9 @@ def sample(folder: Path, file_format: str, **knobs: Any) -> None:
 def show(month: str | None) -> None:
     """Show the perks of a month: which segment gets which perk, and why."""
     from traveltide_assets.cli import console
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load
 
-    console.print_decisions(console.on_stdout(), load_settings(), month)
+    console.print_decisions(console.on_stdout(), load(), month)
 
 
 @main.command(short_help="Explain why a customer got their perk.")
@@ -189,9 +196,9 @@ def show(month: str | None) -> None:
 def explain(user_id: int, month: str | None) -> None:
     """Explain why the customer USER_ID got their perk."""
     from traveltide_assets.cli import console
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load
 
-    console.print_explanation(console.on_stdout(), load_settings(), user_id, month)
+    console.print_explanation(console.on_stdout(), load(), user_id, month)
 
 
 @main.command(short_help="Find, copy or open the report of a month.")
@@ -205,10 +212,10 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
     import webbrowser
 
     from traveltide_assets.cli import console
+    from traveltide_assets.resources import load
     from traveltide_assets.schema.places import explained
-    from traveltide_assets.settings import load_settings
 
-    file, where = console.find_report(load_settings(), month)
+    file, where = console.find_report(load(), month)
     if to is not None:
         with explained(to, "--to"):
             to.parent.mkdir(parents=True, exist_ok=True)
@@ -234,10 +241,9 @@ def status() -> None:
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
     from traveltide_assets.defs.instance.home import open_instance
-    from traveltide_assets.resources import open_claim, open_lake
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load, open_claim, open_lake
 
-    settings = load_settings()
+    settings = load("once")
     open_claim(settings, open_lake(settings).storage).verify(ingesting=True)
     with open_instance(settings) as dagster:
         stale, stored = pipeline.out_of_date(build_definitions(settings), settings, dagster)
@@ -255,11 +261,10 @@ def status() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def serve(port: int, host: str) -> None:
     """Serve perks over HTTP: those assigned to active customers, and predictions for new ones."""
-    from traveltide_assets.resources import asking_again, open_lake
+    from traveltide_assets.resources import asking_again, load, open_lake
     from traveltide_assets.serving import app
-    from traveltide_assets.settings import load_settings
 
-    settings = load_settings()
+    settings = load()
     app.serve(open_lake(asking_again(settings)), settings, host, port)
 
 

@@ -85,6 +85,11 @@ class Lake:
         self._tables = tables
 
     @property
+    def tables(self) -> Mapping[str, Table]:
+        """The contract of every table, by path."""
+        return self._tables
+
+    @property
     def storage(self) -> Storage:
         """Where the files of the lake are."""
         return self._storage

@@ -7,6 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from traveltide_assets.campaign import mailing
+from traveltide_assets.campaign.invitations import too_young
 from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.defs.assets.inputs import PERKS, SUPPRESSION_LIST
 from traveltide_assets.defs.describe import counts, preview
@@ -26,6 +27,7 @@ from traveltide_assets.transforms.cohort import describe
     ins={
         "assigned": dg.AssetIn(["gold", "perk_assignments"]),
         "arms": dg.AssetIn(["gold", "experiment_assignment"]),
+        "users": dg.AssetIn(["gold", "users_final"]),
         "before": dg.AssetIn(["gold", "campaign"], partition_mapping=PREVIOUS, metadata=OPTIONAL),
     },
     deps=[PERKS, SUPPRESSION_LIST],
@@ -38,6 +40,7 @@ def campaign_and_changes(
     perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
     assigned: pd.DataFrame,
     arms: pd.DataFrame,
+    users: pd.DataFrame,
     before: pd.DataFrame | None,
 ) -> Iterator[Any]:
     month = context.partition_key
@@ -50,6 +53,7 @@ def campaign_and_changes(
         assigned,
         arms,
         before,
+        too_young(users, settings.cohort.minimum_age, month),
     )
     folder = lake.write_folder(mailing.PATH, month, mailed.files, mailing.MANIFEST)
     yield dg.Output(
