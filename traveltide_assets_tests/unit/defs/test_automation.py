@@ -363,7 +363,8 @@ def test_blocks_hold_every_month_once_and_are_as_few_as_can_be(months: set[str])
 @dg.op(retry_policy=dg.RetryPolicy(max_retries=2))
 def read(context: dg.OpExecutionContext) -> None:
     errors = {
-        "away": OSError("away"),
+        "away": ConnectionError("away"),
+        "disk": PermissionError(13, "denied", "lake"),
         "busy": StorageError("busy"),
         "source": SourceError("wrong"),
         "lake": ContractError("wrong"),
@@ -374,7 +375,8 @@ def read(context: dg.OpExecutionContext) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "attempts"), [("away", 3), ("busy", 3), ("source", 1), ("lake", 1), ("rights", 1)]
+    ("what", "attempts"),
+    [("away", 3), ("busy", 3), ("disk", 1), ("source", 1), ("lake", 1), ("rights", 1)],
 )
 def test_reads_are_tried_again_unless_data_or_rights_are_wrong(what: str, attempts: int) -> None:
     @dg.job
