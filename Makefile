@@ -7,7 +7,7 @@ DAGSTER_HOME := $(CURDIR)/.traveltide/dagster
 endif
 export DAGSTER_HOME
 
-.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth clean clean-data
+.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth hardening sbom audit clean clean-data
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -49,9 +49,9 @@ java:
 		|| echo "no Java here and no right to install it: tests on Spark will be skipped"
 
 dev: $(VENV)/installed
-	mkdir -p "$(DAGSTER_HOME)"
+	umask 077; mkdir -p "$(DAGSTER_HOME)"
 	test -f "$(DAGSTER_HOME)/dagster.yaml" || cp traveltide_assets/defs/instance/dagster.yaml "$(DAGSTER_HOME)"
-	DAGSTER_HOME="$$(realpath "$(DAGSTER_HOME)")" $(BIN)/dagster dev
+	umask 077; DAGSTER_HOME="$$(realpath "$(DAGSTER_HOME)")" $(BIN)/dagster dev
 
 # What every commit should pass, in under a minute: style, types, import rules and unit tests.
 check: $(VENV)/installed
@@ -87,6 +87,15 @@ lock: $(VENV)/installed
 	$(BIN)/$(COMPILE) --extra ui --constraint requirements.lock \
 		pyproject.toml --output-file deploy/requirements.lock
 
+# The bill of materials of requirements.lock, as CycloneDX; the same lock gives the same bytes.
+sbom: $(VENV)/installed
+	mkdir -p dist
+	$(BIN)/python -m tools.sbom > dist/sbom.json
+
+# Known vulnerabilities of what is pinned. Skipped, with a message, without a network.
+audit: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m tools.audit
+
 calibration: $(VENV)/installed
 	$(BIN)/python -m benchmarks.calibration
 
@@ -101,6 +110,10 @@ bench: $(VENV)/installed
 # Ten million users take about 30 GB of disk, plus the space for spilled data.
 bench-growth: $(VENV)/installed
 	$(BIN)/python -m benchmarks.scale --growth 100000 1000000 10000000
+
+# Attacks the system, and prints what was tried and survived. Takes an hour; needs root for full disks.
+hardening: $(VENV)/installed
+	$(BIN)/python -m benchmarks.hardening
 
 # What the next command makes again by itself. Lakes and the history of runs stay.
 clean:

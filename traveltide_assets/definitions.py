@@ -33,7 +33,14 @@ from traveltide_assets.defs.lost_runs import build_lost_runs
 from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.ownership import Told
-from traveltide_assets.resources import load, open_claim, open_engine, open_lake, open_source
+from traveltide_assets.resources import (
+    asking_again,
+    load,
+    open_claim,
+    open_engine,
+    open_lake,
+    open_source,
+)
 from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.schema.table import Table
 from traveltide_assets.segmentation.registry import build_strategies, left_out
@@ -56,6 +63,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     engine = open_engine(settings)
     lake = open_lake(settings, engine)
     source = open_source(settings, engine, Run("landing"))
+    # The daemon gives a sensor a minute.
+    landed = open_source(asking_again(settings), engine, Run("landing"))
     inputs = Inputs(settings, source)
     finish = Finish(settings, tables, months)
     assets = [
@@ -71,7 +80,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sensors=[
             *alerts.build_alerts(settings),
             build_lost_runs(schedules.sensor_status(settings.automation)),
-            *landing.build_sensors(settings, source, lake, assets),
+            *landing.build_sensors(settings, landed, lake, assets),
         ],
         resources={
             "io_manager": dg.IOManagerDefinition(
@@ -115,7 +124,8 @@ def _groups(
 def _io_manager(
     context: dg.InitResourceContext, settings: Settings, lake: Lake, inputs: Inputs
 ) -> LakeIOManager:
-    """The lake of a run. Opening it observes the inputs, once, before the first step."""
+    """The lake of a run. Opening it sweeps, and observes the inputs, once before the first step."""
+    lake.sweep()
     if context.run is not None and context.instance is not None:
         inputs.observe_once(context.instance, context.run)
     return LakeIOManager(lake, open_claim(settings, lake.storage, _told(context.run)))

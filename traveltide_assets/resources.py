@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 import logging
+import os
 from functools import partial
 from pathlib import Path
 from typing import Literal
@@ -17,11 +18,13 @@ from traveltide_assets.connections.locations import PostgresLocation, S3Location
 from traveltide_assets.contracts import build_tables
 from traveltide_assets.engines.base import Engine
 from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.config import Config as S3Limits
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.ownership import Claim, Owner, Told
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.sample import TRUTH, is_truth
+from traveltide_assets.schema import places
 from traveltide_assets.schema.errors import SettingsError, TravelTideError
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings, load_settings
@@ -53,7 +56,7 @@ def follow_source(settings: Settings, look: Look = "once") -> Settings:
     """
     free = follows_source(settings)
     if not free:
-        return _ordered(settings)
+        return settings
     try:
         horizon = _horizon(settings, look)
     except TravelTideError as error:
@@ -142,11 +145,25 @@ def open_engine(settings: Settings) -> Engine:
     return DuckDB(scratch, settings.memory)
 
 
+def keep_private(settings: Settings) -> None:
+    """Withhold permissions from every file that this process, or one it starts, writes from now on.
+
+    Lake, run history and copies hold personal data, whatever the user's own mask is.
+    """
+    os.umask(int(settings.umask, 8))
+
+
+def asking_again(settings: Settings) -> Settings:
+    """The settings for a process that asks again anyway: it does not wait for S3 that is away."""
+    return settings.model_copy(update={"s3": settings.s3.briefly()})
+
+
 def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
     """The lake, for reading and writing. It opens its own engine unless one is given."""
+    keep_private(settings)
     perks = load_perks(settings.perks_file)
     tables = build_tables(perks, build_strategies(settings, perks))
-    storage = open_storage(settings.lake, settings.home / "cache", "TRAVELTIDE_LAKE")
+    storage = open_storage(settings.lake, settings.home / "cache", places.LAKE, settings.s3)
     return Lake(storage, engine or open_engine(settings), tables)
 
 
@@ -155,7 +172,7 @@ def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
     location, staging = settings.source_location, settings.home / "staging"
     if isinstance(location, PostgresLocation):
         return Database(location, engine, staging, run, settings.postgres, settings.partitions)
-    landing = open_storage(location, settings.home / "cache", "TRAVELTIDE_SOURCE")
+    landing = open_storage(location, settings.home / "cache", places.SOURCE, settings.s3)
     return Files(landing, engine, staging, run.without)
 
 
@@ -176,11 +193,14 @@ def identify(settings: Settings, thorough: bool = True) -> Owner:
         database = identity_of(location, settings.postgres) if thorough else None
         return Owner(location=str(location), database=database)
     if isinstance(location, Path):
-        return Owner(location=str(location.resolve()), generated=_is_generated(Folder(location)))
+        return Owner(
+            location=str(location.resolve()),
+            generated=_is_generated(Folder(location, places.SOURCE)),
+        )
     # Where the lake is in S3 as well, it is on the same server, by whatever name.
     elsewhere = not isinstance(settings.lake, S3Location) and settings.s3_endpoint
     place = f"{location} at {settings.s3_endpoint}" if elsewhere else str(location)
-    landing = open_storage(location, settings.home / "cache", "TRAVELTIDE_SOURCE")
+    landing = open_storage(location, settings.home / "cache", places.SOURCE, settings.s3)
     return Owner(location=place, generated=_is_generated(landing) if thorough else None)
 
 
@@ -189,7 +209,9 @@ def _is_generated(landing: Storage) -> bool:
     return version is not None and all(map(is_truth, landing.files({TRUTH: version})))
 
 
-def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Storage:
+def open_storage(
+    location: Path | S3Location, cache: Path, setting: str, limits: S3Limits | None = None
+) -> Storage:
     """The storage at a location.
 
     `setting` names the setting that gives the location. `cache` holds local copies of S3 objects.
@@ -198,5 +220,5 @@ def open_storage(location: Path | S3Location, cache: Path, setting: str) -> Stor
         # The import takes a second, a tenth of a small run.
         from traveltide_assets.lake.storage.s3 import S3
 
-        return S3(location, cache, setting)
-    return Folder(location)
+        return S3(location, cache, setting, limits or S3Limits())
+    return Folder(location, setting)

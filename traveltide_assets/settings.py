@@ -45,6 +45,7 @@ from traveltide_assets.defs.config import Automation, Checks
 from traveltide_assets.engines.config import Config as Spark
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.experiment.config import Config as Experiment
+from traveltide_assets.lake.config import Config as S3Limits
 from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.sample.config import Config as Sample
 from traveltide_assets.schema.config import Partitions
@@ -128,6 +129,12 @@ class Settings(BaseSettings):
     home: Path = Field(
         Path(".traveltide"), description="Folder for the run history, the sample and staged files"
     )
+    umask: Annotated[str, Field(pattern=r"^0?[0-7]{3}$")] = Field(
+        "077",
+        description="Permissions withheld from the files of lake and home: with `077` only "
+        "the user who runs this may use them, with `027` the group may read them, with `007` also "
+        "write",
+    )
     perks_file: Path = Field(FOLDER / "perks.toml", description="File of the perk catalogue")
     engine: Literal["duckdb", "spark"] = Field(
         "duckdb", description="Compute engine: DuckDB on this machine, or Spark on a cluster"
@@ -157,6 +164,7 @@ class Settings(BaseSettings):
     experiment: Experiment = Experiment()
     checks: Checks = Checks()
     postgres: Postgres = Postgres()
+    s3: S3Limits = S3Limits()
     automation: Automation = Automation()
     sample: Sample = Sample()
     prediction: Prediction = Prediction()
@@ -184,6 +192,14 @@ class Settings(BaseSettings):
         warnings.warn("the setting kmeans.seed is now called seed", FutureWarning, stacklevel=2)
         rest = {name: value for name, value in kmeans.items() if name != "seed"}
         return {"seed": kmeans["seed"], **values, "kmeans": rest}
+
+    @model_validator(mode="after")
+    def _months_are_ordered(self) -> Settings:
+        """The last month of a source follows it, so it is not known here."""
+        first, last = self.partitions.first, self.partitions.last
+        if self.source is None and last is not None and first > last:
+            raise ValueError(f"partitions: first month {first} is after the last month {last}")
+        return self
 
     @model_validator(mode="after")
     def _knows_the_endpoint(self) -> Settings:

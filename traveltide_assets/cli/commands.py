@@ -38,9 +38,12 @@ class _Commands(click.Group):
             _stop()
         # Python evaluates this clause, and so imports what it needs, only after an error.
         except _user_error() as error:
-            click.secho("error: ", fg="red", bold=True, nl=False, err=True)
-            click.echo(str(error), err=True)
-            sys.exit(1)
+            _fail(str(error))
+        except OSError as error:
+            # A file or a port: never a fault of the code, and a trace would say less.
+            if error.filename is None:
+                raise
+            _fail(f"{error.filename}: {error.strerror}")
 
 
 def _user_error() -> type[Exception]:
@@ -48,6 +51,12 @@ def _user_error() -> type[Exception]:
     from traveltide_assets.schema.errors import TravelTideError
 
     return TravelTideError
+
+
+def _fail(message: str) -> NoReturn:
+    click.secho("error: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(message, err=True)
+    sys.exit(1)
 
 
 def _stop() -> NoReturn:
@@ -90,6 +99,7 @@ def run(month: str | None, replace: bool, same_source: bool) -> None:
     from traveltide_assets.resources import (
         follow_source,
         follows_source,
+        keep_private,
         open_claim,
         open_lake,
     )
@@ -100,6 +110,7 @@ def run(month: str | None, replace: bool, same_source: bool) -> None:
         raise click.UsageError("--replace and --same-source exclude each other.")
     told = Told.REPLACE if replace else Told.SAME_SOURCE if same_source else None
     given = load_settings()
+    keep_private(given)
     if told is None:
         open_claim(given, open_lake(given).storage).verify(ingesting=True)
     settings = follow_source(given, "always")
@@ -202,11 +213,13 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
 
     from traveltide_assets.cli import console
     from traveltide_assets.resources import load
+    from traveltide_assets.schema.places import explained
 
     file, where = console.find_report(load(), month)
     if to is not None:
-        to.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, to)
+        with explained(to, "--to"):
+            to.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, to)
         file, where = to, str(to)
     click.echo(where)
     if opened and not webbrowser.open(file.resolve().as_uri()):
@@ -238,15 +251,21 @@ def status() -> None:
 
 
 @main.command(short_help="Serve perks over HTTP.")
-@click.option("--port", default=8000, show_default=True, help="Port to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="Port to listen on.",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def serve(port: int, host: str) -> None:
     """Serve perks over HTTP: those assigned to active customers, and predictions for new ones."""
-    from traveltide_assets.resources import load, open_lake
+    from traveltide_assets.resources import asking_again, load, open_lake
     from traveltide_assets.serving import app
 
     settings = load()
-    app.serve(open_lake(settings), settings, host, port)
+    app.serve(open_lake(asking_again(settings)), settings, host, port)
 
 
 @main.command(short_help="Print a script for shell completion.")

@@ -7,6 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from traveltide_assets.defs.code_versions import code_version
+from traveltide_assets.defs.column_profile import names_somebody
 from traveltide_assets.defs.lineage import build_lineage
 from traveltide_assets.defs.schedules import freshness
 from traveltide_assets.report.charts import Chart, png
@@ -85,7 +86,12 @@ def picture(chart: Chart) -> dg.MarkdownMetadataValue:
 
 
 def preview(frame: pd.DataFrame, rows: int = 10) -> dg.MarkdownMetadataValue:
-    """The first rows of a frame as a table in metadata."""
+    """The first rows of a frame as a table in metadata.
+
+    Raises `ValueError` if rows are those of customers: the run history keeps metadata for good.
+    """
+    if personal := [name for name in frame.columns if names_somebody(str(name))]:
+        raise ValueError(f"a preview must not show {', '.join(personal)}")
     return dg.MetadataValue.md(frame.head(rows).to_markdown(index=False, floatfmt=".3g"))
 
 

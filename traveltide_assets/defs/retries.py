@@ -21,10 +21,18 @@ WHOLE = {tags.RETRY_STRATEGY: "ALL_STEPS"}
 
 @contextmanager
 def permanent_errors_end_the_step() -> Iterator[None]:
-    """Tells Dagster not to retry errors that a retry cannot fix: wrong data stays wrong."""
+    """Tells Dagster not to retry an error that a retry cannot fix: wrong data stays wrong.
+
+    Only our own errors know that they may pass, and those of a network.
+    """
     try:
         yield
+    except (ConnectionError, TimeoutError):
+        raise
     except TravelTideError as error:
         if not error.permanent:
             raise
         raise dg.Failure(str(error), allow_retries=False) from error
+    except Exception as error:
+        name = type(error).__name__
+        raise dg.Failure(f"{name}: {error}", allow_retries=False) from error

@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 
 import ibis
 
+from traveltide_assets.schema.errors import TravelTideError
+
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
@@ -24,8 +26,12 @@ Partition = tuple[str, Sequence[str]]
 """A column that files do not contain: its name, and its value for each file."""
 
 
-class UnreadableFile(Exception):
+class UnreadableFile(TravelTideError):
     """A file could not be parsed. The message quotes nothing of its content."""
+
+
+class OutOfMemory(TravelTideError):
+    """The engine's limit is too small for the work; the message names the setting."""
 
 
 class LocalEngine(Protocol):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
@@ -17,12 +19,16 @@ from ibis.backends.duckdb import Backend
 
 from traveltide_assets.engines.base import (
     LocalEngine,
+    OutOfMemory,
     Partition,
     UnreadableFile,
     compile_step_by_step,
 )
 from traveltide_assets.engines.checksum import digest_of
+from traveltide_assets.engines.held import hold
+from traveltide_assets.schema import places
 
+_SYSTEM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 _FILE = "own file"  # No column of a source has a name with a space.
@@ -40,8 +46,8 @@ class DuckDB:
     @cached_property
     def backend(self) -> Backend:
         # Parallel processes would delete each other's spilled files.
-        scratch = self._scratch / str(os.getpid())
-        scratch.mkdir(parents=True, exist_ok=True)
+        with places.explained(self._scratch, places.HOME):
+            scratch = hold(self._scratch)
         atexit.register(shutil.rmtree, scratch, ignore_errors=True)
         compile_step_by_step()
         limit = {"memory_limit": self._memory} if self._memory else {}
@@ -70,7 +76,7 @@ class DuckDB:
     ) -> ibis.Table:
         # Ibis makes paths absolute, and so names the files that way.
         paths = [os.path.abspath(file) for file in files]
-        try:
+        with self._explained():
             rows = self.backend.read_parquet(
                 [_literal(path) for path in paths],
                 union_by_name=True,
@@ -79,8 +85,6 @@ class DuckDB:
                 file_row_number=numbered is not None,
                 **({} if partition is None else {"filename": _FILE}),
             )
-        except duckdb.Error as error:
-            raise UnreadableFile(_cause(error)) from error
         if partition is not None:
             name, values = partition
             # A filter on the column skips whole files, as the engine can tell from their names.
@@ -93,18 +97,19 @@ class DuckDB:
     def read_csv(self, path: Path, columns: Sequence[str]) -> ibis.Table:
         """Detection is off, because it may take lines for a preamble and skip them."""
         # The engine compares names without regard to case, and these are those of the source.
-        places = {f"c{place}": name for place, name in enumerate(columns)}
-        rows = self.backend.read_csv(
-            _literal(str(path)),
-            auto_detect=False,
-            header=True,
-            delim=",",
-            quote='"',
-            escape='"',
-            hive_partitioning=False,
-            columns=dict.fromkeys(places, "VARCHAR"),
-        )
-        return rows.rename({name: place for place, name in places.items()})
+        names = {f"c{place}": name for place, name in enumerate(columns)}
+        with self._explained():
+            rows = self.backend.read_csv(
+                _literal(str(path)),
+                auto_detect=False,
+                header=True,
+                delim=",",
+                quote='"',
+                escape='"',
+                hive_partitioning=False,
+                columns=dict.fromkeys(names, "VARCHAR"),
+            )
+        return rows.rename({name: place for place, name in names.items()})
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         """Equal content gives equal bytes."""
@@ -126,14 +131,32 @@ class DuckDB:
             }
 
     def _write(self, table: ibis.Table, path: Path) -> str:
-        try:
+        with self._explained(path):
             # The lowest level is as fast as Snappy, and on these tables as small as higher levels.
             self.backend.to_parquet(table, path, compression="zstd", compression_level=1)
+        return digest_of(path)
+
+    @contextmanager
+    def _explained(self, written: Path | None = None) -> Iterator[None]:
+        """Turn errors of DuckDB into ours, and those about the written file into `OSError`."""
+        try:
+            yield
+        except duckdb.OutOfMemoryException as error:
+            if "max_temp_directory_size" in str(error) or "temp_directory" in _cause(error):
+                raise places.PlaceError(places.full(self._scratch, places.HOME)) from None
+            reason = _cause(error).removeprefix("Out of Memory Error: ")
+            now = f" (now {self._memory})" if self._memory else ""
+            raise OutOfMemory(f"{reason}; raise TRAVELTIDE_MEMORY{now}") from None
         except duckdb.Error as error:
-            if _is_of_input(error):
+            if number := _system_error(error):
+                if str(self._scratch) in str(error):
+                    raise places.PlaceError(places.full(self._scratch, places.HOME)) from None
+                if written is not None and str(written) in str(error):
+                    raise OSError(number, os.strerror(number), str(written)) from None
+            # While a table is written, an expression may be wrong: that is an error of ours.
+            if written is None or _is_of_input(error):
                 raise UnreadableFile(_cause(error)) from error
             raise
-        return digest_of(path)
 
     def each(
         self, function: Callable[[LocalEngine, _Item], _Result], items: Sequence[_Item]
@@ -164,6 +187,11 @@ def _is_of_input(error: duckdb.Error) -> bool:
     return (
         found and "write" not in str(error) and not isinstance(error, duckdb.OutOfMemoryException)
     )
+
+
+def _system_error(error: duckdb.Error) -> int | None:
+    """The number of the system's error in a message of DuckDB, which may hold it as JSON."""
+    return next((n for n in _SYSTEM_ERRORS if os.strerror(n) in str(error)), None)
 
 
 def _cause(error: duckdb.Error) -> str:

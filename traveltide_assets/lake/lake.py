@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from traveltide_assets.engines.base import Engine, Spread
 from traveltide_assets.engines.checksum import digest_of
 from traveltide_assets.lake.storage.base import Replaced, Storage
 from traveltide_assets.schema.config import Partitions
-from traveltide_assets.schema.errors import ContractError, NotStored
+from traveltide_assets.schema.errors import ContractError, NotStored, TravelTideError
 from traveltide_assets.schema.months import span
 from traveltide_assets.schema.table import Column, Table
 
@@ -42,6 +43,10 @@ class Written:
     size_bytes: int
     sha256: str
     footer: pq.FileMetaData | None = None
+
+
+class Unreadable(TravelTideError):
+    """A stored file is damaged or may not be read; the message names it and says what to do."""
 
 
 class Months(Mapping[str, pd.DataFrame]):
@@ -105,7 +110,9 @@ class Lake:
     ) -> pd.DataFrame:
         """A table, or one month of it, in memory, with all columns or only the given ones."""
         wanted = None if columns is None else list(columns)
-        return pq.read_table(self.path(path, month), columns=wanted, partitioning=None).to_pandas()
+        file = self.path(path, month)
+        with self._reading(path, month):
+            return pq.read_table(file, columns=wanted, partitioning=None).to_pandas()
 
     def stored_frame(self, path: str, month: str) -> pd.DataFrame | None:
         """One month of a table in memory; None if it is not in the lake."""
@@ -113,7 +120,9 @@ class Lake:
 
     def stored_schema(self, path: str, month: str | None = None) -> pa.Schema:
         """The actual schema of the stored file."""
-        return pq.read_schema(self._shared(path, month))
+        file = self._shared(path, month)
+        with self._reading(path, month):
+            return pq.read_schema(file)
 
     def digest(self, path: str, month: str | None = None) -> str:
         """SHA-256 of the stored file."""
@@ -121,7 +130,9 @@ class Lake:
 
     def rows(self, path: str, month: str | None = None) -> int:
         """The number of rows of a table, or of one month of it."""
-        return pq.read_metadata(self._shared(path, month)).num_rows
+        file = self._shared(path, month)
+        with self._reading(path, month):
+            return pq.read_metadata(file).num_rows
 
     def total_rows(self, path: str, bounds: Partitions) -> int:
         """The number of rows of a table over all months within the bounds."""
@@ -131,7 +142,8 @@ class Lake:
         if not months:
             return 0
         files = self._files([_key(path, month) for month in months], self._engine.spread)
-        return sum(pq.read_metadata(file).num_rows for file in files)
+        with self._reading(path):
+            return sum(pq.read_metadata(file).num_rows for file in files)
 
     def months(self, path: str) -> list[str]:
         """The stored months of a table, in order."""
@@ -164,6 +176,10 @@ class Lake:
     def uri(self, path: str, month: str | None = None, name: str | None = None) -> str:
         """The URI of the same file, for messages."""
         return self._storage.uri(_key(path, month, name))
+
+    def sweep(self) -> None:
+        """Remove what killed runs left in the storage."""
+        self._storage.sweep()
 
     def contract(self, path: str) -> Table:
         """The contract of a table."""
@@ -236,7 +252,27 @@ class Lake:
 
     def read_bytes(self, path: str, month: str, name: str) -> bytes:
         """The content of a file from `write_text` or `write_bytes`."""
-        return self.path(path, month, name).read_bytes()
+        file = self.path(path, month, name)
+        with self._reading(path, month, name):
+            return file.read_bytes()
+
+    @contextmanager
+    def _reading(
+        self, path: str, month: str | None = None, name: str | None = None
+    ) -> Iterator[None]:
+        """Raises `Unreadable` if the file is damaged, or may not be read."""
+        try:
+            yield
+        except PermissionError:
+            raise Unreadable(
+                f"{self.uri(path, month, name)}: permission denied. Allow the user of this command "
+                "to read the lake, or set TRAVELTIDE_LAKE"
+            ) from None
+        except (pa.ArrowException, OSError) as error:
+            raise Unreadable(
+                f"{self.uri(path, month, name)} cannot be read: {error}. If the file is damaged, "
+                "materialize the asset again (in the UI, or `traveltide run`)"
+            ) from None
 
     def file_names(self, path: str, month: str) -> list[str]:
         """The names of all files in the folder of a month, in order."""

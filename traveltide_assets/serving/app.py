@@ -7,6 +7,7 @@ Endpoints belong in `routes.py`, their dependencies in `deps.py`, and the data b
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -15,6 +16,7 @@ from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.serving import deps, messages, middleware, routes
 from traveltide_assets.serving.service import Service
 from traveltide_assets.settings import Settings
@@ -42,7 +44,11 @@ def build_app(lake: Lake, settings: Settings) -> FastAPI:
 
 
 def serve(lake: Lake, settings: Settings, host: str, port: int) -> None:
-    """Serve until the process is told to stop. Requests in progress are still answered."""
+    """Serve until the process is told to stop. Requests in progress are still answered.
+
+    Raises `CannotListen` at once, before anything is loaded.
+    """
+    _try_to_listen(host, port)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     uvicorn.run(
         build_app(lake, settings),
@@ -54,3 +60,23 @@ def serve(lake: Lake, settings: Settings, host: str, port: int) -> None:
         server_header=False,
         timeout_graceful_shutdown=int(settings.serving.timeout_seconds),
     )
+
+
+class CannotListen(TravelTideError):
+    """The address of the service is wrong, taken or forbidden."""
+
+
+def _try_to_listen(host: str, port: int) -> None:
+    advice = "Choose others with --host and --port"
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as tried:
+            # As uvicorn does: a port whose last connections are still closing is free.
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind(address)
+    except OSError as error:
+        raise CannotListen(f"cannot listen on {host}:{port}: {error.strerror}. {advice}") from None
+    except UnicodeError:
+        raise CannotListen(f"cannot listen on {host}:{port}: no such host. {advice}") from None

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
+import shutil
+import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -16,12 +19,14 @@ import ibis
 
 from traveltide_assets.engines.base import Engine, LocalEngine
 from traveltide_assets.lake.storage.base import Entry, Storage
+from traveltide_assets.schema import places
 from traveltide_assets.sources.base import BadFiles, SourceError
 from traveltide_assets.sources.delivery import carries_a_table, look
 from traveltide_assets.sources.landed import Landed
 
 # Changes whenever a staged copy of the same file has another content.
 _FORMAT = 2
+_UNUSED_SECONDS = 7 * 24 * 3600
 _log = logging.getLogger(__name__)
 
 
@@ -84,13 +89,15 @@ class Files:
         # All files are read before any is used, so that a broken file stops the run before the
         # first table is written.
         landed = self._landed()
-        staged = self._staged(_versions(landed))[name]
+        versions = _versions(landed)
+        staged = self._staged(versions)[name]
+        self._forget_all_but(versions)
         rows = self._engine.read_parquet(staged, numbered="source_row")
-        places = _by_age(landed[name])
-        if len(places) == 1:
+        ages = _by_age(landed[name])
+        if len(ages) == 1:
             return rows.mutate(source_order=ibis.literal(1, "int64"))
         order = ibis.memtable(
-            {"source_file": list(places), "source_order": list(places.values())},
+            {"source_file": list(ages), "source_order": list(ages.values())},
             schema={"source_file": "string", "source_order": "int64"},
         )
         return rows.join(order, "source_file")
@@ -147,8 +154,26 @@ class Files:
 
     def _copy(self, table: str, name: str, version: str) -> Path:
         """The path of a file's staged copy. It depends on the version of the file, and on ours."""
-        folder = f"{table}-{_digest(self._landing.uri(name))}"
-        return self._staging.resolve() / folder / f"{_digest(f'{version} {_FORMAT}')}.parquet"
+        copies = self._folder / f"{table}-{_digest(name)}"
+        return copies / f"{_digest(f'{version} {_FORMAT}')}.parquet"
+
+    @property
+    def _folder(self) -> Path:
+        """The folder of this source's staged copies."""
+        return self._staging.resolve() / f"files-{_digest(self._landing.uri())}"
+
+    def _forget_all_but(self, files: Mapping[str, Mapping[str, str]]) -> None:
+        """Remove the staged copies of files that are gone, and sources that are not used."""
+        if not self._folder.is_dir():
+            return  # The machines of a cluster have staged them.
+        here = {f"{table}-{_digest(name)}" for table in files for name in files[table]}
+        for copies in self._folder.iterdir():
+            if copies.name not in here:
+                shutil.rmtree(copies, ignore_errors=True)
+        os.utime(self._folder)
+        for other in self._staging.resolve().glob("*-*"):
+            if time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
+                shutil.rmtree(other, ignore_errors=True)
 
 
 def _versions(landed: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, str]]:
@@ -179,7 +204,8 @@ def _stage(engine: LocalEngine, landed: Landed) -> str:
     order afterwards.
     """
     try:
-        landed.stage(engine)
+        with places.explained(landed.copy.parent, places.HOME):
+            landed.stage(engine)
     except SourceError as error:
         return str(error)
     return ""

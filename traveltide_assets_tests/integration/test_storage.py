@@ -7,6 +7,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,15 @@ from typing import Any
 import pytest
 
 from traveltide_assets.connections.locations import S3Location
-from traveltide_assets.lake.storage.base import Conflict, Refused, Replaced, Storage, StorageError
+from traveltide_assets.lake.config import Config
+from traveltide_assets.lake.storage.base import (
+    Away,
+    Conflict,
+    Refused,
+    Replaced,
+    Storage,
+    StorageError,
+)
 from traveltide_assets.resources import open_storage
 from traveltide_assets_tests.support.s3_server import Proxy, S3Server, proxy_of
 
@@ -48,8 +57,11 @@ def proxy(
         yield proxy
 
 
-def opened(place: Path | S3Location, cache: Path) -> Storage:
-    return open_storage(place, cache, "TRAVELTIDE_LAKE")
+LIMITS = Config(timeout_seconds=1, retry_seconds=2)
+
+
+def opened(place: Path | S3Location, cache: Path, limits: Config | None = None) -> Storage:
+    return open_storage(place, cache, "TRAVELTIDE_LAKE", limits)
 
 
 @pytest.fixture
@@ -155,7 +167,8 @@ def write(place: Path | S3Location, cache: Path, fill: str, size: int, action: s
     """What a process does that writes the key: to the end, or until it is killed."""
     storage: Any = opened(place, cache)
     if action == "die uploading":
-        storage.client.meta.events.register("before-send.s3.UploadPart", kill_at_second_part())
+        events = storage._bucket.client.meta.events
+        events.register("before-send.s3.UploadPart", kill_at_second_part())
     try:
         with storage.replacing(KEY, storage.versions().get(KEY)) as path:
             path.write_bytes(fill.encode() * size)
@@ -329,23 +342,28 @@ def cut(proxy: Proxy, times: int) -> None:
     proxy.cut = times
 
 
-@pytest.mark.parametrize("damage", [spoil, cut])
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (spoil, r"things\.parquet was not downloaded whole in 6 attempts"),
+        (cut, r"cannot read .*things\.parquet: .* S3 was tried for 2 s \(s3\.retry_seconds"),
+    ],
+)
 @pytest.mark.parametrize("size", [SMALL, 17 * 2**20], ids=["small", "in parts"])
 def test_a_damaged_download_is_noticed_and_repeated(
     on_s3: S3Location,
     proxy: Proxy,
     tmp_path: Path,
     damage: Callable[[Proxy, int], None],
+    words: str,
     size: int,
 ) -> None:
     put(opened(on_s3, tmp_path / "writer"), b"n" * size)
     damage(proxy, 2)
     assert get(opened(on_s3, tmp_path / "reader")) == b"n" * size
     damage(proxy, 1_000)
-    with pytest.raises(
-        StorageError, match=r"things\.parquet was not downloaded completely in 6 attempts"
-    ):
-        get(opened(on_s3, tmp_path / "other"))
+    with pytest.raises(StorageError, match=words):
+        get(opened(on_s3, tmp_path / "other", LIMITS))
     assert [path for path in (tmp_path / "other").rglob("*") if path.is_file()] == []
 
 
@@ -372,16 +390,103 @@ def test_an_upload_whose_answer_was_lost_counts_as_done(
     assert proxy.count("PUT") == 2, "the second attempt meets the first one's object"
 
 
+# A server that goes away
+
+
+def everything(storage: Storage, elsewhere: Storage) -> None:
+    """Every kind of request: lists, uploads in one and in parts, downloads, removals."""
+    for fill, size in ((b"s", SMALL), (b"l", LARGE)):
+        put(storage, fill * size)
+        assert get(elsewhere) == fill * size
+    storage.remove(KEY)
+    assert storage.versions() == {}
+
+
+def test_a_server_that_is_away_for_a_while_at_any_request_is_waited_for(
+    on_s3: S3Location, proxy: Proxy, tmp_path: Path
+) -> None:
+    everything(opened(on_s3, tmp_path / "a"), opened(on_s3, tmp_path / "b"))
+    requests = len(proxy.requests)
+    assert requests > 12
+    for number in range(requests):
+        proxy.away, proxy.away_seconds, proxy._since = number, 0.5, None
+        here, there = (tmp_path / f"{number}{name}" for name in "ab")
+        everything(opened(on_s3, here), opened(on_s3, there))
+        assert proxy._since is not None, f"the server was away at request {number}"
+
+
+def test_all_requests_share_the_patience_of_an_outage(
+    on_s3: S3Location, proxy: Proxy, tmp_path: Path
+) -> None:
+    storage = opened(on_s3, tmp_path, LIMITS)
+    proxy.away, proxy.away_seconds = 0, 1_000
+    for seconds in (2, 0, 0):
+        start = time.monotonic()
+        with pytest.raises(Away):
+            storage.versions()
+        assert seconds <= time.monotonic() - start < seconds * 3 + 1
+    proxy.away = None
+    assert storage.versions() == {}
+    proxy.away, proxy.away_seconds, proxy._since = 0, 0.5, None
+    assert storage.versions() == {}, "another outage is waited for again"
+
+
+def test_a_server_that_never_answers_is_given_up_in_stated_time(
+    on_s3: S3Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        start = time.monotonic()
+        with pytest.raises(Away, match=r"s3\.timeout_seconds.* Check AWS_ENDPOINT_URL"):
+            opened(on_s3, tmp_path, LIMITS).versions()
+        assert time.monotonic() - start < 1 + 2 + 5 + 1 + 1
+
+
 # What is wrong
+
+
+@pytest.mark.parametrize(
+    "page",
+    [b"<html><body>Please log in</body></html>", b"<html><p>Please<br>log in", b"ok", b""],
+    ids=["xhtml", "html", "text", "empty"],
+)
+def test_a_page_that_answers_everything_is_not_taken_for_s3(
+    on_s3: S3Location, proxy: Proxy, tmp_path: Path, page: bytes
+) -> None:
+    storage = opened(on_s3, tmp_path / "cache")
+    put(storage, b"good")
+    versions = storage.versions()
+    proxy.portal = page or b" "
+    elsewhere = opened(on_s3, tmp_path / "other")
+    with pytest.raises(Refused, match=r"cannot list .*is not S3\. Check AWS_ENDPOINT_URL"):
+        elsewhere.versions()
+    with pytest.raises(Refused, match=r"cannot read .*is not S3"):
+        elsewhere.files(versions)
+    for size in (SMALL, LARGE):
+        with (
+            pytest.raises(Refused, match=r"cannot write .*is not S3"),
+            elsewhere.replacing(f"{KEY}-{size}", None) as path,
+        ):
+            path.write_bytes(b"n" * size)
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["127.0.0.1:9000", "localhost", "http://no-such-host.invalid", "ftp://", "http://"]
+)
+def test_an_endpoint_that_cannot_be_one_is_refused_at_once(
+    on_s3: S3Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+    with pytest.raises(Refused, match="Check AWS_ENDPOINT_URL"):
+        opened(on_s3, tmp_path).versions()
 
 
 def test_a_server_that_is_not_there_is_named(
     on_s3: S3Location, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
-    with pytest.raises(StorageError, match=r"cannot list .*Check AWS_ENDPOINT_URL \(now http://"):
-        opened(on_s3, tmp_path).versions()
+    with pytest.raises(Away, match=r"cannot list .*Check AWS_ENDPOINT_URL \(now http://"):
+        opened(on_s3, tmp_path, LIMITS).versions()
 
 
 def test_without_credentials_their_variables_are_named(

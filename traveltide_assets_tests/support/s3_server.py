@@ -183,6 +183,25 @@ class Proxy:
     lost: int = 0
     """So many uploads to come are stored, and their answer is lost."""
 
+    away: int | None = None
+    """After so many requests the server is away, and every connection ends without an answer."""
+    away_seconds: float = 0
+    """How long the server is away, from the first request that finds it so."""
+    portal: bytes = b""
+    """A page that is the answer to everything, as that of a network that wants a login."""
+
+    def is_away(self) -> bool:
+        """Whether a request finds the server away. Counts the request."""
+        if self.away is None:
+            return False
+        if self.away > 0:
+            self.away -= 1
+            return False
+        self._since = self._since or time.monotonic()
+        return time.monotonic() - self._since < self.away_seconds
+
+    _since: float | None = None
+
     def count(self, method: str) -> int:
         """How many requests of a method were made."""
         return sum(request.startswith(f"{method} ") for request in self.requests)
@@ -200,8 +219,15 @@ def proxy_of(server: S3Server) -> Iterator[Proxy]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             with lock:
                 proxy.requests.append(f"{self.command} {self.path}")
-                busy = proxy.busy > 0 and self.path.startswith(f"/{proxy.busy_bucket}")
+                away = proxy.is_away()
+                busy = not away and proxy.busy > 0 and self.path.startswith(f"/{proxy.busy_bucket}")
                 proxy.busy -= busy
+            if away:
+                self.close_connection = True
+                return
+            if proxy.portal:
+                self._answer(200, {"Content-Type": "text/html"}, proxy.portal)
+                return
             if busy:
                 self._answer(503, {}, b"<Error><Code>SlowDown</Code></Error>")
                 return

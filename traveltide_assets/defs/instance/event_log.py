@@ -6,6 +6,7 @@ takes longer than most steps of a small run.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -14,11 +15,22 @@ from typing import Any
 import sqlalchemy as sa
 from dagster._core.storage.event_log import ConsolidatedSqliteEventLogStorage
 
+from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.settings import load_settings
+
 _BUSY_SECONDS = 60
 
 
 class EventLog(ConsolidatedSqliteEventLogStorage):
     """The event log that `dagster.yaml` names as `event_log_storage`."""
+
+    def _init_db(self) -> None:
+        # Dagster's web server may be the first to open it, with any mask.
+        earlier = os.umask(_mask())
+        try:
+            super()._init_db()  # type: ignore[no-untyped-call]
+        finally:
+            os.umask(earlier)
 
     @cached_property
     def _engine(self) -> sa.Engine:
@@ -46,6 +58,14 @@ class EventLog(ConsolidatedSqliteEventLogStorage):
     def dispose(self) -> None:
         self._engine.dispose()
         super().dispose()  # type: ignore[no-untyped-call]
+
+
+def _mask() -> int:
+    """The mask of the settings, or the strictest one where they cannot be read."""
+    try:
+        return int(load_settings().umask, 8)
+    except SettingsError:
+        return 0o077
 
 
 def _sync_less_often(connection: Any, _: Any) -> None:

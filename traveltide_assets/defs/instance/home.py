@@ -19,6 +19,7 @@ import yaml
 from dagster_shared.check import CheckError
 from filelock import FileLock
 
+from traveltide_assets.resources import keep_private
 from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.schema.text_file import read_text
 from traveltide_assets.settings import Settings
@@ -40,6 +41,7 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
 
     Raises `SettingsError` if the folder or its `dagster.yaml` cannot be used.
     """
+    keep_private(settings)
     given = os.environ.get(_VARIABLE)
     name = _VARIABLE if given else "TRAVELTIDE_HOME"
     home = Path(given).expanduser() if given else settings.home / "dagster"
@@ -56,7 +58,13 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
             raise SettingsError(
                 f"Dagster cannot keep its history in {home}, which {name} sets: {_reason(error)}"
             ) from error
-        yield instance
+        try:
+            yield instance
+        except sa.exc.OperationalError as error:
+            raise SettingsError(
+                f"the history in {home}, which {name} sets, cannot be written: {error.orig}. Is "
+                f"that disk full, or read-only? Free some space, or set {name} to another place"
+            ) from None
 
 
 def _keeps_history_elsewhere(home: Path) -> bool:

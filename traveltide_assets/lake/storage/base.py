@@ -24,6 +24,13 @@ class Refused(StorageError):
     permanent = True
 
 
+class Away(StorageError):
+    """The storage was away or busy for as long as requests are tried again."""
+
+    # The storage itself has tried again; whoever called it need not wait as long once more.
+    permanent = True
+
+
 class Replaced(StorageError):
     """A file was replaced after its version was listed."""
 
@@ -85,6 +92,9 @@ class Storage(Protocol):
 
     def remove(self, key: str) -> None:
         """Remove a file if it exists."""
+
+    def sweep(self) -> None:
+        """Remove what killed writers left behind, and copies that nobody uses any more."""
 
     def clear(self, folder: str, keep: str) -> None:
         """Remove everything in a folder, but the key `keep`. Files in fewer subfolders go first."""

@@ -12,35 +12,41 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from traveltide_assets.engines.base import Spread
+from traveltide_assets.engines.held import in_use, unless_held
 from traveltide_assets.lake.storage.base import Conflict, Entry
+from traveltide_assets.schema import places
 
 _ABANDONED_SECONDS = 3600
 
 
 class Folder:
-    """Files below a root folder. A key is a relative path. A version is size, times and inode."""
+    """Files below a root folder. A key is a relative path. A version is size, times and inode.
 
-    def __init__(self, root: Path) -> None:
+    `setting` is the setting that the folder comes from, for messages.
+    """
+
+    def __init__(self, root: Path, setting: str = places.LAKE) -> None:
         self._root = root
+        self._setting = setting
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
-        place = self._root / folder
-        # Names that start with a dot are partial files, or leftovers of other programs.
-        found = place.rglob("[!.]*") if deep else place.glob("[!.]*")
-        return {
-            path.relative_to(self._root).as_posix(): _version(path)
-            for path in sorted(found)
-            if path.is_file()
-        }
+        with places.explained(self._root, self._setting):
+            return {
+                path.relative_to(self._root).as_posix(): _version(path)
+                for path in sorted(_listed(self._root / folder, deep))
+                if path.is_file()
+            }
 
     def entries(self) -> list[Entry]:
-        if not self._root.is_dir():
-            return []
-        with os.scandir(self._root) as found:
-            return sorted(
-                (_entry(place) for place in found if not place.name.startswith(".")),
-                key=lambda entry: entry.name,
-            )
+        with places.explained(self._root, self._setting):
+            try:
+                with os.scandir(self._root) as found:
+                    return sorted(
+                        (_entry(place) for place in found if not place.name.startswith(".")),
+                        key=lambda entry: entry.name,
+                    )
+            except FileNotFoundError:
+                return []
 
     def files(self, versions: Mapping[str, str], spread: Spread | None = None) -> list[Path]:
         return [self._root / key for key in versions]
@@ -48,7 +54,11 @@ class Folder:
     @contextmanager
     def replacing(self, key: str, version: str | None) -> Iterator[Path]:
         target = self._root / key
-        with partial(target) as path:
+        with (
+            places.explained(self._root, self._setting),
+            self._writing(),
+            partial(target) as path,
+        ):
             yield path
             # A writer that finishes between this check and the renaming goes unnoticed. The later
             # file is then stored, and it is complete.
@@ -69,8 +79,21 @@ class Folder:
                 for key, version in versions.items()
             }
 
+    def sweep(self) -> None:
+        """Remove the partial files of killed writers, unless somebody is writing right now."""
+        with unless_held(self._root) as idle:
+            for left in self._root.rglob(".*.tmp") if idle else ():
+                left.unlink(missing_ok=True)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        self._root.mkdir(parents=True, exist_ok=True)
+        with in_use(self._root):
+            yield
+
     def remove(self, key: str) -> None:
-        (self._root / key).unlink(missing_ok=True)
+        with places.explained(self._root, self._setting):
+            (self._root / key).unlink(missing_ok=True)
 
     def clear(self, folder: str, keep: str) -> None:
         found = sorted((self._root / folder).rglob("*"), key=lambda path: len(path.parts))
@@ -106,6 +129,22 @@ def partial(target: Path) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
+
+
+def _listed(folder: Path, deep: bool) -> Iterator[Path]:
+    """The files of a folder, if it exists. Unlike a glob, it raises where it may not look."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except FileNotFoundError:
+        return
+    for entry in entries:
+        # Names that start with a dot are partial files, or leftovers of other programs.
+        if entry.name.startswith("."):
+            continue
+        if not entry.is_dir():
+            yield Path(entry.path)
+        elif deep and not entry.is_symlink():
+            yield from _listed(Path(entry.path), deep)
 
 
 def _entry(place: os.DirEntry[str]) -> Entry:

@@ -268,7 +268,7 @@ def test_a_broken_source_is_a_clear_error_whichever_table_is_asked_for(
 
 
 def staged(folder: Path, name: str) -> list[Path]:
-    return sorted((folder.parent / "staging").glob(f"{name}-*/*"))
+    return sorted((folder.parent / "staging").glob(f"*/{name}-*/*"))
 
 
 def test_a_file_that_has_not_changed_is_not_parsed_again(folder: Path) -> None:
