@@ -346,7 +346,7 @@ def _http(lake: Lake, settings: Settings) -> str:
     parts = [
         "Start the service with `traveltide serve`. It shows the same document at `/docs` and "
         "`/openapi.json`. Set `TRAVELTIDE_API_KEY` to require a key, which clients send in the "
-        "header `X-API-Key`; `/health` and `/ready` never ask for it."
+        "header `X-API-Key`; `/health` and `/ready` never ask for it. HEAD works where GET does."
     ]
     for path, methods in sorted(document["paths"].items()):
         for method, endpoint in methods.items():
@@ -411,7 +411,8 @@ def _schema(schema: Mapping[str, Any]) -> str:
             return " or ".join(_schema(part) for part in schema[several])
     kind = str(schema.get("type", ""))
     if kind == "array":
-        return f"list of {_schema(schema.get('items', {}))}"
+        most = f"at most {schema['maxItems']} " if "maxItems" in schema else ""
+        return f"list of {most}{_schema(schema.get('items', {}))}"
     if "enum" in schema:
         return " or ".join(f"`{value}`" for value in schema["enum"])
     limits = [f"{word} {_number(schema[name])}" for name, word in _LIMITS.items() if name in schema]

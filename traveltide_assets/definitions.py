@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 import dagster as dg
@@ -27,6 +28,7 @@ from traveltide_assets.defs.assets import (
 from traveltide_assets.defs.assets.inputs import Inputs
 from traveltide_assets.defs.checks import steps
 from traveltide_assets.defs.describe import Finish
+from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.io_manager import LakeIOManager
 from traveltide_assets.defs.lease import build_lake
 from traveltide_assets.defs.lost_runs import build_lost_runs
@@ -34,6 +36,7 @@ from traveltide_assets.experiment.assignment import headlines
 from traveltide_assets.lake.ownership import Told
 from traveltide_assets.resources import (
     asking_again,
+    load,
     open_claim,
     open_engine,
     open_lake,
@@ -42,10 +45,12 @@ from traveltide_assets.resources import (
 )
 from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.schema.table import Table
-from traveltide_assets.segmentation.registry import build_strategies
+from traveltide_assets.segmentation.registry import build_strategies, left_out
 from traveltide_assets.segmentation.strategy import Strategy
-from traveltide_assets.settings import Settings, load_settings
+from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
+
+_log = logging.getLogger(__name__)
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
@@ -53,6 +58,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     perk_catalogue = load_perks(settings.perks_file)
     headlines(perk_catalogue, settings.experiment)  # Raises now rather than in the run.
     strategies = build_strategies(settings, perk_catalogue)
+    for name, why in left_out(settings, perk_catalogue).items():
+        _log.warning("the strategy %s is left out. %s", name, why)
     tables = build_tables(perk_catalogue, strategies)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = open_engine(settings)
@@ -77,7 +84,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         sensors=[
             *alerts.build_alerts(settings),
             build_lost_runs(schedules.sensor_status(settings.automation)),
-            *landing.build_sensors(settings, landed, assets),
+            *landing.build_sensors(settings, landed, lake, assets),
         ],
         resources={
             "io_manager": dg.IOManagerDefinition(
@@ -85,6 +92,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 required_resource_keys={"lake"},
             ),
             "lake": build_lake(lake, lease),
+            "gate": Gate(settings, lake),
             # Opened once per run, so that all its steps see the source as of one moment.
             "source": dg.ResourceDefinition(
                 lambda context: open_source(settings, engine, _run(context))
@@ -140,9 +148,10 @@ def _told(run: dg.DagsterRun | None) -> Told | None:
 def _run(context: dg.InitResourceContext) -> Run:
     if context.run is None:
         return Run("outside-of-runs")
-    return Run(context.run.run_id, partitions.months_of_run(context.run.tags))
+    labels = context.run.tags
+    return Run(context.run.run_id, partitions.months_of_run(labels), tags.without(labels))
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    return build_definitions(load_settings())
+    return build_definitions(load("once"))

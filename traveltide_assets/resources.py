@@ -5,9 +5,13 @@ Runs, commands and the scoring service all get them from here, and nowhere else.
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
+import logging
 import os
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.connections.locations import PostgresLocation, S3Location
@@ -22,12 +26,109 @@ from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.sample import TRUTH, is_truth
 from traveltide_assets.schema import places
-from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.schema.errors import SettingsError, TravelTideError
 from traveltide_assets.segmentation.registry import build_strategies
-from traveltide_assets.settings import Settings
+from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources.base import Run, Source
 from traveltide_assets.sources.database import Database, identity_of
 from traveltide_assets.sources.files import Files
+from traveltide_assets.sources.horizon import Horizon, horizon_of
+
+_log = logging.getLogger(__name__)
+
+# Beside the layers: a lake without any is empty.
+_MONTHS = "source_months"
+
+Look = Literal["always", "once", "never"]
+"""When to look at the months of a source: always, unless they are remembered, or never."""
+
+
+def load(look: Look = "never") -> Settings:
+    """The settings of the environment and `traveltide.toml`, completed by the source's months."""
+    return follow_source(load_settings(), look)
+
+
+def follow_source(settings: Settings, look: Look = "once") -> Settings:
+    """The settings with the months and the cohort's start of the source, where they are not set.
+
+    The lake remembers them, because Dagster's partitions must be the same in every process, and
+    the cohort's start must not move whenever a month is added. The generated sample has the
+    defaults.
+    """
+    free = follows_source(settings)
+    if not free:
+        return settings
+    try:
+        horizon = _horizon(settings, look)
+    except TravelTideError as error:
+        if look == "always":
+            raise
+        # The UI must come up before the first files land, and tell of a damaged one.
+        _log.warning("the months of the source are not known: %s", error)
+        horizon = None
+    return _ordered(settings if horizon is None else _with_months(settings, horizon, free))
+
+
+def _horizon(settings: Settings, look: Look) -> Horizon | None:
+    """The horizon that the lake remembers, or that the source has now, which it then remembers."""
+    storage = open_storage(settings.lake, settings.home / "cache", places.LAKE, settings.s3)
+    name = hashlib.sha256(str(settings.source).encode()).hexdigest()[:16]
+    key = f"{_MONTHS}/{name}.json"
+    known = storage.versions(_MONTHS, deep=False).get(key)
+    remembered = None
+    if known is not None:
+        (file,) = storage.files({key: known})
+        remembered = Horizon.model_validate_json(file.read_bytes())
+    if look == "always" or (look == "once" and remembered is None):
+        found = _look(settings)
+        if found and remembered and f"{remembered.active_since:%Y-%m}" <= found.last:
+            found = found.model_copy(update={"active_since": remembered.active_since})
+        if found is not None and found != remembered:
+            with storage.replacing(key, known) as partial:
+                partial.write_text(found.model_dump_json(), encoding="utf-8")
+        remembered = found
+    return remembered
+
+
+def follows_source(settings: Settings) -> set[str]:
+    """The settings that follow the source: `first`, `last` and `active_since`, if not set."""
+    if settings.source is None:
+        return set()
+    bounds = {"first", "last"} - settings.partitions.model_fields_set
+    starts = {"active_since", "window_months"} & settings.cohort.model_fields_set
+    return bounds if starts else bounds | {"active_since"}
+
+
+def _look(settings: Settings) -> Horizon | None:
+    source = open_source(settings, open_engine(settings), Run("months"))
+    bounds, given = settings.partitions, settings.partitions.model_fields_set
+    return horizon_of(
+        source.sessions_by_month(),
+        settings.cohort.active_since or dt.date.min,
+        bounds.first if "first" in given else "",
+        (bounds.last or "9999-12") if "last" in given else "9999-12",
+    )
+
+
+def _with_months(settings: Settings, horizon: Horizon, free: set[str]) -> Settings:
+    found = {name: getattr(horizon, name) for name in free}
+    start = {"active_since": found.pop("active_since")} if "active_since" in found else {}
+    return settings.model_copy(
+        update={
+            "partitions": settings.partitions.model_copy(update=found),
+            "cohort": settings.cohort.model_copy(update=start),
+        }
+    )
+
+
+def _ordered(settings: Settings) -> Settings:
+    first, last = settings.partitions.first, settings.partitions.last
+    if last is not None and first > last:
+        raise SettingsError(
+            f"partitions.first: {first} is after the last month, {last}. "
+            "TRAVELTIDE_PARTITIONS__FIRST and …__LAST set the months"
+        )
+    return settings
 
 
 def open_engine(settings: Settings) -> Engine:
@@ -78,7 +179,7 @@ def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
     if isinstance(location, PostgresLocation):
         return Database(location, engine, staging, run, settings.postgres, settings.partitions)
     landing = open_storage(location, settings.home / "cache", places.SOURCE, settings.s3)
-    return Files(landing, engine, staging)
+    return Files(landing, engine, staging, run.without)
 
 
 def _lake_storage(settings: Settings) -> Storage:

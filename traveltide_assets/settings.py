@@ -199,6 +199,14 @@ class Settings(BaseSettings):
         return {"seed": kmeans["seed"], **values, "kmeans": rest}
 
     @model_validator(mode="after")
+    def _months_are_ordered(self) -> Settings:
+        """The last month of a source follows it, so it is not known here."""
+        first, last = self.partitions.first, self.partitions.last
+        if self.source is None and last is not None and first > last:
+            raise ValueError(f"partitions: first month {first} is after the last month {last}")
+        return self
+
+    @model_validator(mode="after")
     def _knows_the_endpoint(self) -> Settings:
         """boto3 raises a bare `ValueError` in the middle of a run."""
         if any(isinstance(place, S3Location) for place in (self.source, self.lake)):

@@ -23,7 +23,7 @@ REAL = Path(
         Path(__file__).parents[2] / "shared" / "data" / "traveltide_cohort",
     )
 )
-CASES = Path(os.environ.get("DAMAGED_SOURCES", Path(__file__).parents[2] / "shared" / "cases"))
+CASES = Path(os.environ.get("CASES", Path(__file__).parents[2] / "shared" / "cases"))
 FIRST, LAST = "2022-10", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
 # Enough to be the real thing, and no more: tests of behaviour do not need narrow intervals.

@@ -1,8 +1,9 @@
 """Who is invited with which offer, who is held out, and what changed since last month.
 
-Customers on the suppression list are left out entirely. A share of the others is held out: they get
-no invitation at all, which allows measuring the effect of inviting. All remaining customers are
-contacted with their perk or, in the control arm of a running experiment, with the control offer.
+Customers on the suppression list, and those below the minimum age, are left out entirely. A share
+of the others is held out: they get no invitation at all, which allows measuring the effect of
+inviting. All remaining customers are contacted with their perk or, in the control arm of a running
+experiment, with the control offer.
 """
 
 from __future__ import annotations
@@ -14,10 +15,23 @@ import pandas as pd
 
 from traveltide_assets.campaign.config import Config
 from traveltide_assets.campaign.suppression import Suppressed
+from traveltide_assets.schema.months import end_of
 from traveltide_assets.stats import bucketing
 
 NEW, MOVED, DROPPED = "new", "moved", "dropped"
 CHANGES = (NEW, MOVED, DROPPED)
+
+
+def too_young(users: pd.DataFrame, minimum_age: int | None, month: str) -> frozenset[int]:
+    """The customers who are not known to have an age on the last day of a month.
+
+    `users` has `user_id` and `birthdate`. Nobody is too young without a minimum.
+    """
+    if minimum_age is None:
+        return frozenset()
+    latest = pd.Timestamp(end_of(month)) - pd.DateOffset(days=1) - pd.DateOffset(years=minimum_age)
+    old_enough = pd.to_datetime(users["birthdate"]) <= latest
+    return frozenset(users.loc[~old_enough, "user_id"].astype(int))
 
 
 def allowed(users: pd.Series, suppressed: Suppressed) -> pd.Series:

@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from traveltide_assets.campaign.config import Config
 from traveltide_assets.campaign.invitations import CHANGES, changed, invite, written_to
-from traveltide_assets.campaign.suppression import read_suppressed
+from traveltide_assets.campaign.suppression import Suppressed, read_suppressed
 from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.experiment import periods
 from traveltide_assets.experiment.assignment import ARMS, headlines
@@ -59,13 +59,15 @@ def prepare(
     assigned: pd.DataFrame,
     arms: pd.DataFrame,
     before: pd.DataFrame | None,
+    young: frozenset[int],
 ) -> Mailing:
     """The campaign of a month.
 
     `assigned` are the perks of the month, `arms` the random assignment of the experiment, `before`
-    is last month's campaign.
+    is last month's campaign, `young` are the customers below the minimum age.
     """
-    suppressed = read_suppressed(config.suppression_file)
+    listed = read_suppressed(config.suppression_file)
+    suppressed = listed.with_others(young)
     running = periods.runs_in_campaign(experiment, month)
     campaign = invite(
         assigned,
@@ -84,9 +86,9 @@ def prepare(
     }
     facts = {
         **rests_on,
-        "customers": counted(campaign, len(assigned)),
+        "customers": counted(campaign, assigned["user_id"], listed),
         "holdout_share": config.holdout_share,
-        "suppression_list_sha256": suppressed.digest,
+        "suppression_list_sha256": listed.digest,
         "experiment": _experiment(experiment, running, arms),
         "perks": described_by_perk(campaign),
         "changes": summary(changes, None if before is None else previous_month(month)),
@@ -135,13 +137,15 @@ def _to_parquet(rows: pd.DataFrame) -> bytes:
     return buffer.getvalue()
 
 
-def counted(campaign: pd.DataFrame, assigned: int) -> dict[str, int]:
-    """The number of customers mailed, held out and suppressed, of the `assigned` with a perk."""
+def counted(campaign: pd.DataFrame, assigned: pd.Series, listed: Suppressed) -> dict[str, int]:
+    """The number of customers mailed, held out and left out, of the `assigned` with a perk."""
+    suppressed = int(assigned.isin(listed.users).sum())
     return {
-        "assigned": assigned,
+        "assigned": len(assigned),
         "written_to": len(written_to(campaign)),
         "held_out": int(campaign["holdout"].sum()),
-        "suppressed": assigned - len(campaign),
+        "suppressed": suppressed,
+        "below_minimum_age": len(assigned) - len(campaign) - suppressed,
     }
 
 

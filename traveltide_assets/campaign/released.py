@@ -146,7 +146,7 @@ def again(release: Release, suppressed: Suppressed) -> Content:
     experiment = known["experiment"]
     facts = {
         **known,
-        "customers": mailing.counted(campaign, known["customers"]["assigned"]),
+        "customers": mailing.counted(campaign, _frame(stored[ASSIGNMENTS])["user_id"], suppressed),
         "suppression_list_sha256": suppressed.digest,
         "experiment": experiment | {"customers": mailing.by_arm(arms)}
         if experiment["running"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from traveltide_assets.schema.errors import TravelTideError
@@ -23,6 +24,10 @@ class Suppressed:
 
     users: frozenset[int]
     digest: str | None
+
+    def with_others(self, users: Iterable[int]) -> Suppressed:
+        """The list with more customers who must not be contacted. The digest stays the file's."""
+        return replace(self, users=self.users.union(users))
 
 
 def read_suppressed(file: Path | None) -> Suppressed:

@@ -26,6 +26,10 @@ class PerkError(TravelTideError):
     """The perk catalogue is not valid; the message names the file and the entry."""
 
 
+class PerksMissing(PerkError):
+    """A strategy assigns perks that the catalogue lacks. The message names them."""
+
+
 class StoredPerk(BaseModel):
     """A perk as a decided month keeps it: its texts, and the weights of the features for it."""
 
@@ -85,10 +89,10 @@ def load_perks(path: Path) -> tuple[Perk, ...]:
 
 
 def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
-    """The perks of a program, in catalogue order; `PerkError` if it has none."""
+    """The perks of a program, in catalogue order; `PerksMissing` if it has none."""
     members = tuple(perk for perk in perks if name in perk.programs)
     if not members:
-        raise PerkError(f"perk catalogue: no perk belongs to the program {name!r}")
+        raise PerksMissing(f"perk catalogue: no perk belongs to the program {name!r}")
     return members
 
 

@@ -96,24 +96,31 @@ def run(month: str | None, replace: bool, same_source: bool) -> None:
     from traveltide_assets.defs import run as pipeline
     from traveltide_assets.defs.instance.home import open_instance
     from traveltide_assets.lake.ownership import Told
-    from traveltide_assets.resources import keep_private, open_claim, open_lake
+    from traveltide_assets.resources import (
+        follow_source,
+        follows_source,
+        keep_private,
+        open_claim,
+        open_lake,
+    )
     from traveltide_assets.sample import SampleSpec
     from traveltide_assets.settings import load_settings
 
     if replace and same_source:
         raise click.UsageError("--replace and --same-source exclude each other.")
     told = Told.REPLACE if replace else Told.SAME_SOURCE if same_source else None
-    settings = load_settings()
-    month = _known_month(settings, month)
-    keep_private(settings)
+    given = load_settings()
+    keep_private(given)
     if told is None:
-        open_claim(settings, open_lake(settings).storage).verify(ingesting=True)
+        open_claim(given, open_lake(given).storage).verify(ingesting=True)
+    settings = follow_source(given, "always")
+    month = _known_month(settings, month)
     if settings.source is None and not settings.sample_folder.exists():
         spec = SampleSpec(**settings.sample.model_dump())
         _write_sample(settings.sample_folder, spec, "csv")
     with _run_progress() as shown, open_instance(settings) as dagster:
         outcome = pipeline.run(build_definitions(settings), settings, month, dagster, *shown, told)
-    console.print_run(console.on_stdout(), settings, month, outcome)
+    console.print_run(console.on_stdout(), settings, month, outcome, follows_source(given))
 
 
 class _SampleOption(click.Option):
@@ -168,9 +175,9 @@ def sample(folder: Path, file_format: str, **knobs: Any) -> None:
 def show(month: str | None) -> None:
     """Show the perks of a month: which segment gets which perk, and why."""
     from traveltide_assets.cli import console
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load
 
-    made = console.find_release(load_settings(), month)
+    made = console.find_release(load(), month)
     console.print_decisions(console.on_stdout(), made)
 
 
@@ -180,9 +187,9 @@ def show(month: str | None) -> None:
 def explain(user_id: int, month: str | None) -> None:
     """Explain why the customer USER_ID got their perk."""
     from traveltide_assets.cli import console
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load
 
-    made = console.find_release(load_settings(), month)
+    made = console.find_release(load(), month)
     console.print_explanation(console.on_stdout(), made, user_id)
 
 
@@ -198,10 +205,10 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
 
     from traveltide_assets.campaign.released import REPORT
     from traveltide_assets.cli import console
+    from traveltide_assets.resources import load
     from traveltide_assets.schema.places import explained
-    from traveltide_assets.settings import load_settings
 
-    made = console.find_release(load_settings(), month)
+    made = console.find_release(load(), month)
     file, where = made.path(REPORT), made.uri(REPORT)
     if to is not None:
         with explained(to, "--to"):
@@ -230,12 +237,11 @@ def release(month: str | None, back_to: str | None, mailed: str | None) -> None:
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
     from traveltide_assets.defs.instance.home import open_instance
-    from traveltide_assets.resources import open_lake
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load, open_lake
 
     if sum(given is not None for given in (month, back_to, mailed)) > 1:
         raise click.UsageError("give one of --month, --to and --mailed")
-    settings = load_settings()
+    settings = load()
     lake = open_lake(settings)
     if mailed is not None:
         sent = lake.releases.find(mailed)
@@ -259,10 +265,9 @@ def releases() -> None:
     """List the releases of every month: which one is current, and which ones were mailed."""
     from traveltide_assets.cli import console
     from traveltide_assets.cli.releases import print_releases
-    from traveltide_assets.resources import open_lake
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load, open_lake
 
-    print_releases(console.on_stdout(), open_lake(load_settings()))
+    print_releases(console.on_stdout(), open_lake(load()))
 
 
 @main.command(short_help="Write the files of the mailing tool.")
@@ -278,9 +283,9 @@ def mailing(month: str | None, to: str) -> None:
     """
     from traveltide_assets.cli import console
     from traveltide_assets.cli.releases import export
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load
 
-    export(console.on_stdout(), load_settings(), month, to)
+    export(console.on_stdout(), load(), month, to)
 
 
 @main.command(short_help="Show what is out of date, and why.")
@@ -295,10 +300,9 @@ def status() -> None:
     from traveltide_assets.definitions import build_definitions
     from traveltide_assets.defs import run as pipeline
     from traveltide_assets.defs.instance.home import open_instance
-    from traveltide_assets.resources import open_claim, open_lake, open_lease
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import load, open_claim, open_lake, open_lease
 
-    settings = load_settings()
+    settings = load("once")
     open_claim(settings, open_lake(settings).storage).verify(ingesting=True)
     with open_instance(settings) as dagster:
         stale, stored = pipeline.out_of_date(build_definitions(settings), settings, dagster)
@@ -317,12 +321,11 @@ def status() -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 def serve(port: int, host: str) -> None:
     """Serve perks over HTTP: those assigned to active customers, and predictions for new ones."""
-    from traveltide_assets.resources import asking_again, open_lake
-    from traveltide_assets.serving import app
-    from traveltide_assets.settings import load_settings
+    from traveltide_assets.resources import asking_again, load, open_lake
+    from traveltide_assets.serving import server
 
-    settings = load_settings()
-    app.serve(open_lake(asking_again(settings)), settings, host, port)
+    settings = load()
+    server.serve(open_lake(asking_again(settings)), settings, host, port)
 
 
 @main.command(short_help="Print a script for shell completion.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -15,7 +16,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from traveltide_assets.campaign import released
-from traveltide_assets.catalogue.perks import StoredPerk, from_frame
+from traveltide_assets.catalogue.perks import StoredPerk, from_frame, load_perks
 from traveltide_assets.cli import phrases
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.ownership import notice_of
@@ -26,6 +27,7 @@ from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.segmentation.naming import LABELS
+from traveltide_assets.segmentation.registry import left_out
 from traveltide_assets.segmentation.scaling import numeric
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.tables import SESSIONS_UNDATED
@@ -48,15 +50,26 @@ def on_stdout() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def print_run(console: Console, settings: Settings, month: str, outcome: Outcome) -> None:
-    """Print rows, cohort, segments, checks and locations of a finished run."""
+def print_run(
+    console: Console, settings: Settings, month: str, outcome: Outcome, follows: Collection[str]
+) -> None:
+    """Print rows, cohort, segments, checks and locations of a finished run.
+
+    `follows` are the settings that follow the source.
+    """
     lake = open_lake(settings)
     record = lake.releases.record(month)
     made = lake.releases.find(str(record.latest))
     _print_notice(console, lake.storage)
+    if follows:
+        write(console, _chosen(settings, follows))
+        console.print()
     console.print(_row_counts(lake, settings.partitions))
     console.print()
     _print_decisions(console, made)
+    for name, why in left_out(settings, load_perks(settings.perks_file)).items():
+        write(console, f"Left out: the strategy {name}. {why}", hanging=4)
+    write(console, _mailed(settings, made))
     passed = outcome.checks - len(outcome.warnings)
     console.print()
     write(console, f"Checks: {passed} of {outcome.checks} passed")
@@ -81,6 +94,31 @@ def print_run(console: Console, settings: Settings, month: str, outcome: Outcome
     for name, place in places.items():
         # A path that is broken over two lines cannot be copied.
         console.print(f"{name + ':':<8} {place}", soft_wrap=True)
+
+
+def _chosen(settings: Settings, follows: Collection[str]) -> str:
+    """The months and the cohort's start that follow the source, and how to set others."""
+    bounds = settings.partitions
+    values = {
+        "partitions.first": ("first", bounds.first),
+        "partitions.last": ("last", bounds.last),
+        "cohort.active_since": ("active_since", settings.cohort.active_since),
+    }
+    listed = ", ".join(
+        f"{name} = {value}" for name, (key, value) in values.items() if key in follows
+    )
+    return f"Not set, so they follow the source: {listed}"
+
+
+def _mailed(settings: Settings, made: Release) -> str:
+    """How many customers of a release get a mail, and why the others do not."""
+    customers = made.manifest.customers
+    age = settings.cohort.minimum_age
+    young = f", {customers['below_minimum_age']:,} are not known to be {age}" if age else ""
+    return (
+        f"Campaign: {customers['written_to']:,} of {customers['assigned']:,} customers get a mail; "
+        f"{customers['held_out']:,} are held out, {customers['suppressed']:,} suppressed{young}"
+    )
 
 
 def find_release(settings: Settings, month: str | None) -> Release:
@@ -263,7 +301,7 @@ def _signed(value: float) -> str:
 
 
 def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
-    table = grid("table", numbers=("rows read", "processed", "quarantined", "undated"))
+    table = grid("table", numbers=("rows read", "processed", "quarantined", "no month"))
     for name in SOURCES:
         read, kept, rejected = (
             lake.total_rows(path, bounds)

@@ -7,7 +7,7 @@ import datetime as dt
 import dagster as dg
 
 from traveltide_assets.connections.notify import AlertDelayed, Alerts
-from traveltide_assets.defs.failures import root_cause
+from traveltide_assets.defs.failures import failed_checks, root_cause
 from traveltide_assets.defs.partitions import months_of_run
 from traveltide_assets.defs.schedules import sensor_status
 from traveltide_assets.settings import Settings
@@ -24,7 +24,8 @@ def build_alerts(settings: Settings) -> list[dg.SensorDefinition]:
         steps = [event.step_key for event in context.get_step_failure_events()]
         where = f" in {', '.join(str(step) for step in steps)}" if steps else ""
         causes = [root_cause(event) for event in context.get_step_failure_events()]
-        why = "; ".join(causes) or root_cause(context.failure_event)
+        found = failed_checks(context.instance, context.dagster_run.run_id)
+        why = "; ".join([*causes, *found]) or root_cause(context.failure_event)
         alerts.send(f"{_name(context.dagster_run)} failed{where}: {why}")
 
     @dg.sensor(

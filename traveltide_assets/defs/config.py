@@ -15,10 +15,26 @@ from traveltide_assets.schema.config import Section, Share
 
 
 class Checks(Section):
-    """Thresholds of the asset checks that warn."""
+    """Thresholds of the asset checks: of those that block a decision, and of those that warn."""
 
+    max_missing_share: Share = Field(
+        0.005,
+        description="Largest share of booked flights or hotel stays without their row. Beyond it "
+        "nothing is decided; below it a check warns",
+    )
+    block_quarantine_share: Share = Field(
+        0.2,
+        description="Share of rejected rows of a table, a file or a month beyond which nothing is "
+        "decided",
+    )
+    max_row_loss: Share = Field(
+        0.2,
+        description="Largest share of rows that a table or a month may lose against the last "
+        "ingest. Beyond it the source is refused; below it a check warns. To accept a deliberate "
+        "correction, set it to 1 for one run",
+    )
     max_quarantine_share: Share = Field(
-        0.01, description="Largest share of rejected rows per table"
+        0.01, description="Largest share of rejected rows per table before a check warns"
     )
     max_orphan_share: Share = Field(
         0.01, description="Largest share of flights or hotel stays that no session refers to"

@@ -30,6 +30,20 @@ def root_cause(event: dg.DagsterEvent) -> str:
     return _words(*(ours or said[-1:])[0])
 
 
+def failed_checks(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    """The problems that the blocking checks of a run have found, in words."""
+    kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    found = []
+    for record in instance.get_records_for_run(run_id, of_type=kind).records:
+        event = record.event_log_entry.dagster_event
+        checked = event.event_specific_data if event else None
+        if isinstance(checked, dg.AssetCheckEvaluation) and not checked.passed:
+            problem = checked.metadata.get("problem")
+            if problem is not None and checked.severity is dg.AssetCheckSeverity.ERROR:
+                found.append(str(problem.value))
+    return found
+
+
 def _words(message: str, kind: str) -> str:
     """The message without the module path of the error's class, which Dagster puts before it.
 

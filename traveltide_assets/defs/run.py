@@ -120,7 +120,7 @@ def tell_of_release(
             run_config=QUIET,
         )
         if not result.success:
-            raise PipelineFailed(_reason(result, Outcome()))
+            raise PipelineFailed(_reason(result, Outcome(), []))
 
 
 def out_of_date(
@@ -170,15 +170,22 @@ def _execute(
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             _cancel(dagster, run_id)
             raise KeyboardInterrupt from None
+    stopped: list[str] = []
     for evaluation in result.get_asset_check_evaluations():
         outcome.checks += 1
         if not evaluation.passed:
-            facts = ", ".join(f"{k}: {v.value}" for k, v in evaluation.metadata.items())
-            outcome.warnings.append(
-                f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} ({facts})"
-            )
+            blocks = evaluation.blocking and evaluation.severity is dg.AssetCheckSeverity.ERROR
+            (stopped if blocks else outcome.warnings).append(_words(evaluation))
     if not result.success:
-        raise PipelineFailed(_reason(result, outcome))
+        raise PipelineFailed(_reason(result, outcome, stopped))
+
+
+def _words(evaluation: dg.AssetCheckEvaluation) -> str:
+    """A failed check in words: its name, and the problem or else the facts."""
+    facts = {name: value.value for name, value in evaluation.metadata.items()}
+    listed = ", ".join(f"{name}: {value}" for name, value in facts.items())
+    where = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
+    return f"{where}: {facts['problem']}" if "problem" in facts else f"{where} ({listed})"
 
 
 @contextmanager
@@ -227,7 +234,10 @@ def _cancel(dagster: dg.DagsterInstance, run_id: str) -> None:
         dagster.report_run_canceled(run, "Stopped by Ctrl-C.")
 
 
-def _reason(result: dg.ExecuteInProcessResult, outcome: Outcome) -> str:
+def _reason(result: dg.ExecuteInProcessResult, outcome: Outcome, stopped: list[str]) -> str:
+    """The failed blocking checks, or else the first failed step; then the warnings."""
+    if stopped:
+        return "\n".join([*stopped, *(f"warning: {warning}" for warning in outcome.warnings)])
     for event in result.all_events:
         if event.is_step_failure:
             lines = [f"{root_cause(event)} (in step {event.step_key})"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+
 from traveltide_assets.lake.ownership import TAG
 
 PARTITION = "dagster/partition"
@@ -23,3 +26,10 @@ LEASE = "traveltide/lease"
 RELEASE = "traveltide/release"
 # Our own: what a run is told about a lake of another source.
 LAKE = TAG
+# Our own: the names of files that the run leaves out, as a JSON list.
+WITHOUT = "traveltide/without"
+
+
+def without(labels: Mapping[str, str]) -> tuple[str, ...]:
+    """The files that a run leaves out, from its tags."""
+    return tuple(json.loads(labels.get(WITHOUT, "[]")))

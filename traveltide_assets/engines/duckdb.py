@@ -74,7 +74,8 @@ class DuckDB:
         partition: Partition | None = None,
         numbered: str | None = None,
     ) -> ibis.Table:
-        paths = [str(file) for file in files]
+        # Ibis makes paths absolute, and so names the files that way.
+        paths = [os.path.abspath(file) for file in files]
         with self._explained():
             rows = self.backend.read_parquet(
                 [_literal(path) for path in paths],

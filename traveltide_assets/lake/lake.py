@@ -91,6 +91,11 @@ class Lake:
         return Lake(self._storage.fenced(fence), self._engine, self._tables)
 
     @property
+    def tables(self) -> Mapping[str, Table]:
+        """The contract of every table, by path."""
+        return self._tables
+
+    @property
     def storage(self) -> Storage:
         """Where the files of the lake are."""
         return self._storage

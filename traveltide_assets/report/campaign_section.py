@@ -17,6 +17,7 @@ def context(manifest: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str,
         "held_out": words.counted(customers["held_out"], "customer"),
         "holdout_share": words.percent(manifest["holdout_share"]),
         "suppressed": words.counted(customers["suppressed"], "customer"),
+        "below_minimum_age": words.counted(customers.get("below_minimum_age", 0), "customer"),
         "rows": [
             {
                 "offer": _title(entry["perk"], titles),

@@ -31,11 +31,16 @@ def _open_end(value: object) -> object:
 class Partitions(Section):
     """First and last month of the monthly partitions, both inclusive."""
 
-    first: str = Field("2021-04", description="First month, `YYYY-MM`")
+    first: str = Field(
+        "2021-04",
+        description="First month, `YYYY-MM`. If not set, the first of your source; that of the "
+        "generated sample is the default",
+    )
     last: Annotated[str | None, BeforeValidator(_open_end)] = Field(
         "2023-07",
         description="Last month, `YYYY-MM`; it is the one decided by default. With `open` it is "
-        "the current month, and its partition holds the data known so far",
+        "the current month, and its partition holds the data known so far. If not set, the last of "
+        "your source; that of the generated sample is the default",
     )
 
     def months(self) -> list[str]:
@@ -55,6 +60,7 @@ class Partitions(Section):
 
     @model_validator(mode="after")
     def _is_ordered(self) -> Partitions:
-        if self.last is not None and self.first > self.last:
+        # A last month that is not set may follow the source.
+        if "last" in self.model_fields_set and self.last is not None and self.first > self.last:
             raise ValueError(f"first month {self.first} is after the last month {self.last}")
         return self

@@ -24,6 +24,7 @@ from traveltide_assets.segmentation import affinities, kmeans, naming
 from traveltide_assets.segmentation import config as classic
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
+from traveltide_assets.segmentation.tables import DBSCAN_TRIAL
 from traveltide_assets.stats.threads import one_thread
 
 if TYPE_CHECKING:
@@ -223,8 +224,10 @@ def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(scaled))[:sample_rows])
     points = scaled[rows]
+    # The columns are named for fewer customers than any number of neighbours.
     return pd.DataFrame(
-        [
+        columns=[column.name for column in DBSCAN_TRIAL.columns],
+        data=[
             {
                 "min_samples": min_samples,
                 "eps_quantile": quantile,
@@ -235,7 +238,7 @@ def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.
             for min_samples in _MIN_SAMPLES
             if min_samples <= len(points)
             for quantile, eps in _candidates(points, min_samples)
-        ]
+        ],
     )
 
 

@@ -83,7 +83,10 @@ class PropensityStrategy:
             chances = known[f"{perk.outcome}_opportunities"].to_numpy(dtype=np.float64)
             rows = chances > 0
             fold = folds[rows]
-            if all(amount[rows][fold != number].sum() > 0 for number in range(_FOLDS)):
+            if all(
+                (fold == number).any() and amount[rows][fold != number].sum() > 0
+                for number in range(_FOLDS)
+            ):
                 rate = amount[rows] / chances[rows]
                 experts[perk.id] = self._expert(inputs[rows], rate, chances[rows], fold)
         if not any(expert.trust > 0 for expert in experts.values()):

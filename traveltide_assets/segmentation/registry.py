@@ -11,6 +11,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from traveltide_assets.catalogue.perks import PerksMissing
+
 if TYPE_CHECKING:
     from traveltide_assets.catalogue.perks import Perk
     from traveltide_assets.segmentation.strategy import Strategy
@@ -26,6 +28,8 @@ MODULES = {
     "propensity": "traveltide_assets.segmentation.propensity",
 }
 
+_DRAWN = "kmeans"
+
 
 def names() -> tuple[str, ...]:
     """The names of all strategies."""
@@ -33,7 +37,30 @@ def names() -> tuple[str, ...]:
 
 
 def build_strategies(settings: Settings, perks: tuple[Perk, ...]) -> dict[str, Strategy]:
-    """Every strategy by its name, in the order of the scorecard."""
-    return {
-        name: import_module(module).build(name, settings, perks) for name, module in MODULES.items()
-    }
+    """Every strategy by its name, in the order of the scorecard.
+
+    One whose perks are not all in the catalogue is left out. `PerksMissing` if it
+    is the one that decides, or k-means, whose segments the report draws.
+    """
+    built, left_out = _tried(settings, perks)
+    for name, problem in left_out.items():
+        if name in (settings.strategy, _DRAWN):
+            raise problem
+    return built
+
+
+def left_out(settings: Settings, perks: tuple[Perk, ...]) -> dict[str, str]:
+    """The strategies that are left out, because the catalogue lacks perks of theirs, and why."""
+    return {name: str(problem) for name, problem in _tried(settings, perks)[1].items()}
+
+
+def _tried(
+    settings: Settings, perks: tuple[Perk, ...]
+) -> tuple[dict[str, Strategy], dict[str, PerksMissing]]:
+    built, missing = {}, {}
+    for name, module in MODULES.items():
+        try:
+            built[name] = import_module(module).build(name, settings, perks)
+        except PerksMissing as problem:
+            missing[name] = problem
+    return built, missing

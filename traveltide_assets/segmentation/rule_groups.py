@@ -22,7 +22,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from traveltide_assets.catalogue import FOLDER
-from traveltide_assets.catalogue.perks import Perk, PerkError, Program, of_program
+from traveltide_assets.catalogue.perks import Perk, PerksMissing, Program, of_program
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.table import Column
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
@@ -44,6 +44,10 @@ _REMAINDER = "fits no other segment"
 
 class RuleError(TravelTideError):
     """A rule catalogue is not valid; the message names the file and the entry."""
+
+
+class RulePerksMissing(RuleError, PerksMissing):
+    """The rules assign perks that the perk catalogue lacks; the message names one."""
 
 
 class _Entry(BaseModel):
@@ -255,11 +259,11 @@ def load_rules(path: Path, perks: tuple[Perk, ...]) -> RuleStrategy:
         offered = [perk.id for perk in of_program(perks, strategy.program)]
     except ValidationError as error:
         raise RuleError(f"rule catalogue {path}: {_problems(error, content)}") from error
-    except PerkError as error:
-        raise RuleError(f"rule catalogue {path}: {error}") from error
+    except PerksMissing as error:
+        raise RulePerksMissing(f"rule catalogue {path}: {error}") from error
     for segment in strategy.segments:
         if segment.perk not in offered:
-            raise RuleError(
+            raise RulePerksMissing(
                 f"rule catalogue {path}: segment {segment.name!r} has the unknown perk "
                 f"{segment.perk!r}; the program {strategy.program!r} has {', '.join(offered)}"
             )

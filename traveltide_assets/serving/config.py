@@ -8,11 +8,49 @@ from traveltide_assets.schema.config import Section
 
 
 class Config(Section):
-    """The scoring service."""
+    """The scoring service. Limits keep one client from taking the service from all others."""
 
     max_body_bytes: int = Field(33_554_432, ge=1_024, description="Largest request body, in bytes")
     max_batch: int = Field(10_000, ge=1, description="Largest number of customers in one request")
+    max_bytes_in_flight: int = Field(
+        134_217_728,
+        ge=1_024,
+        description="Most bytes of request bodies held in memory at once. A body beyond is "
+        "answered with 503",
+    )
     timeout_seconds: float = Field(
         30, gt=0, description="Seconds after which a request is answered with 504"
     )
     poll_seconds: float = Field(5, gt=0, description="Seconds between checks for a new model")
+    max_age_seconds: float | None = Field(
+        None,
+        gt=0,
+        description="Seconds after which `/ready` answers 503 because the lake could not be looked "
+        "at. Unset: what is in service is ready however old, with a warning",
+    )
+    workers: int = Field(2, ge=1, description="Processes that answer batches and raw rows")
+    work_seconds: float = Field(
+        20,
+        gt=0,
+        description="Seconds after which such a process is ended and its request answered with 504",
+    )
+    worker_memory_mb: int = Field(
+        1_024, ge=256, description="Most memory that the work of such a process may take, in MB"
+    )
+    max_waiting: int = Field(
+        64,
+        ge=1,
+        description="Most requests that wait for such a process. One more is answered with 503",
+    )
+    max_connections: int = Field(
+        1_000,
+        ge=1,
+        description="Most open connections. For one more, the connection that has kept the service "
+        "waiting longest is closed",
+    )
+    header_seconds: float = Field(
+        10, gt=0, description="Seconds in which a client must send the head of a request"
+    )
+    idle_seconds: float = Field(
+        5, gt=0, description="Seconds that a connection stays open between two requests"
+    )

@@ -7,10 +7,10 @@ the source tables, so that neither is declared twice.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal
 
-from fastapi.exceptions import RequestValidationError
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -23,14 +23,25 @@ from pydantic import (
     ValidationError,
     create_model,
 )
+from pydantic_core import from_json, to_json
 
 from traveltide_assets.prediction.early import EARLY, MOST_SESSIONS
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.schema.table import Column
 from traveltide_assets.transforms.features.catalogue import Feature
 
-_LARGEST = 2**53
+# Beyond any count or amount, and far from what a sum could not hold. Cleaning has closer bounds.
+_LARGEST = 10**12
 _LONGEST = 200
+# Problems told of one question.
+MOST_PROBLEMS = 20
+# Values that a customer of a full batch may have on average: five sessions with their bookings
+# have about 150.
+_VALUES = 200
+# No model has so many fields.
+_MOST_FIELDS = 100
+_LONGEST_NAME = 64
+_UNKNOWN = "extra_forbidden"
 
 
 def _date(value: object) -> dt.date:
@@ -42,7 +53,7 @@ def _date(value: object) -> dt.date:
 
 _TYPES: Mapping[str, Any] = {
     "int64": Annotated[int, Field(ge=-_LARGEST, le=_LARGEST)],
-    "float64": Annotated[float, Field(allow_inf_nan=False)],
+    "float64": Annotated[float, Field(ge=-_LARGEST, le=_LARGEST, allow_inf_nan=False)],
     "boolean": bool,
     "string": Annotated[str, Field(max_length=_LONGEST)],
     "date": Annotated[dt.date, BeforeValidator(_date)],
@@ -139,42 +150,133 @@ class Batch(_Strict):
     customers: Annotated[list[Customer], Field(min_length=1)]
 
 
-Question = Annotated[
-    Annotated[ByFeatures, Tag("<features")]
-    | Annotated[ByHistory, Tag("<history")]
-    | Annotated[Batch, Tag("<customers")],
-    Discriminator(_member),
-]
+Question = ByFeatures | ByHistory | Batch
+_ONE: TypeAdapter[Any] = TypeAdapter(Customer)
 
 
-_QUESTION: TypeAdapter[Any] = TypeAdapter(Question)
-_SCHEMA = _QUESTION.json_schema(ref_template="#/components/schemas/{model}")
-# The request body in the OpenAPI document, and the models that it refers to.
-QUESTION_MODELS: dict[str, Any] = _SCHEMA.pop("$defs")
-QUESTION_BODY = {"required": True, "content": {"application/json": {"schema": _SCHEMA}}}
+class Invalid(ValueError):
+    """A question that is not valid: path, message and type of some of its `problems`.
+
+    Values are never quoted.
+    """
+
+    def __init__(self, problems: Iterable[Mapping[str, Any]]) -> None:
+        super().__init__("some fields are not valid")
+        self.problems = list(islice(problems, MOST_PROBLEMS))
+
+    @classmethod
+    def at(cls, place: Sequence[int | str], message: str, kind: str) -> Invalid:
+        """One problem at a place in the body."""
+        return cls([_problem(place, message, kind)])
 
 
-def parse(body: bytes, max_batch: int) -> Question:
-    """The question in a JSON body. `RequestValidationError` lists every field that is not valid."""
-    try:
-        # From JSON text: strict models accept a time as a string only there, not in parsed JSON.
-        question = _QUESTION.validate_json(body)
-    except ValidationError as error:
-        found = error.errors(include_input=False, include_url=False, include_context=False)
-        raise RequestValidationError(
-            [{"loc": _place(p["loc"]), "msg": p["msg"], "type": p["type"]} for p in found]
-        ) from None
-    if isinstance(question, Batch) and len(question.customers) > max_batch:
-        most = f"at most {max_batch} customers in a request"
-        raise RequestValidationError(
-            [{"loc": ["body", "customers"], "msg": most, "type": "too_long"}]
+class Questions:
+    """What may be asked: its JSON schema, and the parsing of request bodies."""
+
+    def __init__(self, max_batch: int) -> None:
+        self._max_batch = max_batch
+        customers = Annotated[list[Customer], Field(min_length=1, max_length=max_batch)]
+        batch = create_model(
+            "Batch", __base__=Batch, __doc__=Batch.__doc__, customers=(customers, ...)
         )
-    return question
+        question = Annotated[
+            Annotated[ByFeatures, Tag("<features")]
+            | Annotated[ByHistory, Tag("<history")]
+            | Annotated[batch, Tag("<customers")],
+            Discriminator(_member),
+        ]
+        self._question: TypeAdapter[Any] = TypeAdapter(question)
+
+    def schema(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The request body in the OpenAPI document, and the models that it refers to."""
+        schema = self._question.json_schema(ref_template="#/components/schemas/{model}")
+        models: dict[str, Any] = schema.pop("$defs")
+        content = {"application/json": {"schema": schema}}
+        return {"required": True, "content": content}, models
+
+    def parse(self, body: bytes | bytearray) -> Question:
+        """The question in a JSON body. `Invalid` if a field is not valid.
+
+        Pydantic lists every problem of a body. For a large one this could take gigabytes, so
+        `parse_large` is for those.
+        """
+        try:
+            # From JSON text: strict models accept a time as a string only there, not in parsed
+            # JSON.
+            question: Question = self._question.validate_json(body)
+        except ValidationError as error:
+            raise Invalid(_problems(error, [])) from None
+        return question
+
+    def parse_large(self, body: bytes) -> Question:
+        """The same for a body of any size, in memory and time that its size bounds.
+
+        The outline of the body is checked first, and each customer alone after that, until
+        `MOST_PROBLEMS` are found. `TooMany` if the body holds more values than a full batch would.
+        """
+        most = _VALUES * self._max_batch
+        # Commas in texts count too, of which no field has many.
+        if body.count(b",") + body.count(b"{") + body.count(b"[") > most:
+            raise TooMany(f"the body holds more than {most} values")
+        try:
+            given = from_json(body)
+        except ValueError as error:
+            raise Invalid.at([], f"Invalid JSON: {error}", "json_invalid") from None
+        crowded = next(_crowded(given), None) if isinstance(given, dict | list) else None
+        if crowded is not None:
+            raise Invalid.at(crowded, f"more than {_MOST_FIELDS} fields", _UNKNOWN)
+        customers = given.get("customers") if isinstance(given, dict) else None
+        if not isinstance(customers, list):
+            return self.parse(body)
+        if unknown := [name for name in given if name != "customers"]:
+            raise Invalid(
+                _problem([name], "Extra inputs are not permitted", _UNKNOWN) for name in unknown
+            )
+        if len(customers) > self._max_batch:
+            most_customers = f"at most {self._max_batch} customers in a request"
+            raise Invalid.at(["customers"], most_customers, "too_long")
+        return Batch.model_construct(customers=self._each(customers))
+
+    def _each(self, customers: list[Any]) -> list[Any]:
+        found: list[Any] = []
+        problems: list[dict[str, Any]] = []
+        for number, customer in enumerate(customers):
+            try:
+                found.append(_ONE.validate_json(to_json(customer, inf_nan_mode="constants")))
+            except ValidationError as error:
+                problems += _problems(error, ["customers", number])
+                if len(problems) >= MOST_PROBLEMS:
+                    break
+        if problems:
+            raise Invalid(problems)
+        return found
 
 
-def _place(location: Iterable[int | str]) -> list[int | str]:
-    """The path to a problem, without the tags of union members."""
-    return ["body", *(p for p in location if not str(p).startswith(_MEMBER))]
+class TooMany(ValueError):
+    """A body of more values than the largest batch has."""
+
+
+def _problem(place: Sequence[int | str], message: str, kind: str) -> dict[str, Any]:
+    """A problem as the client reads it. Names of unknown fields are the client's: they are cut."""
+    path = [part if isinstance(part, int) else part[:_LONGEST_NAME] for part in place]
+    return {"loc": ["body", *path], "msg": message, "type": kind}
+
+
+def _problems(error: ValidationError, place: list[int | str]) -> Iterator[dict[str, Any]]:
+    for found in error.errors(include_input=False, include_url=False, include_context=False):
+        # The path without the tags of union members.
+        path = [part for part in found["loc"] if not str(part).startswith(_MEMBER)]
+        yield _problem([*place, *path], found["msg"], found["type"])
+
+
+def _crowded(given: Any, place: tuple[int | str, ...] = ()) -> Iterator[tuple[int | str, ...]]:
+    """The paths to the objects in parsed JSON that have more fields than any model."""
+    if isinstance(given, dict) and len(given) > _MOST_FIELDS:
+        yield place
+    parts = given.items() if isinstance(given, dict) else enumerate(given)
+    for name, value in parts:
+        if value and isinstance(value, dict | list):
+            yield from _crowded(value, (*place, name))
 
 
 class Answer(BaseModel):
@@ -217,6 +319,22 @@ class Catalogue(BaseModel):
     """All perks of the catalogue."""
 
     perks: list[PerkEntry]
+
+
+class Ready(BaseModel):
+    """What is in service."""
+
+    detail: Literal["ready"]
+    model_version: str = Field(description="Version of the promoted model")
+    as_of_month: str = Field(description="Month of the customers that the model was trained on")
+    in_service_since: str = Field(description="When what is in service was loaded (UTC)")
+    last_good_look: str = Field(
+        description="When the lake was last seen to hold just what is in service (UTC)"
+    )
+    age_seconds: float = Field(description="Seconds since then")
+    warning: str | None = Field(
+        description="Why newer data, if there is any, cannot be taken. null: all is well"
+    )
 
 
 class Problem(BaseModel):

@@ -1,4 +1,4 @@
-"""Middleware for every request: time limit, handling of unexpected errors, counters.
+"""Middleware for every request: time limit, HEAD, handling of unexpected errors, counters.
 
 It is plain ASGI for speed, because every request passes through it. Metrics and logs contain the
 route's template and never the path, which may contain a customer id.
@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import traceback
 
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from traveltide_assets.serving.prometheus import Metrics
+from traveltide_assets.serving.trouble import place_of
 
 _log = logging.getLogger("traveltide.serving")
 
@@ -31,11 +31,17 @@ class Requests:
             return
         start = time.perf_counter()
         status: int | None = None
+        method = scope["method"]
+        if method == "HEAD":
+            # Answered as GET is, by the same route. The server sees its own scope.
+            scope = {**scope, "method": "GET"}
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+            elif method == "HEAD":
+                message = {**message, "body": b""}
             await send(message)
 
         async def fail(code: int, detail: str) -> None:
@@ -48,20 +54,13 @@ class Requests:
         except TimeoutError:
             await fail(504, "the answer took too long")
         except Exception as error:  # noqa: BLE001 - uvicorn would log its message
-            _log.error("%s %s failed: %s", scope["method"], _route(scope), _place(error))
+            _log.error("%s %s failed: %s", method, _route(scope), place_of(error))
             await fail(500, "the service failed")
         finally:
-            route = _route(scope)
-            self._metrics.requests.labels(scope["method"], route, status or 500).inc()
-            self._metrics.seconds.labels(route).observe(time.perf_counter() - start)
+            taken = time.perf_counter() - start
+            self._metrics.answered(method, _route(scope), status or 500, taken)
 
 
 def _route(scope: Scope) -> str:
     """The template of the route, such as /customers/{user_id}/perk."""
     return getattr(scope.get("route"), "path", "none")
-
-
-def _place(error: Exception) -> str:
-    """Type and location of an error, without its message, which might quote the request."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {frame.name}, {frame.filename}:{frame.lineno}"

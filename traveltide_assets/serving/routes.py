@@ -5,6 +5,7 @@ Errors never quote customer data: a problem gives the path to a value, not the v
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -14,19 +15,35 @@ from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from traveltide_assets.serving import messages
-from traveltide_assets.serving.deps import HEADER, Asked, Decided, Promoted, RunningService
-from traveltide_assets.serving.histories import RejectedRow
+from traveltide_assets.serving.deps import (
+    HEADER,
+    SOON,
+    Decided,
+    Promoted,
+    RunningService,
+    read_body,
+    scorer_of,
+)
 from traveltide_assets.serving.scorer import Scorer
 from traveltide_assets.serving.service import Service
+from traveltide_assets.serving.trouble import WorkFailed
+from traveltide_assets.serving.workers import Busy, Ended
 
 _DESCRIBED: Mapping[int, tuple[Any, str]] = {
     401: (messages.Problem, f"{HEADER} is missing or wrong"),
     404: (messages.Problem, "The customer has no perk"),
-    413: (messages.Problem, "The body is too large"),
-    422: (messages.FieldProblems, "Some fields are not valid"),
-    503: (messages.Problem, "Nothing has been promoted or decided yet"),
+    413: (messages.Problem, "The body is too large, or takes too much memory"),
+    415: (messages.Problem, "The body is compressed"),
+    422: (
+        messages.FieldProblems,
+        f"Fields are not valid; at most {messages.MOST_PROBLEMS} are told",
+    ),
+    503: (messages.Problem, "Nothing is in service, or too much is asked at once"),
     504: (messages.Problem, "The answer took too long"),
 }
+# One customer by features is no larger and has no more objects. Whatever such a body holds, it is
+# parsed in some milliseconds.
+_SMALL, _OBJECTS = 4_096, 2
 
 
 def _responses(model: Any, *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -47,40 +64,69 @@ async def health() -> Response:
     return JSONResponse({"detail": "ok"})
 
 
-@public.get("/ready", responses=_responses(messages.Problem, 503))
-async def ready(_: Promoted) -> Response:
-    """Whether a promoted model is in service."""
-    return JSONResponse({"detail": "ready"})
+@public.get("/ready", responses=_responses(messages.Ready, 503))
+async def ready(service: RunningService, scorer: Promoted) -> Response:
+    """Whether a promoted model is in service, since when, and how old it may be.
+
+    What is in service stays there while the lake cannot be read. The answer is 200 then, with a
+    `warning`, unless the setting `serving.max_age_seconds` is exceeded.
+    """
+    age = service.age() or 0.0
+    if service.stale:
+        raise HTTPException(503, f"{service.problem or 'no look at the lake'} for {age:.0f} s")
+    return JSONResponse(
+        {
+            "detail": "ready",
+            "model_version": scorer.predictor.version,
+            "as_of_month": scorer.predictor.month,
+            "in_service_since": _time(service.since),
+            "last_good_look": _time(service.confirmed),
+            "age_seconds": round(age, 1),
+            "warning": service.problem,
+        }
+    )
+
+
+def _time(seconds: float | None) -> str | None:
+    moment = None if seconds is None else dt.datetime.fromtimestamp(seconds, dt.UTC)
+    return None if moment is None else moment.isoformat(timespec="seconds")
 
 
 @protected.post(
-    "/perk",
-    responses=_responses(messages.Answer | messages.Answers, 401, 413, 422, 503, 504),
-    openapi_extra={"requestBody": messages.QUESTION_BODY},
+    "/perk", responses=_responses(messages.Answer | messages.Answers, 401, 413, 415, 422, 503, 504)
 )
-async def predicted_perk(service: RunningService, scorer: Promoted, question: Asked) -> Response:
+async def predicted_perk(request: Request) -> Response:
     """Predicts the perk of new customers, one or a batch, from features or raw rows."""
-    if isinstance(question, messages.ByFeatures):
-        answer = scorer.score_one(vars(question.features))
-        service.metrics.customers.inc()
-        return JSONResponse(answer)
-    return await service.in_background(_score_many, service, scorer, question)
-
-
-def _score_many(
-    service: Service, scorer: Scorer, question: messages.ByHistory | messages.Batch
-) -> Response:
-    batch = isinstance(question, messages.Batch)
-    customers = question.customers if isinstance(question, messages.Batch) else [question]
+    service: Service = request.app.state.service
+    scorer = scorer_of(service)
+    share = service.budget.share()
     try:
-        answers = scorer.score_many(customers)
-    except RejectedRow as row:
-        place: list[int | str] = ["customers", row.customer] if batch else []
-        place += ["history", row.part] + ([] if row.part == "profile" else [row.row])
-        problem = {"loc": ["body", *place], "msg": str(row), "type": "refused"}
-        raise RequestValidationError([problem]) from None
-    service.metrics.customers.inc(len(answers))
-    return JSONResponse({"answers": answers} if batch else answers[0])
+        body = await read_body(request, service.settings.max_body_bytes, share)
+        if len(body) <= _SMALL and body.count(b"{") <= _OBJECTS:
+            # Not in a thread: pydantic holds the GIL, so the event loop would have to wait anyway.
+            question = service.questions.parse(body)
+            if isinstance(question, messages.ByFeatures):
+                answer = scorer.score_one(vars(question.features))
+                service.metrics.customers.inc()
+                return JSONResponse(answer)
+        return await _work(service, scorer, body)
+    finally:
+        share.give_back()
+
+
+async def _work(service: Service, scorer: Scorer, body: bytearray) -> Response:
+    """The answer of a process of its own."""
+    try:
+        found = await service.workers.ask(scorer, body)
+    except Busy:
+        raise HTTPException(503, "too many questions wait: try again", SOON) from None
+    except Ended:
+        detail = "the work on the question ended: ask for fewer customers at once"
+        raise HTTPException(503, detail, SOON) from None
+    if found.status == 500:
+        raise WorkFailed(found.text.decode())
+    service.metrics.customers.inc(found.customers)
+    return Response(found.text, found.status, media_type="application/json")
 
 
 @protected.get(
@@ -108,7 +154,12 @@ async def metrics(service: RunningService) -> Response:
     return Response(generate_latest(service.metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
-async def invalid(_: Request, error: RequestValidationError) -> Response:
-    """422 with path, message and type of every problem, but never the value that was sent."""
+async def invalid(_: Request, error: messages.Invalid) -> Response:
+    """422 with path, message and type of problems, but never the value that was sent."""
+    return JSONResponse({"detail": error.problems}, 422)
+
+
+async def invalid_path(_: Request, error: RequestValidationError) -> Response:
+    """The same for what is not in the body."""
     found = [{"loc": p["loc"], "msg": p["msg"], "type": p["type"]} for p in error.errors()]
     return JSONResponse({"detail": found}, 422)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from traveltide_assets.campaign.released import (
     ASSIGNMENTS,
@@ -22,7 +24,7 @@ from traveltide_assets.lake.release import NotReleased, Release
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.early import inputs as inputs_of
 from traveltide_assets.prediction.predictor import Predictor, reason
-from traveltide_assets.serving.histories import HistoryFeatures
+from traveltide_assets.serving.histories import HistoryFeatures, Plans
 from traveltide_assets.serving.messages import ByFeatures, ByHistory
 
 _DECIDED = "gold/perk_assignments"
@@ -58,11 +60,10 @@ class Assigned:
 class Scorer:
     """Answers from one promoted model and the catalogue that goes with it."""
 
-    def __init__(
-        self, predictor: Predictor, catalogue: pd.DataFrame, histories: HistoryFeatures
-    ) -> None:
+    def __init__(self, predictor: Predictor, catalogue: pd.DataFrame, plans: Plans) -> None:
         self.predictor = predictor
-        self._histories = histories
+        self._catalogue = catalogue
+        self._plans = plans
         self._titles = dict(zip(catalogue["perk"], catalogue["title"], strict=True))
         if unknown := sorted(set(predictor.perks) - set(self._titles)):
             raise NotUsable(f"the model predicts perks that are not in the catalogue: {unknown}")
@@ -86,6 +87,25 @@ class Scorer:
         self._values = itemgetter(*(feature for feature, _, _ in split))
         # Inputs that are 1 if a feature equals a text: their position, and the text.
         self._texts = [(i, text) for i, (_, found, text) in enumerate(split) if found]
+
+    def to_parts(self) -> list[bytes]:
+        """The scorer as bytes: model and catalogue as Arrow, plans as JSON."""
+        columns = ["perk", "title", "features", "weights"]
+        frames = (self.predictor.to_frame(), self._catalogue[columns])
+        return [*map(_as_bytes, frames), self._plans.to_json()]
+
+    @classmethod
+    def from_parts(cls, parts: Sequence[bytes]) -> Scorer:
+        """The scorer that `to_parts` wrote."""
+        predictor, catalogue = (pa.ipc.open_stream(part).read_pandas() for part in parts[:2])
+        found = Predictor.from_frame(predictor)
+        if found is None:
+            raise NotUsable("there is no model")
+        return cls(found, catalogue, Plans.from_json(parts[2]))
+
+    @cached_property
+    def _histories(self) -> HistoryFeatures:
+        return HistoryFeatures(self._plans)
 
     def score_one(self, features: Mapping[str, Any]) -> dict[str, Any]:
         """The answer for one customer, from features by name. None means unknown."""
@@ -136,6 +156,14 @@ class Scorer:
         }
 
 
+def _as_bytes(frame: pd.DataFrame) -> bytes:
+    table = pa.Table.from_pandas(frame, preserve_index=False)
+    target = pa.BufferOutputStream()
+    with pa.ipc.new_stream(target, table.schema) as writer:
+        writer.write_table(table)
+    return target.getvalue().to_pybytes()
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """The assigned perks, the catalogue and the scorer of the promoted model, of one release."""
@@ -152,10 +180,10 @@ def look(lake: Lake) -> State:
     return () if release is None else (("release", release.month, release.id),)
 
 
-def load(lake: Lake, histories: Callable[[str], HistoryFeatures]) -> Snapshot | None:
+def load(lake: Lake, histories: Callable[[str], Plans]) -> Snapshot | None:
     """Everything that the service needs from the current release. None if nothing is released.
 
-    `histories` gives the features of raw rows as of a month. Raises `NotUsable` if the files of
+    `histories` gives the plans for raw rows as of a month. Raises `NotUsable` if the files of
     the release do not match each other, or if months were decided and none was released, and
     `Damaged` if a file is not as it was released.
     """

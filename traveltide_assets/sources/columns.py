@@ -20,13 +20,11 @@ def contract_columns(name: str, where: object, header: Sequence[str]) -> dict[st
     column is missing or two columns have the same name.
     """
     named: dict[str, str] = {}
-    for column in header:
-        plain = _plain(column)
+    for theirs in header:
+        plain = _plain(theirs)
         if plain in named:
-            raise SourceError(
-                f"{where}: {_of_one_name(named[plain], column)}: rename or remove one"
-            )
-        named[plain] = column
+            raise SourceError(f"{where}: {_of_one_name(named[plain], theirs)}: rename one of them")
+        named[plain] = theirs
     missing = []
     for column in SOURCES[name]:
         known = [alias for alias in (column.name, *column.aliases) if alias in named]
@@ -50,7 +48,7 @@ def names_known(table: str, header: Iterable[str]) -> int:
 
 def _of_one_name(one: str, other: str) -> str:
     if one == other:
-        return f"two columns have the same name (duplicate column names: {one})"
+        return f"duplicate column names: {one} (two columns have the same name)"
     return (
         f"two columns have the same name: {one!r} and {other!r} (upper and lower case, and signs "
         "other than letters and digits, make no difference)"

@@ -204,7 +204,7 @@ def _opened(file: Path) -> IO[bytes]:
 def _opened_text(file: Path) -> IO[str]:
     opened = gzip.open if _is_gzip(file) else open
     kind = {"encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
-    return opened(file, "rt", **kind)  # type: ignore[no-any-return,call-overload,operator]
+    return opened(file, "rt", **kind)  # type: ignore[call-overload]
 
 
 @contextmanager

@@ -117,6 +117,9 @@ class Database:
             return {None: sum(counted.values())}
         return {month: counted.get(month, 0) for month in months}
 
+    def sessions_by_month(self) -> dict[str, int]:
+        return {month: rows for month, rows in self._counted["sessions"].items() if month}
+
     def origins(self, name: str) -> list[str]:
         return [f"{name} of {self._location}"]
 

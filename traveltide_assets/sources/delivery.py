@@ -6,12 +6,12 @@ delivery.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from traveltide_assets.lake.storage.base import Entry, Storage
 from traveltide_assets.schema.sources import SOURCES
-from traveltide_assets.sources.base import SourceError
+from traveltide_assets.sources.base import BadFiles, SourceError
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 _WORKBOOKS = {"xlsx", "xlsm", "xlsb", "xls", "ods", "numbers"}
@@ -36,11 +36,19 @@ class Delivery:
     no_data: list[str]
 
 
-def look(landing: Storage) -> Delivery:
-    """What has landed. Raises one `SourceError` that names every problem."""
+def look(landing: Storage, without: Collection[str] = ()) -> Delivery:
+    """What has landed, without some files. A table that has no other file is empty.
+
+    Raises one `BadFiles` that names every problem with a file, or `SourceError` if files of a table
+    are missing.
+    """
     found: dict[str, dict[str, Entry]] = {table: {} for table in SOURCES}
-    nameless, no_data, problems = [], [], []
+    nameless, no_data = [], []
+    problems: dict[str, str] = {}
+    spared = {table for table in SOURCES for name in without if table in name.lower()}
     for entry in landing.entries():
+        if entry.name in without:
+            continue
         tables = [table for table in SOURCES if table in entry.name.lower()]
         if not tables:
             if _is_read(entry.name) and entry.name.partition(".")[0] not in _ANSWERS:
@@ -48,14 +56,19 @@ def look(landing: Storage) -> Delivery:
         elif entry.version is not None and _is_no_data(entry.name):
             no_data.append(shown(entry.name))
         elif problem := _problem(entry, tables):
-            problems.append(f"{shown(landing.uri(entry.name))}{problem}")
+            problems[entry.name] = f"{shown(landing.uri(entry.name))}{problem}"
         else:
             found[tables[0]][entry.name] = entry
-    if not problems and (missing := [table for table, files in found.items() if not files]):
-        problems.append(_nothing_for(missing, landing, [*_names(found), *nameless]))
     if problems:
-        raise SourceError("\n".join(problems))
+        raise BadFiles(problems)
+    if missing := [t for t, files in found.items() if not files and t not in spared]:
+        raise SourceError(_nothing_for(missing, landing, [*_names(found), *nameless]))
     return Delivery(found, nameless, no_data)
+
+
+def carries_a_table(name: str) -> bool:
+    """Whether a name contains that of a table."""
+    return any(table in name.lower() for table in SOURCES)
 
 
 def shown(text: str) -> str:
@@ -73,7 +86,7 @@ def _problem(entry: Entry, tables: list[str]) -> str:
             f"{tables[0]}-1.csv or {tables[0]}-1.parquet, {rename}"
         )
     if entry.version is None:
-        return f" is {entry.problem}: deliver it again, or remove it"
+        return f" is {entry.problem}: make it readable, or remove it"
     if shown(entry.name) != entry.name:
         return ": the file name is not UTF-8: rename the file"
     if suffix in _WORKBOOKS:

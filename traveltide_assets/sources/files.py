@@ -11,18 +11,21 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Self
 
 import ibis
 
 from traveltide_assets.engines.base import Engine, LocalEngine
 from traveltide_assets.lake.storage.base import Entry, Storage
 from traveltide_assets.schema import places
-from traveltide_assets.sources.base import SourceError
-from traveltide_assets.sources.delivery import look
+from traveltide_assets.sources.base import BadFiles, SourceError
+from traveltide_assets.sources.delivery import carries_a_table, look
 from traveltide_assets.sources.landed import Landed
 
+# Changes whenever a staged copy of the same file has another content.
+_FORMAT = 2
 _UNUSED_SECONDS = 7 * 24 * 3600
 _log = logging.getLogger(__name__)
 
@@ -30,10 +33,13 @@ _log = logging.getLogger(__name__)
 class Files:
     """The four raw tables of the landed files, as text, with file and row number."""
 
-    def __init__(self, landing: Storage, engine: Engine, staging: Path) -> None:
+    def __init__(
+        self, landing: Storage, engine: Engine, staging: Path, without: Collection[str] = ()
+    ) -> None:
         self._landing = landing
         self._engine = engine
         self._staging = staging
+        self._without = frozenset(without)
         self._said: list[str] = []
         self._months: dict[tuple[str, str], set[str]] = {}
 
@@ -43,9 +49,16 @@ class Files:
         return _versions(self._landed())
 
     def _landed(self) -> dict[str, dict[str, Entry]]:
-        delivery = look(self._landing)
+        delivery = look(self._landing, self._without)
         self._tell(delivery.nameless, delivery.no_data)
         return delivery.tables
+
+    def landed(self) -> dict[str, str]:
+        found = [entry for entry in self._landing.entries() if carries_a_table(entry.name)]
+        return {entry.name: entry.version or entry.problem for entry in found}
+
+    def without(self, names: Collection[str]) -> Self:
+        return type(self)(self._landing, self._engine, self._staging, names)
 
     def versions(self) -> dict[str, str]:
         return {name: version for files in self.files.values() for name, version in files.items()}
@@ -55,7 +68,10 @@ class Files:
 
     def months_of(self, files: Iterable[str]) -> dict[str, set[str]]:
         wanted = set(files)
-        sessions = {f: v for f, v in self.files["sessions"].items() if f in wanted}
+        found = self.files
+        # Also those of other tables, so that a damaged one is known before a run is started.
+        self._staged({t: {f: v for f, v in found[t].items() if f in wanted} for t in found})
+        sessions = {f: v for f, v in found["sessions"].items() if f in wanted}
         if unread := {f: v for f, v in sessions.items() if (f, v) not in self._months}:
             self._months |= self._read_months(unread)
         return {f: self._months[f, sessions[f]] if f in sessions else set() for f in wanted}
@@ -94,6 +110,11 @@ class Files:
         by_month = {line["month"]: line["rows"] for line in found}
         return {month: by_month.get(month, 0) for month in months}
 
+    def sessions_by_month(self) -> dict[str, int]:
+        rows = self._engine.single.read_parquet(self._staged(self.files)["sessions"])
+        counted = rows.drop_null("month").group_by("month").agg(rows=ibis._.count())
+        return {line["month"]: line["rows"] for line in counted.to_pyarrow().to_pylist()}
+
     def origins(self, name: str) -> list[str]:
         return list(self.files[name])
 
@@ -124,15 +145,17 @@ class Files:
             Landed(table, name, self._landing.uri(name), file.resolve(), copies[table, name])
             for (table, name), file in zip(unread, here, strict=True)
         ]
-        _raise_together(map(_header_problem, landed))
-        _raise_together(self._engine.each(_stage, landed))
+        names = [file.name for file in landed]
+        _raise_together(names, map(_header_problem, landed))
+        _raise_together(names, self._engine.each(_stage, landed))
         return {
             table: [copies[table, name] for name in versions] for table, versions in files.items()
         }
 
     def _copy(self, table: str, name: str, version: str) -> Path:
-        """The path of a file's staged copy. It depends on the version of the file."""
-        return self._folder / f"{table}-{_digest(name)}" / f"{_digest(version)}.parquet"
+        """The path of a file's staged copy. It depends on the version of the file, and on ours."""
+        copies = self._folder / f"{table}-{_digest(name)}"
+        return copies / f"{_digest(f'{version} {_FORMAT}')}.parquet"
 
     @property
     def _folder(self) -> Path:
@@ -160,9 +183,10 @@ def _versions(landed: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, 
     }
 
 
-def _raise_together(problems: Iterable[str]) -> None:
-    if found := [problem for problem in problems if problem]:
-        raise SourceError("\n".join(found))
+def _raise_together(names: Iterable[str], problems: Iterable[str]) -> None:
+    """Raise `BadFiles` if there is a problem with any of the files of these names."""
+    if found := {name: said for name, said in zip(names, problems, strict=True) if said}:
+        raise BadFiles(found)
 
 
 def _header_problem(landed: Landed) -> str:

@@ -36,9 +36,8 @@ def describe(rule: Config, month: str) -> str:
     """The cohort rule in words, for every output that depends on it."""
     start, end = window(rule, month)
     since = f"from {start:%Y-%m-%d} " if start else ""
-    age = f", aged {rule.minimum_age} or more" if rule.minimum_age is not None else ""
     last_day = end - dt.timedelta(days=1)
-    return f"at least {rule.min_sessions} sessions {since}to {last_day:%Y-%m-%d}{age}"
+    return f"at least {rule.min_sessions} sessions {since}to {last_day:%Y-%m-%d}"
 
 
 def in_window(sessions: ibis.Table, rule: Config, month: str) -> ibis.Table:
@@ -56,11 +55,7 @@ def active(sessions: ibis.Table, rule: Config, month: str) -> ibis.Table:
 
 def cohort_users(users: ibis.Table, sessions: ibis.Table, rule: Config, month: str) -> ibis.Table:
     """One row per customer of the cohort."""
-    cohort = users.semi_join(active(sessions, rule, month), "user_id")
-    if rule.minimum_age is not None:
-        last_day = ibis.date((end_of(month) - dt.timedelta(days=1)).date().isoformat())
-        cohort = cohort.filter(completed_years(cohort.birthdate, last_day) >= rule.minimum_age)
-    return cohort
+    return users.semi_join(active(sessions, rule, month), "user_id")
 
 
 def cohort_sessions(

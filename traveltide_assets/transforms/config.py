@@ -15,14 +15,20 @@ class Config(Section):
 
     active_since: Annotated[dt.date | None, BeforeValidator(lambda day: day or None)] = Field(
         dt.date(2023, 1, 4),
-        description="First day of the sessions that count. Leave empty for no bound",
+        description="First day of the sessions that count. Leave empty for no bound. If not set "
+        "and your source does not cover the default, seven months of it",
     )
     min_sessions: int = Field(8, ge=1, description="Minimum number of sessions of a customer")
     window_months: int | None = Field(
         None, ge=1, description="Only sessions of the last N months count. If not set, all count"
     )
-    minimum_age: int | None = Field(
-        None,
-        ge=0,
-        description="Minimum age in completed years at the month's end. If not set, any age",
+    minimum_age: Annotated[int | None, BeforeValidator(lambda age: None if age == "" else age)] = (
+        Field(
+            18,
+            ge=0,
+            le=120,
+            description="Minimum age of whoever is written to, in completed years at the month's "
+            "end. Younger customers, and those of unknown age, are analysed and get no mail. Leave "
+            "empty for any age",
+        )
     )

@@ -80,6 +80,7 @@ def test_the_manifest_says_what_the_campaign_rests_on(sample_project: Project) -
         "written_to": int((~campaign["holdout"]).sum()),
         "held_out": int(campaign["holdout"].sum()),
         "suppressed": 0,
+        "below_minimum_age": len(assigned_now) - len(campaign),
     }
     assert told["model_version"] == assigned_now["model_version"].iloc[0]
     assert told["strategy"] == "kmeans"

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import ibis
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
@@ -45,7 +46,7 @@ class Read:
             frame = cleaned.processed.to_pyarrow().to_pandas()
             return frame, cleaned.rejections
 
-    def _users(self):  # type: ignore[no-untyped-def]
+    def _users(self) -> ibis.Table:
         return judge.validated("users", self._files.table("users"))
 
     def refusal(self) -> str:

@@ -53,7 +53,7 @@ WARNINGS = (
 )
 BLOCKING = (
     *(f"{table}:{check}" for table in TABLES for check in ("contract", "primary_key")),
-    "gold/users_final:not_empty",
+    "gold/users_final:large_enough",
     "gold/user_features:one_row_per_customer",
     "gold/perk_assignments:exactly_one_perk",
 )
@@ -157,7 +157,7 @@ def test_without_a_month_before_there_is_nothing_to_compare_with(copy: Project) 
 
 def test_an_empty_cohort_is_an_error(copy: Project) -> None:
     damage(copy, "gold/users_final", lambda frame: frame.head(0))
-    found = check(copy, "gold/users_final")["gold/users_final:not_empty"]
+    found = check(copy, "gold/users_final")["gold/users_final:large_enough"]
     assert not found.passed
     assert found.severity == AssetCheckSeverity.ERROR
     assert found.metadata["customers"].value == 0
@@ -247,15 +247,15 @@ def instance_too(sample_project: Project, tmp_path: Path) -> Project:
 
 
 def test_the_checks_of_an_asset_alone_are_those_of_its_latest_month(instance_too: Project) -> None:
-    names = [f"gold/users_final:{name}" for name in ("contract", "not_empty", "size_change")]
+    names = [f"gold/users_final:{name}" for name in ("contract", "large_enough", "size_change")]
     found = execute_alone(instance_too, *names)
     assert set(found) == set(names)
     assert {evaluation.partition for evaluation in found.values()} == {LAST}
-    not_empty = found["gold/users_final:not_empty"]
+    large_enough = found["gold/users_final:large_enough"]
     customers = len(instance_too.frame("gold/users_final", LAST))
-    assert not_empty.metadata["customers"].value == customers
-    assert not_empty.severity == AssetCheckSeverity.ERROR
-    assert not_empty.blocking
+    assert large_enough.metadata["customers"].value == customers
+    assert large_enough.severity == AssetCheckSeverity.ERROR
+    assert large_enough.blocking
     assert not found["gold/users_final:size_change"].blocking
 
 
@@ -282,7 +282,8 @@ def test_a_failed_blocking_check_stops_what_is_downstream_and_nothing_else(
     scenario_project: Project, tmp_path: Path
 ) -> None:
     # A second row of a customer in silver breaks the key of the cohort.
-    shutil.copytree(scenario_project.lake / "silver", tmp_path / "lake" / "silver")
+    for layer in ("bronze", "silver"):
+        shutil.copytree(scenario_project.lake / layer, tmp_path / "lake" / layer)
     project = owned(Project(tmp_path, tmp_path / "source", **scenario.settings()))
     users = project.file("silver/users_processed")
     frame = pd.read_parquet(users)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,24 +13,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import psutil
 import pytest
 import schemathesis
+import schemathesis.specs.openapi.schemas
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
-from traveltide_assets.campaign.released import PREDICTOR
+from traveltide_assets.campaign.released import ASSIGNMENTS, PREDICTOR
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.resources import open_lake
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.serving.app import build_app
-from traveltide_assets.serving.histories import HistoryFeatures
+from traveltide_assets.serving.histories import HistoryFeatures, Plans
 from traveltide_assets.serving.messages import History
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support.project import Project
-from traveltide_assets_tests.support.releases import parquet, release_with
+from traveltide_assets_tests.support.releases import current, parquet, release_with
 from traveltide_assets_tests.support.s3_server import S3Server
 
 NAMES = [feature.name for feature in EARLY]
@@ -39,7 +41,9 @@ KINDS = {name: {column.name: column.type for column in SOURCES[name]} for name i
 
 
 def app(lake: Path | S3Location, home: Path, **changes: Any) -> Any:
-    configured = Settings(lake=lake, home=home, **changes)
+    # How long an answer takes is a matter of what else the machine does.
+    patient = {"timeout_seconds": 120, "work_seconds": 120, **changes.pop("serving", {})}
+    configured = Settings(lake=lake, home=home, serving=patient, **changes)
     return build_app(open_lake(configured), configured)
 
 
@@ -48,6 +52,7 @@ def service(
     sample_project: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[TestClient]:
     with TestClient(app(sample_project.lake, tmp_path_factory.mktemp("home"))) as client:
+        wait_for(lambda: client.get("/ready").status_code == 200)
         yield client
 
 
@@ -102,7 +107,7 @@ def as_features(rows: pd.DataFrame) -> list[dict[str, Any]]:
 
 def check_history_features(project: Project) -> None:
     raw = raw_tables(project.source)
-    of_month = HistoryFeatures(LAST)
+    of_month = HistoryFeatures(Plans.of(LAST))
     for n in (1, 3, 5):
         expected = stored_features(project, n)
         asked = histories(raw, list(expected["user_id"]), n)
@@ -329,6 +334,7 @@ def test_a_lake_in_s3_is_served_and_a_model_promoted_there_takes_over(
     one = {"features": {"total_sessions": 1}}
     other = sample_project.frame("gold/perk_predictor_candidate", "2023-06")
     with TestClient(app(place, tmp_path, serving={"poll_seconds": 0.1})) as client:
+        wait_for(lambda: client.get("/ready").status_code == 200)
         before = client.post("/perk", json=one).json()["model_version"]
         assert client.get(f"/customers/{user}/perk").status_code == 200
         release_with(tmp_path / "lake", {PREDICTOR: parquet(other)})
@@ -389,19 +395,131 @@ def test_a_key_is_documented_where_it_is_required(sample_project: Project, tmp_p
     assert "security" not in json.dumps(app(sample_project.lake, tmp_path).openapi())
 
 
-def test_small_requests_do_not_wait_for_slow_work(sample_project: Project, tmp_path: Path) -> None:
-    slow = threading.Event()
-    built = app(sample_project.lake, tmp_path, serving={"timeout_seconds": 2})
+def test_a_process_that_does_not_answer_is_ended_and_the_next_question_is_answered(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    built = app(sample_project.lake, tmp_path, serving={"workers": 1})
+    workers = built.state.service.workers
     one = {"features": {"total_sessions": 1}}
+    batch = {"customers": [one]}
     with TestClient(built) as client:
-        assert client.portal is not None
-        try:
-            client.portal.start_task_soon(built.state.service.in_background, slow.wait)
-            assert client.post("/perk", json={"customers": [one]}).status_code == 504
-            assert client.post("/perk", json=one).status_code == 200
-        finally:
-            slow.set()
-        wait_for(lambda: client.post("/perk", json={"customers": [one]}).status_code == 200)
+        wait_for(lambda: client.post("/perk", json=batch).status_code == 200)
+        (worker,) = (psutil.Process(one._process.pid) for one in workers._all)
+        worker.suspend()
+        workers._settings = workers._settings.model_copy(update={"work_seconds": 0.5})
+        assert client.post("/perk", json=batch).status_code == 504
+        assert client.post("/perk", json=one).status_code == 200
+        workers._settings = workers._settings.model_copy(update={"work_seconds": 120})
+        assert client.post("/perk", json=batch).status_code == 200
+        assert not worker.is_running()
+        assert 'reason="TimeoutError"} 1.0' in client.get("/metrics").text
+    assert all(not one.alive for one in workers._all)
+
+
+def test_a_lake_that_is_away_leaves_everything_in_service_and_is_told(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(sample_project.lake / "releases", lake / "releases")
+    user = int(sample_project.frame("gold/perk_assignments", LAST)["user_id"].iloc[0])
+    old = {"poll_seconds": 0.1, "max_age_seconds": 3}
+    with TestClient(app(lake, tmp_path, serving=old)) as client:
+        wait_for(lambda: client.get("/ready").status_code == 200)
+        sound = client.get("/ready").json()
+        assert (sound["as_of_month"], sound["warning"]) == (LAST, None)
+        lake.rename(tmp_path / "away")
+        wait_for(lambda: client.get("/ready").json().get("warning") is not None)
+        told = client.get("/ready").json()
+        assert told["warning"] == "the lake holds no decided month any more"
+        assert told["in_service_since"] == sound["in_service_since"]
+        for path in (f"/customers/{user}/perk", "/perks"):
+            assert client.get(path).status_code == 200
+        wait_for(lambda: client.get("/ready").status_code == 503)
+        assert client.get(f"/customers/{user}/perk").status_code == 200
+        assert 'traveltide_lake_problem{problem="the lake holds' in client.get("/metrics").text
+        (tmp_path / "away").rename(lake)
+        wait_for(lambda: client.get("/ready").status_code == 200)
+
+
+def test_a_release_that_is_damaged_is_not_served_and_taken_once_it_is_sound(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    lake = tmp_path / "lake"
+    shutil.copytree(sample_project.lake / "releases", lake / "releases")
+    file = Path(current(lake).uri(ASSIGNMENTS))
+    sound = file.read_bytes()
+    file.write_bytes(sound[:-30] + bytes([sound[-30] ^ 1]) + sound[-29:])
+    with TestClient(app(lake, tmp_path, serving={"poll_seconds": 0.1})) as client:
+        refused = client.get("/ready")
+        assert refused.status_code == 503
+        assert "the service goes on trying" in refused.json()["detail"]
+        file.write_bytes(sound)
+        wait_for(lambda: client.get("/ready").status_code == 200)
+
+
+@pytest.mark.parametrize("price", [1e13, 1e15, 1e16, 1e308])
+def test_a_price_beyond_all_bounds_is_422_and_named(
+    service: TestClient, sample_project: Project, price: float
+) -> None:
+    rows = stored_features(sample_project, 5)
+    given = histories(raw_tables(sample_project.source), [int(u) for u in rows["user_id"]], 5)
+    history = next(h for h in given if h["hotels"])
+    history["hotels"][0]["hotel_per_room_usd"] = price
+    refused = service.post("/perk", json={"history": history})
+    assert refused.status_code == 422
+    place = ["body", "history", "hotels", 0, "hotel_per_room_usd"]
+    assert [p["loc"] for p in refused.json()["detail"]] == [place]
+
+
+def test_head_is_get_without_the_body(service: TestClient) -> None:
+    for path in ("/health", "/ready", "/perks", "/docs", "/openapi.json"):
+        head, whole = service.head(path), service.get(path)
+        assert (head.status_code, head.content) == (200, b"")
+        assert head.headers["content-type"] == whole.headers["content-type"]
+    assert service.head("/perk").status_code == 405
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip"])
+def test_a_compressed_body_is_415(service: TestClient, coding: str) -> None:
+    body = gzip.compress(b'{"features": {"total_sessions": 1}}')
+    refused = service.post("/perk", content=body, headers={"Content-Encoding": coding})
+    assert refused.status_code == 415
+    plain = {"Content-Encoding": "identity"}
+    one = {"features": {"total_sessions": 1}}
+    assert service.post("/perk", json=one, headers=plain).status_code == 200
+
+
+def test_the_docs_load_nothing_and_show_every_path(service: TestClient) -> None:
+    page = service.get("/docs")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
+    for word in ("<script", "<link", "src=", "http://", "https://", "@import"):
+        assert word not in page.text
+    for path in service.get("/openapi.json").json()["paths"]:
+        assert path in page.text
+
+
+def test_the_docs_ask_for_the_key_where_there_is_one(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    with TestClient(app(sample_project.lake, tmp_path, api_key="s\xe9same")) as client:
+        for path in ("/docs", "/openapi.json"):
+            asked = client.get(path)
+            assert asked.status_code == 401
+            assert asked.headers["www-authenticate"].startswith("Basic ")
+            assert client.get(path, auth=("", "s\xe9same")).status_code == 200
+            assert client.get(path, auth=("s\xe9same", "")).status_code == 401
+            key = {"X-API-Key": "s\xe9same".encode()}
+            assert client.get(path, headers=key).status_code == 200
+            assert client.get(path, headers={"Authorization": "Basic !"}).status_code == 401
+
+
+def test_the_bodies_in_flight_are_limited(sample_project: Project, tmp_path: Path) -> None:
+    few = {"max_bytes_in_flight": 100_000}
+    with TestClient(app(sample_project.lake, tmp_path, serving=few)) as client:
+        refused = client.post("/perk", content=b" " * 200_000)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert client.post("/perk", content=b" " * 90_000).status_code == 422
+        assert client.app.state.service.budget.held == 0  # type: ignore[attr-defined]
 
 
 def test_an_unexpected_error_is_500_and_its_message_is_not_logged(

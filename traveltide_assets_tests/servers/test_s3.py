@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import time
 from pathlib import Path
 from typing import Any, cast
 
@@ -258,6 +260,46 @@ def test_an_error_in_a_landed_file_names_its_place_in_s3(
     source = source_at(place, tmp_path)
     with pytest.raises(SourceError, match=f"^{place}/hotels.csv: duplicate column names:"):
         source.table("users")
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "said"),
+    [
+        ("sessions/part-1.parquet", b"x", "/sessions is a folder"),
+        ("sessions-2.xlsx", b"x", "/sessions-2.xlsx is a workbook"),
+        ("sessions-2.csv.zip", b"x", "/sessions-2.csv.zip is an archive"),
+        ("sessions-2.csv.gz", gzip.compress(b"x" * 99)[:-3], "/sessions-2.csv.gz: the gzip file"),
+        ("sessions-2.csv", b"session_id;user_id;trip_id\n", "the separator is a semicolon"),
+        ("sessions-2.csv", b"", "/sessions-2.csv: the file is empty"),
+    ],
+)
+def test_what_carries_a_tables_name_in_s3_is_read_or_named(
+    s3_server: S3Server, tmp_path: Path, key: str, content: bytes, said: str
+) -> None:
+    place = S3Location(s3_server.bucket(), "user_id=7/month=2020-01")
+    s3_server.upload(scenario.write_scenario(tmp_path / "files"), place)
+    s3_server.client.put_object(Bucket=place.bucket, Key=f"{place.prefix}/.hidden", Body=b"x")
+    found = source_at(place, tmp_path / "sound").table("sessions").user_id.nunique()
+    assert found.to_pyarrow().as_py() > 1, "folders called like columns change nothing"
+    s3_server.client.put_object(Bucket=place.bucket, Key=f"{place.prefix}/{key}", Body=content)
+    with pytest.raises(SourceError) as error:
+        source_at(place, tmp_path / "damaged").table("users")
+    assert str(error.value).startswith(str(place))
+    assert said in str(error.value)
+
+
+def test_of_two_objects_the_one_uploaded_last_is_the_last(
+    s3_server: S3Server, tmp_path: Path
+) -> None:
+    place = S3Location(s3_server.bucket(), "landing")
+    folder = scenario.write_scenario(tmp_path / "files")
+    s3_server.upload(folder, place)
+    time.sleep(1.1)  # The times of objects are whole seconds.
+    users = (folder / "users.csv").read_bytes()
+    s3_server.client.put_object(Bucket=place.bucket, Key="landing/older_users.csv", Body=users)
+    table = source_at(place, tmp_path).table("users").select("source_file", "source_order")
+    found = {tuple(row.values()) for row in table.distinct().to_pyarrow().to_pylist()}
+    assert found == {("users.csv", 1), ("older_users.csv", 2)}
 
 
 def test_nothing_landed_is_a_clear_error(s3_server: S3Server, tmp_path: Path) -> None:

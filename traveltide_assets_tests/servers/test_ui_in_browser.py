@@ -232,7 +232,7 @@ def evaluations_of_next_run(ui: Ui, before: int) -> list[dict[str, Any]]:
 def test_the_checks_of_an_asset_are_executed_alone_for_its_latest_month(ui: Ui) -> None:
     found = execute_checks(ui, "gold/users_final", "Execute all")
     names = {each["checkName"] for each in found}
-    assert names == {"contract", "primary_key", "not_empty", "size_change"}
+    assert names == {"contract", "primary_key", "large_enough", "size_change"}
     assert {each["partition"] for each in found} == {FIRST}
 
 

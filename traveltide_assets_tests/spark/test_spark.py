@@ -26,8 +26,10 @@ from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.storage.base import Conflict
 from traveltide_assets.resources import open_engine, open_storage
 from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.schema.table import Column, Table
 from traveltide_assets.settings import Settings
+from traveltide_assets.transforms.cleaning import judge
 from traveltide_assets.transforms.cleaning.parse import month_of
 from traveltide_assets_tests.support.project import DECIDING, Project, failure
 from traveltide_assets_tests.support.s3_server import S3Server, proxy_of
@@ -82,6 +84,13 @@ TEXTS = [
     "2023-03-12 02:30:00",  # Does not exist where the machines of the cluster live.
     "2023-01-05 10:11:12+02",
     "\t\x0b\x0cfalse v f\r\n",
+]
+
+ODD = [
+    *("1.00001E+11", "1,5", "9007199254740991", "9007199254740993", "9007199254740991.4"),
+    *("18446744073709551616", "1e-400", "0e5", "7.0", "7.", "7.5", "+7", "-7", "1e308", "1e7"),
+    *("NULL", "n/a", "\\N", "None", "nan", "-", "Keine", "true", "T", "0.0", "yes"),
+    *("1900-01-01", "2199-12-31 23:59:59", "2023-01-04 23:59:60", "2031-01-01", "12e10"),
 ]
 
 
@@ -226,6 +235,33 @@ def test_text_is_read_as_numbers_and_times_as_duckdb_reads_it(
     pd.testing.assert_frame_equal(duckdb, spark)
     assert duckdb["number"].notna().sum() > 5
     assert duckdb["time"].notna().sum() > 5
+
+
+def test_damaged_stays_are_cleaned_as_by_duckdb(tmp_path: Path, engines: list[Engine]) -> None:
+    columns = [column.name for column in SOURCES["hotels"]]
+    sound = ("t", "Hilton - x", "1", "1", "2023-01-04 16:00:00", "2023-01-05 11:00:00", "120")
+    rows = [dict(zip(columns, sound, strict=True)) | {"trip_id": "t"}]
+    for column in columns:
+        for text in (*TEXTS, *ODD):
+            changed = {"trip_id": f"t{len(rows)}", column: text}
+            rows.append({**rows[0], **changed})
+    table = pa.Table.from_pylist(rows, schema=pa.schema([(c, pa.string()) for c in columns]))
+    place = pa.array(range(len(rows)), pa.int64())
+    for name, values in (("source_row", place), ("source_order", pa.nulls(len(rows), pa.int64()))):
+        table = table.append_column(name, values)
+    table = table.append_column("source_file", pa.array(["hotels.csv"] * len(rows)))
+    pq.write_table(table, tmp_path / "hotels.parquet")
+
+    def cleaned(engine: Engine) -> list[pd.DataFrame]:
+        raw = engine.read_parquet([tmp_path / "hotels.parquet"])
+        with judge.clean_hotels(raw, ["keine"]) as found:
+            kept = found.processed.order_by("trip_id").to_pyarrow().to_pandas()
+            refused = found.quarantine.order_by("source_row").to_pyarrow().to_pandas()
+        return [kept, refused[["source_row", "reason"]]]
+
+    for duckdb, spark in zip(*map(cleaned, engines), strict=True):
+        pd.testing.assert_frame_equal(duckdb, spark)
+        assert len(duckdb) > 100
 
 
 def test_halves_ties_and_fractions_of_seconds_count_as_in_duckdb(

@@ -1,18 +1,46 @@
 """Bronze: the rows of the source, verbatim. Sessions by month of their start, the rest whole."""
 
+from collections.abc import Sequence
+
 import dagster as dg
 import ibis
 
 from traveltide_assets.defs.assets.inputs import table_of
 from traveltide_assets.defs.beta import relied_on
+from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.partitions import MONTHLY, RANGE_PER_RUN
 from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
 from traveltide_assets.settings import Settings
-from traveltide_assets.sources.base import Source
+from traveltide_assets.sources.base import FileSource, Source
+
+FILES = "files"
+"""Metadata of bronze: the files of the source and their versions."""
 
 
 def _origins(source: Source, name: str) -> dg.MetadataValue:
     return dg.MetadataValue.md("\n".join(f"- `{origin}`" for origin in source.origins(name)))
+
+
+def _files(source: Source, name: str) -> dict[str, dg.MetadataValue]:
+    """The files that a table is read from, with their versions.
+
+    The landing sensor reads it to know what has been ingested.
+    """
+    return {FILES: dg.MetadataValue.json(_versions(source, name))}
+
+
+def _versions(source: Source, name: str) -> dict[str, str]:
+    return source.versions_of(name) if isinstance(source, FileSource) else {}
+
+
+def _files_of_months(source: Source, months: Sequence[str]) -> dict[str, dict[str, str]]:
+    """By month: the files with sessions of it, and their versions."""
+    files = _versions(source, "sessions")
+    touched = source.months_of(files) if isinstance(source, FileSource) else {}
+    return {
+        month: {name: version for name, version in files.items() if month in touched[name]}
+        for month in months
+    }
 
 
 def _snapshot(name: str) -> dg.AssetsDefinition:
@@ -23,10 +51,20 @@ def _snapshot(name: str) -> dg.AssetsDefinition:
         deps=[table_of(name)],
         retry_policy=READ_RETRIES,
     )
-    def raw(source: dg.ResourceParam[Source]) -> dg.MaterializeResult[ibis.Table]:
+    def raw(
+        context: dg.AssetExecutionContext,
+        source: dg.ResourceParam[Source],
+        gate: dg.ResourceParam[Gate],
+    ) -> dg.MaterializeResult[ibis.Table]:
         with permanent_errors_end_the_step():
+            gate.require_rows(source, context.run)
             return dg.MaterializeResult(
-                value=source.table(name), metadata={"origins": _origins(source, name)}
+                value=source.table(name),
+                metadata={
+                    "origins": _origins(source, name),
+                    **gate.rows_before(name),
+                    **_files(source, name),
+                },
             )
 
     return raw
@@ -48,10 +86,16 @@ with relied_on():
         retry_policy=READ_RETRIES,
     )
     def sessions_raw(
-        context: dg.AssetExecutionContext, source: dg.ResourceParam[Source]
+        context: dg.AssetExecutionContext,
+        source: dg.ResourceParam[Source],
+        gate: dg.ResourceParam[Gate],
     ) -> dg.MaterializeResult[ibis.Table]:
         with permanent_errors_end_the_step():
+            gate.require_rows(source, context.run)
             sessions = source.table("sessions")
+            for month, files in _files_of_months(source, context.partition_keys).items():
+                facts = {**gate.rows_before("sessions", month), FILES: files}
+                context.add_asset_metadata(facts, partition_key=month)
             return dg.MaterializeResult(
                 value=sessions.filter(sessions.month.isin(list(context.partition_keys))),
                 metadata={"origins": _origins(source, "sessions")},
@@ -76,7 +120,7 @@ def sessions_undated(
         else_=ibis.null("string"),
     )
     undated = sessions.mutate(reason=reason).filter(reason.notnull()).drop("month")
-    return dg.MaterializeResult(value=undated)
+    return dg.MaterializeResult(value=undated, metadata=_files(source, "sessions"))
 
 
 ASSETS = (users_raw, flights_raw, hotels_raw, sessions_raw, sessions_undated)

@@ -7,6 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from traveltide_assets.campaign import mailing
+from traveltide_assets.campaign.invitations import too_young
 from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.defs.assets.inputs import PERKS, SUPPRESSION_LIST
 from traveltide_assets.defs.describe import counts, preview
@@ -29,6 +30,7 @@ _FORMER = "gold/campaign_files"
     ins={
         "assigned": dg.AssetIn(["gold", "perk_assignments"]),
         "arms": dg.AssetIn(["gold", "experiment_assignment"]),
+        "users": dg.AssetIn(["gold", "users_final"]),
         "before": dg.AssetIn(["gold", "campaign"], partition_mapping=PREVIOUS, metadata=OPTIONAL),
     },
     deps=[PERKS, SUPPRESSION_LIST],
@@ -41,6 +43,7 @@ def campaign_and_changes(
     perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
     assigned: pd.DataFrame,
     arms: pd.DataFrame,
+    users: pd.DataFrame,
     before: pd.DataFrame | None,
 ) -> Iterator[Any]:
     month = context.partition_key
@@ -53,6 +56,7 @@ def campaign_and_changes(
         assigned,
         arms,
         before,
+        too_young(users, settings.cohort.minimum_age, month),
     )
     lake.write_text(mailing.PATH, month, mailing.FACTS, mailing.as_json(mailed.facts))
     for name in lake.file_names(_FORMER, month):

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import ibis
 
+from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.settings import Settings
@@ -40,11 +41,14 @@ def _asset(step: Step) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         lake: dg.ResourceParam[Lake],
+        gate: dg.ResourceParam[Gate],
         **tables: ibis.Table,
     ) -> Iterator[Any]:
         month, rule = context.partition_key, settings.cohort
         if _SESSIONS in step.inputs.values():
             _require_ingested(lake, rule, month, settings.partitions.first)
+        if any(path.startswith("silver/") for path in step.inputs.values()):
+            gate.require_sound(month)
         with step.compute(tables, rule, month, cached) as table:
             metadata = {"cohort_rule": cohort.describe(rule, month)}
             yield dg.MaterializeResult(value=table, metadata=metadata)

@@ -11,6 +11,7 @@ from traveltide_assets.campaign import invitations
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.defs.assets.inputs import OUTCOMES, SUPPRESSION_LIST
 from traveltide_assets.defs.describe import picture, preview
+from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY
 from traveltide_assets.experiment import assignment, plan, readout
 from traveltide_assets.lake.lake import Months
@@ -22,13 +23,20 @@ from traveltide_assets.settings import Settings
     key_prefix="gold",
     kinds={"pandas"},
     partitions_def=MONTHLY,
-    ins={"assigned": dg.AssetIn(["gold", "perk_assignments"])},
+    ins={
+        "assigned": dg.AssetIn(["gold", "perk_assignments"]),
+        "users": dg.AssetIn(["gold", "users_final"]),
+    },
     deps=[SUPPRESSION_LIST],
 )
 def experiment_assignment(
-    settings: dg.ResourceParam[Settings], assigned: pd.DataFrame
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    assigned: pd.DataFrame,
+    users: pd.DataFrame,
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    suppressed = read_suppressed(settings.campaign.suppression_file)
+    young = invitations.too_young(users, settings.cohort.minimum_age, context.partition_key)
+    suppressed = read_suppressed(settings.campaign.suppression_file).with_others(young)
     written_to = invitations.allowed(assigned["user_id"], suppressed)
     written_to &= ~invitations.held_out(assigned["user_id"], settings.campaign)
     arms = assignment.assign(assigned[written_to], settings.experiment)
@@ -53,10 +61,12 @@ def experiment_assignment(
 def experiment_plan_and_readout(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
+    gate: dg.ResourceParam[Gate],
     arms: Months,
     sessions: ibis.Table,
 ) -> Iterator[Any]:
     month, config = context.partition_key, settings.experiment
+    gate.require_sound(month)
     planned = plan.of_month(
         sessions, arms.table(month), arms[month], month, config, settings.cohort
     )

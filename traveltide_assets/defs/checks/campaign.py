@@ -11,6 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from traveltide_assets.campaign import mailing
+from traveltide_assets.campaign.invitations import too_young
 from traveltide_assets.campaign.suppression import Suppressed, read_suppressed
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
 
@@ -92,7 +93,10 @@ def _checksums_match(context: Context) -> Outcome:
 
 
 def _suppressed(context: Context) -> Suppressed:
-    return read_suppressed(context.settings.campaign.suppression_file)
+    """The customers who must not be contacted: on the list, or below the minimum age."""
+    users = context.lake.frame("gold/users_final", context.month, ["user_id", "birthdate"])
+    young = too_young(users, context.settings.cohort.minimum_age, context.month)
+    return read_suppressed(context.settings.campaign.suppression_file).with_others(young)
 
 
 def _facts(context: Context) -> Any:
@@ -141,7 +145,8 @@ STEPS = (
             Check(
                 _CAMPAIGN,
                 "nobody_suppressed",
-                "Nobody on the suppression list is in the campaign, its files or its changes.",
+                "Nobody on the suppression list or below the minimum age is in the campaign, its "
+                "files or its changes.",
                 Severity.ERROR,
                 _nobody_suppressed,
                 blocking=True,
@@ -157,7 +162,8 @@ STEPS = (
             Check(
                 _CAMPAIGN,
                 "nothing_lost",
-                "Every customer with a perk is mailed exactly once, held out or suppressed.",
+                "Every customer with a perk is mailed exactly once, held out, suppressed or below "
+                "the minimum age.",
                 Severity.ERROR,
                 _nobody_lost,
                 blocking=True,

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
+from traveltide_assets.transforms.cohort import months_needed
+
 if TYPE_CHECKING:
     from traveltide_assets.catalogue.perks import Perk
     from traveltide_assets.lake.lake import Lake
@@ -24,10 +26,14 @@ class Severity(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether a check passed, and the facts behind it, which become its metadata."""
+    """Whether a check passed, and the facts behind it, which become its metadata.
+
+    A failure that `only_warns` does not block, whatever the severity of its check.
+    """
 
     passed: bool
     facts: Mapping[str, object]
+    only_warns: bool = False
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,8 @@ class Context:
     months: tuple[str, ...]
     every_month: tuple[str, ...]
     opened_source: Source | None = None
+    # The metadata of the latest materialisation of a table, or of a month of it.
+    recorded: Callable[[str, str | None], Mapping[str, object]] = lambda path, month: {}
 
     @property
     def month(self) -> str:
@@ -50,6 +58,20 @@ class Context:
                 f"evaluates a single month, but the run has {', '.join(self.months) or 'no month'}"
             )
         return self.months[0]
+
+    def months_that_count(self, path: str) -> list[str]:
+        """The stored months of a table that the cohort of the last month counts, and the run's.
+
+        Without a month of the run, the last one is the latest stored.
+        """
+        if not self.tables[path].partitioned:
+            return []
+        stored = self.lake.months(path)
+        last = max(self.months or stored[-1:], default=None)
+        if last is None:
+            return []
+        needed = months_needed(self.settings.cohort, last, self.settings.partitions.first)
+        return [month for month in stored if month in {*needed, *self.months}]
 
     def of_latest_month(self, path: str) -> Context:
         """This context for the latest stored month of a table; without months if none is stored."""

@@ -31,10 +31,19 @@ def _month_before(path: str, context: Context) -> str | None:
     return before if before in context.lake.months(path) else None
 
 
-def _cohort_not_empty(context: Context) -> Outcome:
+def _cohort_is_large_enough(context: Context) -> Outcome:
+    """K-means is tried with up to `kmeans.max_k` clusters, which takes more customers than that."""
     size = context.lake.rows(_USERS, context.month)
+    needed = context.settings.kmeans.max_k + 1
     rule = describe(context.settings.cohort, context.month)
-    return Outcome(size > 0, {"customers": size, "cohort_rule": rule})
+    facts: dict[str, object] = {"customers": size, "needed": needed, "cohort_rule": rule}
+    if size < needed:
+        facts["problem"] = (
+            f"{size:,} customer{'' if size == 1 else 's'}, at least {needed:,} are needed to find "
+            f"segments. The cohort is: {rule}. cohort.active_since and cohort.min_sessions set the "
+            "rule, kmeans.max_k the number needed"
+        )
+    return Outcome(size >= needed, facts)
 
 
 def _cohort_size_is_steady(context: Context) -> Outcome:
@@ -170,10 +179,10 @@ STEPS = (
         (
             Check(
                 _USERS,
-                "not_empty",
-                "The cohort has at least one customer.",
+                "large_enough",
+                "The cohort has more customers than `kmeans.max_k`, so that segments can be found.",
                 Severity.ERROR,
-                _cohort_not_empty,
+                _cohort_is_large_enough,
                 blocking=True,
             ),
             Check(

@@ -1,19 +1,32 @@
-"""Checks of bronze and silver: no row is lost, trips belong to a session, few rows are rejected."""
+"""Checks of bronze and silver: no row is lost or missing, few are rejected, none too few came."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from traveltide_assets.defs.checks import every_table
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
-from traveltide_assets.schema.sources import KEYS, SOURCES
+from traveltide_assets.defs.checks.soundness import (
+    BOOKED,
+    OUTSIDE,
+    SESSIONS,
+    UNDATED,
+    UNREADABLE,
+    has_no_fewer_rows,
+    is_complete,
+    is_not_empty,
+    is_readable,
+    layers,
+    outside_bounds,
+    undated_rows,
+)
+from traveltide_assets.schema.sources import SOURCES
 
 if TYPE_CHECKING:
     from traveltide_assets.lake.lake import Lake
-
-_SESSIONS = "silver/sessions_processed"
-_UNDATED = "bronze/sessions_undated"
+    from traveltide_assets.schema.table import Table
 
 
 def _bronze(name: str) -> Step:
@@ -26,7 +39,15 @@ def _bronze(name: str) -> Step:
         partial(_everything_ingested, name),
         blocking=True,
     )
-    return Step(f"{name}_bronze", (raw,), (reconciliation,), reads_source=True)
+    no_fewer = Check(
+        raw,
+        "no_fewer_rows",
+        "The table, or each month of it, has no fewer rows than at the last ingest. Bronze does "
+        "not take a source that has lost more than `checks.max_row_loss` of them.",
+        Severity.WARNING,
+        partial(has_no_fewer_rows, name),
+    )
+    return Step(f"{name}_bronze", (raw,), (reconciliation, no_fewer), reads_source=True)
 
 
 def _everything_ingested(name: str, context: Context) -> Outcome:
@@ -45,18 +66,25 @@ def _everything_ingested(name: str, context: Context) -> Outcome:
 def _every_undated_session_kept(context: Context) -> Outcome:
     dated = sum(context.source.counts("sessions", context.every_month).values())
     expected = context.source.counts("sessions", [])[None] - dated
-    found = context.lake.rows(_UNDATED)
+    found = context.lake.rows(UNDATED)
     return Outcome(expected == found, {"rows_in_source": expected, "rows_in_bronze": found})
 
 
-def _no_session_undated(context: Context) -> Outcome:
-    found, months = context.lake.rows(_UNDATED), context.every_month
-    facts = {"rows": found, "first_month": months[0], "last_month": months[-1]}
+def _every_session_has_a_time(context: Context) -> Outcome:
+    found = undated_rows(context.lake, UNREADABLE)
+    return Outcome(found == 0, {"rows": found})
+
+
+def _every_session_is_within_bounds(context: Context) -> Outcome:
+    found = undated_rows(context.lake, OUTSIDE)
+    facts: dict[str, object] = {"rows": found}
+    if found:
+        facts["problem"] = f"{found:,} sessions are {outside_bounds(context)}"
     return Outcome(found == 0, facts)
 
 
 def _silver(name: str) -> Step:
-    raw, processed, quarantine = _layers(name)
+    raw, processed, quarantine = layers(name)
     reconciliation = Check(
         processed,
         "reconciliation",
@@ -66,6 +94,23 @@ def _silver(name: str) -> Step:
         blocking=True,
         after=(raw, quarantine),
     )
+    readable = Check(
+        processed,
+        "readable",
+        "Few rows are rejected: of the table, of each of its files and of each month.",
+        Severity.ERROR,
+        partial(is_readable, name),
+        blocking=True,
+        after=(raw, quarantine),
+    )
+    not_empty = Check(
+        processed,
+        "not_empty",
+        "The table has rows.",
+        Severity.ERROR,
+        partial(is_not_empty, name),
+        blocking=True,
+    )
     share = Check(
         quarantine,
         "quarantine_share",
@@ -74,8 +119,22 @@ def _silver(name: str) -> Step:
         partial(_few_rejected, name),
         after=(processed,),
     )
-    keys = (_foreign_key(processed),) if KEYS[name] == "trip_id" else ()
-    return Step(f"{name}_silver", (processed, quarantine), (reconciliation, share, *keys))
+    trips = (_complete(name), _foreign_key(processed)) if name in BOOKED else ()
+    checks = (reconciliation, readable, not_empty, *trips, share)
+    return Step(f"{name}_silver", (processed, quarantine), checks)
+
+
+def _complete(name: str) -> Check:
+    return Check(
+        layers(name)[1],
+        "complete",
+        f"Nearly every trip that sessions book has its row in {name}. Beyond "
+        "`checks.max_missing_share` nothing is decided; any missing row warns.",
+        Severity.ERROR,
+        partial(is_complete, name),
+        blocking=True,
+        after=(SESSIONS,),
+    )
 
 
 def _foreign_key(processed: str) -> Check:
@@ -85,19 +144,15 @@ def _foreign_key(processed: str) -> Check:
         "Nearly every trip belongs to an ingested session.",
         Severity.WARNING,
         partial(_few_orphans, processed),
-        after=(_SESSIONS,),
+        after=(SESSIONS,),
     )
-
-
-def _layers(name: str) -> tuple[str, str, str]:
-    return f"bronze/{name}_raw", f"silver/{name}_processed", f"silver/{name}_quarantine"
 
 
 def _rows(name: str, context: Context) -> Iterator[tuple[str | None, int, int, int]]:
     """Per month: the number of rows in bronze, processed and in quarantine."""
-    layers = _layers(name)
-    for month in context.months_of(layers[0]) or (None,):
-        raw, processed, quarantine = (context.lake.rows(path, month) for path in layers)
+    paths = layers(name)
+    for month in context.months_of(paths[0]) or (None,):
+        raw, processed, quarantine = (context.lake.rows(path, month) for path in paths)
         yield month, raw, processed, quarantine
 
 
@@ -132,11 +187,11 @@ def _few_orphans(path: str, context: Context) -> Outcome:
 
 def orphans(path: str, lake: Lake) -> int:
     """The number of rows with a trip that no ingested session refers to."""
-    months = lake.months(_SESSIONS)
+    months = lake.months(SESSIONS)
     trips = lake.table(path)
     # A backfill from the UI ingests the snapshots before the first month of sessions.
     if months:
-        trips = trips.anti_join(lake.table(_SESSIONS, months), "trip_id")
+        trips = trips.anti_join(lake.table(SESSIONS, months), "trip_id")
     return int(trips.count().to_pyarrow().as_py())
 
 
@@ -144,10 +199,10 @@ STEPS = (
     *(_bronze(name) for name in SOURCES),
     Step(
         "sessions_undated",
-        (_UNDATED,),
+        (UNDATED,),
         (
             Check(
-                _UNDATED,
+                UNDATED,
                 "reconciliation",
                 "Contains every session of the source that is in none of the months.",
                 Severity.ERROR,
@@ -155,14 +210,34 @@ STEPS = (
                 blocking=True,
             ),
             Check(
-                _UNDATED,
+                UNDATED,
                 "no_undated_sessions",
-                "Every session is in one of the months.",
+                "Every session has a readable start.",
                 Severity.WARNING,
-                _no_session_undated,
+                _every_session_has_a_time,
+            ),
+            Check(
+                UNDATED,
+                "within_bounds",
+                "Every session is in one of the months that `partitions.first` and "
+                "`partitions.last` set.",
+                Severity.WARNING,
+                _every_session_is_within_bounds,
             ),
         ),
         reads_source=True,
     ),
     *(_silver(name) for name in SOURCES),
 )
+
+
+def silver_must_pass(tables: Mapping[str, Table]) -> list[Check]:
+    """The blocking checks of what gold reads of silver; a fault of one may cause the next."""
+    listed = [check for step in STEPS for check in step.checks]
+    paths = [layers(name)[1] for name in SOURCES]
+    return [
+        check
+        for path in paths
+        for check in (*every_table.checks(tables[path]), *listed)
+        if check.table == path and check.blocking
+    ]

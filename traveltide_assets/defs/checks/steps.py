@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -104,7 +105,18 @@ def context_of(
         months=tuple(run.partition_keys) if has_months else (),
         every_month=tuple(months.get_partition_keys()),
         opened_source=getattr(run.resources, "source", None),
+        recorded=partial(_recorded, run.instance),
     )
+
+
+def _recorded(instance: dg.DagsterInstance, path: str, month: str | None) -> Mapping[str, object]:
+    months = None if month is None else [month]
+    wanted = dg.AssetRecordsFilter(asset_key=_asset(path), asset_partitions=months)
+    for record in instance.fetch_materializations(wanted, limit=1).records:
+        if record.asset_materialization is not None:
+            found = record.asset_materialization.metadata
+            return {name: value.value for name, value in found.items()}
+    return {}
 
 
 def _spec(
@@ -123,12 +135,13 @@ def _spec(
 
 def _result(check: Check, outcome: Outcome) -> dg.AssetCheckResult:
     severity = dg.AssetCheckSeverity
+    is_error = check.severity is Severity.ERROR and not outcome.only_warns
     return dg.AssetCheckResult(
         asset_key=_asset(check.table),
         check_name=check.name,
         # Comparisons of frames give NumPy booleans, which Dagster does not accept.
         passed=bool(outcome.passed),
-        severity=severity.ERROR if check.severity is Severity.ERROR else severity.WARN,
+        severity=severity.ERROR if is_error else severity.WARN,
         metadata=dict(outcome.facts),  # type: ignore[arg-type]
     )
 

@@ -21,15 +21,17 @@ from filelock import FileLock
 
 from traveltide_assets.resources import keep_private
 from traveltide_assets.schema.errors import SettingsError
+from traveltide_assets.schema.text_file import read_text
 from traveltide_assets.settings import Settings
 
 CONFIG = Path(__file__).parent / "dagster.yaml"
 _VARIABLE = "DAGSTER_HOME"
 # Dagster puts the path into a URL of SQLite, which reads these signs.
 _SIGNS_OF_A_URL = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+_SERVERS = {"postgres", "mysql"}
 _UNUSABLE = (
     *(dg.DagsterError, CheckError),
-    *(OSError, ValueError, sa.exc.SQLAlchemyError, yaml.YAMLError),
+    *(ImportError, OSError, ValueError, sa.exc.SQLAlchemyError, yaml.YAMLError),
 )
 
 
@@ -47,12 +49,11 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
         try:
             # Dagster takes absolute paths only.
             home = home.resolve()
-            home.mkdir(parents=True, exist_ok=True)
-            # Two processes must not create the same databases.
-            with FileLock(home / ".lock"):
-                _prepare(home)
-                os.environ[_VARIABLE] = str(home)
+            os.environ[_VARIABLE] = str(home)
+            if _keeps_history_elsewhere(home):
                 instance = opened.enter_context(dg.DagsterInstance.get())
+            else:
+                instance = opened.enter_context(_local(home))
         except _UNUSABLE as error:
             raise SettingsError(
                 f"Dagster cannot keep its history in {home}, which {name} sets: {_reason(error)}"
@@ -66,13 +67,26 @@ def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
             ) from None
 
 
-def _prepare(home: Path) -> None:
+def _keeps_history_elsewhere(home: Path) -> bool:
+    """Whether `dagster.yaml` names a database server: the folder need not be writable then."""
+    file = home / "dagster.yaml"
+    content = yaml.safe_load(read_text(file).text) if file.exists() else None
+    storage = content.get("storage") if isinstance(content, dict) else None
+    return isinstance(storage, dict) and not storage.keys().isdisjoint(_SERVERS)
+
+
+def _local(home: Path) -> dg.DagsterInstance:
+    """An instance with its databases in the folder, which is created if need be."""
     if _SIGNS_OF_A_URL.search(str(home)):
         raise ValueError("the path has a ? or a % in it; choose another folder")
+    home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=home):
-        pass  # It can be written to.
-    if not (home / "dagster.yaml").exists():
-        shutil.copyfile(CONFIG, home / "dagster.yaml")
+        pass  # A folder without the right to write would fail in the middle of a run.
+    # Two processes must not create the same databases.
+    with FileLock(home / ".lock"):
+        if not (home / "dagster.yaml").exists():
+            shutil.copyfile(CONFIG, home / "dagster.yaml")
+        return dg.DagsterInstance.get()
 
 
 def _reason(error: Exception) -> str:

@@ -161,7 +161,7 @@ class Folder:
         folders = {path: None for path in found if path.is_dir() and not path.is_symlink()}
         for path in found:
             if path not in folders and path != self._root / keep:
-                path.unlink(missing_ok=True)
+                self.remove(path.relative_to(self._root).as_posix())
         for place in reversed(folders):
             if not any(place.iterdir()):
                 place.rmdir()
@@ -219,6 +219,8 @@ def _entry(place: os.DirEntry[str]) -> Entry:
         return Entry(place.name, problem="a folder")
     if not stat.S_ISREG(status.st_mode):
         return Entry(place.name, problem="neither a file nor a folder")
+    if not os.access(place.path, os.R_OK):
+        return Entry(place.name, problem="not readable (permission denied)")
     return Entry(place.name, _version_of(status), status.st_mtime)
 
 

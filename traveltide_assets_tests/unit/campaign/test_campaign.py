@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import hashlib
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,7 @@ from traveltide_assets.campaign.config import Config as Campaign
 from traveltide_assets.campaign.suppression import Suppressed, SuppressionError, read_suppressed
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import PerkError, load_perks
+from traveltide_assets.schema.months import end_of
 from traveltide_assets.stats import bucketing as lottery
 
 PERKS = ("bag", "meal", "night")
@@ -221,3 +223,25 @@ def test_every_perk_needs_a_headline(tmp_path: Path) -> None:
     file.write_text("\n".join(lines), "utf-8")
     with pytest.raises(PerkError, match="headline"):
         load_perks(file)
+
+
+BIRTHDATES = st.one_of(st.none(), st.dates(dt.date(1930, 1, 1), dt.date(2023, 1, 1)))
+
+
+@given(
+    births=st.lists(BIRTHDATES, min_size=1),
+    minimum=st.integers(0, 40),
+    month=st.sampled_from(["2023-02", "2024-02", "2023-12", "2023-06"]),
+)
+def test_nobody_is_written_to_before_the_birthday(
+    births: list[dt.date | None], minimum: int, month: str
+) -> None:
+    users = pd.DataFrame({"user_id": range(len(births)), "birthdate": births})
+    last = (end_of(month) - dt.timedelta(days=1)).date()
+
+    def age(born: dt.date) -> int:
+        return last.year - born.year - ((last.month, last.day) < (born.month, born.day))
+
+    expected = {i for i, born in enumerate(births) if born is None or age(born) < minimum}
+    assert invitations.too_young(users, minimum, month) == expected
+    assert invitations.too_young(users, None, month) == set()

@@ -80,7 +80,7 @@ def facts(tables: dict[str, pd.DataFrame], running: bool = False) -> dict[str, A
         "month": MONTH,
         "cohort_rule": "anybody",
         "strategy": "toy",
-        "customers": mailing.counted(tables[CAMPAIGN], len(tables[ASSIGNMENTS])),
+        "customers": mailing.counted(tables[CAMPAIGN], tables[ASSIGNMENTS]["user_id"], NOBODY),
         "suppression_list_sha256": None,
         "experiment": {"running": running, "customers": mailing.by_arm(tables[ARMS])},
         "perks": mailing.described_by_perk(tables[CAMPAIGN]),

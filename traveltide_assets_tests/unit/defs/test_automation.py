@@ -30,7 +30,7 @@ from traveltide_assets.schema.months import next_month, shift
 from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources.base import SourceError
 from traveltide_assets_tests.support.inbox import Inbox
-from traveltide_assets_tests.support.landing import BOUNDS, Folder, Watch
+from traveltide_assets_tests.support.landing import BOUNDS, Folder, StoredMonths, Watch
 
 OPEN = {"first": "2022-10", "last": "open"}
 
@@ -143,7 +143,7 @@ def test_new_files_ask_for_their_months_a_block_per_run_and_only_once(
 def test_a_changed_file_asks_for_the_months_it_has_and_those_it_had(
     instance: dg.DagsterInstance,
 ) -> None:
-    watch = Watch(Folder(sessions=("1", {"2023-01"}), other=("1", {"2023-05"})), instance)
+    watch = Watch(Folder(sessions=("1", {"2023-01"}), sessions_2=("1", {"2023-05"})), instance)
     watch.tick()
     watch.source.files["sessions"] = ("2", {"2023-03"})
     assert blocks(watch.tick()) == [("2023-01", "2023-01"), ("2023-03", "2023-03")]
@@ -256,6 +256,91 @@ def test_a_tick_asks_dagster_for_all_deliveries_at_once(
     assert len(asked) == 2
 
 
+def test_months_that_the_lake_lacks_are_ingested_with_a_later_one(
+    instance: dg.DagsterInstance,
+) -> None:
+    """A month without any session in any file would otherwise never be known to be empty."""
+    lake = StoredMonths("2022-10", "2022-11", "2023-01")
+    watch = Watch(Folder(sessions=("1", {"2023-03"})), instance, lake)
+    assert blocks(watch.tick()) == [("2022-12", "2022-12"), ("2023-02", "2023-03")]
+
+
+def test_a_damaged_file_is_told_once_and_the_others_go_on(
+    instance: dg.DagsterInstance, inbox: Inbox, tmp_path: Path
+) -> None:
+    source = Folder(
+        users=("1", set()), sessions_a=("1", {"2023-01"}), sessions_b=("1", {"2023-05"})
+    )
+    source.damaged = {"sessions_b"}
+    watch = Watch(source, instance, automation={"webhook": inbox.url}, home=tmp_path)
+    (request,) = watch.tick()
+    assert blocks([request]) == [("2023-01", "2023-01")]
+    assert dagster_tags.without(request.tags) == ("sessions_b",)
+    assert watch.tick() == []
+    assert "sessions_b" in watch.said
+    (text,) = inbox.texts
+    assert "sessions_b is damaged" in text
+
+    source.files["sessions_c"] = ("1", {"2023-02"})
+    (request,) = watch.tick()
+    assert blocks([request]) == [("2023-02", "2023-02")]
+
+    source.files["sessions_b"] = ("2", {"2023-05"})
+    assert watch.tick() == []
+    assert len(inbox.texts) == 2, "another version that is damaged, too, is told again"
+
+    source.files["sessions_b"] = ("3", {"2023-05"})
+    source.damaged = set()
+    (request,) = watch.tick()
+    assert blocks([request]) == [("2023-05", "2023-05")]
+    assert dagster_tags.without(request.tags) == ()
+
+
+def test_a_table_without_a_sound_file_keeps_what_bronze_has(instance: dg.DagsterInstance) -> None:
+    source = Folder(users=("1", set()), sessions=("1", {"2023-01"}))
+    source.damaged = {"users"}
+    (request,) = Watch(source, instance).tick()
+    assert request.asset_selection == [dg.AssetKey(["bronze", "sessions_raw"])]
+
+
+def test_what_bronze_was_read_from_is_not_asked_for(instance: dg.DagsterInstance) -> None:
+    """Such as when the sensor is switched on after `traveltide run`."""
+    for table, month in (("users", None), ("sessions", "2023-01"), ("sessions", "2023-02")):
+        instance.report_runless_asset_event(
+            dg.AssetMaterialization(
+                ["bronze", f"{table}_raw"],
+                partition=month,
+                metadata={"files": dg.MetadataValue.json({table: "1"})},
+            )
+        )
+    lake = StoredMonths("2023-01", "2023-02")
+    lake.snapshots = True
+    source = Folder(users=("1", set()), sessions=("1", {"2023-01", "2023-02"}))
+    watch = Watch(source, instance, lake)
+    assert watch.tick() == []
+    source.files["sessions"] = ("2", {"2023-02"})
+    assert blocks(watch.tick()) == [("2022-10", "2023-02")]
+
+
+def test_an_incomplete_delivery_is_told_after_an_hour(
+    instance: dg.DagsterInstance, inbox: Inbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Incomplete(Folder):
+        def versions(self) -> dict[str, str]:
+            raise SourceError("no file for hotels")
+
+    watch = Watch(Incomplete(), instance, automation={"webhook": inbox.url}, home=tmp_path)
+    for _ in range(2):
+        assert watch.tick() == []
+        assert "no file for hotels" in watch.said
+    assert inbox.texts == []
+    monkeypatch.setattr(landing, "_PATIENCE_SECONDS", 0)
+    for _ in range(2):
+        watch.tick()
+    (text,) = inbox.texts
+    assert "no file for hotels" in text
+
+
 MONTHS = st.integers(0, 40).map(lambda n: shift("2021-11", n))
 
 
@@ -278,7 +363,8 @@ def test_blocks_hold_every_month_once_and_are_as_few_as_can_be(months: set[str])
 @dg.op(retry_policy=dg.RetryPolicy(max_retries=2))
 def read(context: dg.OpExecutionContext) -> None:
     errors = {
-        "away": OSError("away"),
+        "away": ConnectionError("away"),
+        "disk": PermissionError(13, "denied", "lake"),
         "busy": StorageError("busy"),
         "source": SourceError("wrong"),
         "lake": ContractError("wrong"),
@@ -289,7 +375,8 @@ def read(context: dg.OpExecutionContext) -> None:
 
 
 @pytest.mark.parametrize(
-    ("what", "attempts"), [("away", 3), ("busy", 3), ("source", 1), ("lake", 1), ("rights", 1)]
+    ("what", "attempts"),
+    [("away", 3), ("busy", 3), ("disk", 1), ("source", 1), ("lake", 1), ("rights", 1)],
 )
 def test_reads_are_tried_again_unless_data_or_rights_are_wrong(what: str, attempts: int) -> None:
     @dg.job

@@ -76,3 +76,15 @@ def test_a_damaged_history_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("DAGSTER_HOME", "home")
     with pytest.raises(SettingsError, match="not a database"):
         used()
+
+
+def test_a_folder_whose_history_is_on_a_server_need_not_be_writable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    text = "storage: {postgres: {postgres_url: 'postgresql://ana@127.0.0.1:1/dagster'}}"
+    (tmp_path / "home" / "dagster.yaml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("DAGSTER_HOME", "home")
+    with pytest.raises(SettingsError, match="DAGSTER_HOME"):
+        used()
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["dagster.yaml"]

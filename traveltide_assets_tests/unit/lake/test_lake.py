@@ -146,6 +146,19 @@ def test_folders_above_the_lake_called_like_columns_change_nothing(
     assert set(rows["key"].to_pylist()) == {"a", "b"}
 
 
+@pytest.mark.parametrize("name", [".", "lake [v2]", "up/../down"])
+def test_the_months_of_a_lake_at_a_relative_path_are_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "up").mkdir()
+    monkeypatch.chdir(tmp_path)
+    lake = Lake(Folder(Path(name)), DuckDB(tmp_path / "scratch"), TABLES)
+    for month in MONTHS:
+        lake.write(MONTHLY, lazily(things("a")), month)
+    rows = lake.table(MONTHLY.path, MONTHS).to_pyarrow()
+    assert sorted(rows["month"].to_pylist()) == MONTHS
+
+
 def test_everybody_reads_the_months_without_this_package(tmp_path: Path, lake: Lake) -> None:
     for number, month in enumerate(MONTHS):
         lake.write(MONTHLY, lazily(things("a", "b", clicks=number)), month)

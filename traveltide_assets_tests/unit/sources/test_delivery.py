@@ -206,9 +206,10 @@ def test_no_flipped_bit_and_no_cut_of_a_gzip_file_passes(folder: Path) -> None:
     chance = random.Random(3)  # noqa: S311
     places = [*range(8 * 10, 8 * 12), *chance.sample(range(8 * 12, 8 * len(good)), 40)]
     damaged = [bytearray(good) for _ in places]
-    for content, place in zip(damaged, places, strict=True):
-        content[place // 8] ^= 1 << place % 8
-    for content in [*damaged, *(good[:n] for n in (5, 18, len(good) // 2, len(good) - 1))]:
+    for flipped, place in zip(damaged, places, strict=True):
+        flipped[place // 8] ^= 1 << place % 8
+    cut = [good[:n] for n in (5, 18, len(good) // 2, len(good) - 1)]
+    for content in [*map(bytes, damaged), *cut]:
         path.write_bytes(content)
         message = refusal(folder)
         assert str(path) in message

@@ -293,10 +293,10 @@ def test_damaged_parquet_is_a_clear_error_with_the_name_of_the_file(folder: Path
     chance = random.Random(5)  # noqa: S311
     cut = [good[: len(good) - n] for n in (1, 4, 8, 100, len(good) - 3)]
     flips = [bytearray(good) for _ in range(40)]
-    for content in flips:
-        content[len(good) - 1 - chance.randrange(900)] ^= 1 << chance.randrange(8)
+    for flipped in flips:
+        flipped[len(good) - 1 - chance.randrange(900)] ^= 1 << chance.randrange(8)
     said = []
-    for content in [*cut, *flips]:
+    for content in [*cut, *map(bytes, flips)]:
         (folder / "hotels.parquet").write_bytes(content)
         try:
             source(folder).table("users")
