@@ -81,6 +81,11 @@ class Place:
             time.sleep(0.1)
         return time.monotonic()
 
+    def versions(self) -> dict[str, str]:
+        """The version of every file of the tables in the lake."""
+        found = self.storage().versions()
+        return {k: v for k, v in found.items() if k != KEY and not k.startswith(RELEASES)}
+
     def storage(self) -> Storage:
         from traveltide_assets.resources import open_storage
 

@@ -42,11 +42,13 @@ class _Race:
     def __init__(self, place: Place, kind: str, tally: Tally) -> None:
         self._place, self._kind, self._tally = place, kind, tally
         self._expected: dict[str, State] = {}
-        self._seconds = 0.0
+        self._changes = 0
 
     def attack(self) -> None:
         for decision in "ABA":  # What is promoted may depend on what was there before.
-            self._seconds = self._place.run(decision)
+            before = self._place.versions()
+            self._place.run(decision)
+            self._changes = self._changed(before)
             self._expected[decision] = self._state()
         self._at_once("two at once", "BA")
         self._at_once("three at once, one does not wait", "BAB", TRAVELTIDE_LEASE__WAIT_SECONDS="0")
@@ -54,7 +56,7 @@ class _Race:
             self._paused(part, *("AB", "BA")[number % 2])
         if _can_be_elsewhere():
             for number, part in enumerate(_PAUSES):
-                self._paused_elsewhere(part, *("AB", "BA")[number % 2])
+                self._paused_elsewhere(part, *("BA", "AB")[number % 2])
         else:
             print("no right to a process id namespace here: no other machine is tried")
 
@@ -73,7 +75,8 @@ class _Race:
     def _paused(self, part: float, paused: str, other: str) -> None:
         """Stop a run on its way; another one ends with who is stopped, and the first goes on."""
         first = self._start(0, paused)
-        self._pause(first, part)
+        if not self._pause(first, part):
+            return
         second = self._start(1, other, TRAVELTIDE_LEASE__WAIT_SECONDS="3")
         code, said = self._end(1, second)
         _signal(first, signal.SIGCONT)
@@ -86,7 +89,8 @@ class _Race:
     def _paused_elsewhere(self, part: float, paused: str, other: str) -> None:
         """Stop a run of another machine; another one takes over, and the first must not go on."""
         first = self._start(0, paused, *_ELSEWHERE)
-        self._pause(first, part)
+        if not self._pause(first, part):
+            return
         second = self._start(1, other, TRAVELTIDE_LEASE__STALE_SECONDS="6")
         code, said = self._end(1, second)
         _signal(first, signal.SIGCONT)
@@ -102,10 +106,19 @@ class _Race:
         log = self._place.folder / f"{number}.log"
         return self._place.start(decision, log, *prefix, **changes)
 
-    def _pause(self, run: subprocess.Popen[str], part: float) -> None:
-        began = self._place.wait_for_lease(run)
-        time.sleep(max(0.0, began + part * self._seconds - time.monotonic()))
+    def _pause(self, run: subprocess.Popen[str], part: float) -> bool:
+        """Stop a run once it has replaced a part of its files. False if it has ended before."""
+        before = self._place.versions()
+        while self._changed(before) < part * self._changes and run.poll() is None:
+            time.sleep(0.1)
         _signal(run, signal.SIGSTOP)
+        if run.poll() is None:
+            return True
+        print(f"{self._kind}: a run had ended before it was paused")
+        return False
+
+    def _changed(self, before: Mapping[str, str]) -> int:
+        return len({*self._place.versions().items()} - {*before.items()})
 
     def _end(self, number: int, run: subprocess.Popen[str]) -> tuple[int, str]:
         """The exit code of a run, and the last of what it said."""
