@@ -28,6 +28,8 @@ from traveltide_assets_tests.support.project import Project
 
 COMMAND = Path(sys.executable).parent / "traveltide"
 SETTINGS = SMALL | {
+    # Commands that read do not name the source, and without one the lake is that of the sample.
+    "TRAVELTIDE_LAKE": "lake",
     "TRAVELTIDE_PARTITIONS__FIRST": "2023-04",
     "TRAVELTIDE_PARTITIONS__LAST": "2023-05",
     "TRAVELTIDE_COHORT__ACTIVE_SINCE": "2023-04-01",
@@ -198,7 +200,7 @@ def test_show_gives_the_reasons_in_sentences_before_the_table(place: Path, first
 def test_show_of_a_month_without_a_decision_says_what_to_run(place: Path, first: Done) -> None:
     done = traveltide(place, "show", "--month", "2023-04")
     assert_clear_error(
-        done, "no perks have been decided for 2023-04", "traveltide run --month 2023-04"
+        done, "no perks have been decided for 2023-04 in lake", "traveltide run --month 2023-04"
     )
 
 

@@ -136,10 +136,10 @@ def test_files_of_lake_home_and_run_history_are_private(source: Path, tmp_path: 
     assert any(path.name == "event_log.db" for path in written)
     open_to_others = [path for path in written if path.stat().st_mode & 0o077]
     assert open_to_others == []
-    damaged = next((tmp_path / "lake").rglob("perk_assignments.parquet"))
+    damaged = next((tmp_path / "lake" / "releases").rglob("perk_assignments.parquet"))
     damaged.write_bytes(damaged.read_bytes()[:100])
     for command in (["show"], ["explain", "1"]):
-        assert_told(traveltide(tmp_path, *command), str(damaged), "materialize")
+        assert_told(traveltide(tmp_path, *command), str(damaged), "is not what was released")
     (tmp_path / "copies").write_text("a file")
     assert_told(traveltide(tmp_path, "report", "--to", str(tmp_path / "copies/x.html")), "--to")
     assert_told(traveltide(tmp_path, "report", "--to", "/proc/x.html"), "--to")

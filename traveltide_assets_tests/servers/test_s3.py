@@ -268,7 +268,11 @@ def test_an_error_in_a_landed_file_names_its_place_in_s3(
         ("sessions/part-1.parquet", b"x", "/sessions is a folder"),
         ("sessions-2.xlsx", b"x", "/sessions-2.xlsx is a workbook"),
         ("sessions-2.csv.zip", b"x", "/sessions-2.csv.zip is an archive"),
-        ("sessions-2.csv.gz", gzip.compress(b"x" * 99)[:-3], "/sessions-2.csv.gz: the gzip file"),
+        (
+            "sessions-2.csv.gz",
+            gzip.compress(b"x" * 99, mtime=0)[:-3],
+            "/sessions-2.csv.gz: the gzip file",
+        ),
         ("sessions-2.csv", b"session_id;user_id;trip_id\n", "the separator is a semicolon"),
         ("sessions-2.csv", b"", "/sessions-2.csv: the file is empty"),
     ],

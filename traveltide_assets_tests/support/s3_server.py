@@ -128,7 +128,8 @@ def running_s3(folder: Path) -> Iterator[S3Server]:
         "-s3.iam=false",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-        "-volume.max=200",
+        # Every bucket takes some, and a session of tests makes hundreds of buckets.
+        "-volume.max=5000",
         "-master.volumeSizeLimitMB=64",
         "-master.telemetry=false",
         *(f"-{name}={port}" for name, port in ports.items()),
