@@ -373,21 +373,23 @@ def test_without_a_browser_the_report_says_what_to_open(place: Path, first: Done
     assert done.stdout == f"{released_report(place)}\n"
 
 
-def test_brackets_in_titles_and_paths_are_printed_as_they_are(place: Path, first: Done) -> None:
+def test_brackets_in_titles_and_paths_are_printed_as_they_are(tmp_path: Path) -> None:
+    scenario.write_scenario(tmp_path / "source")
     catalogue = FOLDER / "perks.toml"
     text = catalogue.read_text(encoding="utf-8")
     for perk in load_perks(catalogue):
         text = text.replace(f'title = "{perk.title}"', f'title = "[/b] [red]{perk.id}[v2] :tada:"')
-    (place / "perks [v2].toml").write_text(text, encoding="utf-8")
-    (place / "lake [v2]").symlink_to("lake")
+    (tmp_path / "perks [v2].toml").write_text(text, encoding="utf-8")
     odd = {"TRAVELTIDE_LAKE": "lake [v2]", "TRAVELTIDE_PERKS_FILE": "perks [v2].toml"}
-    shown = traveltide(place, "show", **odd)
+    decided = traveltide(tmp_path, "run", TRAVELTIDE_SOURCE="source", **odd)
+    assert decided.returncode == 0, decided.stderr
+    shown = traveltide(tmp_path, "show", **odd)
     assert shown.returncode == 0, shown.stderr
     assert re.search(r"^\[/b\] \[red\]\w+\[v2\] :tada: for ", shown.stdout, re.MULTILINE)
-    told = traveltide(place, "report", **odd)
-    assert told.stdout == "lake [v2]/gold/report/month=2023-05/report.html\n"
-    (place / "perks [v2].toml").unlink()
-    assert_clear_error(traveltide(place, "show", **odd), "perk catalogue perks [v2].toml cannot")
+    told = traveltide(tmp_path, "report", **odd)
+    assert re.fullmatch(r"lake \[v2\]/releases/month=2023-05/\w+/report\.html\n", told.stdout)
+    (tmp_path / "perks [v2].toml").unlink()
+    assert_clear_error(traveltide(tmp_path, "show", **odd), "perk catalogue perks [v2].toml cannot")
 
 
 @pytest.mark.parametrize(

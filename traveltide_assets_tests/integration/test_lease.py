@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import dagster as dg
 import pytest
+from filelock import FileLock, Timeout
 
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.defs import tags
@@ -84,6 +85,17 @@ def test_of_many_processes_one_at_a_time_has_the_lake(
     assert list(storage.versions()) == [COUNT]
 
 
+def pause_between_writes(pid: int, place: Path | S3Location) -> None:
+    """Stop a process, but not while it renames a file: until then nobody else can write."""
+    while True:
+        os.kill(pid, signal.SIGSTOP)
+        if not isinstance(place, Path):
+            return
+        with suppress(Timeout), FileLock(place / ".lock", timeout=0.2):
+            return
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_a_paused_writer_that_wakes_up_after_another_took_over_writes_nothing(
     place: Path | S3Location, tmp_path: Path
 ) -> None:
@@ -94,7 +106,7 @@ def test_a_paused_writer_that_wakes_up_after_another_took_over_writes_nothing(
     with ended(paused):
         assert holds.wait(60)
         assert paused.pid is not None
-        os.kill(paused.pid, signal.SIGSTOP)
+        pause_between_writes(paused.pid, place)
         with Lease(storage, QUICK, "another machine").held("two", "writing", lambda _: None):
             put(storage, WRITTEN, b"two")
             os.kill(paused.pid, signal.SIGCONT)
