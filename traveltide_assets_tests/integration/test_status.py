@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import traveltide_assets
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.defs import run
 from traveltide_assets.defs.staleness import Stale
+from traveltide_assets.lake.storage import folder as storage_folder
 from traveltide_assets_tests.support import scenario
 from traveltide_assets_tests.support.processes import ROOT
 from traveltide_assets_tests.support.project import Project, instance_in, succeed
@@ -28,10 +29,24 @@ SCORED = {"gold/segmentation_scorecard", "gold/strategy_agreement"}
 PRINTS = """
 import json, sys
 from pathlib import Path
-from traveltide_assets_tests.integration.test_status import open_project, stale_in
+from traveltide_assets.lake.storage import folder
+from traveltide_assets_tests.integration.test_status import by_size_and_time, open_project, stale_in
+folder._version_of = by_size_and_time
 found = stale_in(open_project(Path(sys.argv[1])))
 print(json.dumps([[each.asset, each.month, each.changes, each.rests_on] for each in found]))
 """
+
+
+def by_size_and_time(status: os.stat_result) -> str:
+    """The version of a file that was changed and put back: an inode's own time cannot be."""
+    return f"{status.st_size}-{status.st_mtime_ns}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _files_can_be_put_back() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storage_folder, "_version_of", by_size_and_time)
+        yield
 
 
 def open_project(folder: Path, **changes: Any) -> Project:
@@ -54,7 +69,7 @@ def changed(found: list[Stale], month: str = JUNE) -> dict[str, tuple[str, ...]]
 
 
 @pytest.fixture(scope="module")
-def decided(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def decided(_files_can_be_put_back: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two decided months. Copy it."""
     folder = tmp_path_factory.mktemp("status") / "project"
     scenario.write_scenario(folder / "source")

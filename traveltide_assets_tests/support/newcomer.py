@@ -47,7 +47,9 @@ class Newcomer:
         self._shells = folder / "shells"
         self._ports = dict(zip(_PORTS, map(str, free_ports(len(_PORTS))), strict=True))
         self._running: list[subprocess.Popen[bytes]] = []
-        own = {name: v for name, v in os.environ.items() if not name.startswith("TRAVELTIDE")}
+        # `make` within `make` would say which folder it enters.
+        inherited = ("TRAVELTIDE", "MAKE", "MFLAGS")
+        own = {name: v for name, v in os.environ.items() if not name.startswith(inherited)}
         self.environment = {
             **own,
             **_SMALL,

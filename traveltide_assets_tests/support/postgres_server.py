@@ -35,6 +35,8 @@ class PostgresServer:
         self._account = _account(self._folder)
         password = self._folder / "password"
         password.write_text(PASSWORD)
+        # The tests of this process may have set a mask that lets only its own user read.
+        password.chmod(0o644)
         self._run(
             "initdb",
             *("--pgdata", str(self._data), "--username", USER, "--pwfile", str(password)),

@@ -45,14 +45,17 @@ class _Months:
     @classmethod
     def of(cls, gold: Iterable[dg.AssetsDefinition]) -> "_Months":
         specs = [spec for asset in gold for spec in asset.specs]
-        keys = tuple(spec.key for spec in specs)
+        # In a stable order, because they are part of the code version.
+        keys = tuple(sorted(spec.key for spec in specs))
         same = {
             "/".join(spec.key.path): tuple(
-                "/".join(dep.asset_key.path)
-                for dep in spec.deps
-                if dep.partition_mapping is None and dep.asset_key in keys
+                sorted(
+                    "/".join(dep.asset_key.path)
+                    for dep in spec.deps
+                    if dep.partition_mapping is None and dep.asset_key in keys
+                )
             )
-            for spec in specs
+            for spec in sorted(specs, key=lambda spec: spec.key)
         }
         read = {dep.asset_key for spec in specs for dep in spec.deps if dep.asset_key != spec.key}
         last = tuple(key for key in keys if key not in read)
