@@ -31,7 +31,9 @@ def printed(newcomer: Newcomer) -> list[str]:
 
 def test_the_readme_leads_a_newcomer_to_a_result(newcomer: Newcomer, printed: list[str]) -> None:
     result = printed[0]
-    assert result.partition("\n")[0].startswith("Generated data, not real customers (the sample")
+    echoed, summary = result.split("\n", 1)
+    assert echoed == ".venv/bin/traveltide run"
+    assert summary.startswith("Generated data, not real customers (the sample")
     for line in ("Cohort of 2023-07", "Checks:", "lake-sample/releases/month=2023-07"):
         assert line in result
     report = (newcomer.folder / "report.html").read_text()
