@@ -10,6 +10,7 @@ import sys
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, Response, ViewportSize, sync_playwright
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.defs.instance.home import CONFIG
@@ -247,8 +249,14 @@ def test_the_launchpad_of_the_job_check_evaluates_a_month(ui: Ui) -> None:
     ui.open("/locations/traveltide_assets.definitions/jobs/check/playground")
     # What is typed while the launchpad still loads finds no month.
     ui.page.get_by_text("No missing config").wait_for()
-    ui.page.get_by_placeholder("Partition").fill(FIRST)
-    ui.page.get_by_role("menuitem", name=FIRST).first.click()
+    month = ui.page.get_by_role("menuitem", name=FIRST).first
+    for _ in range(12):
+        ui.page.get_by_placeholder("Partition").fill("")
+        ui.page.get_by_placeholder("Partition").fill(FIRST)
+        with suppress(PlaywrightTimeout):
+            month.wait_for(timeout=10_000)
+            break
+    month.click()
     ui.keep("job-check")
     with ui.page.expect_response(_is_launch):
         ui.page.get_by_role("button", name="Launch Run").click()
