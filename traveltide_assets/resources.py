@@ -71,7 +71,7 @@ def follow_source(settings: Settings, look: Look = "once") -> Settings:
 
 def _horizon(settings: Settings, look: Look) -> Horizon | None:
     """The horizon that the lake remembers, or that the source has now, which it then remembers."""
-    storage = open_storage(settings.lake, settings.home / "cache", places.LAKE, settings.s3)
+    storage = _lake_storage(settings)
     name = hashlib.sha256(str(settings.source).encode()).hexdigest()[:16]
     key = f"{_MONTHS}/{name}.json"
     known = storage.versions(_MONTHS, deep=False).get(key)

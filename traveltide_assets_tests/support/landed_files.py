@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.files import Files
 
 HEADER = {name: [column.name for column in columns] for name, columns in SOURCES.items()}
@@ -31,6 +34,13 @@ def source(folder: Path) -> Files:
 def rows(folder: Path, name: str) -> list[dict[str, str | int | None]]:
     table = source(folder).table(name).order_by(["source_file", "source_row"])
     return table.to_pyarrow().to_pylist()
+
+
+def refusal(folder: Path) -> str:
+    """Why a folder is refused as a source."""
+    with pytest.raises(SourceError) as error:
+        source(folder).table("users")
+    return str(error.value)
 
 
 def shorten_a_line(folder: Path) -> None:

@@ -19,6 +19,7 @@ from traveltide_assets.sources.base import SourceError
 from traveltide_assets_tests.support.landed_files import (
     HEADER,
     SOUND,
+    refusal,
     rows,
     source,
     text,
@@ -29,12 +30,6 @@ from traveltide_assets_tests.support.landed_files import (
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_sound(tmp_path)
-
-
-def refusal(folder: Path) -> str:
-    with pytest.raises(SourceError) as error:
-        source(folder).table("users")
-    return str(error.value)
 
 
 # Entries that are no readable files

@@ -19,6 +19,7 @@ from traveltide_assets.sources.base import SourceError
 from traveltide_assets_tests.support.landed_files import (
     HEADER,
     SOUND,
+    refusal,
     rows,
     source,
     text,
@@ -31,12 +32,6 @@ LINES = ["1-t,Hilton - x,1,1,2023-07-09 16:00:00,2023-07-10 11:00:00,120"] * 4
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return write_sound(tmp_path)
-
-
-def refusal(folder: Path) -> str:
-    with pytest.raises(SourceError) as error:
-        source(folder).table("users")
-    return str(error.value)
 
 
 def hotels(folder: Path, content: str | bytes) -> None:
