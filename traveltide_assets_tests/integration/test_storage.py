@@ -232,6 +232,31 @@ def test_of_two_processes_that_write_at_once_one_wins_and_the_other_says_so(
     assert stored[:1].decode() in winners
 
 
+def test_writers_of_neighbouring_files_do_not_get_in_each_others_way(
+    place: Path | S3Location, tmp_path: Path
+) -> None:
+    """They list a folder in which others' partial and finished files come and go."""
+    rounds = 200 if isinstance(place, Path) else 5
+
+    def write_and_remove(name: str) -> int:
+        storage = opened(place, tmp_path / name)
+        for number in range(rounds):
+            key = f"beside/{name}{number}"
+            with storage.replacing(key, None) as path:
+                path.write_bytes(b"x")
+            assert key in storage.versions("beside")
+            storage.remove(key)
+            storage.swap(key, b"y", None)
+            storage.sweep()
+            storage.swap(key, None, storage.look(key)[1])  # type: ignore[index]
+        return rounds
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(write_and_remove, "abcdef")) == [rounds] * 6
+    assert not opened(place, tmp_path / "after").versions("beside")
+    assert not isinstance(place, Path) or not list(place.rglob("*.tmp"))
+
+
 # A writer that dies
 
 

@@ -12,8 +12,8 @@ import os
 import stat
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
@@ -47,11 +47,11 @@ class Folder:
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
         with places.explained(self._root, self._setting):
-            return {
+            found = {
                 path.relative_to(self._root).as_posix(): _version(path)
                 for path in sorted(_listed(self._root / folder, deep))
-                if path.is_file()
             }
+            return {key: version for key, version in found.items() if version is not None}
 
     def entries(self) -> list[Entry]:
         with places.explained(self._root, self._setting):
@@ -78,7 +78,7 @@ class Folder:
             yield path
             with self._alone():
                 self._fence()
-                now = _version(target) if target.exists() else None
+                now = _version(target)
                 if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
                     raise Conflict(
                         f"{target} was replaced by another run while this one wrote it: "
@@ -123,7 +123,11 @@ class Folder:
 
     def swap(self, key: str, content: bytes | None, version: str | None) -> None:
         target = self._root / key
-        with places.explained(self._root, self._setting), partial(target) as path:
+        with (
+            places.explained(self._root, self._setting),
+            self._writing(),
+            partial(target) as path,
+        ):
             if content is not None:
                 path.write_bytes(content)
             with self._alone():
@@ -182,9 +186,7 @@ def replacing(target: Path) -> Iterator[Path]:
 def partial(target: Path) -> Iterator[Path]:
     """A temporary path beside the target; anything left there at the end is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    for abandoned in target.parent.glob(".*.tmp"):
-        if time.time() - abandoned.stat().st_mtime > _ABANDONED_SECONDS:
-            abandoned.unlink(missing_ok=True)
+    remove_unused(target.parent.glob(".*.tmp"), _ABANDONED_SECONDS)
     path = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
         yield path
@@ -224,8 +226,25 @@ def _entry(place: os.DirEntry[str]) -> Entry:
     return Entry(place.name, _version_of(status), status.st_mtime)
 
 
-def _version(path: Path) -> str:
-    return _version_of(path.stat())
+def remove_unused(files: Iterable[Path], seconds: float) -> None:
+    """Remove the files that nobody has changed for so long.
+
+    Others write and remove in the same folder: a file that was listed may be gone since.
+    """
+    for file in files:
+        with suppress(FileNotFoundError):
+            status = file.stat()
+            if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > seconds:
+                file.unlink()
+
+
+def _version(path: Path) -> str | None:
+    """The version of a file; None if it is not there, or not any more."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return _version_of(status) if stat.S_ISREG(status.st_mode) else None
 
 
 def _version_of(status: os.stat_result) -> str:

@@ -43,7 +43,7 @@ from traveltide_assets.lake.storage.base import (
     no_fence,
 )
 from traveltide_assets.lake.storage.bucket import Bucket, Changed
-from traveltide_assets.lake.storage.folder import partial, replacing
+from traveltide_assets.lake.storage.folder import partial, remove_unused, replacing
 from traveltide_assets.schema import places
 
 _ATTEMPTS = 6
@@ -173,10 +173,7 @@ class S3:
 
     def sweep(self) -> None:
         # The bucket shows no partial objects; each upload removes those of its key.
-        long_ago = time.time() - _FORGOTTEN_SECONDS
-        for unused in self._cache.rglob("*"):
-            if unused.is_file() and unused.stat().st_mtime < long_ago:
-                unused.unlink(missing_ok=True)
+        remove_unused(self._cache.rglob("*"), _FORGOTTEN_SECONDS)
 
     def clear(self, folder: str, keep: str) -> None:
         keys = sorted(self.versions(folder), key=lambda key: key.count("/"))
@@ -366,9 +363,7 @@ def _in_turn(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> li
 
 def _forget_others(current: Path) -> None:
     """Remove copies of other versions that have not been used for a day."""
-    for other in set(current.parent.glob("[!.]*")) - {current}:
-        if other.is_file() and time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
-            other.unlink(missing_ok=True)
+    remove_unused(set(current.parent.glob("[!.]*")) - {current}, _UNUSED_SECONDS)
 
 
 def _kept(copy: Path) -> bool:
