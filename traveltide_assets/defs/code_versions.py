@@ -22,6 +22,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 import dagster as dg
+from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
 from traveltide_assets.schema.table import Table
 from traveltide_assets.settings import Settings
@@ -230,7 +231,13 @@ def _hash_of(content: bytes) -> str:
 @cache
 def _tree(function: FunctionType) -> ast.Module:
     source = textwrap.dedent(inspect.getsource(function))
-    return _without_docstrings(ast.parse(source))
+    return _without_docstrings(_parsed(source))
+
+
+# Before Python 3.11.9, parsing fails now and then while another thread parses.
+@retry(retry=retry_if_exception_type(SystemError), stop=stop_after_attempt(9), reraise=True)
+def _parsed(source: str) -> ast.Module:
+    return ast.parse(source)
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:
