@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
@@ -41,6 +40,7 @@ from traveltide_assets.connections.postgres import (
     setting,
 )
 from traveltide_assets.engines.base import Engine
+from traveltide_assets.lake.storage.folder import unused
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.months import next_month
 from traveltide_assets.schema.sources import IDS, KEYS, SOURCES
@@ -344,9 +344,8 @@ def _numbered(table: ibis.Table, name: str) -> ibis.Table:
 
 def _remove_unused(folder: Path) -> None:
     """Remove the staged files of earlier runs. A run in progress has used its own recently."""
-    for old in folder.iterdir():
-        if time.time() - old.stat().st_mtime > _UNUSED_SECONDS:
-            if old.is_dir():
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                old.unlink(missing_ok=True)
+    for old in unused(folder.iterdir(), _UNUSED_SECONDS):
+        if old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink(missing_ok=True)

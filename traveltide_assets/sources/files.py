@@ -10,7 +10,6 @@ import hashlib
 import logging
 import os
 import shutil
-import time
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -19,6 +18,7 @@ import ibis
 
 from traveltide_assets.engines.base import Engine, LocalEngine
 from traveltide_assets.lake.storage.base import Entry, Storage
+from traveltide_assets.lake.storage.folder import unused
 from traveltide_assets.schema import places
 from traveltide_assets.sources.base import BadFiles, SourceError
 from traveltide_assets.sources.delivery import carries_a_table, look
@@ -171,9 +171,8 @@ class Files:
             if copies.name not in here:
                 shutil.rmtree(copies, ignore_errors=True)
         os.utime(self._folder)
-        for other in self._staging.resolve().glob("*-*"):
-            if time.time() - other.stat().st_mtime > _UNUSED_SECONDS:
-                shutil.rmtree(other, ignore_errors=True)
+        for other in unused(self._staging.resolve().glob("*-*"), _UNUSED_SECONDS):
+            shutil.rmtree(other, ignore_errors=True)
 
 
 def _versions(landed: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, str]]:

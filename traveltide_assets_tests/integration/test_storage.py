@@ -248,7 +248,10 @@ def test_writers_of_neighbouring_files_do_not_get_in_each_others_way(
             storage.remove(key)
             storage.swap(key, b"y", None)
             storage.sweep()
-            storage.swap(key, None, storage.look(key)[1])  # type: ignore[index]
+            stored = storage.look(key)
+            assert stored is not None
+            assert stored[0] == b"y"
+            storage.swap(key, None, stored[1])
         return rounds
 
     with ThreadPoolExecutor(6) as pool:

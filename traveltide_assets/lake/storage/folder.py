@@ -186,7 +186,8 @@ def replacing(target: Path) -> Iterator[Path]:
 def partial(target: Path) -> Iterator[Path]:
     """A temporary path beside the target; anything left there at the end is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    remove_unused(target.parent.glob(".*.tmp"), _ABANDONED_SECONDS)
+    for abandoned in unused(target.parent.glob(".*.tmp"), _ABANDONED_SECONDS):
+        abandoned.unlink(missing_ok=True)
     path = target.parent / f".{target.name}.{uuid.uuid4().hex}.tmp"
     try:
         yield path
@@ -226,25 +227,23 @@ def _entry(place: os.DirEntry[str]) -> Entry:
     return Entry(place.name, _version_of(status), status.st_mtime)
 
 
-def remove_unused(files: Iterable[Path], seconds: float) -> None:
-    """Remove the files that nobody has changed for so long.
+def unused(listed: Iterable[Path], seconds: float) -> Iterator[Path]:
+    """Those of the listed files and folders that nobody has changed for so long.
 
-    Others write and remove in the same folder: a file that was listed may be gone since.
+    Others write and remove in the same place, so what was listed may be gone since.
     """
-    for file in files:
+    for path in listed:
         with suppress(FileNotFoundError):
-            status = file.stat()
-            if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > seconds:
-                file.unlink()
+            if time.time() - path.stat().st_mtime > seconds:
+                yield path
 
 
 def _version(path: Path) -> str | None:
     """The version of a file; None if it is not there, or not any more."""
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
-    return _version_of(status) if stat.S_ISREG(status.st_mode) else None
+    if path.is_file():
+        with suppress(FileNotFoundError):
+            return _version_of(path.stat())
+    return None
 
 
 def _version_of(status: os.stat_result) -> str:

@@ -43,7 +43,7 @@ from traveltide_assets.lake.storage.base import (
     no_fence,
 )
 from traveltide_assets.lake.storage.bucket import Bucket, Changed
-from traveltide_assets.lake.storage.folder import partial, remove_unused, replacing
+from traveltide_assets.lake.storage.folder import partial, replacing, unused
 from traveltide_assets.schema import places
 
 _ATTEMPTS = 6
@@ -173,7 +173,8 @@ class S3:
 
     def sweep(self) -> None:
         # The bucket shows no partial objects; each upload removes those of its key.
-        remove_unused(self._cache.rglob("*"), _FORGOTTEN_SECONDS)
+        for forgotten in unused(filter(Path.is_file, self._cache.rglob("*")), _FORGOTTEN_SECONDS):
+            forgotten.unlink(missing_ok=True)
 
     def clear(self, folder: str, keep: str) -> None:
         keys = sorted(self.versions(folder), key=lambda key: key.count("/"))
@@ -363,7 +364,9 @@ def _in_turn(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> li
 
 def _forget_others(current: Path) -> None:
     """Remove copies of other versions that have not been used for a day."""
-    remove_unused(set(current.parent.glob("[!.]*")) - {current}, _UNUSED_SECONDS)
+    others = set(current.parent.glob("[!.]*")) - {current}
+    for other in unused(filter(Path.is_file, others), _UNUSED_SECONDS):
+        other.unlink(missing_ok=True)
 
 
 def _kept(copy: Path) -> bool:

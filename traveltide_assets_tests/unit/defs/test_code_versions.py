@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,22 @@ def test_a_module_of_which_only_constants_are_imported_counts(
         "gold/strategy_agreement",
         "gold/report",
     }
+
+
+def test_parsing_is_tried_again_while_another_thread_parses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected, parse, failures = versions(), ast.parse, iter(range(2))
+
+    def disturbed(source: str) -> ast.Module:
+        for _ in failures:
+            raise SystemError("AST constructor recursion depth mismatch")
+        return parse(source)
+
+    monkeypatch.setattr(ast, "parse", disturbed)
+    code_versions._tree.cache_clear()
+    assert versions() == expected
+    assert not list(failures), "it did fail"
 
 
 def test_the_rules_of_cleaning_count_for_silver(edited: Callable[[str], dict[str, Any]]) -> None:
