@@ -36,8 +36,8 @@ from traveltide_assets_tests.support.project import Project, failure, instance_i
 from traveltide_assets_tests.support.s3_server import S3Server
 
 MONTH = "2023-07"
-# A fork has its imports behind it.
-FORK = multiprocessing.get_context("fork")
+# The process of the tests has threads, and what one of them locks stays locked in a fork for good.
+SPAWN = multiprocessing.get_context("spawn")
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -72,7 +72,7 @@ def test_of_many_processes_one_at_a_time_has_the_lake(
 ) -> None:
     names = [str(number) for number in range(4)]
     processes = [
-        FORK.Process(target=count_up, args=(place, tmp_path / name, name, 3)) for name in names
+        SPAWN.Process(target=count_up, args=(place, tmp_path / name, name, 3)) for name in names
     ]
     with ended(*processes):
         for process in processes:
@@ -99,9 +99,9 @@ def pause_between_writes(pid: int, place: Path | S3Location) -> None:
 def test_a_paused_writer_that_wakes_up_after_another_took_over_writes_nothing(
     place: Path | S3Location, tmp_path: Path
 ) -> None:
-    holds, lost = FORK.Event(), FORK.Event()
+    holds, lost = SPAWN.Event(), SPAWN.Event()
     arguments = (place, tmp_path / "one", "one", holds, lost)
-    paused = FORK.Process(target=write_until_it_cannot, args=arguments)
+    paused = SPAWN.Process(target=write_until_it_cannot, args=arguments)
     storage = opened(place, tmp_path / "cache")
     with ended(paused):
         assert holds.wait(60)
@@ -124,9 +124,9 @@ def test_the_lease_of_a_killed_process_is_free_at_once(
 ) -> None:
     storage = opened(place, tmp_path / "cache")
     machine = Lease(storage, QUICK)._machine
-    holds = FORK.Event()
-    arguments = (place, tmp_path / "one", machine, holds, FORK.Event())
-    killed = FORK.Process(target=write_until_it_cannot, args=arguments)
+    holds = SPAWN.Event()
+    arguments = (place, tmp_path / "one", machine, holds, SPAWN.Event())
+    killed = SPAWN.Process(target=write_until_it_cannot, args=arguments)
     with ended(killed):
         assert holds.wait(60)
         lease = Lease(storage, QUICK)

@@ -199,8 +199,8 @@ def meet(cache: Path) -> None:
 
 def writer(place: Path | S3Location, cache: Path, fill: str, size: int, action: str) -> BaseProcess:
     cache.parent.mkdir(exist_ok=True)
-    # A fork has its imports behind it, and its client of S3 before it.
-    process = multiprocessing.get_context("fork").Process(
+    # The process of the tests has threads, and what one of them locks stays locked in a fork.
+    process = multiprocessing.get_context("spawn").Process(
         target=write, args=(place, cache, fill, size, action)
     )
     process.start()
