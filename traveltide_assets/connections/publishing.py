@@ -6,6 +6,8 @@ publisher that is killed leaves the old ones. Publishers of the same table wait 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 import pyarrow as pa
 from sqlglot import exp
@@ -34,11 +36,13 @@ def publish(
     location: PostgresLocation,
     name: str,
     config: Config,
+    fence: Callable[[], None],
 ) -> int:
     """Replace a month of the published table. Returns the number of rows written.
 
     The table has the columns of the contract and `month`. It is created if it does not exist.
-    Raises `PostgresError` if it has other columns.
+    Raises `PostgresError` if it has other columns. `fence` is called right before the rows take
+    effect; if it raises, the table stays as it was.
     """
     columns = (*contract.columns, MONTH)
     schema = pa.schema([*contract.arrow_schema, (MONTH.name, pa.string())])
@@ -49,6 +53,7 @@ def publish(
         of_month = exp.column(MONTH.name, quoted=True).eq(exp.Parameter(this=exp.Literal.number(1)))
         session.run(exp.delete(exp.table_(name, quoted=True)).where(of_month), month)
         session.append(name, content)
+        fence()
     return content.num_rows
 
 

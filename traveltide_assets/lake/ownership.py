@@ -4,9 +4,11 @@ A manifest in bronze names the source. Without it, a run on another source would
 and tables and leave the rest, and the mixture would pass every check.
 
 Another source is refused unless the run was told to replace the old one or that it is the same
-source at another place. Replacing begins with a manifest that says so, then empties all layers, and
-ends with the manifest of the new source. A run that is killed in between leaves a lake that the new
-source finishes emptying and any other source is refused.
+source at another place. A lake that records what was mailed is not replaced.
+
+Replacing begins with a manifest that says so, then empties all layers, and ends with the manifest
+of the new source. A run that is killed in between leaves a lake that the new source finishes
+emptying and any other source is refused.
 """
 
 from __future__ import annotations
@@ -18,10 +20,12 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from traveltide_assets.lake.release import MAILED
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.schema.errors import TravelTideError
 
 MANIFEST = "bronze/source.json"
+GENERATED = "Generated data, not real customers"
 # In the order in which they are emptied: whoever reads a release loses it before its tables.
 _LAYERS = ("releases", "gold", "silver", "bronze")
 TAG = "traveltide/lake"
@@ -88,7 +92,7 @@ def notice_of(storage: Storage) -> str | None:
     manifest = _read(storage)
     if manifest is None or not manifest.owner.generated:
         return None
-    return f"Generated data, not real customers ({manifest.owner.location})"
+    return f"{GENERATED} ({manifest.owner.location})"
 
 
 class Claim:
@@ -148,6 +152,7 @@ class Claim:
                 elif self._told is None or manifest.owner.generated != source.generated:
                     self._refuse(manifest.owner, source)
             if emptying:
+                self._refuse_mailed()
                 self._write(_Manifest(owner=source, emptying=True))
                 for layer in _LAYERS:
                     self._storage.clear(layer, keep=MANIFEST)
@@ -175,6 +180,19 @@ class Claim:
             f"{self._storage.uri()} is the lake of another source: it holds data of {owner}, but "
             f"this run is on {source}. Nothing was written. {_OTHER_LAKE} {moved}{_REPLACE}"
         )
+
+    def _refuse_mailed(self) -> None:
+        """What was sent to customers is on record nowhere else."""
+        mailed = [
+            key.removesuffix(f"/{MAILED}")
+            for key in self._storage.versions("releases")
+            if key.endswith(f"/{MAILED}")
+        ]
+        if mailed:
+            raise WrongLake(
+                f"{self._storage.uri()} records what was mailed ({', '.join(mailed)}), so it is "
+                f"not emptied. {_OTHER_LAKE} Or move {self._storage.uri('releases')} away first"
+            )
 
     def _write(self, manifest: _Manifest) -> None:
         known = self._storage.versions("bronze", deep=False).get(MANIFEST)

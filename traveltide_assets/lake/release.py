@@ -33,7 +33,7 @@ from traveltide_assets.schema.months import is_month
 
 FOLDER, MANIFEST = "releases", "manifest.json"
 MAILING = "mailing/"
-_MAILED = "mailed.json"
+MAILED = "mailed.json"
 _ATTEMPTS = 20
 _MEND = "`traveltide release` writes it again"
 
@@ -237,14 +237,14 @@ class Releases:
         if marked is not None:
             return marked
         now = _now()
-        key = f"{_folder(release.month, release.id)}/{_MAILED}"
+        key = f"{_folder(release.month, release.id)}/{MAILED}"
         with self._storage.replacing(key, None) as path:
             path.write_text(json.dumps({"mailed": now}) + "\n", encoding="utf-8")
         return now
 
     def _mailed(self, month: str, release_id: str) -> str | None:
         folder = _folder(month, release_id)
-        key = f"{folder}/{_MAILED}"
+        key = f"{folder}/{MAILED}"
         version = self._storage.versions(folder, deep=False).get(key)
         if version is None:
             return None

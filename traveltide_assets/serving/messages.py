@@ -325,6 +325,7 @@ class Ready(BaseModel):
     """What is in service."""
 
     detail: Literal["ready"]
+    notice: str | None = Field(description="That the customers are generated. null: they are real")
     model_version: str = Field(description="Version of the promoted model")
     as_of_month: str = Field(description="Month of the customers that the model was trained on")
     in_service_since: str = Field(description="When what is in service was loaded (UTC)")

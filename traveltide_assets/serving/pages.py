@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
-from jinja2 import Environment, PackageLoader
+from jinja2 import Environment, PackageLoader, Template
 
 router = APIRouter(include_in_schema=False)
 _PAGES = Environment(
@@ -32,15 +32,17 @@ async def document(request: Request) -> Response:
 @router.get("/docs")
 async def docs(request: Request) -> Response:
     """The same as a page."""
-    return HTMLResponse(request.app.state.pages[1], headers=_SAFE)
+    state = request.app.state
+    return HTMLResponse(state.pages[1].render(notice=state.service.notice), headers=_SAFE)
 
 
-def render(document: dict[str, Any]) -> tuple[bytes, str]:
-    """The OpenAPI document as JSON, and as a page."""
-    page = _PAGES.get_template("docs.html.j2").render(
-        title=document["info"]["title"],
-        paths=document["paths"],
-        models=document["components"]["schemas"],
-        keyed="securitySchemes" in document["components"],
-    )
+def render(document: dict[str, Any]) -> tuple[bytes, Template]:
+    """The OpenAPI document as JSON, and as a page that lacks its `notice` only."""
+    shown = {
+        "title": document["info"]["title"],
+        "paths": document["paths"],
+        "models": document["components"]["schemas"],
+        "keyed": "securitySchemes" in document["components"],
+    }
+    page = _PAGES.get_template("docs.html.j2", globals=shown)
     return json.dumps(document, ensure_ascii=False).encode(), page

@@ -77,6 +77,7 @@ async def ready(service: RunningService, scorer: Promoted) -> Response:
     return JSONResponse(
         {
             "detail": "ready",
+            "notice": service.notice,
             "model_version": scorer.predictor.version,
             "as_of_month": scorer.predictor.month,
             "in_service_since": _time(service.since),

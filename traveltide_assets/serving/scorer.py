@@ -20,6 +20,7 @@ from traveltide_assets.campaign.released import (
     SEGMENTS,
 )
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.ownership import GENERATED, notice_of
 from traveltide_assets.lake.release import NotReleased, Release
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.early import inputs as inputs_of
@@ -166,12 +167,16 @@ def _as_bytes(frame: pd.DataFrame) -> bytes:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The assigned perks, the catalogue and the scorer of the promoted model, of one release."""
+    """The assigned perks, the catalogue and the scorer of the promoted model, of one release.
+
+    `notice` is a line that says so if the customers are generated.
+    """
 
     assigned: Assigned
     catalogue: dict[str, Any]
     scorer: Scorer | None
     state: State
+    notice: str | None
 
 
 def look(lake: Lake) -> State:
@@ -205,6 +210,8 @@ def load(lake: Lake, histories: Callable[[str], Plans]) -> Snapshot | None:
         if predictor is None
         else Scorer(predictor, catalogue, histories(predictor.month)),
         state=(("release", release.month, release.id),),
+        # Whoever asks need not learn where the data lies.
+        notice=GENERATED if notice_of(lake.storage) else None,
     )
 
 

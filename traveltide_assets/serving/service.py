@@ -87,6 +87,11 @@ class Service:
         return None if self.confirmed is None else max(time.time() - self.confirmed, 0.0)
 
     @property
+    def notice(self) -> str | None:
+        """The first line of whatever shows what is in service; None if its data is real."""
+        return None if self.snapshot is None else self.snapshot.notice
+
+    @property
     def stale(self) -> bool:
         """Whether the snapshot is older than the settings allow."""
         age, limit = self.age(), self.settings.max_age_seconds

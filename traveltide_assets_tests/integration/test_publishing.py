@@ -22,6 +22,8 @@ from traveltide_assets.contracts import build_tables
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.lease import LeaseLost
+from traveltide_assets.lake.storage.base import Fence, no_fence
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings
@@ -48,8 +50,14 @@ def assignments(customers: int, version: str = "one") -> pd.DataFrame:
     return pd.DataFrame({column.name: kinds[column.type] for column in TABLES[PATH].columns})
 
 
-def published(url: str, frame: pd.DataFrame, month: str = MONTH, name: str = "perks") -> int:
-    return publish(frame, month, TABLES[PATH], PostgresLocation(url), name, Postgres())
+def published(
+    url: str,
+    frame: pd.DataFrame,
+    month: str = MONTH,
+    name: str = "perks",
+    fence: Fence = no_fence,
+) -> int:
+    return publish(frame, month, TABLES[PATH], PostgresLocation(url), name, Postgres(), fence)
 
 
 def versions(url: str, month: str = MONTH) -> list[tuple[str, int]]:
@@ -95,6 +103,19 @@ def test_a_reader_never_sees_part_of_a_month(url: str) -> None:
     assert {len(groups) for groups in seen} == {1}
     assert {rows for ((_, rows),) in seen} == {2_000}
     assert len({version for ((version, _),) in seen}) > 3, "it has read in between"
+
+
+def test_a_publisher_that_lost_its_lease_leaves_the_month_as_it_was(url: str) -> None:
+    def lost() -> None:
+        raise LeaseLost("another run has the lake")
+
+    published(url, assignments(10))
+    with pytest.raises(LeaseLost):
+        published(url, assignments(12, "two"), fence=lost)
+    assert versions(url) == [("one", 10)]
+    with pytest.raises(LeaseLost):
+        published(url, assignments(12, "two"), name="new", fence=lost)
+    assert execute(url, "SELECT to_regclass('new')") == [(None,)]
 
 
 def test_a_publisher_that_is_killed_leaves_the_month_as_it_was(url: str, tmp_path: Path) -> None:

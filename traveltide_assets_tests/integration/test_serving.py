@@ -22,6 +22,7 @@ from starlette.testclient import TestClient
 
 from traveltide_assets.campaign.released import ASSIGNMENTS, PREDICTOR
 from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.lake.ownership import GENERATED
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.resources import open_lake
@@ -427,6 +428,7 @@ def test_a_lake_that_is_away_leaves_everything_in_service_and_is_told(
         wait_for(lambda: client.get("/ready").status_code == 200)
         sound = client.get("/ready").json()
         assert (sound["as_of_month"], sound["warning"]) == (LAST, None)
+        assert sound["notice"] is None, "a lake of releases alone does not say whose data it holds"
         lake.rename(tmp_path / "away")
         wait_for(lambda: client.get("/ready").json().get("warning") is not None)
         told = client.get("/ready").json()
@@ -491,6 +493,8 @@ def test_a_compressed_body_is_415(service: TestClient, coding: str) -> None:
 
 def test_the_docs_load_nothing_and_show_every_path(service: TestClient) -> None:
     page = service.get("/docs")
+    assert GENERATED in page.text
+    assert service.get("/ready").json()["notice"] == GENERATED
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     for word in ("<script", "<link", "src=", "http://", "https://", "@import"):
         assert word not in page.text

@@ -40,7 +40,15 @@ def build(location: PostgresLocation, contract: Table) -> dg.AssetsDefinition:
             context.log.info(str(waiting))
             return dg.MaterializeResult(metadata={"release": "none yet"})
         assignments = current.frame(ASSIGNMENTS)
-        rows = publishing.publish(assignments, month, contract, location, table, settings.postgres)
+        rows = publishing.publish(
+            assignments,
+            month,
+            contract,
+            location,
+            table,
+            settings.postgres,
+            lake.storage.fence,
+        )
         return dg.MaterializeResult(
             metadata={
                 "dagster/row_count": rows,

@@ -71,6 +71,8 @@ class Storage(Protocol):
     This machine transfers the files, or `spread` does on the machines of a cluster.
     """
 
+    fence: Fence
+
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
         """The version of every file in a folder, by key, in key order.
 

@@ -38,11 +38,11 @@ class Folder:
     def __init__(self, root: Path, setting: str = places.LAKE) -> None:
         self._root = root
         self._setting = setting
-        self._fence: Fence = no_fence
+        self.fence: Fence = no_fence
 
     def fenced(self, fence: Fence) -> Self:
         other = copy.copy(self)
-        other._fence = fence
+        other.fence = fence
         return other
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
@@ -77,7 +77,7 @@ class Folder:
         ):
             yield path
             with self._alone():
-                self._fence()
+                self.fence()
                 now = _version(target)
                 if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
                     raise Conflict(
@@ -110,7 +110,7 @@ class Folder:
 
     def remove(self, key: str) -> None:
         with places.explained(self._root, self._setting), self._alone():
-            self._fence()
+            self.fence()
             (self._root / key).unlink(missing_ok=True)
 
     def look(self, key: str) -> tuple[bytes, str] | None:
@@ -160,7 +160,7 @@ class Folder:
             held.release()
 
     def clear(self, folder: str, keep: str) -> None:
-        self._fence()
+        self.fence()
         found = sorted((self._root / folder).rglob("*"), key=lambda path: len(path.parts))
         folders = {path: None for path in found if path.is_dir() and not path.is_symlink()}
         for path in found:

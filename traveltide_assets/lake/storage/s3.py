@@ -70,11 +70,11 @@ class S3:
         self._folder = f"{location.prefix}/" if location.prefix else ""
         self._cache = cache.resolve()
         self._bucket = Bucket(location, setting, config)
-        self._fence: Fence = no_fence
+        self.fence: Fence = no_fence
 
     def fenced(self, fence: Fence) -> Self:
         other = copy.copy(self)
-        other._fence = fence
+        other.fence = fence
         return other
 
     def versions(self, folder: str = "", deep: bool = True) -> dict[str, str]:
@@ -274,7 +274,7 @@ class S3:
         """The request that replaces or removes an object. Each attempt asks the fence first."""
 
         def attempt() -> dict[str, Any]:
-            self._fence()
+            self.fence()
             return self._bucket.once(request, Key=self._folder + key, **arguments)
 
         return self._bucket.patiently(doing, self.uri(key), attempt)
