@@ -16,7 +16,14 @@ import pandas as pd
 import psutil
 import pytest
 import schemathesis
+
+# Imported before a service has threads: pytest parses a plugin's modules when they are first
+# imported, and before Python 3.11.9 that fails now and then while another thread parses.
+import schemathesis.generation.body_overrides
+import schemathesis.generation.dictionaries
 import schemathesis.specs.openapi.schemas
+import schemathesis.transport.asgi
+import schemathesis.transport.wsgi
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
