@@ -117,7 +117,7 @@ hardening: $(VENV)/installed
 
 # What the next command makes again by itself. Lakes and the history of runs stay.
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis \
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis \
 		.traveltide/cache .traveltide/sample .traveltide/scratch .traveltide/staging
 
 # Also all results: the lakes in this folder and the history of their runs.

@@ -14,6 +14,7 @@ import struct
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from traveltide_assets.serving.config import Config
@@ -76,7 +77,7 @@ class Worker:
         try:
             await worker._receive()
         except BaseException:
-            worker.end()
+            await worker.stop()
             raise
         return worker
 
@@ -99,15 +100,13 @@ class Worker:
         except (ConnectionError, asyncio.IncompleteReadError) as error:
             raise Ended from error
 
-    def end(self) -> None:
-        """End the process, whatever it does."""
+    async def stop(self) -> None:
+        """End the process, whatever it does, and wait until it and its pipes are closed."""
         if self._process.returncode is None:
             self._process.kill()
-
-    async def stop(self) -> None:
-        """End the process, and wait for its end."""
-        self.end()
-        await self._process.wait()
+        await self._process.communicate(b"")
+        with suppress(ConnectionError):
+            await self._input.wait_closed()
 
     @property
     def alive(self) -> bool:
@@ -137,6 +136,7 @@ class Workers:
         self._free: asyncio.Queue[Worker] = asyncio.Queue()
         self._all: set[Worker] = set()
         self._starting: set[asyncio.Task[None]] = set()
+        self._stopping: set[asyncio.Task[None]] = set()
         self._waiting = 0
 
     def start(self) -> None:
@@ -149,7 +149,7 @@ class Workers:
         for task in self._starting:
             task.cancel()
         await asyncio.gather(*self._starting, return_exceptions=True)
-        await asyncio.gather(*(worker.stop() for worker in self._all))
+        await asyncio.gather(*(worker.stop() for worker in self._all), *self._stopping)
 
     async def ask(self, scorer: Scorer, body: bytes | bytearray) -> Answer:
         """The answer to the question in a body.
@@ -183,7 +183,9 @@ class Workers:
         return worker
 
     def _replace(self, worker: Worker, why: str) -> None:
-        worker.end()
+        task = asyncio.create_task(worker.stop())
+        self._stopping.add(task)
+        task.add_done_callback(self._stopping.discard)
         self._all.discard(worker)
         self._metrics.ended.labels(why).inc()
         _log.warning("a process was ended over a question and another is started: %s", why)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import gzip
 import json
 import logging
 import shutil
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,14 @@ import pandas as pd
 import psutil
 import pytest
 import schemathesis
+
+# Imported before a service has threads: pytest parses a plugin's modules when they are first
+# imported, and before Python 3.11.9 that fails now and then while another thread parses.
+import schemathesis.generation.body_overrides
+import schemathesis.generation.dictionaries
 import schemathesis.specs.openapi.schemas
+import schemathesis.transport.asgi
+import schemathesis.transport.wsgi
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
@@ -28,8 +38,11 @@ from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.resources import open_lake
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.serving.app import build_app
+from traveltide_assets.serving.config import Config
 from traveltide_assets.serving.histories import HistoryFeatures, Plans
 from traveltide_assets.serving.messages import History
+from traveltide_assets.serving.prometheus import Metrics
+from traveltide_assets.serving.workers import Workers
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support.project import Project
@@ -587,6 +600,25 @@ def test_logs_and_metrics_name_no_customer(
 def test_the_catalogue_is_the_months(service: TestClient, sample_project: Project) -> None:
     stored = sample_project.frame("gold/perk_catalogue", LAST).sort_values("position")
     assert [perk["perk"] for perk in service.get("/perks").json()["perks"]] == list(stored["perk"])
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("seconds", [0, 0.3, 30])
+def test_nothing_of_its_processes_outlives_the_service(seconds: float) -> None:
+    """However far they had started, and whether they were replaced or not."""
+
+    async def runs() -> None:
+        pool = Workers(Config(workers=2), Metrics(lambda: None, ()))
+        pool.start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                pool._replace(await pool._free.get(), "replaced")
+        await pool.stop()
+
+    before = set(psutil.Process().children())
+    asyncio.run(runs())
+    gc.collect()
+    assert set(psutil.Process().children()) <= before
 
 
 def test_nothing_that_its_own_document_allows_makes_it_fail(service: TestClient) -> None:
