@@ -11,11 +11,14 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from traveltide_assets.connections.locations import PostgresLocation, S3Location
 from traveltide_assets.defs.checks.soundness import missing_rows
 from traveltide_assets.defs.jobs import INGEST
 from traveltide_assets.defs.tags import without
 from traveltide_assets.resources import open_lake
 from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets_tests.support.database import load
+from traveltide_assets_tests.support.postgres_server import PostgresServer
 from traveltide_assets_tests.support.project import (
     Project,
     failed_checks,
@@ -23,6 +26,7 @@ from traveltide_assets_tests.support.project import (
     instance_in,
     succeed,
 )
+from traveltide_assets_tests.support.s3_server import S3Server
 
 FIRST, LAST = "2023-06", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
@@ -135,6 +139,58 @@ def test_damage_stops_ingestion_and_every_later_run_of_gold(
     if check.endswith(":complete"):
         assert f"{LAST} is not decided" in of_gold
         assert said in of_gold
+
+
+@pytest.fixture(params=["s3", "postgres"])
+def elsewhere(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Path], S3Location | PostgresLocation]:
+    """Brings the tables of a folder to another kind of source."""
+    if request.param == "s3":
+        s3_server: S3Server = request.getfixturevalue("s3_server")
+        for name, value in s3_server.environment.items():
+            monkeypatch.setenv(name, value)
+
+        def uploaded(folder: Path) -> S3Location:
+            place = S3Location(s3_server.bucket(), "delivered")
+            s3_server.upload(folder, place)
+            return place
+
+        return uploaded
+    database: PostgresServer = request.getfixturevalue("postgres_server")
+
+    def loaded(folder: Path) -> PostgresLocation:
+        url = database.create_database()
+        load(url, folder)
+        return PostgresLocation(url)
+
+    return loaded
+
+
+@pytest.mark.parametrize(
+    ("damage", "check", "words"),
+    [
+        (cut("hotels", 0.5), "hotels_processed:complete", "hotels"),
+        (cut("flights", 0), "flights_processed:not_empty", "without any row"),
+        (changed("sessions", "page_clicks", lambda _: ""), "sessions_processed:readable", "page"),
+    ],
+)
+def test_damage_stops_the_decision_whatever_the_source_is(
+    tmp_path: Path,
+    clean: Path,
+    elsewhere: Callable[[Path], S3Location | PostgresLocation],
+    damage: Callable[[Path], None],
+    check: str,
+    words: str,
+) -> None:
+    folder = tmp_path / "source"
+    shutil.copytree(clean, folder)
+    damage(folder)
+    project = Project(tmp_path, elsewhere(folder), partitions=BOUNDS)
+    result = project.ingest(FIRST, LAST)
+    assert not result.success
+    assert words in problem(result, check)
+    decides_nothing(project)
 
 
 def test_a_few_missing_rows_only_warn(tmp_path: Path, project: Project) -> None:
