@@ -34,8 +34,8 @@ Learner = Callable[[Log, Sequence[float] | np.ndarray | None, int], Policy]
 class Judgement:
     """What a log says about a learnt policy.
 
-    `values` has a row per policy: net reward per row of the log, with intervals that hold together.
-    `gains` has a row per policy that the learnt one must beat: by how much it does. `decisions`
+    `scorecard` has a row per policy: net reward per row of the log, with intervals that hold
+    together. `gains` has a row per policy that the learnt one must beat: by how much it does. `decisions`
     is the learnt policy out of fold, as places of actions; `policy` is learnt from all rows and is
     what to use after a promotion. `rows_needed` is how many rows the log would need, not set
     unless there is too little data.
@@ -43,7 +43,7 @@ class Judgement:
 
     verdict: str
     in_words: str
-    values: pd.DataFrame
+    scorecard: pd.DataFrame
     gains: pd.DataFrame
     heterogeneity: tuple[Heterogeneity, ...]
     rows_needed: int | None
@@ -92,18 +92,18 @@ def judge(
             for name, chosen in policies.items()
         }
     )
-    values = simultaneous_intervals(brought, level)
-    values["effective_sample_size"] = [_effective(log, chosen) for chosen in policies.values()]
+    scorecard = simultaneous_intervals(brought, level)
+    scorecard["effective_sample_size"] = [_effective(log, chosen) for chosen in policies.values()]
     rivals = [f"always {name}" for name in log.actions] + ([incumbent] if incumbent else [])
     gains = simultaneous_intervals(
         pd.DataFrame({name: brought[LEARNED] - brought[name] for name in rivals}), level
     )
     tested = heterogeneity.from_scores(log, scores, expected, parts, seed)
-    verdict, needed = _verdict(values, gains, worthwhile, level, len(log))
+    verdict, needed = _verdict(scorecard, gains, worthwhile, level, len(log))
     return Judgement(
         verdict,
-        _in_words(verdict, values, gains, tested, needed, len(log)),
-        values,
+        _in_words(verdict, scorecard, gains, tested, needed, len(log)),
+        scorecard,
         gains,
         tested,
         needed,
@@ -121,18 +121,18 @@ def _effective(log: Log, chosen: np.ndarray) -> float:
     return float(weights.sum() ** 2 / (weights @ weights)) if weights.any() else 0.0
 
 
-def _hardest(values: pd.DataFrame, gains: pd.DataFrame) -> str:
+def _hardest(scorecard: pd.DataFrame, gains: pd.DataFrame) -> str:
     """The best of those that the learnt policy must beat."""
-    return str(values.loc[gains.index, "value"].idxmax())
+    return str(scorecard.loc[gains.index, "value"].idxmax())
 
 
 def _verdict(
-    values: pd.DataFrame, gains: pd.DataFrame, worthwhile: float, level: float, rows: int
+    scorecard: pd.DataFrame, gains: pd.DataFrame, worthwhile: float, level: float, rows: int
 ) -> tuple[str, int | None]:
     if (gains["low"] > 0).all():
         return PROMOTED, None
-    rival = _hardest(values, gains)
-    least = worthwhile * abs(float(values.loc[rival, "value"]))
+    rival = _hardest(scorecard, gains)
+    least = worthwhile * abs(float(scorecard.loc[rival, "value"]))
     gain, error, high = gains.loc[rival, ["value", "standard_error", "high"]]
     if high < least or error == 0:
         return NOTHING_TO_GAIN, None
@@ -147,13 +147,13 @@ def _verdict(
 
 def _in_words(
     verdict: str,
-    values: pd.DataFrame,
+    scorecard: pd.DataFrame,
     gains: pd.DataFrame,
     tested: tuple[Heterogeneity, ...],
     needed: int | None,
     rows: int,
 ) -> str:
-    rival = _hardest(values, gains)
+    rival = _hardest(scorecard, gains)
     gain, low, high = gains.loc[rival, ["value", "low", "high"]]
     change = f"{gain:+.4g} per row against {rival} ({low:+.4g} to {high:+.4g})"
     if verdict == PROMOTED:
