@@ -22,6 +22,7 @@ from scipy.stats import norm
 _FARTHEST = 8.5  # A bound beyond this many standard deviations is never reached.
 _NODES = 64
 _NODES_PER_STEP = 5.0
+_MOST_BLOCKS = 16
 _LEVELS = 2 * norm.sf(np.linspace(0.05, 8.0, 28))
 
 
@@ -146,6 +147,12 @@ def _checked(times: Sequence[float]) -> np.ndarray:
     return looks
 
 
+@lru_cache(maxsize=_MOST_BLOCKS)
+def _gauss(nodes: int) -> tuple[np.ndarray, np.ndarray]:
+    unit, weight = np.polynomial.legendre.leggauss(nodes)
+    return unit, weight
+
+
 class _Walk:
     """A Brownian motion with drift that has stayed within all bounds so far: its density."""
 
@@ -181,8 +188,8 @@ class _Walk:
     def inside(self, time: float, edge: float) -> _Walk:
         """The same at a later time, without what is then outside of -edge to edge."""
         step = np.sqrt(time - self._time)
-        nodes = int(min(_NODES + np.ceil(_NODES_PER_STEP * 2 * edge / step), 1_000))
-        unit, weight = np.polynomial.legendre.leggauss(nodes)
+        blocks = int(np.ceil(1 + _NODES_PER_STEP * 2 * edge / step / _NODES))
+        unit, weight = _gauss(_NODES * min(blocks, _MOST_BLOCKS))
         places = edge * unit
         centre = self._places + self._drift * (time - self._time)
         distance = (places[:, None] - centre[None, :]) / step

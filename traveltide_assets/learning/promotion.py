@@ -35,10 +35,10 @@ class Judgement:
     """What a log says about a learnt policy.
 
     `scorecard` has a row per policy: net reward per row of the log, with intervals that hold
-    together. `gains` has a row per policy that the learnt one must beat: by how much it does. `decisions`
-    is the learnt policy out of fold, as places of actions; `policy` is learnt from all rows and is
-    what to use after a promotion. `rows_needed` is how many rows the log would need, not set
-    unless there is too little data.
+    together. `gains` has a row per policy that the learnt one must beat: by how much it does.
+    `decisions` is the learnt policy out of fold, as places of actions; `policy` is learnt from all
+    rows and is what to use after a promotion. `rows_needed` is how many rows the log would need,
+    not set unless there is too little data.
     """
 
     verdict: str
