@@ -45,11 +45,10 @@ class Log:
 
         `actions` are the names of all actions, the one to compare with (nothing sent) first.
         Without it they are the names that occur, sorted. Raises `LogError` for missing or
-        infinite rewards, a propensity outside (0, 1], an unknown action, or columns that differ
-        in length.
+        infinite rewards, infinite features or none, a propensity outside (0, 1], an unknown
+        action, or columns that differ in length.
         """
-        table = pd.DataFrame(features).reset_index(drop=True)
-        table.columns = [str(name) for name in table.columns]
+        table = features_of(features)
         taken = np.asarray(action).astype(str)
         names = tuple(actions) if actions is not None else tuple(sorted(set(taken)))
         rewards = np.asarray(reward, dtype="float64")
@@ -122,6 +121,19 @@ class Log:
     def always(self, action: int) -> np.ndarray:
         """The policy that takes the same action for everybody."""
         return np.full(len(self), action, dtype="int64")
+
+
+def features_of(features: pd.DataFrame | np.ndarray) -> pd.DataFrame:
+    """Features as models take them: columns named by texts, numbers and booleans as floats."""
+    table = pd.DataFrame(features).reset_index(drop=True)
+    table.columns = [str(name) for name in table.columns]
+    if table.shape[1] == 0:
+        raise LogError("there are no features")
+    numbers = [name for name in table if pd.api.types.is_numeric_dtype(table[name])]
+    table = table.astype(dict.fromkeys(numbers, "float64"))
+    if infinite := [name for name in numbers if np.isinf(table[name]).any()]:
+        raise LogError(f"features are infinite in some rows: {', '.join(infinite)}")
+    return table
 
 
 def folds_of(rows: int, folds: int, seed: int) -> np.ndarray:

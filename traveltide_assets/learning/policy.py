@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.learning import reward_model
-from traveltide_assets.learning.log import Log, folds_of
+from traveltide_assets.learning.log import Log, features_of, folds_of
 from traveltide_assets.learning.policy_value import doubly_robust_scores
 from traveltide_assets.learning.reward_model import Model, Regressor
 from traveltide_assets.stats.threads import one_thread
@@ -42,7 +42,7 @@ class Policy:
 
     def effects(self, features: pd.DataFrame | np.ndarray) -> np.ndarray:
         """Rows by actions: expected net reward minus that of the first action."""
-        table = _named(features)
+        table = features_of(features)
         gross = _effects(self.method, self.models, self.constant, table)
         return gross - (self.costs - self.costs[0])
 
@@ -151,9 +151,3 @@ def _effects(
 def _constant(scores: np.ndarray) -> np.ndarray:
     mean = scores.mean(axis=0)
     return mean - mean[0]
-
-
-def _named(features: pd.DataFrame | np.ndarray) -> pd.DataFrame:
-    table = pd.DataFrame(features).reset_index(drop=True)
-    table.columns = [str(name) for name in table.columns]
-    return table

@@ -89,6 +89,19 @@ def test_effects_that_do_not_differ_are_not_called_different() -> None:
     assert min(test.p_holm for test in heterogeneity(trial(2_000, 1, trait=0.5))) < 1e-3
 
 
+def test_features_of_any_kind_are_learnt_from() -> None:
+    log = trial(400, 9, trait=1.5)
+    for features in (
+        log.features[["family"]] > 0,
+        log.features["family"].map({1.0: "yes", 0.0: None}).to_frame(),
+        log.features["age"].round().astype("Int64").to_frame(),
+    ):
+        other = Log.of(features, np.array(ACTIONS)[log.action], 1 / 3, log.reward, ACTIONS)
+        assert np.isfinite(policy.learn(other, folds=2).effects(features)).all()
+    with pytest.raises(LogError, match="infinite"):
+        policy.learn(log).choose(np.full((3, 3), np.inf))
+
+
 def test_an_action_that_hardly_occurs_is_named() -> None:
     log = trial(300, 1)
     rare = log.rows((log.action != 2) | (np.arange(300) < 9))
