@@ -7,7 +7,7 @@ DAGSTER_HOME := $(CURDIR)/.traveltide/dagster
 endif
 export DAGSTER_HOME
 
-.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth hardening sbom audit clean clean-data
+.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment learning bench bench-growth hardening sbom audit clean clean-data
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -101,6 +101,11 @@ calibration: $(VENV)/installed
 
 experiment: $(VENV)/installed
 	$(BIN)/python -m benchmarks.experiment
+
+# False promotions, coverage, planted traits, weekly looks and allocation. Hours with REPETITIONS=200.
+REPETITIONS ?= 20
+learning: $(VENV)/installed
+	$(BIN)/python -m benchmarks.learning --repetitions $(REPETITIONS)
 
 # Compares all ways from the raw tables to perks, and prints a line per goal.
 USERS ?= 1020926

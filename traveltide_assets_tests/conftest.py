@@ -23,6 +23,7 @@ REAL = Path(
         Path(__file__).parents[2] / "shared" / "data" / "traveltide_cohort",
     )
 )
+TRIALS = Path(os.environ.get("TRIALS", REAL.parent / "trials"))
 CASES = Path(os.environ.get("CASES", Path(__file__).parents[2] / "shared" / "cases"))
 FIRST, LAST = "2022-10", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
