@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from traveltide_assets.campaign import mailing
 from traveltide_assets.campaign.invitations import written_to
 from traveltide_assets.campaign.suppression import Suppressed
+from traveltide_assets.lake.parquet_bytes import read_table
 from traveltide_assets.lake.release import MAILING, Release, Releases
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.schema.errors import TravelTideError
@@ -232,7 +233,7 @@ def _differing(one: pd.DataFrame, other: pd.DataFrame, column: str) -> int:
 
 def _without(table: bytes, suppressed: Suppressed) -> bytes:
     """A stored table without the suppressed customers; the same object if none is in it."""
-    rows = pq.read_table(BytesIO(table))
+    rows = read_table(table)
     users = pa.array(sorted(suppressed.users), rows.schema.field("user_id").type)
     kept = pc.invert(pc.is_in(rows["user_id"], value_set=users))
     if pc.all(kept).as_py() is not False:
@@ -243,4 +244,4 @@ def _without(table: bytes, suppressed: Suppressed) -> bytes:
 
 
 def _frame(table: bytes) -> pd.DataFrame:
-    return pq.read_table(BytesIO(table)).to_pandas()
+    return read_table(table).to_pandas()

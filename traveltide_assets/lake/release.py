@@ -18,15 +18,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow.parquet as pq
 from pydantic import ValidationError
 
 from traveltide_assets.lake.manifest import Entry, File, Manifest, Record, release_id, sha256
+from traveltide_assets.lake.parquet_bytes import read_table
 from traveltide_assets.lake.storage.base import Conflict, Replaced, Storage
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.months import is_month
@@ -74,8 +73,7 @@ class Release:
 
     def frame(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """A table in memory, with all columns or only the given ones."""
-        wanted = None if columns is None else list(columns)
-        return pq.read_table(BytesIO(self.read(name)), columns=wanted).to_pandas()
+        return read_table(self.read(name), columns).to_pandas()
 
     def path(self, name: str) -> Path:
         """A file on this machine. If the lake is in S3, it is a local copy."""

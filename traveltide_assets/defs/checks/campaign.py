@@ -14,6 +14,7 @@ from traveltide_assets.campaign import mailing
 from traveltide_assets.campaign.invitations import too_young
 from traveltide_assets.campaign.suppression import Suppressed, read_suppressed
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.lake.parquet_bytes import read_table
 
 _CAMPAIGN = "gold/campaign"
 _CHANGES = "gold/campaign_changes"
@@ -126,7 +127,7 @@ def _users(files: Mapping[str, bytes]) -> dict[str, pd.Series]:
 def _user_ids(name: str, content: bytes) -> pd.Series:
     if name.endswith(".csv"):
         return pd.read_csv(BytesIO(content), usecols=["user_id"])["user_id"]
-    return pd.read_parquet(BytesIO(content), columns=["user_id"])["user_id"]
+    return read_table(content, ["user_id"]).to_pandas()["user_id"]
 
 
 STEPS = (
