@@ -16,12 +16,12 @@ from sklearn.cluster import KMeans
 from sklearn.preprocessing import MinMaxScaler
 
 from traveltide_assets.catalogue.perks import Perk
-from traveltide_assets.schema.months import end_of
+from traveltide_assets.schema.months import SECONDS_PER_DAY, end_of
 from traveltide_assets.segmentation.config import Config
 from traveltide_assets.transforms.cohort import window
 from traveltide_assets.transforms.config import Config as Cohort
 from traveltide_assets.transforms.features.expressions import LONG_HAUL_KM, SHORT_TRIP_NIGHTS
-from traveltide_assets.transforms.trips import EARTH_RADIUS_KM, SECONDS_PER_DAY
+from traveltide_assets.transforms.trips import EARTH_RADIUS_KM
 
 _NUMBERS = {
     "user_id": "int64",

@@ -20,7 +20,7 @@ import schemathesis.specs.openapi.schemas
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
-from traveltide_assets.campaign.released import ASSIGNMENTS, PREDICTOR
+from traveltide_assets.campaign.release_files import ASSIGNMENTS, PREDICTOR
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.predictor import Predictor
