@@ -5,7 +5,7 @@
 Measures whole processes, with the checks and the start of Python and of the Spark session.
 `features again` is the same job a second time in the same process, without any start-up. The CPU
 and memory shown do not include the executors of a cluster; the second line shows what their tasks
-report.
+report. A share of the rows is damaged: duplicates and refused rows cost more than sound ones.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=[20_000])
     parser.add_argument("--master", nargs="+", default=["local[2]"])
+    parser.add_argument("--dirt", type=float, default=0.05, help="share of damaged rows")
     parser.add_argument("--run", nargs=2, metavar=("ENGINE", "FOLDER"), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.run:
@@ -49,8 +50,10 @@ def main() -> None:
         return
     for users in chosen.users:
         with tempfile.TemporaryDirectory() as name:
-            write_sample(Path(name) / "source", SampleSpec(users=users))
-            print(f"{users:,} users, load {os.getloadavg()[0]:.1f}", flush=True)
+            write_sample(Path(name) / "source", SampleSpec(users=users, dirt=chosen.dirt))
+            print(
+                f"{users:,} users, dirt {chosen.dirt:g}, load {os.getloadavg()[0]:.1f}", flush=True
+            )
             for engine in (DUCKDB, *chosen.master):
                 measure(engine, Path(name))
 
