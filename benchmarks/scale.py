@@ -19,7 +19,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -174,34 +174,35 @@ def measure(folder: Path, way: str, source: Path, goes_on: str | None = None) ->
     if goes_on:
         (folder / goes_on).rename(work)
     work.mkdir(parents=True, exist_ok=True)
-    arguments = [sys.executable, "-m", "benchmarks.ways", way, source, work]
+    arguments = ("benchmarks.ways", way, str(source), str(work))
     return executed(way, work, arguments, staged=True)
 
 
 def command(work: Path, *arguments: str, **settings: str) -> Measured:
     """Run the command `traveltide` in a folder."""
-    started = [sys.executable, "-m", "traveltide_assets", *arguments]
-    return executed(arguments[0], work, started, **settings)
+    return executed(arguments[0], work, ("traveltide_assets", *arguments), settings)
 
 
 def executed(
-    name: str, work: Path, arguments: Sequence[str | Path], staged: bool = False, **settings: str
+    name: str,
+    work: Path,
+    arguments: Sequence[str],
+    settings: Mapping[str, str] | None = None,
+    staged: bool = False,
 ) -> Measured:
-    """Run a process in a folder. If it is `staged`, its last line is the seconds of its stages."""
+    """Run a module in a folder. If it is `staged`, its last line is the seconds of its stages."""
     # Ignores the caller's settings in the environment and in files.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("TRAVELTIDE_")}
-    environment = (
-        kept
-        | settings
-        | {
-            "PYTHONPATH": str(Path(__file__).parents[1]),
-            "DAGSTER_HOME": str(work / "dagster"),
-        }
-    )
+    places = {"PYTHONPATH": str(Path(__file__).parents[1]), "DAGSTER_HOME": str(work / "dagster")}
     out = work / "output.txt"
     start = time.perf_counter()
     with out.open("w") as file:
-        process = subprocess.Popen(arguments, cwd=work, env=environment, stdout=file)
+        process = subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=work,
+            env={**kept, **(settings or {}), **places},
+            stdout=file,
+        )
         _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - start
     if status:

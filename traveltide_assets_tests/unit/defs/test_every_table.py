@@ -16,6 +16,7 @@ from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.schema.table import Column, Table
 
 MONTHS = ["2023-05", "2023-06"]
+ONE_AND_NONE: tuple[list[float | None], ...] = ([1.0], [])
 TABLE = Table(
     "silver",
     "things",
@@ -70,7 +71,7 @@ def test_missing_values_of_all_months_and_row_groups_are_counted(
 
 
 def test_a_sound_table_and_one_without_rows_have_no_problems(tmp_path: Path) -> None:
-    for month, sizes in zip(MONTHS, ([1.0], []), strict=True):
+    for month, sizes in zip(MONTHS, ONE_AND_NONE, strict=True):
         store(tmp_path / TABLE.path / f"month={month}" / "things.parquet", things(sizes))
     engine = DuckDB(tmp_path / "scratch")
     assert contract_problems(TABLE, read_by(tmp_path, engine), MONTHS) == []
