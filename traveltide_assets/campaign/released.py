@@ -18,22 +18,23 @@ import pyarrow.parquet as pq
 
 from traveltide_assets.campaign import mailing
 from traveltide_assets.campaign.invitations import written_to
+from traveltide_assets.campaign.release_files import (
+    ARMS,
+    ASSIGNMENTS,
+    CAMPAIGN,
+    CATALOGUE,
+    CHANGES,
+    FACTS,
+    FEATURES,
+    PREDICTOR,
+    SEGMENTS,
+)
 from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets.lake.parquet_bytes import read_table
 from traveltide_assets.lake.release import MAILING, Release, Releases
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.schema.errors import TravelTideError
 
-ASSIGNMENTS = "perk_assignments.parquet"
-SEGMENTS = "segments.parquet"
-FEATURES = "user_features.parquet"
-CATALOGUE = "perk_catalogue.parquet"
-PREDICTOR = "perk_predictor.parquet"
-CAMPAIGN = "campaign.parquet"
-CHANGES = "campaign_changes.parquet"
-ARMS = "experiment_assignment.parquet"
-REPORT = "report.html"
-FACTS = "campaign.json"
 # Tables that say who is written to, from which a customer can be taken out.
 _CONTACTED = (CAMPAIGN, CHANGES, ARMS)
 # Facts of the campaign that count its customers. The others decide, and are part of the id.

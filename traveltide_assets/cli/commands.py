@@ -203,7 +203,7 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
     """Print where the report of a month is stored; copy it to a file or open it in the browser."""
     import webbrowser
 
-    from traveltide_assets.campaign.released import REPORT
+    from traveltide_assets.campaign.release_files import REPORT
     from traveltide_assets.cli import console
     from traveltide_assets.resources import load
     from traveltide_assets.schema.places import explained
@@ -250,14 +250,14 @@ def release(month: str | None, back_to: str | None, mailed: str | None) -> None:
     with open_instance(settings) as dagster:
         definitions = build_definitions(settings)
         if back_to is not None:
-            made = releases.go_back(settings, lake, back_to)
+            made = releases.go_back(settings, lake.releases, back_to)
             pipeline.tell_of_release(definitions, settings, dagster, made)
         else:
             month = console.decided_month(settings, lake, month)
             with _run_progress() as shown:
                 pipeline.release(definitions, settings, month, dagster, *shown)
             made = lake.releases.current(month)
-    releases.print_current(console.on_stdout(), lake, made)
+    releases.print_current(console.on_stdout(), lake.releases, made)
 
 
 @main.command(short_help="List the releases.")
@@ -265,9 +265,9 @@ def releases() -> None:
     """List the releases of every month: which one is current, and which ones were mailed."""
     from traveltide_assets.cli import console
     from traveltide_assets.cli.releases import print_releases
-    from traveltide_assets.resources import load, open_lake
+    from traveltide_assets.resources import load, open_releases
 
-    print_releases(console.on_stdout(), open_lake(load()))
+    print_releases(console.on_stdout(), open_releases(load()))
 
 
 @main.command(short_help="Write the files of the mailing tool.")

@@ -15,14 +15,13 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from traveltide_assets.campaign import released
+from traveltide_assets.campaign import release_files
 from traveltide_assets.catalogue.perks import StoredPerk, from_frame, load_perks
 from traveltide_assets.cli import phrases
-from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import NotReleased, Release
 from traveltide_assets.lake.storage.base import Storage
-from traveltide_assets.resources import open_lake
+from traveltide_assets.resources import open_lake, open_releases
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.sources import SOURCES
@@ -34,6 +33,7 @@ from traveltide_assets.sources.tables import SESSIONS_UNDATED
 
 if TYPE_CHECKING:
     from traveltide_assets.defs.run import Outcome
+    from traveltide_assets.lake.lake import Lake
 
 ASSIGNMENTS = "gold/perk_assignments"
 _AFFINITY = (
@@ -87,7 +87,7 @@ def print_run(
         "Source": settings.source_location,
         "Lake": settings.lake,
         "Release": made.uri(),
-        "Report": made.uri(released.REPORT),
+        "Report": made.uri(release_files.REPORT),
         "Mails": f"traveltide mailing --month {month} --to FOLDER",
         "UI": "make dev",
     }
@@ -126,11 +126,12 @@ def find_release(settings: Settings, month: str | None) -> Release:
 
     Raises `NothingDecided` or `NotReleased` if there is none.
     """
-    lake = open_lake(settings)
     try:
-        return lake.releases.current(month)
+        return open_releases(settings).current(month)
     except NotReleased:
-        decided_month(settings, lake, month)  # Raises if the month is not even decided.
+        decided_month(
+            settings, open_lake(settings), month
+        )  # Raises if the month is not even decided.
         raise
 
 
@@ -148,9 +149,9 @@ def _print_notice(console: Console, storage: Storage) -> None:
 
 
 def _print_decisions(console: Console, made: Release) -> None:
-    perks = {perk.id: perk for perk in from_frame(made.frame(released.CATALOGUE))}
-    assigned = made.frame(released.ASSIGNMENTS).set_index("user_id")
-    features = numeric(made.frame(released.FEATURES))
+    perks = {perk.id: perk for perk in from_frame(made.frame(release_files.CATALOGUE))}
+    assigned = made.frame(release_files.ASSIGNMENTS).set_index("user_id")
+    features = numeric(made.frame(release_files.FEATURES))
     rule = made.manifest.decision["cohort_rule"]
     write(console, f"Cohort of {made.month}: {len(assigned):,} customers with {rule}")
     groups = sorted(assigned.groupby(["segment", "perk"]), key=lambda group: -len(group[1]))
@@ -176,14 +177,14 @@ def _print_decisions(console: Console, made: Release) -> None:
 
 def print_explanation(console: Console, made: Release, user_id: int) -> None:
     """Print a customer's perk, its reasons, and their features next to segment and cohort."""
-    perks = {perk.id: perk for perk in from_frame(made.frame(released.CATALOGUE))}
-    assigned = made.frame(released.ASSIGNMENTS).set_index("user_id")
+    perks = {perk.id: perk for perk in from_frame(made.frame(release_files.CATALOGUE))}
+    assigned = made.frame(release_files.ASSIGNMENTS).set_index("user_id")
     if user_id not in assigned.index:
         rule = made.manifest.decision["cohort_rule"]
         raise NothingDecided(f"user {user_id} is not in the cohort of {made.month}: {rule}")
     mine = assigned.loc[user_id]
     perk = perks[mine["perk"]]
-    features = numeric(made.frame(released.FEATURES))
+    features = numeric(made.frame(release_files.FEATURES))
     peers = features.loc[assigned.index[assigned["segment"] == mine["segment"]]]
     values = pd.DataFrame(
         {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from traveltide_assets.campaign.released import (
+from traveltide_assets.campaign.release_files import (
     ASSIGNMENTS,
     CAMPAIGN,
     CATALOGUE,

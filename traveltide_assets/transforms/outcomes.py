@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import ibis
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING
 
 from traveltide_assets.schema.months import end_of
 from traveltide_assets.transforms.features import expressions as f
+
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.types as ir
 
 
 @dataclass(frozen=True)

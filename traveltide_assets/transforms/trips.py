@@ -5,10 +5,9 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.schema.months import end_of
+from traveltide_assets.schema.months import SECONDS_PER_DAY, end_of
 
 EARTH_RADIUS_KM = 6371.0
-SECONDS_PER_DAY = 86_400
 _KM_DECIMALS = 3
 
 

@@ -13,7 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from starlette.testclient import TestClient
 
-from traveltide_assets.campaign.released import ASSIGNMENTS, REPORT, tables
+from traveltide_assets.campaign.release_files import ASSIGNMENTS, REPORT
+from traveltide_assets.campaign.released import tables
 from traveltide_assets.cli import main
 from traveltide_assets.defs import tags
 from traveltide_assets.defs.jobs import RELEASE

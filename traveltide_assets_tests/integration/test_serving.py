@@ -30,7 +30,7 @@ import schemathesis.transport.wsgi
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
-from traveltide_assets.campaign.released import ASSIGNMENTS, PREDICTOR
+from traveltide_assets.campaign.release_files import ASSIGNMENTS, PREDICTOR
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.lake.ownership import GENERATED
 from traveltide_assets.prediction.early import EARLY, SEEN

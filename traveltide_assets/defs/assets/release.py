@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from traveltide_assets.campaign import mailing, released
+from traveltide_assets.campaign import mailing, release_files, released
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.defs import provenance, tags
@@ -96,7 +96,7 @@ def build(
             expected = lake.releases.record(month).current
             stored = {
                 name: lake.path(path, month).read_bytes() for name, path in copied.items()
-            } | {released.REPORT: lake.read_bytes(PATH, month, FILE)}
+            } | {release_files.REPORT: lake.read_bytes(PATH, month, FILE)}
             facts = mailing.read_facts(lake, month)
             checked = context_of(context.op_execution_context, tables, every_month)
             made = provenance.of_month(context.instance, months.keys, month)

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import ibis
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING
 
 from traveltide_assets.transforms.cohort import completed_months, completed_years
 from traveltide_assets.transforms.features.expressions import (
@@ -39,6 +37,10 @@ from traveltide_assets.transforms.features.expressions import (
     stayed,
     weekend,
 )
+
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.types as ir
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from traveltide_assets.campaign import mailing, released
 from traveltide_assets.campaign.config import Config as Campaign
 from traveltide_assets.campaign.invitations import invite
-from traveltide_assets.campaign.released import (
+from traveltide_assets.campaign.release_files import (
     ARMS,
     ASSIGNMENTS,
     CAMPAIGN,

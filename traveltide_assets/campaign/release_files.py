@@ -1,0 +1,14 @@
+"""The names of the files in a release. `released.py` says what is in them."""
+
+from __future__ import annotations
+
+ASSIGNMENTS = "perk_assignments.parquet"
+SEGMENTS = "segments.parquet"
+FEATURES = "user_features.parquet"
+CATALOGUE = "perk_catalogue.parquet"
+PREDICTOR = "perk_predictor.parquet"
+CAMPAIGN = "campaign.parquet"
+CHANGES = "campaign_changes.parquet"
+ARMS = "experiment_assignment.parquet"
+REPORT = "report.html"
+FACTS = "campaign.json"
