@@ -61,7 +61,7 @@ PERKS = {
 }
 """The segments and their perks: three rules in their order, then the clusters."""
 _TEXTS = ("gender", "home_country")
-# Undefined prices become the cohort's mean, everything else that is undefined becomes 0.
+# Undefined prices become the cohort's median, everything else that is undefined becomes 0.
 _PRICES = ("mean_hotel_bill_stored", "mean_fare_times_seats")
 _DECIMALS = 10
 _BY_RULE = {
@@ -143,7 +143,7 @@ class Space:
             for name in _TEXTS
         }
         fill = pd.Series(0.0, index=FEATURES)
-        fill.update(features[list(_PRICES)].astype("float64").mean().fillna(0.0))
+        fill.update(features[list(_PRICES)].astype("float64").median().fillna(0.0))
         values = _numbers(features, codes, fill)
         spread = values.std(axis=0)
         mean, deviation = values.mean(axis=0), np.where(spread > 0, spread, 1.0)
