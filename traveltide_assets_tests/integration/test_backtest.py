@@ -150,7 +150,7 @@ def test_on_the_real_cohort_clusters_and_discounts_are_not_supported(
 ) -> None:
     judged = real_project.frame("gold/perk_evidence", LAST).set_index(["strategy", "perk"])
     supported = judged[judged["verdict"] == SUPPORTED].index
-    assert ("personas", "exclusive_planning_tools") in supported
+    assert ("five_personas", "exclusive_planning_tools") in supported
     assert not any(perk == "no_cancellation_fees" for _, perk in supported)
     assert not any(strategy.startswith("kmeans") for strategy, _ in supported)
     assert not any("discount" in perk for _, perk in supported)
