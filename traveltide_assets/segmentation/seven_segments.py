@@ -111,7 +111,8 @@ class SevenSegments:
             )
         with one_thread():
             labels = KMeans(CLUSTERS, n_init=10, random_state=self.seed).fit(points).labels_
-        profile = history.features[["cancelled_trips", "total_trips"]].groupby(labels).mean()
+        told_by = history.features[["cancelled_trips", "total_trips"]].astype("float64").fillna(0.0)
+        profile = told_by.groupby(labels).mean()
         return FittedSeven(space, centroids_of(points, labels), _names(profile))
 
 
@@ -147,10 +148,7 @@ class Space:
         values = _numbers(features, codes, fill)
         spread = values.std(axis=0)
         mean, deviation = values.mean(axis=0), np.where(spread > 0, spread, 1.0)
-        size = min(COMPONENTS, *values.shape)
-        with one_thread():
-            axes = PCA(size, svd_solver="full").fit((values - mean) / deviation).components_.T
-        return cls(codes, fill, mean, deviation, axes)
+        return cls(codes, fill, mean, deviation, _axes((values - mean) / deviation))
 
     def place(self, features: pd.DataFrame) -> np.ndarray:
         """Coordinates (columns) of each customer (row)."""
@@ -185,6 +183,15 @@ class FittedSeven:
             [reasons[name] for name in segment],
         )
         return pd.DataFrame(dict(zip(ASSIGNMENT, columns, strict=True)))
+
+
+def _axes(standardised: np.ndarray) -> np.ndarray:
+    """The first principal axes (columns); if all customers are equal, all coordinates are 0."""
+    size = min(COMPONENTS, *standardised.shape)
+    if not standardised.any():
+        return np.eye(standardised.shape[1], size)
+    with one_thread():
+        return PCA(size, svd_solver="full").fit(standardised).components_.T
 
 
 def _numbers(

@@ -238,7 +238,7 @@ EXPECTED: dict[int, dict[str, Any]] = {
         "mean_nights_booked": 20,
         "weekday_departures_booked": 1,
         "weekday_departure_rate": 1 / 2,
-        # The flags of the cancellation are true, and it ended 106 days and 5 hours before departure.
+        # The flags of the cancellation are true. It ended 106 days and 5 hours before departure.
         "discounted_flight_rate_with_cancellations": 1,
         "discounted_hotel_rate_with_cancellations": 1,
         "mean_lead_days_with_cancellations": 106.21,
