@@ -23,7 +23,7 @@ from traveltide_assets.transforms.trips import SECONDS_PER_DAY
 
 _EPOCH = "1970-01-01"
 _SUNDAY = 6
-_DECIMALS = 2  # The personas compare shares and days that were rounded to two decimals.
+_HUNDREDTHS = 100  # The personas compare shares and days that were rounded to two decimals.
 _MICROSECONDS = 6
 
 
@@ -79,7 +79,7 @@ def discounted_rate(t: ibis.Table, part: str) -> ir.FloatingValue:
     cancelled = count(~kept(t))
     booked = count(kept(t) & t.kind.isin([part, "package"]))
     used = count(kept(t) & t[f"{part}_discount_used"])
-    return ((cancelled + used) / (cancelled + booked).nullif(0)).round(_DECIMALS)
+    return _rounded((cancelled + used) / (cancelled + booked).nullif(0))
 
 
 def lead_days(t: ibis.Table) -> ir.FloatingValue:
@@ -90,7 +90,7 @@ def lead_days(t: ibis.Table) -> ir.FloatingValue:
     """
     known = (kept(t) | t.seats.notnull()) & t.starts_at.notnull()
     days = days_between(t.last_row_ended_at, t.starts_at)
-    return exact_mean(days, _MICROSECONDS, known).round(_DECIMALS)
+    return _rounded(exact_mean(days, _MICROSECONDS, known))
 
 
 def hotel_bill(t: ibis.Table) -> ir.FloatingValue:
@@ -105,3 +105,8 @@ def fare_times_seats(t: ibis.Table) -> ir.FloatingValue:
 def day_of(date: ir.DateValue) -> ir.IntegerValue:
     """Days from 1970-01-01 to a date."""
     return date.delta(ibis.date(_EPOCH), unit="day")
+
+
+def _rounded(value: ir.FloatingValue) -> ir.FloatingValue:
+    """Rounded to hundredths. Engines round to decimals differently, and to whole numbers alike."""
+    return (value * _HUNDREDTHS).round() / float(_HUNDREDTHS)
