@@ -240,12 +240,7 @@ def _place(location: tuple[int | str, ...], content: dict[str, object]) -> str:
     """Position in the file, counted from 1: `segment 2 ('Families'), conditions 1, feature: `."""
     steps = [str(step) for step in location if not isinstance(step, int)]
     numbers = iter(step + 1 for step in location if isinstance(step, int))
-    words = [
-        f"{step} {next(numbers, '')}".strip()
-        if step in ("definition", "segment", "conditions")
-        else step
-        for step in steps
-    ]
+    words = [f"{step} {next(numbers, '')}".strip() if step in _LISTS else step for step in steps]
     if len(location) > 1 and isinstance(location[1], int):
         entry = content[str(location[0])][location[1]]  # type: ignore[index]
         words[0] += f" ({entry.get('name')!r})" if isinstance(entry, dict) else ""
