@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from traveltide_assets.schema.config import Headline
 from traveltide_assets.schema.errors import TravelTideError
@@ -54,6 +54,13 @@ class Perk(StoredPerk):
 
     outcome: str
     programs: tuple[Program, ...] = Field(("classic",), min_length=1)
+
+    @field_validator("programs", mode="before")
+    @classmethod
+    def _has_a_new_name(cls, programs: object) -> object:
+        if isinstance(programs, list) and "personas" in programs:
+            raise ValueError("the program 'personas' is now called 'five_personas'")
+        return programs
 
     def index_of(self, deviations: pd.DataFrame) -> pd.Series:
         """Index of the perk for each row: the weighted mean of its deviations, in SD."""

@@ -158,6 +158,7 @@ def test_a_perk_needs_nothing_but_an_entry_in_the_file(tmp_path: Path) -> None:
         (ENTRY.replace("{ total_nights = 1.0 }", "{}"), "features"),
         (ENTRY.replace(PERKS[0].outcome, "applause"), "applause"),
         (ENTRY + "price = 3", "price"),
+        (ENTRY + 'programs = ["personas"]', "now called 'five_personas'"),
         ("[[perk]", "perks.toml"),
         ("perk = 3", "perks.toml"),
     ],
