@@ -57,7 +57,7 @@ def test_whoever_cancels_most_is_the_risk_averse_planner_of_the_published_k_mean
 ) -> None:
     assigned = STRATEGIES["published_kmeans"].fit(History(features)).assign(features)
     told = features.merge(assigned[["user_id", "segment", "perk"]], on="user_id")
-    cancelled = told.groupby("segment")["cancelled_trips"].agg(["min", "mean"])
+    cancelled = told.groupby("segment")["cancellation_sessions"].agg(["min", "mean"])
     assert cancelled["mean"].idxmax() == "Risk-Averse Planners"
     assert cancelled.loc["Risk-Averse Planners", "min"] >= 1
     assert told.groupby("segment")["perk"].nunique().eq(1).all()
