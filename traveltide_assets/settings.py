@@ -183,6 +183,10 @@ class Settings(BaseSettings):
     @field_validator("strategy")
     @classmethod
     def _is_registered(cls, value: str) -> str:
+        if value in registry.RENAMED:
+            raise ValueError(
+                f"{value!r} is no longer a strategy: {registry.RENAMED[value]!r} replaces it"
+            )
         if value not in registry.names():
             raise ValueError(f"{value!r} is not a strategy; choose {', '.join(registry.names())}")
         return value

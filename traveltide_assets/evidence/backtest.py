@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.catalogue.perks import NO_OUTCOME, Perk
 from traveltide_assets.evidence.config import Config
 from traveltide_assets.evidence.tables import PERK_EVIDENCE
 from traveltide_assets.segmentation.scaling import numeric, standardised
@@ -25,6 +25,7 @@ from traveltide_assets.stats.holm import holm
 from traveltide_assets.stats.threads import one_thread
 
 SUPPORTED, NOT_SUPPORTED, TOO_LITTLE = "supported", "not supported", "too little data"
+NOT_TRIED = "not tried"
 _STRONG_SD = 1.0
 # Columns measured for each strategy and perk; `p_holm` and `verdict` are added later.
 _MEASURED = PERK_EVIDENCE.column_names[1:-2]
@@ -131,7 +132,10 @@ def judge(
     )
     table["p_holm"] = holm(table["p_value"].where(enough).to_numpy())
     supported = enough & (table["p_holm"] <= limits.alpha) & (table["lift_low"] > 1)
-    table["verdict"] = np.select([~enough, supported], [TOO_LITTLE, SUPPORTED], NOT_SUPPORTED)
+    untried = table["outcome"] == NO_OUTCOME
+    table["verdict"] = np.select(
+        [untried, ~enough, supported], [NOT_TRIED, TOO_LITTLE, SUPPORTED], NOT_SUPPORTED
+    )
     order = {strategy: place for place, strategy in enumerate(assigned)}
     return table.sort_values("strategy", key=lambda names: names.map(order), kind="stable")
 
@@ -170,6 +174,8 @@ def _measured(
     groups = {name: given for name, given in groups.items() if given.any()}
     if not groups:
         return {}
+    if perk.outcome == NO_OUTCOME:
+        return {name: _untried(perk, given) for name, given in groups.items()}
     done = back_test.outcomes[[f"{perk.outcome}_amount", f"{perk.outcome}_opportunities"]]
     amount, chances = done.to_numpy(dtype=np.float64).T
     given = np.stack(list(groups.values()))
@@ -180,6 +186,16 @@ def _measured(
         name: _summarised(perk, amount, chances, groups[name], draws[i], permuted[i])
         for i, name in enumerate(groups)
     }
+
+
+def _untried(perk: Perk, given: np.ndarray) -> dict[str, object]:
+    """The measures of a perk that no behaviour speaks to: how many would get it, and nothing else.
+
+    Figures stay NaN, so it counts in no correction.
+    """
+    figures = dict.fromkeys(_MEASURED[5:], float("nan"))
+    counts = {"customers": int(given.sum()), "opportunities": 0, "opportunities_others": 0}
+    return {"perk": perk.id, "outcome": NO_OUTCOME, **counts, **figures}
 
 
 def _summarised(

@@ -11,7 +11,11 @@ PERK_EVIDENCE = Table(
     (
         Column("strategy", "string", "The strategy"),
         Column("perk", "string", "The perk"),
-        Column("outcome", "string", "The behaviour after the cut that the perk rewards"),
+        Column(
+            "outcome",
+            "string",
+            "The behaviour after the cut that the perk rewards; none if no behaviour speaks to it",
+        ),
         Column("customers", "int64", "Customers with the perk"),
         Column("opportunities", "int64", "Their opportunities after the cut, such as flights"),
         Column(
@@ -37,7 +41,7 @@ PERK_EVIDENCE = Table(
             "P-value with Holm's correction over all strategies and perks",
             required=False,
         ),
-        Column("verdict", "string", "supported, not supported or too little data"),
+        Column("verdict", "string", "supported, not supported, too little data or not tried"),
     ),
     key=("strategy", "perk"),
     partitioned=True,

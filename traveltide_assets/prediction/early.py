@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.transforms.chain import features_of
-from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
+from traveltide_assets.transforms.features.catalogue import OWN, Feature
 
 MOST_SESSIONS = 5
 _BITS_OF_N = 3
@@ -23,9 +23,7 @@ SEEN = "sessions_seen"
 _TELL_TIME = ("days_since_last_session", "completed_trips", "upcoming_trips", "tenure_months")
 # Scores within the cohort (source "features") cannot be computed for a single customer.
 EARLY: tuple[Feature, ...] = tuple(
-    feature
-    for feature in CATALOGUE
-    if feature.source != "features" and feature.name not in _TELL_TIME
+    feature for feature in OWN if feature.source != "features" and feature.name not in _TELL_TIME
 )
 
 

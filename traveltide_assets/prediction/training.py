@@ -20,7 +20,7 @@ from traveltide_assets.prediction.tables import (
     SCORES,
 )
 from traveltide_assets.segmentation.strategy import Fitted
-from traveltide_assets.transforms.features.catalogue import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import OWN
 
 CROSS_VALIDATION = "cross-validation"
 NEXT_MONTH = "next month"
@@ -195,7 +195,7 @@ def _leak(learnt: pd.DataFrame, features: pd.DataFrame, config: Config, seed: in
     """The label predicted from the very features that define it, as published work often does."""
     label = learnt[["user_id", "perk"]].drop_duplicates()
     full = features.merge(label, on="user_id").assign(**{early.SEEN: FULL_HISTORY})
-    examples = examples_of(full, early.input_names(full, CATALOGUE), config)
+    examples = examples_of(full, early.input_names(full, OWN), config)
     tried = _some(examples, config.sample_customers, seed)
     once = config.model_copy(update={"repeats": 1})
     # The simplest model suffices: the leak is in the data and shows with any model.

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
+from traveltide_assets.evidence.backtest import NOT_SUPPORTED, NOT_TRIED, SUPPORTED, TOO_LITTLE
 from traveltide_assets.report import words
 
 NOT_TESTED = "not tested"
-_SYMBOLS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", TOO_LITTLE: "?", NOT_TESTED: "?"}
+_SYMBOLS = {SUPPORTED: "✓", NOT_SUPPORTED: "✗", TOO_LITTLE: "?", NOT_TESTED: "?", NOT_TRIED: "?"}
 _NOTABLE_ACTIVITY = 0.05
 
 
@@ -60,6 +60,8 @@ def supported_by(evidence: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def _sentence(row: pd.Series) -> str:
+    if row["verdict"] == NOT_TRIED:
+        return "No behaviour in the data speaks to this perk, so it cannot be tried."
     if row["verdict"] == TOO_LITTLE:
         return (
             f"Too little data: it would have gone to {row['customers']:,} customers, with "

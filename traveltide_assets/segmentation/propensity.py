@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from traveltide_assets.catalogue.perks import Perk, Program, of_program
+from traveltide_assets.catalogue.perks import NO_OUTCOME, Perk, Program, of_program
 from traveltide_assets.schema.table import Column
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, CannotFit, History
 from traveltide_assets.stats.threads import one_thread
-from traveltide_assets.transforms.features.catalogue import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import OWN
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # than they are applied to. Shares, means, scores and demographics do not grow.
 _TIMELESS = tuple(
     feature.name
-    for feature in CATALOGUE
+    for feature in OWN
     if feature.name in NUMERIC
     and feature.name != "tenure_months"
     and (feature.source in ("users", "features") or feature.nullable or feature.maximum is not None)
@@ -79,6 +79,8 @@ class PropensityStrategy:
         folds = self._folds(inputs)
         experts = {}
         for perk in self.perks:
+            if perk.outcome == NO_OUTCOME:
+                continue
             amount = known[f"{perk.outcome}_amount"].to_numpy(dtype=np.float64)
             chances = known[f"{perk.outcome}_opportunities"].to_numpy(dtype=np.float64)
             rows = chances > 0
@@ -212,7 +214,7 @@ class FittedPropensity:
         score = lifts.max(axis=1)
         by_id = {entry.id: entry for entry in self.perks}
         averages = perk.map({name: expert.average for name, expert in self.experts.items()})
-        outcome = perk.map({name: _DESCRIPTIONS[entry.outcome] for name, entry in by_id.items()})
+        outcome = perk.map({name: _DESCRIPTIONS[by_id[name].outcome] for name in self.experts})
         segment = perk.map({name: f"Likely: {entry.title}" for name, entry in by_id.items()})
         reason = [
             f"expected {value:.2f} {what}, {times:.2f} times the average" if times > 1 else NEAREST

@@ -22,11 +22,17 @@ if TYPE_CHECKING:
 MODULES = {
     "kmeans": "traveltide_assets.segmentation.kmeans",
     "kmeans_wide": "traveltide_assets.segmentation.kmeans_wide",
-    "hierarchical": "traveltide_assets.segmentation.rule_groups",
-    "personas": "traveltide_assets.segmentation.rule_groups",
     "perk_affinity": "traveltide_assets.segmentation.perk_affinity",
     "propensity": "traveltide_assets.segmentation.propensity",
+    # Published works on this case, rebuilt to be compared with: docs/analyst/published.md.
+    "published_kmeans": "traveltide_assets.segmentation.published_kmeans",
+    "six_groups": "traveltide_assets.segmentation.rule_groups",
+    "five_personas": "traveltide_assets.segmentation.rule_groups",
+    "seven_segments": "traveltide_assets.segmentation.seven_segments",
 }
+
+RENAMED = {"hierarchical": "six_groups", "personas": "five_personas"}
+"""Strategies of earlier versions, by name, with those that replace them."""
 
 _DRAWN = "kmeans"
 

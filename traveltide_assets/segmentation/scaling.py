@@ -12,9 +12,11 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.transforms.features.catalogue import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import CATALOGUE, OWN
 
-NUMERIC = tuple(feature.name for feature in CATALOGUE if feature.type != "string")
+NUMERIC = tuple(feature.name for feature in OWN if feature.type != "string")
+ALL_NUMERIC = tuple(feature.name for feature in CATALOGUE if feature.type != "string")
+"""Those of published works too."""
 
 
 def numeric(features: pd.DataFrame, names: Iterable[str] = NUMERIC) -> pd.DataFrame:

@@ -121,6 +121,11 @@ TRIPS_FINAL = Table(
             "Time of cancellation; null if not cancelled",
             required=False,
         ),
+        Column(
+            "last_row_ended_at",
+            "timestamp(6)",
+            "End of the session that cancels the trip, or else of the one that books it",
+        ),
         Column("status", "string", "cancelled, completed or upcoming"),
         Column("kind", "string", "package, flight or hotel"),
         Column("flight_discount", "boolean", "A flight discount was shown", required=False),
@@ -143,6 +148,9 @@ TRIPS_FINAL = Table(
         Column("hotel_brand", "string", "Brand of the hotel", required=False),
         Column("rooms", "int64", "Rooms booked", required=False),
         Column("nights", "int64", "Nights of the stay", required=False),
+        Column("nights_stored", "int64", "Nights as the source stores them", required=False),
+        Column("check_in_time", "timestamp(6)", "Check-in", required=False),
+        Column("check_out_time", "timestamp(6)", "Check-out", required=False),
         Column(
             "hotel_per_room_usd",
             "float64",

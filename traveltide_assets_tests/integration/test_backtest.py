@@ -150,7 +150,10 @@ def test_on_the_real_cohort_clusters_and_discounts_are_not_supported(
 ) -> None:
     judged = real_project.frame("gold/perk_evidence", LAST).set_index(["strategy", "perk"])
     supported = judged[judged["verdict"] == SUPPORTED].index
-    assert ("personas", "exclusive_planning_tools") in supported
+    assert ("five_personas", "exclusive_planning_tools") in supported
+    # Age and family last: those of 55 and over stay longer, parents check more bags.
+    assert ("seven_segments", "free_hotel_meal") in supported
+    assert ("six_groups", "priority_and_bags") in supported
     assert not any(perk == "no_cancellation_fees" for _, perk in supported)
     assert not any(strategy.startswith("kmeans") for strategy, _ in supported)
     assert not any("discount" in perk for _, perk in supported)

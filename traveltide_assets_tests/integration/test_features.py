@@ -54,6 +54,25 @@ _NO_TRIP = {
     "bargain_hunter_index": 0,
     "frequency_score": 1,
     "monetary_score": 1,
+    "total_stored_nights_booked": 0,
+    "total_checked_bags_booked": 0,
+    "total_base_fare_booked": 0,
+    "negative_stays_booked": 0,
+    "mean_base_fare_booked": None,
+    "mean_stay_price_booked": None,
+    "package_rate_booked": None,
+    "mean_seats_booked": None,
+    "mean_checked_bags_booked": None,
+    "mean_nights_booked": None,
+    "weekday_departures_booked": 0,
+    "weekday_departure_rate": 0,
+    "kept_trips": 0,
+    "discounted_flight_rate_with_cancellations": None,
+    "discounted_hotel_rate_with_cancellations": None,
+    "mean_lead_days_with_cancellations": None,
+    "mean_stored_nights": None,
+    "mean_hotel_bill_stored": None,
+    "mean_fare_times_seats": None,
 }
 EXPECTED: dict[int, dict[str, Any]] = {
     scenario.PACKAGE: {
@@ -111,6 +130,31 @@ EXPECTED: dict[int, dict[str, Any]] = {
         "frequency_score": 3,
         # Only one spends more.
         "monetary_score": 5,
+        "discounted_row_share_with_cancellations": 2 / 3,
+        "total_stored_nights_booked": 2,
+        "total_checked_bags_booked": 3,
+        "total_base_fare_booked": 1_000,
+        "negative_stays_booked": 0,
+        "mean_base_fare_booked": 1_000,
+        # Two whole days from afternoon to morning, and one.
+        "mean_stay_price_booked": 300,
+        "package_rate_booked": 1,
+        "mean_seats_booked": 2,
+        "mean_checked_bags_booked": 3,
+        "mean_nights_booked": 3,
+        "weekday_departures_booked": 1,
+        "weekday_departure_rate": 1 / 3,
+        "kept_trips": 1,
+        "discounted_flight_rate_with_cancellations": 1,
+        "discounted_hotel_rate_with_cancellations": 0,
+        # From the end of the session, with two decimals.
+        "mean_lead_days_with_cancellations": 10.87,
+        "mean_stored_nights": 2,
+        "mean_hotel_bill_stored": 200,
+        "mean_fare_times_seats": 2_000,
+        "gender": "F",
+        # 14 years, of which 1972, 1976 and 1980 are leap years, and 151 days of a leap year.
+        "birth_day": 14 * 365 + 3 + 151,
     },
     scenario.HOTEL_ONLY: _NO_TRIP
     | {
@@ -147,6 +191,17 @@ EXPECTED: dict[int, dict[str, Any]] = {
         "has_children": True,
         "home_country": "canada",
         "tenure_months": 3,
+        "discounted_row_share_with_cancellations": 0.5,
+        "total_stored_nights_booked": 4,
+        # Four whole days, and one.
+        "mean_stay_price_booked": 600,
+        "mean_nights_booked": 5,
+        "package_rate_booked": 0,
+        "kept_trips": 1,
+        "discounted_hotel_rate_with_cancellations": 1,
+        "mean_lead_days_with_cancellations": 10,
+        "mean_stored_nights": 4,
+        "mean_hotel_bill_stored": 2 * 120 * 4,
         "recency_score": 4,
         "frequency_score": 3,
         "monetary_score": 4,
@@ -171,6 +226,22 @@ EXPECTED: dict[int, dict[str, Any]] = {
         "cancellation_rate": 1,
         "discounted_booking_rate": 0,
         "recency_score": 3,
+        "discounted_row_share_with_cancellations": 1 / 3,
+        "total_stored_nights_booked": 19,
+        "total_checked_bags_booked": 8,
+        "total_base_fare_booked": 9_000,
+        "mean_base_fare_booked": 9_000,
+        "mean_stay_price_booked": 20 * 500,
+        "package_rate_booked": 1,
+        "mean_seats_booked": 4,
+        "mean_checked_bags_booked": 8,
+        "mean_nights_booked": 20,
+        "weekday_departures_booked": 1,
+        "weekday_departure_rate": 1 / 2,
+        # The flags of the cancellation are true. It ended 106 days and 5 hours before departure.
+        "discounted_flight_rate_with_cancellations": 1,
+        "discounted_hotel_rate_with_cancellations": 1,
+        "mean_lead_days_with_cancellations": 106.21,
     },
     scenario.LATE_CANCELLER: _NO_TRIP
     | {
@@ -183,6 +254,11 @@ EXPECTED: dict[int, dict[str, Any]] = {
         "discount_usage_rate": 0,
         "mean_flight_discount": None,
         "recency_score": 2,
+        # Only the cancellation is known.
+        "discounted_row_share_with_cancellations": 0.5,
+        "discounted_flight_rate_with_cancellations": 1,
+        "discounted_hotel_rate_with_cancellations": 1,
+        "mean_lead_days_with_cancellations": 76.21,
     },
     scenario.BROWSER: _NO_TRIP
     | {
@@ -194,6 +270,7 @@ EXPECTED: dict[int, dict[str, Any]] = {
         "conversion_rate": 0,
         "tenure_months": 4,
         "recency_score": 1,
+        "discounted_row_share_with_cancellations": 0,
     },
     scenario.ELSEWHERE: {
         "total_flights": 1,

@@ -9,7 +9,7 @@ import pytest
 
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.segmentation.registry import build_strategies, names
-from traveltide_assets.segmentation.scaling import NUMERIC
+from traveltide_assets.segmentation.scaling import ALL_NUMERIC
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
@@ -27,7 +27,7 @@ def test_a_strategy_looks_at_no_other_features_than_it_names(
         sample_project.frame("gold/earlier_features", LAST),
         sample_project.frame("gold/perk_outcomes", LAST),
     )
-    other = set(NUMERIC) - strategy.inputs
+    other = set(ALL_NUMERIC) - strategy.inputs
     assert strategy.inputs
     assert other
 

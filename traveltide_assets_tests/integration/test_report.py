@@ -157,7 +157,7 @@ def test_too_little_data_and_no_evidence_at_all_are_not_verdicts(sample_project:
 
 def test_every_strategy_may_decide(sample_project: Project) -> None:
     evidence = sample_project.frame("gold/perk_evidence", LAST)
-    for strategy in ("hierarchical", "propensity"):
+    for strategy in ("six_groups", "propensity"):
         settings = sample_project.settings.model_copy(update={"strategy": strategy})
         page = render(material(sample_project, settings=settings))
         tried = evidence[evidence["strategy"] == strategy]

@@ -25,18 +25,18 @@ def test_rules_are_the_same_with_another_seed_and_nearly_so_on_bootstrap_draws(
     sample_project: Project,
 ) -> None:
     card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
-    for strategy in ("hierarchical", "personas"):
+    for strategy in ("six_groups", "five_personas"):
         assert card.loc[strategy, "stability_seed"] == 1
         assert card.loc[strategy, "stability_bootstrap"] > 0.9
 
 
 def test_persistence_compares_with_the_month_before(sample_project: Project) -> None:
-    now = sample_project.frame("gold/segments/personas", LAST)
-    before = sample_project.frame("gold/segments/personas", "2023-06")
+    now = sample_project.frame("gold/segments/five_personas", LAST)
+    before = sample_project.frame("gold/segments/five_personas", "2023-06")
     both = now.merge(before, on="user_id")
     card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
     expected = (both["segment_x"] == both["segment_y"]).mean()
-    assert card.loc["personas", "persistence"] == pytest.approx(expected)
+    assert card.loc["five_personas", "persistence"] == pytest.approx(expected)
     first = sample_project.frame("gold/segmentation_scorecard", "2023-06")
     assert first["persistence"].isna().all()
 
@@ -65,7 +65,7 @@ def test_dbscan_puts_nearly_everybody_in_one_cluster_and_the_trial_shows_it(
     assert ((tried["clusters"] == 1) | (tried["largest_share"] > 0.6)).all()
 
 
-@pytest.mark.parametrize("strategy", ["personas", "perk_affinity", "propensity"])
+@pytest.mark.parametrize("strategy", ["five_personas", "perk_affinity", "propensity"])
 def test_which_strategy_decides_is_configuration(
     tmp_path: Path, sample_project: Project, strategy: Any
 ) -> None:

@@ -141,7 +141,7 @@ def test_a_setting_of_a_strategy_names_its_segments_and_what_rests_on_them(folde
     found = stale_in(open_project(folder, kmeans=scenario.SMALL | {"restarts": 3}))
     direct = changed(found)
     assert {"gold/kmeans_model", "gold/segments/kmeans"} <= set(direct)
-    assert "gold/segments/personas" not in {each.asset for each in found}
+    assert "gold/segments/five_personas" not in {each.asset for each in found}
     assert "gold/user_features" not in {each.asset for each in found}
     assert "gold/campaign" in {each.asset for each in found}
 

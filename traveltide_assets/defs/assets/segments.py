@@ -121,14 +121,17 @@ def _segments(strategy: Strategy) -> dg.AssetsDefinition:
         deps=decided_by([strategy.name]),
     )
     def segments(
-        context: dg.AssetExecutionContext, **frames: pd.DataFrame
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        **frames: pd.DataFrame,
     ) -> dg.MaterializeResult[pd.DataFrame]:
         try:
             customers = strategy.fit(History(**frames)).assign(frames["features"])
         except CannotFit as problem:
-            if not strategy.learns_from_outcomes:
+            if strategy.name == settings.strategy and not strategy.learns_from_outcomes:
                 raise
-            # In the first months there is no past to learn from. The other strategies continue.
+            # In the first months there is no past to learn from, and few customers may be fewer
+            # than the clusters of a published work. The other strategies continue.
             context.log.warning(f"{strategy.name} assigns no perks: {problem}")
             columns = [*ASSIGNMENT, *(column.name for column in strategy.extra_columns)]
             customers = pd.DataFrame(columns=columns)

@@ -15,16 +15,19 @@ from traveltide_assets.transforms.features.expressions import COHORT
 def measured(users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, month: str) -> ibis.Table:
     """One row per customer: the features that do not depend on other customers.
 
-    Trips booked before the data begins are left out, because their bookings were not observed.
+    Trips booked before the data begins are left out, because their bookings were not observed; only
+    the features from `rows` count their cancellations.
     """
     as_of = end_of(month)
     last_day = ibis.date((as_of - dt.timedelta(days=1)).date().isoformat())
     by_session = _aggregated(sessions.mutate(as_of=ibis.timestamp(as_of.isoformat())), "sessions")
     by_trip = _aggregated(trips.filter(trips.booked_at.notnull()), "trips")
+    by_row = _aggregated(trips, "rows")
     dated = users.mutate(last_day=last_day)
     customers = dated.select("user_id", **_expressions(dated, "users"))
     table = customers.left_join(by_session, "user_id").drop("user_id_right")
     table = table.left_join(by_trip, "user_id").drop("user_id_right")
+    table = table.left_join(by_row, "user_id").drop("user_id_right")
     return table.mutate(
         {f.name: table[f.name].fill_null(0) for f in CATALOGUE if _fills_with_zero(f)}
     )

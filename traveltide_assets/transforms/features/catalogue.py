@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traveltide_assets.transforms.cohort import completed_months, completed_years
+from traveltide_assets.transforms.features import published
 from traveltide_assets.transforms.features.expressions import (
     LONG_HAUL_KM,
     SCORES,
@@ -48,8 +49,9 @@ class Feature:
     """One column of `user_features`.
 
     `source` is the table that `expression` reads. It aggregates sessions or trips by customer, or
-    reads the customer's row in users or in the other features. `label` is the name for marketers.
-    `minimum` and `maximum` are the accepted range, in `unit`; None means unbounded.
+    reads the customer's row in users or in the other features. `rows` are the trips with those
+    booked before the data begins, whose only row is a cancellation. `label` is the name for
+    marketers. `minimum` and `maximum` are the accepted range, in `unit`; None means unbounded.
     """
 
     name: str
@@ -62,6 +64,226 @@ class Feature:
     minimum: float | None = 0
     maximum: float | None = None
     nullable: bool = False
+
+
+# What the published works on this case counted by. Only strategies that rebuild them read these:
+# other models, profiles and explanations use `OWN`.
+PUBLISHED: tuple[Feature, ...] = (
+    Feature(
+        "discounted_row_share_with_cancellations",
+        "rows with a discount flag",
+        "share",
+        "sessions",
+        "Share of session rows with a discount flag, cancellations included, whose flags are "
+        "always true in the source",
+        lambda s: published.flagged_rows(s) / s.count(),
+        maximum=1,
+    ),
+    Feature(
+        "total_stored_nights_booked",
+        "stored nights",
+        "nights",
+        "trips",
+        "Nights of all booked stays as the source stores them, trips cancelled later included",
+        lambda t: t.nights_stored.sum().fill_null(0),
+        "int64",
+        minimum=None,
+    ),
+    Feature(
+        "total_checked_bags_booked",
+        "checked bags booked",
+        "bags",
+        "trips",
+        "Checked bags of all booked flights, trips cancelled later included",
+        lambda t: t.checked_bags.sum().fill_null(0),
+        "int64",
+    ),
+    Feature(
+        "total_base_fare_booked",
+        "fares booked",
+        "USD",
+        "trips",
+        "Fares of all booked flights before discount, trips cancelled later included",
+        lambda t: exact_sum(t.base_fare_usd, 2, t.base_fare_usd.notnull()),
+    ),
+    Feature(
+        "negative_stays_booked",
+        "stays of negative length",
+        "stays",
+        "trips",
+        "Booked stays whose stored nights are negative; the features of booked trips below leave "
+        "these trips out",
+        lambda t: count(~published.sound(t)),
+        "int64",
+    ),
+    Feature(
+        "mean_base_fare_booked",
+        "fare per booked flight",
+        "USD",
+        "trips",
+        "Mean fare of booked flights before discount, trips cancelled later included",
+        lambda t: exact_mean(t.base_fare_usd, 2, published.sound_flight(t)),
+        nullable=True,
+    ),
+    Feature(
+        "mean_stay_price_booked",
+        "price per booked stay",
+        "USD",
+        "trips",
+        "Mean price of one room for the whole of a booked stay, trips cancelled later included: "
+        "price of a night x (whole days between check-in and check-out + 1)",
+        published.stay_price,
+        nullable=True,
+    ),
+    Feature(
+        "package_rate_booked",
+        "packages booked",
+        "share",
+        "trips",
+        "Share of booked trips with both a flight and a hotel, trips cancelled later included",
+        lambda t: share(t.kind == "package", published.sound(t)),
+        maximum=1,
+        nullable=True,
+    ),
+    Feature(
+        "mean_seats_booked",
+        "seats per booked flight",
+        "seats",
+        "trips",
+        "Mean seats of booked flights, trips cancelled later included",
+        lambda t: exact_mean(t.seats, 0, published.sound_flight(t)),
+        nullable=True,
+    ),
+    Feature(
+        "mean_checked_bags_booked",
+        "bags per booked flight",
+        "bags",
+        "trips",
+        "Mean checked bags of booked flights, trips cancelled later included",
+        lambda t: exact_mean(t.checked_bags, 0, published.sound_flight(t)),
+        nullable=True,
+    ),
+    Feature(
+        "mean_nights_booked",
+        "nights per booked stay",
+        "nights",
+        "trips",
+        "Mean of whole days between check-in and check-out + 1 of booked stays, trips cancelled "
+        "later included",
+        lambda t: exact_mean(published.nights_and_one(t), 0, published.sound_stay(t)),
+        nullable=True,
+    ),
+    Feature(
+        "weekday_departures_booked",
+        "weekday departures",
+        "flights",
+        "trips",
+        "Booked flights that depart from Monday to Saturday, trips cancelled later included",
+        lambda t: count(published.weekday_departure(t)),
+        "int64",
+    ),
+    Feature(
+        "weekday_departure_rate",
+        "weekday departures per session",
+        "share",
+        "features",
+        "Booked flights that depart from Monday to Saturday per browsing session",
+        published.weekday_departure_rate,
+        nullable=True,
+    ),
+    Feature(
+        "kept_trips",
+        "trips kept",
+        "trips",
+        "trips",
+        "Booked trips not cancelled so far, completed or upcoming",
+        lambda t: count(kept(t)),
+        "int64",
+    ),
+    Feature(
+        "discounted_flight_rate_with_cancellations",
+        "flight rows with a discount flag",
+        "share",
+        "rows",
+        "Share of trips with a flight whose last row has the flag of a flight discount; both are "
+        "always true for cancelled trips. Two decimals",
+        lambda t: published.discounted_rate(t, "flight"),
+        maximum=1,
+        nullable=True,
+    ),
+    Feature(
+        "discounted_hotel_rate_with_cancellations",
+        "hotel rows with a discount flag",
+        "share",
+        "rows",
+        "Share of trips with a hotel whose last row has the flag of a hotel discount; both are "
+        "always true for cancelled trips. Two decimals",
+        lambda t: published.discounted_rate(t, "hotel"),
+        maximum=1,
+        nullable=True,
+    ),
+    Feature(
+        "mean_lead_days_with_cancellations",
+        "days from the last row to departure",
+        "days",
+        "rows",
+        "Mean days from the end of a trip's last row, which may be its cancellation, to departure "
+        "or check-in. Two decimals",
+        published.lead_days,
+        minimum=None,
+        nullable=True,
+    ),
+    Feature(
+        "mean_stored_nights",
+        "stored nights per stay",
+        "nights",
+        "trips",
+        "Mean nights per stay as the source stores them",
+        lambda t: exact_mean(t.nights_stored, 0, stayed(t)),
+        minimum=None,
+        nullable=True,
+    ),
+    Feature(
+        "mean_hotel_bill_stored",
+        "hotel bill by stored nights",
+        "USD",
+        "trips",
+        "Mean rooms x price of a night x stored nights per stay, before discount",
+        published.hotel_bill,
+        minimum=None,
+        nullable=True,
+    ),
+    Feature(
+        "mean_fare_times_seats",
+        "fare times seats",
+        "USD",
+        "trips",
+        "Mean seats x fare per flight before discount, though the fare covers all seats already",
+        published.fare_times_seats,
+        nullable=True,
+    ),
+    Feature(
+        "gender",
+        "gender",
+        "name",
+        "users",
+        "Gender as the source says: F, M, O or unknown",
+        lambda u: u.gender,
+        "string",
+        minimum=None,
+    ),
+    Feature(
+        "birth_day",
+        "day of birth",
+        "days since 1970-01-01",
+        "users",
+        "Day of birth; an age on any day follows from it. Null if the source does not say",
+        lambda u: published.day_of(u.birthdate),
+        "int64",
+        minimum=None,
+        nullable=True,
+    ),
+)
 
 
 CATALOGUE: tuple[Feature, ...] = (
@@ -540,4 +762,7 @@ CATALOGUE: tuple[Feature, ...] = (
         minimum=1,
         maximum=SCORES,
     ),
+    *PUBLISHED,
 )
+OWN: tuple[Feature, ...] = tuple(feature for feature in CATALOGUE if feature not in PUBLISHED)
+"""The features that models, profiles and explanations use: all but those of published works."""

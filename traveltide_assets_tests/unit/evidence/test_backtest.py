@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from traveltide_assets.catalogue.perks import Perk, load_perks, of_program
+from traveltide_assets.catalogue.perks import NO_OUTCOME, Perk, load_perks, of_program
 from traveltide_assets.evidence.backtest import (
     NOT_SUPPORTED,
+    NOT_TRIED,
     SUPPORTED,
     TOO_LITTLE,
     BackTest,
@@ -106,6 +107,21 @@ def test_few_customers_or_opportunities_are_too_little_data() -> None:
     flights = np.where(np.arange(2_000) < 90, 1, 0)
     hardly = trial_of(np.full(2_000, 5), flights, flights)
     assert verdict(given_to(rng.random(2_000) < 0.5), hardly)["verdict"] == TOO_LITTLE
+
+
+def test_a_perk_that_no_behaviour_speaks_to_is_not_tried_and_weakens_no_other() -> None:
+    rng = np.random.default_rng(9)
+    given = rng.random(2_000) < 0.5
+    trial = trial_of(np.full(2_000, 5), rng.poisson(1.0 + given), np.ones(2_000))
+    mute = Perk(**{**BAG.model_dump(), "id": "mute", "outcome": NO_OUTCOME})
+    both = pd.Series(np.where(given, BAG.id, mute.id))
+    judged = judge({"mine": both}, trial, (BAG, mute)).set_index("perk")
+    assert judged.loc["mute", "verdict"] == NOT_TRIED
+    assert judged.loc["mute", "customers"] == (~given).sum()
+    figures = ["mean", "mean_others", "lift", "lift_low", "lift_high", "p_value", "p_holm"]
+    assert judged.loc["mute", figures].isna().all()
+    assert judged.loc[BAG.id, "verdict"] == SUPPORTED
+    assert judged.loc[BAG.id, "p_holm"] == judged.loc[BAG.id, "p_value"]
 
 
 def test_nobody_after_the_cut_is_too_little_data_and_no_error() -> None:
