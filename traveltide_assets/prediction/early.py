@@ -19,13 +19,14 @@ MOST_SESSIONS = 5
 _BITS_OF_N = 3
 SEEN = "sessions_seen"
 # These measure the time from the sessions to the end of the month. The cohort's first sessions are
-# months old, those of new customers are not, so a model must not learn from these features.
+# months old, those of new customers are not, so a model must not learn from these features, nor
+# from open trips.
 _TELL_TIME = ("days_since_last_session", "completed_trips", "upcoming_trips", "tenure_months")
 # Scores within the cohort (source "features") cannot be computed for a single customer.
 EARLY: tuple[Feature, ...] = tuple(
     feature
     for feature in CATALOGUE
-    if feature.source != "features" and feature.name not in _TELL_TIME
+    if feature.source != "features" and feature.name not in _TELL_TIME and not feature.open_trips
 )
 
 
