@@ -56,9 +56,11 @@ from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.schema.text_file import UnreadableText, read_text
 from traveltide_assets.segmentation import registry
 from traveltide_assets.segmentation.config import Config as KMeans
+from traveltide_assets.segmentation.config import Traits
 from traveltide_assets.serving.config import Config as Serving
 from traveltide_assets.transforms.cleaning.config import Config as Cleaning
 from traveltide_assets.transforms.config import Config as Cohort
+from traveltide_assets.transforms.config import Policy
 
 _PREFIX = "TRAVELTIDE_"
 _CONFIG = "TRAVELTIDE_CONFIG"
@@ -162,7 +164,9 @@ class Settings(BaseSettings):
     partitions: Partitions = Partitions()
     cleaning: Cleaning = Cleaning()
     cohort: Cohort = Cohort()
+    policy: Policy = Policy()
     kmeans: KMeans = KMeans()
+    traits: Traits = Traits()
     evidence: Evidence = Evidence()
     campaign: Campaign = Campaign()
     experiment: Experiment = Experiment()

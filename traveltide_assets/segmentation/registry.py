@@ -26,6 +26,7 @@ MODULES = {
     "personas": "traveltide_assets.segmentation.rule_groups",
     "perk_affinity": "traveltide_assets.segmentation.perk_affinity",
     "propensity": "traveltide_assets.segmentation.propensity",
+    "traits": "traveltide_assets.segmentation.traits",
 }
 
 _DRAWN = "kmeans"
