@@ -1,8 +1,8 @@
 """What customers with some traits do, compared with the average: a small additive model per perk.
 
 The expected behaviour per opportunity is the average times a factor for each level of each trait.
-A trait that says less than it costs is left out of the model (Akaike's criterion). Whether the model
-as a whole says anything is tried on customers that it has not seen; `trust` shrinks what it says by
+A trait whose factors are no larger than chance makes them counts nothing. Whether the model as a
+whole says anything is tried on customers that it has not seen, and `trust` shrinks what it says by
 how well it held for them.
 """
 
@@ -79,7 +79,7 @@ def learn(
     groups, group = _groups(seen, customers, levels)
     whole = _Sums.of(seen, group, len(groups), np.ones(len(group), dtype=bool))
     z, trust = _held(seen, groups, group, twins[seen.customer], levels, seed)
-    columns, coefficients = _selected(whole, groups, levels)
+    columns, coefficients = _shrunk(whole, groups, levels)
     average = float(seen.amount.sum() / seen.chances.sum())
     return Effects(columns, float(coefficients[0]), coefficients[1:], average, z, trust)
 
@@ -126,7 +126,11 @@ def _held(
     levels: Sequence[Levels],
     seed: int,
 ) -> tuple[float, float]:
-    """`z` and `trust` of models that have not seen the customers, the mean over several splits."""
+    """`z` and `trust` of models that have not seen the customers, the mean over several splits.
+
+    These are the models with the noise: to take it off in each part of the data would also take off
+    what several traits say weakly and together.
+    """
     rng, found = np.random.default_rng(seed), []
     for _ in range(_REPEATS):
         fold = (rng.permutation(int(twins.max()) + 1) % _FOLDS)[twins]
@@ -134,8 +138,8 @@ def _held(
         for number in range(_FOLDS):
             sums = _Sums.of(seen, group, len(groups), fold != number)
             if sums.amount.sum() > 0 and sums.spread > 0:
-                columns, coefficients = _selected(sums, groups, levels)
-                placed = _design(groups, levels, columns)
+                placed = _design(groups, levels, _columns(sums, groups, levels))
+                coefficients, _ = _fitted(sums, placed)
                 expected = np.exp(coefficients[0] + placed @ coefficients[1:])
                 foretold[fold == number] = expected[group[fold == number]]
         found.append(_agreement(foretold, seen))
@@ -156,40 +160,36 @@ def _agreement(foretold: np.ndarray, seen: Observed) -> tuple[float, float]:
     return (float(part.sum()) / error if error > 0 else 0.0), float(part.sum()) / spread
 
 
-def _selected(
+def _shrunk(
     sums: _Sums, groups: np.ndarray, levels: Sequence[Levels]
 ) -> tuple[tuple[Column, ...], np.ndarray]:
-    """Columns and coefficients of the model whose traits all say more than they cost (Akaike).
+    """Columns and coefficients, the intercept first, of the model with noise taken off.
 
-    The trait that says least is left out again and again.
+    By chance alone, the size of a trait's coefficients (Wald) is about their number. So they are
+    multiplied by the share of their size beyond that, or dropped if there is none (James-Stein).
     """
-    kept = list(levels)
-    while True:
-        columns = _columns(sums, groups, levels, kept)
-        coefficients, covariance = _fitted(sums, _design(groups, levels, columns))
-        says = {
-            each.trait: _information(each.trait, columns, coefficients, covariance) for each in kept
-        }
-        least = min(says, key=lambda trait: (says[trait], trait), default=None)
-        if least is None or says[least] > 0:
-            return columns, coefficients
-        kept = [each for each in kept if each.trait != least]
+    columns = _columns(sums, groups, levels)
+    design = _design(groups, levels, columns)
+    coefficients, covariance = _fitted(sums, design)
+    shares = np.array([_beyond_noise(c.trait, columns, coefficients, covariance) for c in columns])
+    kept = shares > 0
+    logs = coefficients[1:][kept] * shares[kept]
+    foretold = float((sums.chances * np.exp(design[:, kept] @ logs)).sum())
+    intercept = np.log(sums.chances.sum() / foretold)
+    return tuple(np.array(columns, dtype=object)[kept]), np.r_[intercept, logs]
 
 
-def _columns(
-    sums: _Sums, groups: np.ndarray, levels: Sequence[Levels], kept: Sequence[Levels]
-) -> tuple[Column, ...]:
+def _columns(sums: _Sums, groups: np.ndarray, levels: Sequence[Levels]) -> tuple[Column, ...]:
     """A column for each level with data but the commonest one of each trait."""
     columns: list[Column] = []
     for place, each in enumerate(levels):
-        if each in kept:
-            known = groups[:, place] != UNKNOWN
-            weight = np.bincount(groups[known, place], sums.chances[known], len(each.words))
-            columns += [
-                Column(each.trait, int(level), float(weight[level] / weight.sum()))
-                for level in np.flatnonzero(weight > 0)
-                if level != weight.argmax()
-            ]
+        known = groups[:, place] != UNKNOWN
+        weight = np.bincount(groups[known, place], sums.chances[known], len(each.words))
+        columns += [
+            Column(each.trait, int(level), float(weight[level] / weight.sum()))
+            for level in np.flatnonzero(weight > 0)
+            if level != weight.argmax()
+        ]
     return tuple(columns)
 
 
@@ -227,14 +227,14 @@ def _fitted(sums: _Sums, design: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return coefficients, np.linalg.inv(information)
 
 
-def _information(
+def _beyond_noise(
     trait: str,
     columns: Sequence[Column],
     coefficients: np.ndarray,
     covariance: np.ndarray,
 ) -> float:
-    """What a trait says, all of its levels at once (Wald), less what it costs (Akaike)."""
+    """The share of the size of a trait's coefficients that is more than chance gives, or 0."""
     rows = [number + 1 for number, column in enumerate(columns) if column.trait == trait]
     part = coefficients[rows]
-    said = float(part @ np.linalg.solve(covariance[np.ix_(rows, rows)], part)) if rows else -1.0
-    return said - 2 * len(rows)
+    size = float(part @ np.linalg.solve(covariance[np.ix_(rows, rows)], part))
+    return max(0.0, 1 - len(rows) / size) if size > 0 else 0.0

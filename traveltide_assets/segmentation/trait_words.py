@@ -23,11 +23,11 @@ def sentences(
     Groups that a level of a trait alone tells apart are named first. The others are divided by the
     trait that tells most of them apart. A long sentence ends with the largest parts and `others`.
     """
+    named = np.asarray(labels, dtype=object)
     parts: dict[str, list[tuple[float, Conditions]]] = {}
-    for label, conditions, size in _parts(
-        groups, sizes, np.asarray(labels, dtype=object), (), levels
-    ):
-        parts.setdefault(label, []).append((size, conditions))
+    for label, conditions, size in _parts(groups, sizes, named, (), levels):
+        needed = _needed(conditions, groups, named == label)
+        parts.setdefault(label, []).append((size, needed))
     return {label: _sentence(found, levels) for label, found in parts.items()}
 
 
@@ -99,24 +99,48 @@ def _uncertainty(at: np.ndarray, sizes: np.ndarray, labels: np.ndarray) -> float
     return round(total, 9)
 
 
+def _needed(conditions: Conditions, groups: np.ndarray, members: np.ndarray) -> Conditions:
+    """The conditions without those that no group with another label depends on."""
+    kept = list(conditions)
+    for condition in reversed(conditions):
+        fewer = [each for each in kept if each != condition]
+        if fewer and not (_meeting(fewer, groups) & ~members).any():
+            kept = fewer
+    return tuple(kept)
+
+
+def _meeting(conditions: Sequence[tuple[int, frozenset[int]]], groups: np.ndarray) -> np.ndarray:
+    """Whether each group meets all conditions."""
+    met = np.ones(len(groups), dtype=bool)
+    for trait, at in conditions:
+        met &= np.isin(groups[:, trait], list(at))
+    return met
+
+
 def _sentence(parts: list[tuple[float, Conditions]], levels: Sequence[Levels]) -> str:
-    ordered = sorted(parts, key=lambda part: -part[0])
-    said = list(dict.fromkeys(_part(conditions, levels) for _, conditions in ordered))
+    """The parts, largest first; what they have in common is said once, in front."""
+    ordered = [dict(conditions) for _, conditions in sorted(parts, key=lambda part: -part[0])]
+    first, *others = ordered
+    common = {t: at for t, at in first.items() if all(o.get(t) == at for o in others)}
+    said = list(
+        dict.fromkeys(
+            _part({t: at for t, at in each.items() if t not in common}, levels) for each in ordered
+        )
+    )
     if len(said) > _MOST_PARTS:
         said = [*said[: _MOST_PARTS - 1], "others"]
-    text = "; or ".join(said)
+    whole, divided = _part(common, levels), "; or ".join(filter(None, said))
+    text = ": ".join(filter(None, [whole, divided])) or "everybody else"
     return text[:1].upper() + text[1:]
 
 
-def _part(conditions: Conditions, levels: Sequence[Levels]) -> str:
+def _part(conditions: Mapping[int, frozenset[int]], levels: Sequence[Levels]) -> str:
     """The conditions in the order of the traits. That there is no open trip goes without saying."""
-    by_trait: Mapping[int, frozenset[int]] = dict(conditions)
-    said = [
+    return ", ".join(
         " or ".join(_level(levels[trait], level) for level in sorted(at))
-        for trait, at in sorted(by_trait.items())
+        for trait, at in sorted(conditions.items())
         if not (levels[trait].trait in _OPEN and at == frozenset({0}))
-    ]
-    return ", ".join(said) or "everybody else"
+    )
 
 
 def _level(each: Levels, level: int) -> str:

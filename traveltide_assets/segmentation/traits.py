@@ -3,9 +3,9 @@
 For each perk a small additive model of the traits learns from what customers have done so far
 (`behaviour`, `trait_levels`, `trait_model`). A perk whose model does not hold for unseen customers
 has no signal and is not handed out. The perks with a signal are distributed over groups of
-customers with equal traits (`allocation`): every group gets a perk that it shows more than the
-average for, and those who rank highest for a perk come first. Customers of whom nothing speaks for
-any perk are a segment of their own.
+customers with equal traits (`allocation`): a group may get a perk if it is expected to exceed the
+average in its behaviour, and the sum of the expected lifts is as high as the bounds of the shares
+allow. Customers of whom nothing speaks for any perk are a segment of their own.
 """
 
 from __future__ import annotations
@@ -137,11 +137,10 @@ class TraitStrategy:
     def _allocated(self, lifts: pd.DataFrame, sizes: np.ndarray) -> np.ndarray:
         """The perk of each group, as a position in the columns of `lifts`."""
         values = lifts.to_numpy()
-        ranks = np.where(values > 1, _ranks(values, sizes), np.nan)
-        speaks_for = (~np.isnan(ranks) * sizes[:, None]).sum(axis=0)
+        speaks_for = ((values > 1) * sizes[:, None]).sum(axis=0)
         least = np.minimum(self.config.min_share * sizes.sum(), speaks_for)
         most = np.full(lifts.shape[1], self.config.max_share * sizes.sum())
-        return allocate(sizes, ranks, least, most)
+        return allocate(sizes, np.where(values > 1, values, np.nan), least, most)
 
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> TraitStrategy:
@@ -212,13 +211,8 @@ class FittedTraits:
     def _given(self, kinds: np.ndarray, lifts: pd.DataFrame) -> np.ndarray:
         """The perk of each kind of customer: that of its group, or the best for a new kind."""
         known = {tuple(row): int(g) for row, g in zip(self.groups, self.given, strict=True)}
-        values = lifts.to_numpy()
-        ranks = np.where(values > 1, _ranks_among(values, self.lifts.to_numpy(), self.sizes), -1.0)
-        best = (
-            np.where(ranks.max(axis=1) >= 0, ranks.argmax(axis=1), NOBODY)
-            if lifts.shape[1]
-            else np.full(len(kinds), NOBODY)
-        )
+        values = np.column_stack([lifts.to_numpy(), np.ones(len(kinds))])
+        best = np.where(values.max(axis=1) > 1, values.argmax(axis=1), NOBODY)
         return np.array(
             [known.get(tuple(row), int(new)) for row, new in zip(kinds, best, strict=True)],
             dtype=np.int64,
@@ -265,14 +259,3 @@ def _twins(features: pd.DataFrame) -> np.ndarray:
     values = features[sorted(INPUTS)].astype("float64").fillna(-1.0).to_numpy()
     _, twins = np.unique(values, axis=0, return_inverse=True)
     return twins.reshape(-1)
-
-
-def _ranks(values: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Share of customers with a lower value in each column; customers with an equal one half."""
-    return _ranks_among(values, values, sizes)
-
-
-def _ranks_among(values: np.ndarray, others: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    below = (others[None, :, :] < values[:, None, :]) * sizes[None, :, None]
-    equal = (others[None, :, :] == values[:, None, :]) * sizes[None, :, None]
-    return (below.sum(axis=1) + equal.sum(axis=1) / 2) / max(sizes.sum(), 1)

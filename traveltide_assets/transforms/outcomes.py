@@ -22,8 +22,8 @@ from traveltide_assets.transforms.features import expressions as f
 class Outcome:
     """One behaviour: `amount` per `opportunities`, both aggregated by customer from one table.
 
-    `source` is the table: `sessions` after the cut, `trips` booked after it, or `cancellable_trips`,
-    which are those and the trips that were open at the cut.
+    `source` is the table: `sessions` after the cut, `trips` booked after it, or
+    `cancellable_trips`, which are those and the trips that were open at the cut.
     """
 
     name: str

@@ -463,8 +463,7 @@ CATALOGUE: tuple[Feature, ...] = (
         "trips booked long ahead",
         "trips",
         "trips",
-        "Booked trips that were booked more than `cohort.long_lead_days` days ahead, cancelled ones "
-        "included",
+        "Trips booked more than `cohort.long_lead_days` days ahead, cancelled ones included",
         lambda t: count(long_lead(t)),
         "int64",
     ),
@@ -473,8 +472,8 @@ CATALOGUE: tuple[Feature, ...] = (
         "cancelled trips booked long ahead",
         "trips",
         "trips",
-        "Booked trips that were booked more than `cohort.long_lead_days` days ahead and cancelled "
-        "by the end of the month",
+        "Trips booked more than `cohort.long_lead_days` days ahead and cancelled by the end of the "
+        "month",
         lambda t: count(long_lead(t) & (t.status == "cancelled")),
         "int64",
     ),
