@@ -162,7 +162,7 @@ def asking_again(settings: Settings) -> Settings:
 def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
     """The lake, for reading and writing. It opens its own engine unless one is given."""
     keep_private(settings)
-    perks = load_perks(settings.perks_file)
+    perks = load_perks(settings.perks_file, settings.policy.forbidden_features)
     tables = build_tables(perks, build_strategies(settings, perks))
     return Lake(_lake_storage(settings), engine or open_engine(settings), tables)
 

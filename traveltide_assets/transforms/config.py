@@ -1,9 +1,8 @@
-"""The sections `cohort` and `policy` of the settings."""
+"""The section `cohort` of the settings."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -41,17 +40,3 @@ class Config(Section):
         description="A trip is booked long ahead if it starts more than this many days after its "
         "booking",
     )
-
-
-class Policy(Section):
-    """What may not be used to decide about customers."""
-
-    forbidden_features: tuple[str, ...] = Field(
-        ("gender",),
-        description="Features that no strategy, model or explanation may use. A column of the "
-        "users that is no feature may be named, too",
-    )
-
-    def allowed(self, names: Iterable[str]) -> tuple[str, ...]:
-        """The names without those that are forbidden, in their order."""
-        return tuple(name for name in names if name not in self.forbidden_features)
