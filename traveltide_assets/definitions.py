@@ -115,7 +115,7 @@ def _groups(
         "gold": [*cohort.build(), *features.ASSETS],
         "segments": segments.build(strategies),
         "evidence": evidence.build(strategies),
-        "perks": perks.build(deciding.name),
+        "perks": perks.build(deciding.name, settings.experiment.start),
         "prediction": prediction.build(deciding),
         "experiment": [*experiment.ASSETS],
         "campaign": [*campaign.ASSETS],

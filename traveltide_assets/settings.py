@@ -56,7 +56,7 @@ from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.schema.text_file import UnreadableText, read_text
 from traveltide_assets.segmentation import registry
 from traveltide_assets.segmentation.config import Config as KMeans
-from traveltide_assets.segmentation.config import Traits
+from traveltide_assets.segmentation.config import Decision, Traits
 from traveltide_assets.serving.config import Config as Serving
 from traveltide_assets.transforms.cleaning.config import Config as Cleaning
 from traveltide_assets.transforms.config import Config as Cohort
@@ -167,6 +167,7 @@ class Settings(BaseSettings):
     policy: Policy = Policy()
     kmeans: KMeans = KMeans()
     traits: Traits = Traits()
+    decision: Decision = Decision()
     evidence: Evidence = Evidence()
     campaign: Campaign = Campaign()
     experiment: Experiment = Experiment()

@@ -88,14 +88,14 @@ def assignments(
     groups = features[["user_id"]].merge(merged, on="user_id", validate="one_to_one")["segment"]
     affinity = affinities(profiles(features, groups, sorted(features_of(perks))), perks)
     perk = merged.groupby("segment")["perk"].first()
-    second = runner_up(affinity[_alternatives(perks, perk)], perk)
+    second = runner_up(affinity[alternatives(perks, perk)], perk)
     return merged.rename(columns={"reason": "deciding_features"}).assign(
         runner_up=merged["segment"].map(second),
         **{f"affinity_{name}": merged["segment"].map(affinity[name]) for name in affinity},
     )
 
 
-def _alternatives(perks: tuple[Perk, ...], given: Iterable[str]) -> list[str]:
+def alternatives(perks: tuple[Perk, ...], given: Iterable[str]) -> list[str]:
     """Perks of the first program that contains all assigned perks; all perks if no program does."""
     for program in get_args(Program):
         members = [perk.id for perk in perks if program in perk.programs]

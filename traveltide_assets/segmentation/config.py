@@ -45,6 +45,17 @@ class Config(Section):
     )
 
 
+class Decision(Section):
+    """From the strategy's perks to the offers of a month."""
+
+    keep_margin: float = Field(
+        0.05,
+        ge=0,
+        description="A customer keeps last month's perk unless another is better by more than "
+        "this: in expected lift if the strategy expects one, else in SD of the segment's affinity",
+    )
+
+
 class Traits(Section):
     """The strategy of traits."""
 

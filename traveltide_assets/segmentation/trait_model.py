@@ -17,6 +17,8 @@ from scipy.stats import norm
 from traveltide_assets.segmentation.behaviour import OPEN_LONG_LEAD, Observed
 from traveltide_assets.segmentation.trait_levels import UNKNOWN, Levels, dispersion
 
+# An effect of less than one percent is not worth a word.
+_WORTH_SAYING = 0.01
 _FOLDS = 5
 _REPEATS = 10
 # The logarithm of a factor is expected to lie within about one unit of zero: weak enough for what
@@ -55,6 +57,14 @@ class Effects:
         """Expected behaviour of each group (row of levels) divided by the average, shrunk."""
         placed = _design(groups, levels, self.columns)
         return 1 + self.trust * (np.exp(self.intercept + placed @ self.logs) - 1)
+
+    def speaking(self, group: np.ndarray, levels: Sequence[Levels]) -> frozenset[str]:
+        """The traits whose levels in a group raise the behaviour above the average."""
+        at = _design(group[None, :], levels, self.columns)[0]
+        said: dict[str, float] = {}
+        for column, value, log in zip(self.columns, at, self.logs, strict=True):
+            said[column.trait] = said.get(column.trait, 0.0) + log * (value - column.share)
+        return frozenset(trait for trait, above in said.items() if above > _WORTH_SAYING)
 
 
 def is_beyond_noise(effects: Effects, alpha: float) -> bool:

@@ -64,7 +64,8 @@ class TraitStrategy:
             Column(
                 f"preference_{perk.id}",
                 "float64",
-                f"Expected behaviour for {perk.id}, divided by the average; 1 without a signal",
+                f"Expected behaviour for {perk.id}, divided by the average; null without a signal",
+                required=False,
             )
             for perk in self.perks
         )
@@ -192,7 +193,7 @@ class FittedTraits:
         )
         preferences = {
             f"preference_{each.id}": (
-                lifts[each.id].to_numpy() if each.id in lifts else np.ones(len(kinds))
+                lifts[each.id].to_numpy() if each.id in lifts else np.full(len(kinds), np.nan)
             )[kind]
             for each in self.perks
         }
@@ -229,11 +230,10 @@ class FittedTraits:
             return "nothing known speaks for a perk; customers like them get this one"
         effects = self.signals[perk]
         outcome = {each.id: each.outcome for each in self.perks}[perk]
-        traits = frozenset(column.trait for column in effects.columns)
-        who = trait_words.of_levels(kind, self.levels, traits)
+        said = trait_words.of_levels(kind, self.levels, effects.speaking(kind, self.levels))
+        who, expected = said or "customers like them", lift * effects.average
         return (
-            f"{who}: expected {lift * effects.average:.2f} {_DESCRIPTIONS[outcome]}, "
-            f"{lift:.2f} times the average"
+            f"{who}: expected {expected:.2f} {_DESCRIPTIONS[outcome]}, {lift:.2f} times the average"
         )
 
 
