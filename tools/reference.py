@@ -153,8 +153,16 @@ def _features() -> str:
         "denominator is null. A model reads null as the mean of the cohort, so it speaks neither "
         "for nor against a perk."
     )
-    rows = ((f"`{f.name}`", f.unit, f.source, f.description) for f in CATALOGUE)
-    return f"{start}\n\n{_grid(('feature', 'unit', 'from', 'meaning'), rows)}"
+    rows = (
+        (f"`{f.name}`", f.unit, f.source, "trait" if f.is_trait else "habit", f.description)
+        for f in CATALOGUE
+    )
+    kinds = (
+        "A trait is known at sign-up, from the profile, or from a trip that is booked and not "
+        "begun. A habit adds up earlier sessions and trips."
+    )
+    head = ("feature", "unit", "from", "kind", "meaning")
+    return f"{start}\n\n{kinds}\n\n{_grid(head, rows)}"
 
 
 def _rules() -> str:
