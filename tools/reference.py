@@ -153,16 +153,30 @@ def _features() -> str:
         "denominator is null. A model reads null as the mean of the cohort, so it speaks neither "
         "for nor against a perk."
     )
+    kinds = (
+        "A trait is known at sign-up, from the profile, or from a trip that is booked and not "
+        "begun. A habit adds up earlier sessions and trips."
+    )
     published = (
         "Only the strategies that rebuild [published works](../analyst/published.md) read these. "
         "*Rows* are trips with those whose only row is a cancellation."
     )
 
     def table(features: Iterable[Feature]) -> str:
-        rows = ((f"`{f.name}`", f.unit, f.source, f.description) for f in features)
-        return _grid(("feature", "unit", "from", "meaning"), rows)
+        rows = (
+            (f"`{f.name}`", f.unit, f.source, "trait" if f.is_trait else "habit", f.description)
+            for f in features
+        )
+        return _grid(("feature", "unit", "from", "kind", "meaning"), rows)
 
-    parts = (start, table(OWN), "## Features of published works", published, table(PUBLISHED))
+    parts = (
+        start,
+        kinds,
+        table(OWN),
+        "## Features of published works",
+        published,
+        table(PUBLISHED),
+    )
     return "\n\n".join(parts)
 
 

@@ -55,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for the given settings."""
-    perk_catalogue = load_perks(settings.perks_file)
+    perk_catalogue = load_perks(settings.perks_file, settings.policy.forbidden_features)
     headlines(perk_catalogue, settings.experiment)  # Raises now rather than in the run.
     strategies = build_strategies(settings, perk_catalogue)
     for name, why in left_out(settings, perk_catalogue).items():
@@ -115,7 +115,7 @@ def _groups(
         "gold": [*cohort.build(), *features.ASSETS],
         "segments": segments.build(strategies),
         "evidence": evidence.build(strategies),
-        "perks": perks.build(deciding.name),
+        "perks": perks.build(deciding.name, settings.experiment.start),
         "prediction": prediction.build(deciding),
         "experiment": [*experiment.ASSETS],
         "campaign": [*campaign.ASSETS],

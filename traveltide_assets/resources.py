@@ -166,7 +166,7 @@ def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
     from traveltide_assets.segmentation.registry import build_strategies
 
     keep_private(settings)
-    perks = load_perks(settings.perks_file)
+    perks = load_perks(settings.perks_file, settings.policy.forbidden_features)
     tables = build_tables(perks, build_strategies(settings, perks))
     return Lake(_lake_storage(settings), engine or open_engine(settings), tables)
 

@@ -56,9 +56,11 @@ from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.schema.text_file import UnreadableText, read_text
 from traveltide_assets.segmentation import registry
 from traveltide_assets.segmentation.config import Config as KMeans
+from traveltide_assets.segmentation.config import Decision, Traits
 from traveltide_assets.serving.config import Config as Serving
 from traveltide_assets.transforms.cleaning.config import Config as Cleaning
 from traveltide_assets.transforms.config import Config as Cohort
+from traveltide_assets.transforms.features.config import Policy
 
 _PREFIX = "TRAVELTIDE_"
 _CONFIG = "TRAVELTIDE_CONFIG"
@@ -162,7 +164,10 @@ class Settings(BaseSettings):
     partitions: Partitions = Partitions()
     cleaning: Cleaning = Cleaning()
     cohort: Cohort = Cohort()
+    policy: Policy = Policy()
     kmeans: KMeans = KMeans()
+    traits: Traits = Traits()
+    decision: Decision = Decision()
     evidence: Evidence = Evidence()
     campaign: Campaign = Campaign()
     experiment: Experiment = Experiment()
@@ -201,6 +206,16 @@ class Settings(BaseSettings):
         warnings.warn("the setting kmeans.seed is now called seed", FutureWarning, stacklevel=2)
         rest = {name: value for name, value in kmeans.items() if name != "seed"}
         return {"seed": kmeans["seed"], **values, "kmeans": rest}
+
+    @model_validator(mode="after")
+    def _clusters_what_is_permitted(self) -> Settings:
+        permitted = self.policy.allowed(self.kmeans.features)
+        if forbidden := sorted(set(self.kmeans.features) - set(permitted)):
+            raise ValueError(
+                f"kmeans.features: {', '.join(forbidden)} may not be used, because "
+                "policy.forbidden_features says so. Name other features"
+            )
+        return self
 
     @model_validator(mode="after")
     def _months_are_ordered(self) -> Settings:

@@ -28,6 +28,7 @@ CHANGES = Table(
         Column("change", "string", "Change: new, moved (another perk) or dropped"),
         Column("perk_before", "string", "Last month's offer", required=False),
         Column("perk", "string", "This month's offer", required=False),
+        Column("reason", "string", "Why the offer changed"),
     ),
     key=("user_id",),
     partitioned=True,

@@ -6,7 +6,7 @@ Scores of customers and segments for these perks are computed in `segmentation/`
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -67,8 +67,11 @@ class Perk(StoredPerk):
         return contributions(deviations, self).sum(axis=1)
 
 
-def load_perks(path: Path) -> tuple[Perk, ...]:
-    """The perks of a catalogue file, in file order; `PerkError` if the file is not valid."""
+def load_perks(path: Path, forbidden: Collection[str] = ()) -> tuple[Perk, ...]:
+    """The perks of a catalogue file, in file order; `PerkError` if the file is not valid.
+
+    The weights of `forbidden` features are left out. A perk needs at least one other weight.
+    """
     try:
         entries = tomllib.loads(read_text(path).text).get("perk", [])
         perks = tuple(Perk.model_validate(entry) for entry in entries)
@@ -95,7 +98,17 @@ def load_perks(path: Path) -> tuple[Perk, ...]:
         raise PerkError(
             f"perk catalogue {path}: at least one perk is needed, and ids must be unique"
         )
-    return perks
+    return tuple(_without(perk, forbidden, path) for perk in perks)
+
+
+def _without(perk: Perk, forbidden: Collection[str], path: Path) -> Perk:
+    kept = {name: weight for name, weight in perk.features.items() if name not in forbidden}
+    if not any(kept.values()):
+        raise PerkError(
+            f"perk catalogue {path}: policy.forbidden_features leaves {perk.id} without a feature. "
+            "Give it another one, or remove the perk"
+        )
+    return perk.model_copy(update={"features": kept})
 
 
 def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:

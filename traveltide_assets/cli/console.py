@@ -67,7 +67,9 @@ def print_run(
     console.print(_row_counts(lake, settings.partitions))
     console.print()
     _print_decisions(console, made)
-    for name, why in left_out(settings, load_perks(settings.perks_file)).items():
+    for name, why in left_out(
+        settings, load_perks(settings.perks_file, settings.policy.forbidden_features)
+    ).items():
         write(console, f"Left out: the strategy {name}. {why}", hanging=4)
     write(console, _mailed(settings, made))
     passed = outcome.checks - len(outcome.warnings)

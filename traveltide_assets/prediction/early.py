@@ -19,11 +19,18 @@ MOST_SESSIONS = 5
 _BITS_OF_N = 3
 SEEN = "sessions_seen"
 # These measure the time from the sessions to the end of the month. The cohort's first sessions are
-# months old, those of new customers are not, so a model must not learn from these features.
+# months old, those of new customers are not, so a model must not learn from these features, nor
+# from open trips.
 _TELL_TIME = ("days_since_last_session", "completed_trips", "upcoming_trips", "tenure_months")
+# The service asks its callers for every early feature; what few of them could know is not asked.
+_NOT_ASKED = ("long_lead_trips", "cancelled_long_lead_trips")
 # Scores within the cohort (source "features") cannot be computed for a single customer.
 EARLY: tuple[Feature, ...] = tuple(
-    feature for feature in OWN if feature.source != "features" and feature.name not in _TELL_TIME
+    feature
+    for feature in OWN
+    if feature.source != "features"
+    and feature.name not in (*_TELL_TIME, *_NOT_ASKED)
+    and not feature.open_trips
 )
 
 
@@ -97,12 +104,15 @@ def _trips_of_n(table: ibis.Table) -> ibis.Table:
 
 
 def input_names(features: pd.DataFrame, catalogue: Iterable[Feature] = EARLY) -> tuple[str, ...]:
-    """The inputs of a model: numeric features, and `name=value` for each value of a text."""
+    """The inputs of a model: numeric features, and `name=value` for each value of a text.
+
+    A feature that the frame lacks, because it is forbidden, is no input.
+    """
     names: list[str] = []
     for feature in catalogue:
-        if feature.type == "string":
+        if feature.type == "string" and feature.name in features:
             names += [f"{feature.name}={value}" for value in sorted(set(features[feature.name]))]
-        else:
+        elif feature.name in features:
             names.append(feature.name)
     return tuple(names)
 

@@ -18,6 +18,7 @@ from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.prediction.tables import PROMOTION
 from traveltide_assets.stats.bucketing import draws
 from traveltide_assets.stats.threads import one_thread
+from traveltide_assets.transforms.features.config import Policy
 
 IN_SERVICE = "model in service"
 ALL = 0
@@ -37,6 +38,13 @@ def held_out(user_id: pd.Series, share: float) -> np.ndarray:
     """Whether each customer is held out of training, in every month."""
     users = user_id.unique()
     return user_id.isin(users[draws(users, _SALT) < share]).to_numpy()
+
+
+def permitted(in_service: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """The model in service, as stored; empty if it uses a feature that is forbidden by now."""
+    model = Predictor.from_frame(in_service)
+    used = set() if model is None else {name.partition("=")[0] for name in model.inputs}
+    return in_service if len(policy.allowed(used)) == len(used) else in_service.iloc[:0]
 
 
 def decide(

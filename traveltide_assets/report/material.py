@@ -102,7 +102,7 @@ class Material:
             status=status,
             notice=notice,
             card=model_card.build(**{name: frames[path] for name, path in _CARD.items()}),
-            **{name: frames[path] for name, path in _FRAMES.items()},
+            **{name: settings.policy.permitted(frames[path]) for name, path in _FRAMES.items()},
         )
 
     @property

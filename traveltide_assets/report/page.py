@@ -63,6 +63,7 @@ def context(material: Material) -> dict[str, Any]:
         "cohort": describe(m.settings.cohort, m.month),
         "min_sessions": m.settings.cohort.min_sessions,
         "customers": len(m.assignments),
+        "forbidden": summary_section.forbidden(m.settings.policy),
         "strategy": m.strategies[m.strategy],
         "strategy_id": m.strategy,
         "strategy_description": row_of(m.scorecard, m.strategy)["description"].rstrip("."),

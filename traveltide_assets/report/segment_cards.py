@@ -89,7 +89,11 @@ def build(
                     values.loc[users].mean(), values.mean(), profile.loc[segment], alike
                 ),
                 example=_example(
-                    features.loc[_nearest_to_median(deviations.loc[users, list(_FACTS)])]
+                    features.loc[
+                        _nearest_to_median(
+                            deviations.loc[users, [name for name in _FACTS if name in deviations]]
+                        )
+                    ]
                 ),
             )
         )
@@ -108,7 +112,11 @@ def telling(profile: pd.DataFrame, alike: pd.DataFrame, count: int) -> list[str]
 def _distinct(strength: pd.Series, alike: pd.DataFrame) -> list[str]:
     """Features from the strongest on, without those that repeat a stronger one."""
     chosen: list[str] = []
-    for name in strength.drop(list(_SCORES)).sort_values(ascending=False, kind="stable").index:
+    for name in (
+        strength.drop(list(_SCORES), errors="ignore")
+        .sort_values(ascending=False, kind="stable")
+        .index
+    ):
         if strength[name] >= _NOTABLE_SD and (alike.loc[name, chosen] < _SAME_THING).all():
             chosen.append(str(name))
     return chosen
@@ -151,10 +159,14 @@ def _typical(members: pd.DataFrame) -> tuple[str, ...]:
         float(members[name].sum()) for name in ("total_trips", "total_flights", "hotel_stays")
     )
     discounted = float((members["discounted_booking_rate"] * members["total_trips"]).sum())
+    who = {
+        "age": lambda: f"{members['age'].median():.0f} years old (median)",
+        "married": lambda: f"{words.percent(members['married'].mean())} married",
+        "has_children": lambda: f"{words.percent(members['has_children'].mean())} with children",
+    }
+    profile = ", ".join(say() for name, say in who.items() if name in members)
     return (
-        f"{members['age'].median():.0f} years old (median); "
-        f"{words.percent(members['married'].mean())} married, "
-        f"{words.percent(members['has_children'].mean())} with children",
+        *([profile] if profile else []),
         f"{words.decimal(trips / len(members), 1)} trips booked in "
         f"{words.decimal(members['total_sessions'].mean(), 1)} sessions; "
         f"{words.percent(_per(members['cancelled_trips'].sum(), trips))} of the trips cancelled, "
@@ -177,18 +189,24 @@ def _nearest_to_median(deviations: pd.DataFrame) -> int:
 
 def _example(customer: pd.Series) -> tuple[str, ...]:
     """Facts rounded so far that no one can be recognised by them."""
-    married = "married" if customer["married"] else "not married"
-    children = "with children" if customer["has_children"] else "without children"
     nights, bags = int(customer["total_nights"]), int(customer["total_checked_bags"])
-    known = pd.notna(customer["age"])
-    age = f"About {_rounded(customer['age'], _AGE_STEP):.0f} years old" if known else "Age unknown"
+    who = {
+        "age": lambda: _age(customer["age"]),
+        "married": lambda: "married" if customer["married"] else "not married",
+        "has_children": lambda: f"with{'' if customer['has_children'] else 'out'} children",
+    }
+    profile = ", ".join(say() for name, say in who.items() if name in customer.index)
     return (
-        f"{age}, {married}, {children}",
+        *([profile] if profile else []),
         f"{words.counted(int(customer['total_trips']), 'trip')} booked, "
         f"{int(customer['cancelled_trips'])} cancelled",
         f"{words.counted(nights, 'hotel night')}, {words.counted(bags, 'checked bag')}",
         f"About ${_rounded(customer['total_spend'], _MONEY_STEP):,.0f} spent",
     )
+
+
+def _age(age: float) -> str:
+    return f"About {_rounded(age, _AGE_STEP):.0f} years old" if pd.notna(age) else "Age unknown"
 
 
 def _rounded(value: float, step: int) -> float:

@@ -11,6 +11,7 @@ from traveltide_assets.report import verdicts, words
 from traveltide_assets.report.material import Material
 from traveltide_assets.report.scorecard_section import recommended, row_of
 from traveltide_assets.report.verdicts import Verdict
+from traveltide_assets.transforms.features.config import Policy
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,15 @@ def perk_rows(m: Material, judged: Mapping[str, Verdict]) -> list[PerkRow]:
         if perk.id in counts or perk.id in judged
     ]
     return sorted(rows, key=lambda row: -row.customers)
+
+
+def forbidden(policy: Policy) -> str:
+    """The features that may not be used, in words; empty if there are none."""
+    names = [
+        words.FEATURES[name].label if name in words.FEATURES else name.replace("_", " ")
+        for name in policy.forbidden_features
+    ]
+    return words.listed(names) if names else ""
 
 
 def summary(m: Material, judged: Mapping[str, Verdict]) -> dict[str, Any]:

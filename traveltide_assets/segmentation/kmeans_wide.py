@@ -206,7 +206,8 @@ def nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> WideKMeans:
     """The strategy for the classic perks of a catalogue; `PerkError` if there are none."""
-    return WideKMeans(of_program(perks, "classic"), settings.seed)
+    config = Config(features=settings.policy.allowed(WIDE_FEATURES))
+    return WideKMeans(of_program(perks, "classic"), settings.seed, config)
 
 
 def try_dbscan(features: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -53,6 +53,7 @@ class PropensityStrategy:
 
     perks: tuple[Perk, ...]
     seed: int
+    features: tuple[str, ...] = _TIMELESS
     name: str = "propensity"
     title: str = "Propensity"
     description: str = (
@@ -65,7 +66,7 @@ class PropensityStrategy:
 
     @property
     def inputs(self) -> frozenset[str]:
-        return frozenset(_TIMELESS)
+        return frozenset(self.features)
 
     def fit(self, history: History) -> FittedPropensity:
         """One expert per perk with enough outcomes; `TooLittleHistory` if none can be trusted."""
@@ -74,7 +75,7 @@ class PropensityStrategy:
                 "propensity needs features of customers as of a cut and their outcomes since"
             )
         known = history.earlier.merge(history.outcomes, on="user_id", validate="one_to_one")
-        bins = Bins.of(known[history.earlier.columns])
+        bins = Bins.of(known, self.features)
         inputs = bins.place(known)
         folds = self._folds(inputs)
         experts = {}
@@ -144,7 +145,8 @@ class PropensityStrategy:
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> PropensityStrategy:
     """The strategy for the classic perks of a catalogue; `PerkError` if there are none."""
-    return PropensityStrategy(of_program(perks, "classic"), settings.seed)
+    features = settings.policy.allowed(_TIMELESS)
+    return PropensityStrategy(of_program(perks, "classic"), settings.seed, features)
 
 
 @dataclass(frozen=True)
@@ -156,17 +158,19 @@ class Bins:
     values stay undefined.
     """
 
+    names: tuple[str, ...]
     edges: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, features: pd.DataFrame) -> Bins:
-        """The bins of a frame with one row per customer."""
-        values = _inputs(features).quantile(np.arange(1, _BINS) / _BINS, interpolation="lower")
-        return cls(tuple(np.unique(column.dropna()) for _, column in values.items()))
+    def of(cls, features: pd.DataFrame, names: tuple[str, ...]) -> Bins:
+        """The bins of the named features in a frame with one row per customer."""
+        values = numeric(features, names)
+        cuts = values.quantile(np.arange(1, _BINS) / _BINS, interpolation="lower")
+        return cls(names, tuple(np.unique(column.dropna()) for _, column in cuts.items()))
 
     def place(self, features: pd.DataFrame) -> np.ndarray:
         """The bin, from 0, of each feature (column) of each customer (row)."""
-        values = _inputs(features).to_numpy()
+        values = numeric(features, self.names).to_numpy()
         placed = np.column_stack(
             [np.searchsorted(edges, values[:, i]) for i, edges in enumerate(self.edges)]
         ).astype(np.float64)
@@ -229,10 +233,6 @@ class FittedPropensity:
                 "reason": reason,
             }
         )[list(ASSIGNMENT)]
-
-
-def _inputs(features: pd.DataFrame) -> pd.DataFrame:
-    return numeric(features)[list(_TIMELESS)]
 
 
 def _predicted(model: HistGradientBoostingRegressor, inputs: np.ndarray) -> np.ndarray:

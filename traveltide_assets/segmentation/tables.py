@@ -98,12 +98,18 @@ def perk_assignments(perks: Iterable[str]) -> Table:
             Column("user_id", "int64", "The customer"),
             Column("segment", "string", "Name of the segment"),
             Column("perk", "string", "The perk"),
-            Column("runner_up", "string", "The perk with the next highest affinity"),
+            Column(
+                "runner_up",
+                "string",
+                "The strategy's own perk if another one is kept, else that of the next highest "
+                "affinity",
+            ),
             Column("deciding_features", "string", "The features that decided, strongest first"),
             *(
                 Column(f"affinity_{perk}", "float64", f"Affinity of the segment to {perk}, in SD")
                 for perk in perks
             ),
+            Column("steadiness", "string", "Why the perk is that of last month, or is not"),
             Column("strategy", "string", "The strategy that decided"),
             Column("model_version", "string", "Version of the model that decided"),
             Column("as_of_month", "string", "The decided month; only data up to its end was used"),

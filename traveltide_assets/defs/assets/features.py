@@ -30,8 +30,10 @@ def earlier_features(
     cut = shift(context.partition_key, -settings.evidence.months)
     users = outcomes.chosen_anyway(users, sessions, settings.cohort.min_sessions, cut)
     before = outcomes.sessions_before(sessions, cut)
+    lead = settings.cohort.long_lead_days
     return dg.MaterializeResult(
-        value=chain.features_of(users, before, flights, hotels, cut), metadata={"cut_after": cut}
+        value=chain.features_of(users, before, flights, hotels, cut, long_lead_days=lead),
+        metadata={"cut_after": cut},
     )
 
 

@@ -1,24 +1,33 @@
 """One perk per customer, by the strategy that decides."""
 
+import datetime as dt
+
 import dagster as dg
 import ibis
 import pandas as pd
 
+from traveltide_assets.campaign import steady
 from traveltide_assets.catalogue.perks import Perk, features_of, titles, to_frame
 from traveltide_assets.defs.assets.inputs import PERKS
-from traveltide_assets.defs.describe import picture
-from traveltide_assets.defs.partitions import MONTHLY
-from traveltide_assets.lake.lake import Lake
+from traveltide_assets.defs.describe import picture, preview
+from traveltide_assets.defs.partitions import ALL_BEFORE, MONTHLY, PREVIOUS
+from traveltide_assets.experiment.periods import month_of_assignment, runs_in_campaign
+from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.report import charts
+from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation import affinities
+from traveltide_assets.settings import Settings
 
 
-def build(strategy: str) -> list[dg.AssetsDefinition]:
-    """The perks of the deciding strategy, and the catalogue that they come from."""
-    return [_perk_assignments(strategy), perk_catalogue]
+def build(strategy: str, start: dt.date | None) -> list[dg.AssetsDefinition]:
+    """The perks of the deciding strategy, and the catalogue that they come from.
+
+    `start` is the first day of the experiment, if there is one.
+    """
+    return [_perk_assignments(strategy, start), perk_catalogue]
 
 
-def _perk_assignments(strategy: str) -> dg.AssetsDefinition:
+def _perk_assignments(strategy: str, start: dt.date | None) -> dg.AssetsDefinition:
     @dg.asset(
         key_prefix="gold",
         kinds={"pandas"},
@@ -26,15 +35,23 @@ def _perk_assignments(strategy: str) -> dg.AssetsDefinition:
         ins={
             "features": dg.AssetIn(["gold", "user_features"]),
             "customers": dg.AssetIn(["gold", "segments", strategy]),
+            # An experiment holds the perks of its start, which may be any earlier month.
+            "decided": dg.AssetIn(
+                ["gold", "perk_assignments"],
+                partition_mapping=ALL_BEFORE if start else PREVIOUS,
+                dagster_type=Months,
+            ),
         },
         deps=[PERKS],
     )
     def perk_assignments(
         context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
         lake: dg.ResourceParam[Lake],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
         features: ibis.Table,
         customers: pd.DataFrame,
+        decided: Months,
     ) -> dg.MaterializeResult[pd.DataFrame]:
         month = context.partition_key
         if customers.empty:
@@ -47,18 +64,29 @@ def _perk_assignments(strategy: str) -> dg.AssetsDefinition:
             customers["model_version"] = lake.digest(f"gold/segments/{strategy}", month)[:12]
         weighed = features.select("user_id", *sorted(features_of(perk_catalogue)))
         known = weighed.order_by("user_id").to_pyarrow().to_pandas()
-        assignments = affinities.assignments(known, customers, perk_catalogue).assign(
-            strategy=strategy, as_of_month=month
-        )
+        own = affinities.assignments(known, customers, perk_catalogue)
+        running = start and runs_in_campaign(settings.experiment, month)
+        assignments = steady.steadied(
+            own,
+            decided.get(previous_month(month)),
+            decided.get(month_of_assignment(start)) if start and running else None,
+            affinities.alternatives(perk_catalogue, own["perk"].unique()),
+            settings.decision.keep_margin,
+        ).assign(strategy=strategy, as_of_month=month)
         return dg.MaterializeResult(
             value=assignments,
             metadata={
                 "strategy": strategy,
+                "steadiness": preview(_counted(assignments["steadiness"]), rows=100),
                 "perks": picture(charts.perk_counts(assignments, titles(perk_catalogue))),
             },
         )
 
     return perk_assignments
+
+
+def _counted(steadiness: pd.Series) -> pd.DataFrame:
+    return steadiness.value_counts(sort=False).sort_index().rename("customers").reset_index()
 
 
 @dg.asset(key_prefix="gold", kinds={"pandas"}, partitions_def=MONTHLY, deps=[PERKS])

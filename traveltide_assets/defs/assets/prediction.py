@@ -125,12 +125,12 @@ def perk_predictor_candidate(
     features: pd.DataFrame,
     before: pd.DataFrame | None,
 ) -> Iterator[Any]:
-    month = context.partition_key
-    known = training.labelled(first[month], assignments, rules)
+    month, policy = context.partition_key, settings.policy
+    known = training.labelled(policy.permitted(first[month]), assignments, rules)
     try:
         predictor, report = training.train(
             known,
-            features,
+            policy.permitted(features),
             settings.prediction,
             settings.seed,
             strategy=settings.strategy,
@@ -199,8 +199,8 @@ def predictor_promotion(
     candidate: pd.DataFrame,
     served: Months,
 ) -> Iterator[Any]:
-    known = training.labelled(first, assignments, rules)
-    in_service = _latest(served)
+    known = training.labelled(settings.policy.permitted(first), assignments, rules)
+    in_service = promotion.permitted(_latest(served), settings.policy)
     decision = promotion.decide(candidate, in_service, known, settings.prediction, settings.seed)
     promoted = bool(decision["promoted"].any())
     serving = candidate if promoted else in_service

@@ -8,21 +8,31 @@ import ibis
 import ibis.expr.types as ir
 
 from traveltide_assets.schema.months import end_of
+from traveltide_assets.transforms.config import LONG_LEAD_DAYS
 from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
 from traveltide_assets.transforms.features.expressions import COHORT
 
 
-def measured(users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, month: str) -> ibis.Table:
+def measured(
+    users: ibis.Table,
+    sessions: ibis.Table,
+    trips: ibis.Table,
+    month: str,
+    long_lead_days: int = LONG_LEAD_DAYS,
+) -> ibis.Table:
     """One row per customer: the features that do not depend on other customers.
 
+    A trip is booked long ahead if it starts more than `long_lead_days` days after its booking.
     Trips booked before the data begins are left out, because their bookings were not observed; only
     the features from `rows` count their cancellations.
     """
     as_of = end_of(month)
     last_day = ibis.date((as_of - dt.timedelta(days=1)).date().isoformat())
-    by_session = _aggregated(sessions.mutate(as_of=ibis.timestamp(as_of.isoformat())), "sessions")
-    by_trip = _aggregated(trips.filter(trips.booked_at.notnull()), "trips")
-    by_row = _aggregated(trips, "rows")
+    month_end = ibis.timestamp(as_of.isoformat())
+    by_session = _aggregated(sessions.mutate(as_of=month_end), "sessions")
+    dated_trips = trips.mutate(as_of=month_end, long_lead_days=ibis.literal(long_lead_days))
+    by_trip = _aggregated(dated_trips.filter(trips.booked_at.notnull()), "trips")
+    by_row = _aggregated(dated_trips, "rows")
     dated = users.mutate(last_day=last_day)
     customers = dated.select("user_id", **_expressions(dated, "users"))
     table = customers.left_join(by_session, "user_id").drop("user_id_right")

@@ -31,11 +31,13 @@ from traveltide_assets.transforms.features.expressions import (
     flown,
     hotel,
     kept,
+    long_lead,
     quintile,
     savings_per_km,
     share,
     short_solo,
     stayed,
+    still_open,
     weekend,
 )
 
@@ -52,6 +54,10 @@ class Feature:
     reads the customer's row in users or in the other features. `rows` are the trips with those
     booked before the data begins, whose only row is a cancellation. `label` is the name for
     marketers. `minimum` and `maximum` are the accepted range, in `unit`; None means unbounded.
+
+    A feature is a trait or a habit. A trait is known at sign-up, from the profile, or from trips
+    that the customer has booked and not begun. A habit is what earlier sessions and trips add up
+    to.
     """
 
     name: str
@@ -64,6 +70,12 @@ class Feature:
     minimum: float | None = 0
     maximum: float | None = None
     nullable: bool = False
+    open_trips: bool = False
+
+    @property
+    def is_trait(self) -> bool:
+        """Whether the feature is a trait; all others are habits."""
+        return self.source == "users" or self.open_trips
 
 
 # What the published works on this case counted by. Only strategies that rebuild them read these:
@@ -669,6 +681,68 @@ CATALOGUE: tuple[Feature, ...] = (
         lambda t: share(short_solo(t), kept(t)),
         maximum=1,
         nullable=True,
+    ),
+    Feature(
+        "long_lead_trips",
+        "trips booked long ahead",
+        "trips",
+        "trips",
+        "Trips booked more than `cohort.long_lead_days` days ahead, cancelled ones included",
+        lambda t: count(long_lead(t)),
+        "int64",
+    ),
+    Feature(
+        "cancelled_long_lead_trips",
+        "cancelled trips booked long ahead",
+        "trips",
+        "trips",
+        "Trips booked more than `cohort.long_lead_days` days ahead and cancelled by the end of the "
+        "month",
+        lambda t: count(long_lead(t) & (t.status == "cancelled")),
+        "int64",
+    ),
+    Feature(
+        "open_trips",
+        "open trips",
+        "trips",
+        "trips",
+        "Trips booked by the end of the month that depart later and are not cancelled so far",
+        lambda t: count(still_open(t)),
+        "int64",
+        open_trips=True,
+    ),
+    Feature(
+        "open_trips_long_lead",
+        "open trips booked long ahead",
+        "trips",
+        "trips",
+        "Open trips that were booked more than `cohort.long_lead_days` days ahead",
+        lambda t: count(still_open(t) & long_lead(t)),
+        "int64",
+        open_trips=True,
+    ),
+    Feature(
+        "days_to_next_departure",
+        "days to the next trip",
+        "days",
+        "trips",
+        "Days from the end of the month to the first departure or check-in of an open trip; null "
+        "without an open trip",
+        lambda t: days_between(t.as_of, t.starts_at).min(where=still_open(t)),
+        nullable=True,
+        open_trips=True,
+    ),
+    Feature(
+        "longest_open_lead_days",
+        "longest lead of an open trip",
+        "days",
+        "trips",
+        "Most days from booking to departure or check-in of an open trip; null without an open "
+        "trip",
+        lambda t: t.lead_days.max(where=still_open(t)),
+        minimum=None,
+        nullable=True,
+        open_trips=True,
     ),
     Feature(
         "age",

@@ -75,6 +75,15 @@ def stayed(t: ibis.Table) -> ir.BooleanValue:
     return kept(t) & t.kind.isin(["hotel", "package"]) & t.nights.notnull()
 
 
+def still_open(t: ibis.Table) -> ir.BooleanValue:
+    """Booked, not cancelled so far, and not begun by the end of the month (`as_of`)."""
+    return kept(t) & (t.starts_at >= t.as_of)
+
+
+def long_lead(t: ibis.Table) -> ir.BooleanValue:
+    return t.lead_days > t.long_lead_days
+
+
 def discounted_trip(t: ibis.Table) -> ir.BooleanValue:
     return t.flight_discount_used | t.hotel_discount_used
 
