@@ -31,10 +31,14 @@ PREDICTOR = "perk_predictor.parquet"
 CAMPAIGN = "campaign.parquet"
 CHANGES = "campaign_changes.parquet"
 ARMS = "experiment_assignment.parquet"
+EVIDENCE = "perk_evidence.parquet"
+DECISION = "strategy_decision.parquet"
 REPORT = "report.html"
 FACTS = "campaign.json"
 # Tables that say who is written to, from which a customer can be taken out.
 _CONTACTED = (CAMPAIGN, CHANGES, ARMS)
+# Tables whose rows have to fit each other.
+_FITTED = (ASSIGNMENTS, SEGMENTS, CATALOGUE, *_CONTACTED)
 # Facts of the campaign that count its customers. The others decide, and are part of the id.
 _COUNTED = ("customers", "perks", "changes")
 
@@ -56,17 +60,19 @@ class Content:
     customers: Mapping[str, int]
 
 
-def tables(strategy: str) -> dict[str, str]:
+def tables() -> dict[str, str]:
     """The tables in a release: their paths in the lake by the names of their files."""
     return {
         ASSIGNMENTS: "gold/perk_assignments",
-        SEGMENTS: f"gold/segments/{strategy}",
+        SEGMENTS: "gold/decided_segments",
         FEATURES: "gold/user_features",
         CATALOGUE: "gold/perk_catalogue",
         PREDICTOR: "gold/perk_predictor",
         CAMPAIGN: "gold/campaign",
         CHANGES: "gold/campaign_changes",
         ARMS: "gold/experiment_assignment",
+        EVIDENCE: "gold/perk_evidence",
+        DECISION: "gold/strategy_decision",
     }
 
 
@@ -84,7 +90,7 @@ def compose(stored: Mapping[str, bytes], facts: Mapping[str, Any]) -> Content:
 
 def check(content: Content, suppressed: Suppressed) -> None:
     """`DoesNotFit` if the parts do not belong to one decision, or somebody must not be in it."""
-    frames = {name: _frame(content.files[name]) for name in tables("")}
+    frames = {name: _frame(content.files[name]) for name in _FITTED}
     running = content.decision["experiment"]["running"]
     if problems := misfits(frames, suppressed, running):
         raise DoesNotFit(

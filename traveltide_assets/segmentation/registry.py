@@ -40,11 +40,11 @@ def build_strategies(settings: Settings, perks: tuple[Perk, ...]) -> dict[str, S
     """Every strategy by its name, in the order of the scorecard.
 
     One whose perks are not all in the catalogue is left out. `PerksMissing` if it
-    is the one that decides, or k-means, whose segments the report draws.
+    is the one that decides, the one to fall back to, or k-means, whose segments the report draws.
     """
     built, left_out = _tried(settings, perks)
     for name, problem in left_out.items():
-        if name in (settings.strategy, _DRAWN):
+        if name in (settings.strategy, settings.evidence.fallback, _DRAWN):
             raise problem
     return built
 

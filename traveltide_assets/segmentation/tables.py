@@ -88,6 +88,16 @@ def segments(strategy: str, extra: tuple[Column, ...]) -> Table:
     )
 
 
+DECIDED_SEGMENTS = Table(
+    "gold",
+    "decided_segments",
+    "One row per cohort customer: segment and perk by the strategy that decides the month.",
+    (*SEGMENTS, Column("strategy", "string", "The strategy that decided")),
+    key=("user_id",),
+    partitioned=True,
+)
+
+
 def perk_assignments(perks: Iterable[str]) -> Table:
     """The contract of `gold/perk_assignments` for the perks of a catalogue."""
     return Table(
@@ -113,4 +123,4 @@ def perk_assignments(perks: Iterable[str]) -> Table:
     )
 
 
-TABLES = (KMEANS_MODEL, KMEANS_DIAGNOSTICS, DBSCAN_TRIAL)
+TABLES = (KMEANS_MODEL, KMEANS_DIAGNOSTICS, DBSCAN_TRIAL, DECIDED_SEGMENTS)

@@ -1,5 +1,8 @@
 """One perk per customer, by the strategy that decides."""
 
+from collections.abc import Iterable, Iterator
+from typing import Any
+
 import dagster as dg
 import ibis
 import pandas as pd
@@ -8,35 +11,48 @@ from traveltide_assets.catalogue.perks import Perk, features_of, titles, to_fram
 from traveltide_assets.defs.assets.inputs import PERKS
 from traveltide_assets.defs.describe import picture
 from traveltide_assets.defs.partitions import MONTHLY
-from traveltide_assets.lake.lake import Lake
+from traveltide_assets.evidence.decision import deciding
+from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.report import charts
 from traveltide_assets.segmentation import affinities
+from traveltide_assets.segmentation.strategy import ASSIGNMENT
 
 
-def build(strategy: str) -> list[dg.AssetsDefinition]:
-    """The perks of the deciding strategy, and the catalogue that they come from."""
-    return [_perk_assignments(strategy), perk_catalogue]
+def build(strategies: Iterable[str]) -> list[dg.AssetsDefinition]:
+    """The segments and perks of the deciding strategy, and the catalogue they come from."""
+    return [_perk_assignments(tuple(strategies)), perk_catalogue]
 
 
-def _perk_assignments(strategy: str) -> dg.AssetsDefinition:
-    @dg.asset(
-        key_prefix="gold",
-        kinds={"pandas"},
-        partitions_def=MONTHLY,
+def _perk_assignments(strategies: tuple[str, ...]) -> dg.AssetsDefinition:
+    segments = {f"segments_{name}": name for name in strategies}
+
+    @dg.multi_asset(
+        name="perk_assignments",
+        outs={
+            name: dg.AssetOut(key=["gold", name], dagster_type=pd.DataFrame, kinds={"pandas"})
+            for name in ("decided_segments", "perk_assignments")
+        },
         ins={
             "features": dg.AssetIn(["gold", "user_features"]),
-            "customers": dg.AssetIn(["gold", "segments", strategy]),
+            "decision": dg.AssetIn(["gold", "strategy_decision"]),
+            **{
+                name: dg.AssetIn(["gold", "segments", strategy], dagster_type=Months)
+                for name, strategy in segments.items()
+            },
         },
         deps=[PERKS],
+        partitions_def=MONTHLY,
     )
     def perk_assignments(
         context: dg.AssetExecutionContext,
         lake: dg.ResourceParam[Lake],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
         features: ibis.Table,
-        customers: pd.DataFrame,
-    ) -> dg.MaterializeResult[pd.DataFrame]:
-        month = context.partition_key
+        decision: pd.DataFrame,
+        **stored: Months,
+    ) -> Iterator[Any]:
+        month, strategy = context.partition_key, deciding(decision)
+        customers = stored[f"segments_{strategy}"][month]
         if customers.empty:
             raise dg.Failure(
                 f"the deciding strategy, {strategy}, has too little history in {month} to assign "
@@ -50,8 +66,11 @@ def _perk_assignments(strategy: str) -> dg.AssetsDefinition:
         assignments = affinities.assignments(known, customers, perk_catalogue).assign(
             strategy=strategy, as_of_month=month
         )
-        return dg.MaterializeResult(
-            value=assignments,
+        decided = customers[[*ASSIGNMENT]].assign(strategy=strategy)
+        yield dg.Output(decided, output_name="decided_segments")
+        yield dg.Output(
+            assignments,
+            output_name="perk_assignments",
             metadata={
                 "strategy": strategy,
                 "perks": picture(charts.perk_counts(assignments, titles(perk_catalogue))),

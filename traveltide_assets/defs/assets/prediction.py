@@ -1,7 +1,7 @@
 """Predicts the perk of new customers: from first sessions to the model in service."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -12,6 +12,7 @@ from traveltide_assets.defs.assets.inputs import decided_by
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.io_manager import OPTIONAL
 from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY, PREVIOUS
+from traveltide_assets.evidence.decision import deciding
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.prediction import early, promotion, tables, training
 from traveltide_assets.report import charts
@@ -32,11 +33,11 @@ _LABELLED = {
 }
 
 
-def build(strategy: Strategy) -> list[dg.AssetsDefinition]:
-    """The assets from first sessions to the model in service. `strategy` is the deciding one."""
+def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
+    """The assets from first sessions to the model in service."""
     return [
         early_features,
-        _early_rules(strategy),
+        _early_rules(strategies),
         perk_predictor_candidate,
         predictor_promotion,
     ]
@@ -63,7 +64,7 @@ def early_features(
     )
 
 
-def _early_rules(strategy: Strategy) -> dg.AssetsDefinition:
+def _early_rules(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
     @dg.asset(
         key_prefix="gold",
         kinds={"pandas"},
@@ -73,12 +74,18 @@ def _early_rules(strategy: Strategy) -> dg.AssetsDefinition:
             "features": dg.AssetIn(["gold", "user_features"]),
             "earlier": dg.AssetIn(["gold", "earlier_features"]),
             "outcomes": dg.AssetIn(["gold", "perk_outcomes"]),
+            "decision": dg.AssetIn(["gold", "strategy_decision"]),
         },
-        deps=decided_by([strategy.name]),
+        deps=decided_by(strategies),
     )
     def early_rules(
-        first: pd.DataFrame, features: pd.DataFrame, earlier: pd.DataFrame, outcomes: pd.DataFrame
+        first: pd.DataFrame,
+        features: pd.DataFrame,
+        earlier: pd.DataFrame,
+        outcomes: pd.DataFrame,
+        decision: pd.DataFrame,
     ) -> dg.MaterializeResult[pd.DataFrame]:
+        strategy = strategies[deciding(decision)]
         rules = strategy.fit(History(features, earlier, outcomes))
         return dg.MaterializeResult(
             value=training.by_rules(rules, first), metadata={"strategy": strategy.name}
@@ -133,7 +140,7 @@ def perk_predictor_candidate(
             features,
             settings.prediction,
             settings.seed,
-            strategy=settings.strategy,
+            strategy=str(assignments["strategy"].iloc[0]),
             month=month,
             data_version=_data_version(lake, month),
         )
