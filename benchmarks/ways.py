@@ -175,7 +175,7 @@ def _settings(source: Path, work: Path, everybody: bool) -> Settings:
     from traveltide_assets.settings import Settings
     from traveltide_assets.transforms.config import Config as Cohort
 
-    settings = Settings(source=source, lake=work / "lake", home=work / "home")
+    settings = Settings(source=source, lake=work / "lake", home=work / "home", strategy="kmeans")
     if not everybody:
         return settings
     # Data that does not fit is spilled to disk, as on a machine without memory to spare.

@@ -68,7 +68,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     landed = open_source(asking_again(settings), engine, Run("landing"))
     inputs = Inputs(settings, source)
     finish = Finish(settings, tables, months)
-    groups = _groups(strategies)
+    groups = _groups(settings, strategies)
     gold = [asset for group in list(groups)[2:] for asset in groups[group]]
     groups["releases"] = [release.build(gold, tables, months)]
     if settings.publish is not None:
@@ -103,7 +103,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     )
 
 
-def _groups(strategies: Mapping[str, Strategy]) -> dict[str, list[dg.AssetsDefinition]]:
+def _groups(
+    settings: Settings, strategies: Mapping[str, Strategy]
+) -> dict[str, list[dg.AssetsDefinition]]:
     """The groups of the asset graph, from left to right: two layers, then the parts of gold."""
     return {
         "bronze": [*bronze.ASSETS],
@@ -111,8 +113,8 @@ def _groups(strategies: Mapping[str, Strategy]) -> dict[str, list[dg.AssetsDefin
         "gold": [*cohort.build(), *features.ASSETS],
         "segments": segments.build(strategies),
         "evidence": evidence.build(strategies),
-        "perks": perks.build(strategies),
-        "prediction": prediction.build(strategies),
+        "perks": perks.build(settings.strategy, strategies),
+        "prediction": prediction.build(settings.strategy, strategies),
         "experiment": [*experiment.ASSETS],
         "campaign": [*campaign.ASSETS],
         "reports": reports.build(strategies),

@@ -23,6 +23,7 @@ from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.evidence.config import Config
 from traveltide_assets.evidence.lifts import Chance, Done, by_chance
 from traveltide_assets.evidence.tables import EVIDENCE_BY_CUT, PERK_EVIDENCE, PERKS_TRIED
+from traveltide_assets.schema.table import Table
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.segmentation.strategy import CannotFit, History, Strategy
 from traveltide_assets.stats.holm import holm
@@ -191,6 +192,9 @@ def judge(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """One row per strategy and perk it gave: lift with interval, p-values, verdict; and by cut.
 
+    *Too little data* is the verdict where few did it at all, and where nothing is found that only a
+    lift above `config.max_detectable` would have shown.
+
     P-values are corrected over all rows with enough opportunities, in both directions, because the
     report names the findings of every strategy.
     """
@@ -200,9 +204,9 @@ def judge(
             rows.append(row)
             cuts += at_cuts
     limits = back_test.config
+    if not rows:
+        return _empty(PERK_EVIDENCE), _empty(EVIDENCE_BY_CUT)
     table = pd.DataFrame(rows, columns=[*PERK_EVIDENCE.column_names])
-    if not rows:  # Without rows, pandas cannot infer the types.
-        return table.astype(dict(PERK_EVIDENCE.schema.to_pandas())), _by_cut(cuts)
     enough = (table["customers"] >= limits.min_customers) & (
         table[["opportunities", "opportunities_others"]].min(axis=1) >= limits.min_opportunities
     )
@@ -216,14 +220,16 @@ def judge(
             ~enough,
             (above <= limits.alpha) & (table["lift_low"] > 1),
             (below <= limits.alpha) & (table["lift_high"] < 1),
+            ~(table["detectable_lift"] <= limits.max_detectable),
         ],
-        [TOO_LITTLE, SUPPORTED, CONTRADICTED],
+        [TOO_LITTLE, SUPPORTED, CONTRADICTED, TOO_LITTLE],
         NOT_SUPPORTED,
     )
     order = {perk.id: place for place, perk in enumerate(perks)}
     strategies = {name: place for place, name in enumerate(tried)}
     places = [table["strategy"].map(strategies), table["perk"].map(order)]
-    return table.iloc[np.lexsort(places[::-1])].reset_index(drop=True), _by_cut(cuts)
+    by_cut = pd.DataFrame(cuts, columns=[*EVIDENCE_BY_CUT.column_names])
+    return table.iloc[np.lexsort(places[::-1])].reset_index(drop=True), by_cut
 
 
 def with_untried(
@@ -260,7 +266,7 @@ def perks_tried(tried: Tried, back_test: BackTest) -> pd.DataFrame:
     ]
     frames = [frame for frame in frames if len(frame)]
     if not frames:
-        return pd.DataFrame(columns=[*PERKS_TRIED.column_names])
+        return _empty(PERKS_TRIED)
     return pd.concat(frames, ignore_index=True)
 
 
@@ -364,7 +370,7 @@ def _counted(done: Done, given: np.ndarray) -> dict[str, object]:
         "opportunities_others": int(m),
         "events": events,
         "events_others": others,
-        "fewest_events": min(max(events, every * share), max(others, every * (1 - share))),
+        "fewest_events": float(min(max(events, every * share), max(others, every * (1 - share)))),
         "mean": float(a / n) if n > 0 else float("nan"),
         "mean_others": float(b / m) if m > 0 else float("nan"),
     }
@@ -391,6 +397,6 @@ def _detectable(relative_sd: pd.Series, tests: int, limits: Config) -> pd.Series
     return 1 + (norm.isf(level) + norm.ppf(_POWER)) * relative_sd
 
 
-def _by_cut(rows: list[dict[str, object]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=[*EVIDENCE_BY_CUT.column_names])
-    return table if rows else table.astype(dict(EVIDENCE_BY_CUT.schema.to_pandas()))
+def _empty(table: Table) -> pd.DataFrame:
+    """No rows, with the types of a table, which pandas cannot infer without rows."""
+    return table.arrow_schema.empty_table().to_pandas()

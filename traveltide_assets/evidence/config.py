@@ -52,6 +52,12 @@ class Config(Section):
         description="Fewer customers on either side who did it, or would be expected to, are too "
         "little data",
     )
+    max_detectable: float = Field(
+        2.0,
+        gt=1,
+        description="If only a lift above this would have been found with a power of 80 %, finding "
+        "nothing is too little data, not a missing preference",
+    )
     sample_rows: int = Field(
         20_000, ge=100, le=65_535, description="Maximum number of customers in the back-test"
     )

@@ -44,7 +44,8 @@ def build_strategies(settings: Settings, perks: tuple[Perk, ...]) -> dict[str, S
     """
     built, left_out = _tried(settings, perks)
     for name, problem in left_out.items():
-        if name in (settings.strategy, settings.evidence.fallback, _DRAWN):
+        decides = settings.strategy if settings.strategy in MODULES else settings.evidence.fallback
+        if name in (decides, _DRAWN):
             raise problem
     return built
 

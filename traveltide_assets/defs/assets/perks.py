@@ -8,23 +8,27 @@ import ibis
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk, features_of, titles, to_frame
-from traveltide_assets.defs.assets.inputs import PERKS
+from traveltide_assets.defs.assets.inputs import PERKS, chosen, chosen_by
 from traveltide_assets.defs.describe import picture
 from traveltide_assets.defs.partitions import MONTHLY
-from traveltide_assets.evidence.decision import deciding
+from traveltide_assets.evidence.config import RECOMMENDED
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.report import charts
 from traveltide_assets.segmentation import affinities
 from traveltide_assets.segmentation.strategy import ASSIGNMENT
 
 
-def build(strategies: Iterable[str]) -> list[dg.AssetsDefinition]:
-    """The segments and perks of the deciding strategy, and the catalogue they come from."""
-    return [_perk_assignments(tuple(strategies)), perk_catalogue]
+def build(setting: str, strategies: Iterable[str]) -> list[dg.AssetsDefinition]:
+    """The segments and perks of the deciding strategy, and the catalogue they come from.
+
+    A strategy that the setting names decides without waiting for the others.
+    """
+    rivals = tuple(strategies) if setting == RECOMMENDED else (setting,)
+    return [_perk_assignments(rivals), perk_catalogue]
 
 
-def _perk_assignments(strategies: tuple[str, ...]) -> dg.AssetsDefinition:
-    segments = {f"segments_{name}": name for name in strategies}
+def _perk_assignments(rivals: tuple[str, ...]) -> dg.AssetsDefinition:
+    segments = {f"segments_{name}": name for name in rivals}
 
     @dg.multi_asset(
         name="perk_assignments",
@@ -34,7 +38,7 @@ def _perk_assignments(strategies: tuple[str, ...]) -> dg.AssetsDefinition:
         },
         ins={
             "features": dg.AssetIn(["gold", "user_features"]),
-            "decision": dg.AssetIn(["gold", "strategy_decision"]),
+            **chosen_by(rivals),
             **{
                 name: dg.AssetIn(["gold", "segments", strategy], dagster_type=Months)
                 for name, strategy in segments.items()
@@ -48,10 +52,9 @@ def _perk_assignments(strategies: tuple[str, ...]) -> dg.AssetsDefinition:
         lake: dg.ResourceParam[Lake],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
         features: ibis.Table,
-        decision: pd.DataFrame,
-        **stored: Months,
+        **stored: Any,
     ) -> Iterator[Any]:
-        month, strategy = context.partition_key, deciding(decision)
+        month, strategy = context.partition_key, chosen(rivals, stored)
         customers = stored[f"segments_{strategy}"][month]
         if customers.empty:
             raise dg.Failure(

@@ -8,11 +8,11 @@ import dagster as dg
 import ibis
 import pandas as pd
 
-from traveltide_assets.defs.assets.inputs import decided_by
+from traveltide_assets.defs.assets.inputs import chosen, chosen_by, decided_by
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.io_manager import OPTIONAL
 from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY, PREVIOUS
-from traveltide_assets.evidence.decision import deciding
+from traveltide_assets.evidence.config import RECOMMENDED
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.prediction import early, promotion, tables, training
 from traveltide_assets.report import charts
@@ -33,11 +33,11 @@ _LABELLED = {
 }
 
 
-def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
-    """The assets from first sessions to the model in service."""
+def build(setting: str, strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
+    """The assets from first sessions to the model in service. `setting` is `strategy`."""
     return [
         early_features,
-        _early_rules(strategies),
+        _early_rules(strategies if setting == RECOMMENDED else {setting: strategies[setting]}),
         perk_predictor_candidate,
         predictor_promotion,
     ]
@@ -74,7 +74,7 @@ def _early_rules(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
             "features": dg.AssetIn(["gold", "user_features"]),
             "earlier": dg.AssetIn(["gold", "earlier_features"]),
             "outcomes": dg.AssetIn(["gold", "perk_outcomes"]),
-            "decision": dg.AssetIn(["gold", "strategy_decision"]),
+            **chosen_by(strategies),
         },
         deps=decided_by(strategies),
     )
@@ -83,9 +83,9 @@ def _early_rules(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         features: pd.DataFrame,
         earlier: pd.DataFrame,
         outcomes: pd.DataFrame,
-        decision: pd.DataFrame,
+        **stored: pd.DataFrame,
     ) -> dg.MaterializeResult[pd.DataFrame]:
-        strategy = strategies[deciding(decision)]
+        strategy = strategies[chosen(strategies, stored)]
         rules = strategy.fit(History(features, earlier, outcomes))
         return dg.MaterializeResult(
             value=training.by_rules(rules, first), metadata={"strategy": strategy.name}
