@@ -5,8 +5,8 @@ All strategies of the registry are tried at all cuts. If all customers behave th
 customers with the same numbers of earlier sessions. Customers without planted perks still differ by
 age and family, as real ones do: older ones book more often, families check more bags. "Supported"
 may then be right. With planted perks, each strategy should find the planted perk more often than
-chance, and the verdict should be "supported". With planted traits, the young and the old stay longer
-and families check more bags; a strategy that knows of traits should find both.
+chance, and the verdict should be "supported". With planted traits, the young and the old stay
+longer and families check more bags; a strategy that knows of traits should find both.
 
     python -m benchmarks.calibration --repetitions 100 --users 1500
 """
