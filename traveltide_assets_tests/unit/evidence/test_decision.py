@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
-from traveltide_assets.evidence.config import Config
 from traveltide_assets.evidence.config import RECOMMENDED as BY_SCORECARD
+from traveltide_assets.evidence.config import Config
 from traveltide_assets.evidence.decision import BETTER, NO_RIVAL, Offers, decide, deciding
 
 CONFIG = Config()
@@ -19,9 +19,7 @@ COHORT = pd.Series(np.arange(SIZE))
 NOTHING = pd.DataFrame(columns=["user_id", "segment_odd", "perk_odd", "segment_even", "perk_even"])
 
 
-def offers(
-    share: float, steady: float = 1.0, reliable: float = 1.0, first: bool = False
-) -> Offers:
+def offers(share: float, steady: float = 1.0, reliable: float = 1.0, first: bool = False) -> Offers:
     """A share of the customers get "good", which may be supported; the others get "poor"."""
     users = np.arange(SIZE)
     perk = np.where(users < share * SIZE, "good", "poor")
