@@ -55,7 +55,7 @@ def material(project: Project, **changes: Any) -> Material:
         perks,
         titles(project),
         frames(project),
-        before=project.frame(f"gold/segments/{project.settings.strategy}", LAST),
+        before=project.frame("gold/decided_segments", LAST),
         quality=row_counts(lambda path: 9),
         campaign=json.loads(manifest.read_text("utf-8")),
         status="No experiment has been started.",
@@ -152,14 +152,15 @@ def test_too_little_data_and_no_evidence_at_all_are_not_verdicts(sample_project:
     assert "nan" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page).lower()
     page = render(material(sample_project, evidence=evidence.iloc[:0], before=None))
     assert 'badge supported"' not in page
-    assert "not tested" in page
+    assert "not tried" in page
 
 
 def test_every_strategy_may_decide(sample_project: Project) -> None:
     evidence = sample_project.frame("gold/perk_evidence", LAST)
+    assigned = sample_project.frame("gold/perk_assignments", LAST)
     for strategy in ("hierarchical", "propensity"):
-        settings = sample_project.settings.model_copy(update={"strategy": strategy})
-        page = render(material(sample_project, settings=settings))
+        by_it = assigned.assign(strategy=strategy)
+        page = render(material(sample_project, assignments=by_it))
         tried = evidence[evidence["strategy"] == strategy]
         assert f"decided by {titles(sample_project)[strategy]}" in page
         assert (tried["verdict"] == SUPPORTED).any() == ("none of the" not in page)

@@ -89,7 +89,8 @@ def cut_features(
     hotels: ibis.Table,
     mailed: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
-    month, months, fewest = _trial(context, settings)
+    month, months = context.partition_key, settings.evidence.months
+    fewest = settings.cohort.min_sessions
 
     def at(cut: str) -> ibis.Table:
         chosen = cuts.untouched(users, mailed, shift(cut, months))
@@ -112,7 +113,8 @@ def cut_outcomes(
     hotels: ibis.Table,
     mailed: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
-    month, months, fewest = _trial(context, settings)
+    month, months = context.partition_key, settings.evidence.months
+    fewest = settings.cohort.min_sessions
 
     def at(cut: str) -> ibis.Table:
         until = shift(cut, months)
@@ -124,11 +126,6 @@ def cut_outcomes(
         value=cuts.together(at, before, otherwise=cuts.latest(month, months)),
         metadata={"cuts_after": before},
     )
-
-
-def _trial(context: dg.AssetExecutionContext, settings: Settings) -> tuple[str, int, int]:
-    """The month decided, the months after a cut, and the cohort's minimum of sessions."""
-    return context.partition_key, settings.evidence.months, settings.cohort.min_sessions
 
 
 @dg.asset(key_prefix="gold", kinds={"duckdb"}, partitions_def=MONTHLY, ins=_FINAL)
