@@ -21,6 +21,7 @@ from traveltide_assets.report.scorecard_section import row_of
 from traveltide_assets.report.verdicts import Verdict
 
 _AVERAGE = "Close to average"
+_MANY = {"high": "many", "low": "few"}
 # Below this agreement, other visits of the same customers would give many another perk.
 _DOUBTFUL_KAPPA = 0.4
 
@@ -54,18 +55,21 @@ def plain(m: Material, judged: Mapping[str, Verdict]) -> dict[str, Any]:
 
 
 def in_words(segment: str) -> str:
-    """A segment's name as a phrase: `High checked bags, low trips` is said as more and fewer."""
+    """A segment's name as a phrase: `High checked bags, low trips` becomes many bags, few trips."""
     if segment == _AVERAGE:
         return "those close to the average customer"
     parts = segment.lower().split(", ")
     if not all(part.startswith(("high ", "low ")) for part in parts):
         return segment
-    said = [
-        f"{'a higher' if part.startswith('high ') else 'a lower'} figure for "
-        f"{part.partition(' ')[2]}"
-        for part in parts
-    ]
-    return f"those with {words.listed(said)} than most"
+    return f"those with {words.listed([_amount(part) for part in parts])}"
+
+
+def _amount(part: str) -> str:
+    """`high checked bags` as `many checked bags`; what cannot be counted stays high or low."""
+    level, _, label = part.partition(" ")
+    head, *_ = label.split(" per ")
+    counted = any(word.endswith("s") and not word.endswith("ss") for word in head.split())
+    return f"{_MANY[level] if counted else level} {label}"
 
 
 def _offers(m: Material, judged: Mapping[str, Verdict]) -> list[Offer]:
