@@ -34,6 +34,7 @@ CONTRADICTED, NOT_TRIED = "contradicted", "not tried"
 VERDICTS = (SUPPORTED, CONTRADICTED, NOT_SUPPORTED, TOO_LITTLE, NOT_TRIED)
 _STRONG_SD = 1.0
 _POWER = 0.8
+_ROUND_VALUES = 6_000_000
 
 
 @dataclass(frozen=True)
@@ -89,11 +90,15 @@ class BackTest:
         return cls(users, kept, rows, weights, strata.ravel(), fold, config, seed)
 
     def permutations(self) -> Iterator[np.ndarray]:
-        """Rounds of `config.resamples` permutations of the customers within strata."""
+        """All `config.permutations` of the customers within strata, in rounds.
+
+        A round has `config.resamples` of them, or fewer if they would take too much memory.
+        """
         rng, order = np.random.default_rng(self.seed + 1), np.argsort(self.strata, kind="stable")
         groups = np.split(order, np.flatnonzero(np.diff(self.strata[order])) + 1)
-        for done in range(0, self.config.permutations, self.config.resamples):
-            count = min(self.config.resamples, self.config.permutations - done)
+        most = min(self.config.resamples, max(100, _ROUND_VALUES // max(1, len(self.users))))
+        for done in range(0, self.config.permutations, most):
+            count = min(most, self.config.permutations - done)
             permuted = np.empty((count, len(self.users)), dtype=np.intp)
             for rows in groups:
                 permuted[:, rows] = rng.permuted(np.tile(rows, (count, 1)), axis=1)
