@@ -87,7 +87,8 @@ def decide(
             "supported_share": [_supported_share(n, o, evidence) for n, o in offers.items()],
         }
     )
-    in_service = previous if previous in offers and len(offers[previous].customers) else None
+    serves = previous is not None and previous in offers and len(offers[previous].customers) > 0
+    in_service = previous if serves else None
     table = table.join(_against(in_service, worths, offers, evidence, config))
     best = table["worth"].idxmax()
     table["recommended"] = (table.index == best) & (table["worth"] > 0)

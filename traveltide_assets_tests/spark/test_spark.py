@@ -45,6 +45,9 @@ SETTINGS = {
 OTHERS = (
     "earlier_features",
     "perk_outcomes",
+    "cut_features",
+    "cut_outcomes",
+    "half_features",
     "segments/kmeans_wide",
     "segments/hierarchical",
     "segments/personas",
