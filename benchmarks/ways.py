@@ -211,7 +211,9 @@ class _Pipeline:
         import dagster as dg
 
         decides = dg.AssetSelection.assets(f"gold/segments/{self.settings.strategy}").upstream()
-        wanted = decides | dg.AssetSelection.assets("gold/perk_assignments")
+        wanted = decides | dg.AssetSelection.assets(
+            "gold/decided_segments", "gold/perk_assignments"
+        )
         gold = wanted & dg.AssetSelection.key_prefixes("gold")
         return sorted(
             gold.required_multi_asset_neighbors().resolve(self.definitions.resolve_asset_graph())

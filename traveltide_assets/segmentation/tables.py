@@ -92,7 +92,11 @@ DECIDED_SEGMENTS = Table(
     "gold",
     "decided_segments",
     "One row per cohort customer: segment and perk by the strategy that decides the month.",
-    (*SEGMENTS, Column("strategy", "string", "The strategy that decided")),
+    (
+        *SEGMENTS,
+        Column("strategy", "string", "The strategy that decided"),
+        Column("model_version", "string", "Version of the model that decided"),
+    ),
     key=("user_id",),
     partitioned=True,
 )

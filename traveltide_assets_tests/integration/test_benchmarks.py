@@ -33,7 +33,7 @@ def test_the_chain_without_dagster_ends_where_the_lake_does(tmp_path: Path) -> N
     project = Project(tmp_path, tmp_path / "source", partitions=BOUNDS, strategy="kmeans")
     assert project.ingest(FIRST, LAST).success
     assert project.materialize_all(
-        [f"gold/{name}" for name in (*DECIDING, "perk_assignments")], LAST
+        [f"gold/{name}" for name in (*DECIDING, "decided_segments", "perk_assignments")], LAST
     ).success
     settings = project.settings
     features = known(project.source, tmp_path / "alone", settings.cohort, settings)

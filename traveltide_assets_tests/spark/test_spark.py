@@ -40,9 +40,11 @@ SETTINGS = {
     "partitions": {"first": FIRST, "last": LAST},
     # Two months of few users, some of their rows damaged: enough of everything.
     "cohort": {"min_sessions": 2},
+    "strategy": "kmeans",
     "checks": {"max_quarantine_share": 1},
 }
 OTHERS = (
+    "mailed_customers",
     "earlier_features",
     "perk_outcomes",
     "cut_features",
@@ -53,6 +55,7 @@ OTHERS = (
     "segments/personas",
     "segments/perk_affinity",
     "segments/propensity",
+    "decided_segments",
     "perk_assignments",
 )
 EVENTS = Table(

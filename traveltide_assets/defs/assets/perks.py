@@ -1,6 +1,6 @@
 """One perk per customer, by the strategy that decides."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
@@ -24,36 +24,27 @@ def build(setting: str, strategies: Iterable[str]) -> list[dg.AssetsDefinition]:
     A strategy that the setting names decides without waiting for the others.
     """
     rivals = tuple(strategies) if setting == RECOMMENDED else (setting,)
-    return [_perk_assignments(rivals), perk_catalogue]
+    return [_decided_segments(rivals), perk_assignments, perk_catalogue]
 
 
-def _perk_assignments(rivals: tuple[str, ...]) -> dg.AssetsDefinition:
+def _decided_segments(rivals: tuple[str, ...]) -> dg.AssetsDefinition:
     segments = {f"segments_{name}": name for name in rivals}
 
-    @dg.multi_asset(
-        name="perk_assignments",
-        outs={
-            name: dg.AssetOut(key=["gold", name], dagster_type=pd.DataFrame, kinds={"pandas"})
-            for name in ("decided_segments", "perk_assignments")
-        },
+    @dg.asset(
+        key_prefix="gold",
+        kinds={"pandas"},
+        partitions_def=MONTHLY,
         ins={
-            "features": dg.AssetIn(["gold", "user_features"]),
             **chosen_by(rivals),
             **{
                 name: dg.AssetIn(["gold", "segments", strategy], dagster_type=Months)
                 for name, strategy in segments.items()
             },
         },
-        deps=[PERKS],
-        partitions_def=MONTHLY,
     )
-    def perk_assignments(
-        context: dg.AssetExecutionContext,
-        lake: dg.ResourceParam[Lake],
-        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
-        features: ibis.Table,
-        **stored: Any,
-    ) -> Iterator[Any]:
+    def decided_segments(
+        context: dg.AssetExecutionContext, lake: dg.ResourceParam[Lake], **stored: Any
+    ) -> dg.MaterializeResult[pd.DataFrame]:
         month, strategy = context.partition_key, chosen(rivals, stored)
         customers = stored[f"segments_{strategy}"][month]
         if customers.empty:
@@ -64,23 +55,40 @@ def _perk_assignments(rivals: tuple[str, ...]) -> dg.AssetsDefinition:
             )
         if "model_version" not in customers:
             customers["model_version"] = lake.digest(f"gold/segments/{strategy}", month)[:12]
-        weighed = features.select("user_id", *sorted(features_of(perk_catalogue)))
-        known = weighed.order_by("user_id").to_pyarrow().to_pandas()
-        assignments = affinities.assignments(known, customers, perk_catalogue).assign(
-            strategy=strategy, as_of_month=month
-        )
-        decided = customers[[*ASSIGNMENT]].assign(strategy=strategy)
-        yield dg.Output(decided, output_name="decided_segments")
-        yield dg.Output(
-            assignments,
-            output_name="perk_assignments",
-            metadata={
-                "strategy": strategy,
-                "perks": picture(charts.perk_counts(assignments, titles(perk_catalogue))),
-            },
-        )
+        decided = customers[[*ASSIGNMENT, "model_version"]].assign(strategy=strategy)
+        return dg.MaterializeResult(value=decided, metadata={"strategy": strategy})
 
-    return perk_assignments
+    return decided_segments
+
+
+@dg.asset(
+    key_prefix="gold",
+    kinds={"pandas"},
+    partitions_def=MONTHLY,
+    ins={
+        "features": dg.AssetIn(["gold", "user_features"]),
+        "customers": dg.AssetIn(["gold", "decided_segments"]),
+    },
+    deps=[PERKS],
+)
+def perk_assignments(
+    context: dg.AssetExecutionContext,
+    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+    features: ibis.Table,
+    customers: pd.DataFrame,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    weighed = features.select("user_id", *sorted(features_of(perk_catalogue)))
+    known = weighed.order_by("user_id").to_pyarrow().to_pandas()
+    assignments = affinities.assignments(known, customers, perk_catalogue).assign(
+        as_of_month=context.partition_key
+    )
+    return dg.MaterializeResult(
+        value=assignments,
+        metadata={
+            "strategy": str(customers["strategy"].iloc[0]),
+            "perks": picture(charts.perk_counts(assignments, titles(perk_catalogue))),
+        },
+    )
 
 
 @dg.asset(key_prefix="gold", kinds={"pandas"}, partitions_def=MONTHLY, deps=[PERKS])

@@ -248,7 +248,7 @@ STEPS = (
     ),
     Step(
         "perk",
-        (_ASSIGNMENTS, "gold/decided_segments"),
+        ("gold/decided_segments", _ASSIGNMENTS),
         (
             Check(
                 _ASSIGNMENTS,
