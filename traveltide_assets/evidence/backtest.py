@@ -24,7 +24,6 @@ from traveltide_assets.evidence.config import Config
 from traveltide_assets.evidence.lifts import Chance, Done, by_chance
 from traveltide_assets.evidence.tables import EVIDENCE_BY_CUT, PERK_EVIDENCE, PERKS_TRIED
 from traveltide_assets.schema.table import Table
-from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.segmentation.strategy import CannotFit, History, Strategy
 from traveltide_assets.stats.holm import holm
 from traveltide_assets.stats.threads import one_thread
@@ -32,7 +31,6 @@ from traveltide_assets.stats.threads import one_thread
 SUPPORTED, NOT_SUPPORTED, TOO_LITTLE = "supported", "not supported", "too little data"
 CONTRADICTED, NOT_TRIED = "contradicted", "not tried"
 VERDICTS = (SUPPORTED, CONTRADICTED, NOT_SUPPORTED, TOO_LITTLE, NOT_TRIED)
-_STRONG_SD = 1.0
 _POWER = 0.8
 _ROUND_VALUES = 6_000_000
 
@@ -273,32 +271,6 @@ def perks_tried(tried: Tried, back_test: BackTest) -> pd.DataFrame:
     if not frames:
         return _empty(PERKS_TRIED)
     return pd.concat(frames, ignore_index=True)
-
-
-def perk_signals(features: pd.DataFrame, perks: Sequence[Perk]) -> pd.DataFrame:
-    """One row per perk: how many customers signal it strongly, and the most similar other perk.
-
-    A perk is compared only with perks of its own programs, because only these are alternatives.
-    """
-    deviations = standardised(numeric(features))
-    index = pd.DataFrame({perk.id: perk.index_of(deviations) for perk in perks})
-    correlation = index.corr(method="spearman").fillna(0.0)
-    rows = []
-    for perk in perks:
-        rivals = [p.id for p in perks if p is not perk and set(p.programs) & set(perk.programs)]
-        others = correlation.loc[rivals, perk.id]
-        twin = others.abs().idxmax() if len(others) else None
-        strong = index[perk.id] >= _STRONG_SD
-        rows.append(
-            {
-                "perk": perk.id,
-                "strong_customers": int(strong.sum()),
-                "strong_share": float(strong.mean()),
-                "most_redundant_with": twin,
-                "rank_correlation": float(others[twin]) if twin else float("nan"),
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 def _measured(

@@ -103,7 +103,8 @@ def test_which_strategy_decides_is_configuration(
     shutil.copytree(sample_project.lake, tmp_path / "lake")
     source = sample_project.source
     project = Project(tmp_path, source, partitions=BOUNDS, strategy=strategy)
-    assert project.materialize("gold/perk_assignments", LAST).success
+    given = ["gold/decided_segments", "gold/perk_assignments"]
+    assert project.materialize_all(given, LAST).success
     assignments = project.frame("gold/perk_assignments", LAST)
     customers = project.frame(f"gold/segments/{strategy}", LAST)
     assert (assignments["strategy"] == strategy).all()

@@ -10,7 +10,7 @@ from traveltide_assets.catalogue.perks import Perk, titles
 from traveltide_assets.defs.assets.inputs import PERKS, decided_by
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY
-from traveltide_assets.evidence import backtest, decision, reliability, scorecard
+from traveltide_assets.evidence import backtest, decision, reliability, scorecard, signals
 from traveltide_assets.evidence.backtest import Past
 from traveltide_assets.lake.lake import Months
 from traveltide_assets.report import charts
@@ -102,10 +102,8 @@ def _at(cut: str, frame: pd.DataFrame) -> pd.DataFrame:
 def perk_signals(
     perk_catalogue: dg.ResourceParam[tuple[Perk, ...]], features: pd.DataFrame
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    signals = backtest.perk_signals(features, perk_catalogue)
-    return dg.MaterializeResult(
-        value=signals, metadata={"signals": preview(signals, rows=len(signals))}
-    )
+    found = signals.perk_signals(features, perk_catalogue)
+    return dg.MaterializeResult(value=found, metadata={"signals": preview(found, rows=len(found))})
 
 
 def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.evidence.config import RECOMMENDED
+from traveltide_assets.evidence.decision import deciding
 from traveltide_assets.evidence.drift import population_stability
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation import kmeans
@@ -121,10 +123,11 @@ def _covers_the_cohort(path: str, context: Context) -> Outcome:
 
 
 def _by_the_decided_strategy(context: Context) -> Outcome:
-    found = context.lake.frame(_DECISION, context.month)
-    given = context.lake.frame(_ASSIGNMENTS, context.month, ["strategy"])["strategy"].unique()
-    deciding = list(found.loc[found["decides"], "strategy"])
-    return Outcome(list(given) == deciding, {"decides": deciding, "perks_by": list(given)})
+    given = list(context.lake.frame(_ASSIGNMENTS, context.month, ["strategy"])["strategy"].unique())
+    decides = context.settings.strategy
+    if decides == RECOMMENDED:
+        decides = deciding(context.lake.frame(_DECISION, context.month))
+    return Outcome(given == [decides], {"decides": decides, "perks_by": given})
 
 
 def _one_perk_each(context: Context) -> Outcome:

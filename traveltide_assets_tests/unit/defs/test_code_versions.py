@@ -86,7 +86,6 @@ def test_a_module_of_which_only_constants_are_imported_counts(
         "gold/perk_evidence_by_cut",
         "gold/perks_tried",
         "gold/strategy_decision",
-        "gold/perk_signals",
         "gold/segmentation_scorecard",
         "gold/strategy_agreement",
         "gold/report",

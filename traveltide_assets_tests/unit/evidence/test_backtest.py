@@ -16,11 +16,11 @@ from traveltide_assets.evidence.backtest import (
     BackTest,
     Past,
     judge,
-    perk_signals,
     run,
     with_untried,
 )
 from traveltide_assets.evidence.config import Config as Evidence
+from traveltide_assets.evidence.signals import perk_signals
 from traveltide_assets.segmentation.propensity import (
     PropensityStrategy,
     TooLittleHistory,
