@@ -189,7 +189,7 @@ def _settings(source: Path, work: Path, everybody: bool) -> Settings:
     from traveltide_assets.settings import Settings
     from traveltide_assets.transforms.config import Config as Cohort
 
-    settings = Settings(source=source, lake=work / "lake", home=work / "home")
+    settings = Settings(source=source, lake=work / "lake", home=work / "home", strategy="kmeans")
     if not everybody:
         return settings
     # Data that does not fit is spilled to disk, as on a machine without memory to spare.
@@ -225,7 +225,9 @@ class _Pipeline:
         import dagster as dg
 
         decides = dg.AssetSelection.assets(f"gold/segments/{self.settings.strategy}").upstream()
-        wanted = decides | dg.AssetSelection.assets("gold/perk_assignments")
+        wanted = decides | dg.AssetSelection.assets(
+            "gold/decided_segments", "gold/perk_assignments"
+        )
         gold = wanted & dg.AssetSelection.key_prefixes("gold")
         return sorted(
             gold.required_multi_asset_neighbors().resolve(self.definitions.resolve_asset_graph())

@@ -323,7 +323,8 @@ def _perks(settings: Settings) -> str:
             catalogue,
             "## Strategies",
             "Each strategy gives every customer of the cohort a segment and a perk, in "
-            "`gold/segments/<strategy>`. The setting `strategy` says which one decides.",
+            "`gold/segments/<strategy>`. The setting `strategy` names one of them, or lets the "
+            "scorecard decide (`recommended`).",
             _grid(
                 ("strategy", "how it decides", "learns from outcomes"),
                 (

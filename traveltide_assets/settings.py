@@ -45,6 +45,7 @@ from traveltide_assets.connections.locations import (
 )
 from traveltide_assets.defs.config import Automation, Checks
 from traveltide_assets.engines.config import Config as Spark
+from traveltide_assets.evidence.config import RECOMMENDED
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.lake.config import Config as S3Limits
@@ -146,7 +147,9 @@ class Settings(BaseSettings):
     )
     spark: Spark = Spark()
     strategy: str = Field(
-        "kmeans", description="Strategy that decides the perks. The scorecard recommends one"
+        RECOMMENDED,
+        description="Strategy that decides the perks. `recommended`: the one that the scorecard "
+        "recommends",
     )
     seed: int = Field(7, ge=0, description="Random seed of every step. The sample has its own")
     executor: Literal["in_process", "forkserver"] = Field(
@@ -192,8 +195,20 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{value!r} is no longer a strategy: {registry.RENAMED[value]!r} replaces it"
             )
-        if value not in registry.names():
-            raise ValueError(f"{value!r} is not a strategy; choose {', '.join(registry.names())}")
+        if value not in (RECOMMENDED, *registry.names()):
+            raise ValueError(
+                f"{value!r} is not a strategy; choose {RECOMMENDED}, {', '.join(registry.names())}"
+            )
+        return value
+
+    @field_validator("evidence")
+    @classmethod
+    def _falls_back_to_a_strategy(cls, value: Evidence) -> Evidence:
+        if value.fallback not in registry.names():
+            raise ValueError(
+                f"fallback: {value.fallback!r} is not a strategy; choose "
+                f"{', '.join(registry.names())}"
+            )
         return value
 
     @model_validator(mode="before")

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from traveltide_assets.campaign import mailing
+from traveltide_assets.campaign import mailing, steady
 from traveltide_assets.campaign.invitations import written_to
 from traveltide_assets.campaign.release_files import (
     ARMS,
@@ -24,6 +24,8 @@ from traveltide_assets.campaign.release_files import (
     CAMPAIGN,
     CATALOGUE,
     CHANGES,
+    DECISION,
+    EVIDENCE,
     FACTS,
     FEATURES,
     PREDICTOR,
@@ -37,6 +39,8 @@ from traveltide_assets.schema.errors import TravelTideError
 
 # Tables that say who is written to, from which a customer can be taken out.
 _CONTACTED = (CAMPAIGN, CHANGES, ARMS)
+# Tables whose rows have to fit each other.
+_FITTED = (ASSIGNMENTS, SEGMENTS, CATALOGUE, *_CONTACTED)
 # Facts of the campaign that count its customers. The others decide, and are part of the id.
 _COUNTED = ("customers", "perks", "changes")
 
@@ -58,17 +62,19 @@ class Content:
     customers: Mapping[str, int]
 
 
-def tables(strategy: str) -> dict[str, str]:
+def tables() -> dict[str, str]:
     """The tables in a release: their paths in the lake by the names of their files."""
     return {
         ASSIGNMENTS: "gold/perk_assignments",
-        SEGMENTS: f"gold/segments/{strategy}",
+        SEGMENTS: "gold/decided_segments",
         FEATURES: "gold/user_features",
         CATALOGUE: "gold/perk_catalogue",
         PREDICTOR: "gold/perk_predictor",
         CAMPAIGN: "gold/campaign",
         CHANGES: "gold/campaign_changes",
         ARMS: "gold/experiment_assignment",
+        EVIDENCE: "gold/perk_evidence",
+        DECISION: "gold/strategy_decision",
     }
 
 
@@ -86,7 +92,7 @@ def compose(stored: Mapping[str, bytes], facts: Mapping[str, Any]) -> Content:
 
 def check(content: Content, suppressed: Suppressed) -> None:
     """`DoesNotFit` if the parts do not belong to one decision, or somebody must not be in it."""
-    frames = {name: _frame(content.files[name]) for name in tables("")}
+    frames = {name: _frame(content.files[name]) for name in _FITTED}
     running = content.decision["experiment"]["running"]
     if problems := misfits(frames, suppressed, running):
         raise DoesNotFit(
@@ -112,7 +118,9 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
     found = {
         "customers with a perk and no segment": (~assigned.index.isin(segments.index)).sum(),
         "customers with a segment and no perk": (~segments.index.isin(assigned.index)).sum(),
-        "customers whose segment is another": _differing(assigned, segments, "segment"),
+        "customers whose segment is another": _differing(
+            assigned[assigned["steadiness"] != steady.HELD], segments, "segment"
+        ),
         "customers in the campaign without a perk": (~campaign.index.isin(assigned.index)).sum(),
         "customers whose segment in the campaign is another": _differing(
             campaign, assigned, "segment"

@@ -80,7 +80,7 @@ def _value(own: pd.DataFrame, perks: np.ndarray, offered: Collection[str]) -> np
 
     A customer without a known preference gets a perk that nothing is expected of: the average.
     """
-    expects = any(column.startswith("preference_") for column in own)
+    expects = bool(own.filter(like="preference_").notna().any(axis=None))
     value = np.full(len(own), np.nan)
     for perk in offered:
         rows = perks == perk

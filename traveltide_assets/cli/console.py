@@ -18,9 +18,11 @@ from rich.text import Text
 from traveltide_assets.campaign import release_files
 from traveltide_assets.catalogue.perks import StoredPerk, from_frame, load_perks
 from traveltide_assets.cli import phrases
+from traveltide_assets.evidence.tables import NOT_TRIED
 from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import NotReleased, Release
 from traveltide_assets.lake.storage.base import Storage
+from traveltide_assets.report import words
 from traveltide_assets.resources import open_lake, open_releases
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import TravelTideError
@@ -156,6 +158,9 @@ def _print_decisions(console: Console, made: Release) -> None:
     features = numeric(made.frame(release_files.FEATURES))
     rule = made.manifest.decision["cohort_rule"]
     write(console, f"Cohort of {made.month}: {len(assigned):,} customers with {rule}")
+    for line in _decided_by(made):
+        write(console, line)
+    judged = _judged(made, assigned["strategy"].iloc[0])
     groups = sorted(assigned.groupby(["segment", "perk"]), key=lambda group: -len(group[1]))
     table = grid("segment", "perk", numbers=("customers", "share", "affinity"))
     for (segment, perk_id), members in groups:
@@ -169,12 +174,39 @@ def _print_decisions(console: Console, made: Release) -> None:
         why = " ".join(said) or "Nothing they do stands out for it."
         write(console, f"Why this perk: {why}", indent=2)
         write(console, f"Decided by: {reason}", indent=2)
+        if judged:
+            write(console, f"Evidence: {judged.get(perk_id, NOT_TRIED)}", indent=2)
         strength = _signed(members[f"affinity_{perk_id}"].mean())
         table.add_row(segment, perk.title, f"{size:,}", f"{size / len(assigned):.1%}", strength)
     console.print()
     console.print(table)
     console.print()
     write(console, _AFFINITY)
+
+
+def _decided_by(made: Release) -> list[str]:
+    """Which strategy decided, and why. Releases of earlier versions do not say why."""
+    if release_files.DECISION not in made.names:
+        return []
+    decision = made.frame(release_files.DECISION)
+    (name,) = decision.loc[decision["decides"], "strategy"]
+    return [f"Decided by the strategy {name}: {decision['because'].iloc[0]}"]
+
+
+def _judged(made: Release, strategy: str) -> dict[str, str]:
+    """The verdict on each perk of a strategy, with its lift. Empty if not released."""
+    if release_files.EVIDENCE not in made.names:
+        return {}
+    evidence = made.frame(release_files.EVIDENCE)
+    rows = evidence[evidence["strategy"] == strategy]
+    return {str(row["perk"]): _verdict(row) for _, row in rows.iterrows()}
+
+
+def _verdict(row: pd.Series) -> str:
+    if pd.isna(row["lift"]):
+        return str(row["verdict"])
+    lift = phrases.plain(words.times(row["lift"], row["lift_low"], row["lift_high"]))
+    return f"{row['verdict']}, {lift}"
 
 
 def print_explanation(console: Console, made: Release, user_id: int) -> None:

@@ -83,7 +83,7 @@ def build(
                 share=words.percent(len(members) / len(assignments)),
                 perk=perk,
                 fit=_fit(perk, members.iloc[0], perks),
-                verdict=judged.get(perk.id, verdicts.not_tested()),
+                verdict=judged.get(perk.id, verdicts.not_tried()),
                 typical=_typical(features.loc[users]),
                 traits=_traits(
                     values.loc[users].mean(), values.mean(), profile.loc[segment], alike

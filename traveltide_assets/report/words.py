@@ -65,6 +65,10 @@ def times(lift: float, low: float, high: float) -> str:
     return f"a lift of {decimal(lift)} (95{_SPACE}% interval {decimal(low)} to {decimal(high)})"
 
 
+def interval(low: float, high: float) -> str:
+    return NONE if math.isnan(low) else f"{decimal(low)} to {decimal(high)}"
+
+
 def month_name(month: str) -> str:
     return f"{start_of(month):%B %Y}"
 

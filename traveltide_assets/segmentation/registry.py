@@ -52,12 +52,13 @@ def build_strategies(settings: Settings, perks: tuple[Perk, ...]) -> dict[str, S
     """Every strategy by its name, in the order of the scorecard.
 
     One whose perks are not all in the catalogue, or whose rules use a forbidden feature, is left
-    out. `PerksMissing` or `ForbiddenFeature` if it is the one that decides, or k-means, whose
-    segments the report draws.
+    out. `PerksMissing` or `ForbiddenFeature` if it is the one that decides, the one to fall back
+    to, or k-means, whose segments the report draws.
     """
     built, left_out = _tried(settings, perks)
     for name, problem in left_out.items():
-        if name in (settings.strategy, _DRAWN):
+        decides = settings.strategy if settings.strategy in MODULES else settings.evidence.fallback
+        if name in (decides, _DRAWN):
             raise problem
     return built
 

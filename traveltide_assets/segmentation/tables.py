@@ -88,6 +88,33 @@ def segments(strategy: str, extra: tuple[Column, ...]) -> Table:
     )
 
 
+def decided_segments(perks: Iterable[str]) -> Table:
+    """The contract of `gold/decided_segments` for the perks of a catalogue."""
+    return Table(
+        "gold",
+        "decided_segments",
+        "One row per cohort customer: segment and perk by the strategy that decides the month.",
+        (
+            *SEGMENTS,
+            *(preference(perk) for perk in perks),
+            Column("strategy", "string", "The strategy that decided"),
+            Column("model_version", "string", "Version of the model that decided"),
+        ),
+        key=("user_id",),
+        partitioned=True,
+    )
+
+
+def preference(perk: str) -> Column:
+    """What a strategy expects of a customer for a perk, in the tables of those that say so."""
+    return Column(
+        f"preference_{perk}",
+        "float64",
+        f"Expected behaviour for {perk}, divided by the average; null if nothing is expected",
+        required=False,
+    )
+
+
 def perk_assignments(perks: Iterable[str]) -> Table:
     """The contract of `gold/perk_assignments` for the perks of a catalogue."""
     return Table(

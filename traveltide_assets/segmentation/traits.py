@@ -19,7 +19,7 @@ import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk, Program, of_program
 from traveltide_assets.schema.table import Column
-from traveltide_assets.segmentation import trait_model, trait_words
+from traveltide_assets.segmentation import tables, trait_model, trait_words
 from traveltide_assets.segmentation.allocation import NOBODY, allocate
 from traveltide_assets.segmentation.behaviour import INPUTS, SO_FAR, Observed, observed
 from traveltide_assets.segmentation.config import Traits
@@ -60,15 +60,7 @@ class TraitStrategy:
 
     @property
     def extra_columns(self) -> tuple[Column, ...]:
-        return tuple(
-            Column(
-                f"preference_{perk.id}",
-                "float64",
-                f"Expected behaviour for {perk.id}, divided by the average; null without a signal",
-                required=False,
-            )
-            for perk in self.perks
-        )
+        return tuple(tables.preference(perk.id) for perk in self.perks)
 
     @property
     def inputs(self) -> frozenset[str]:

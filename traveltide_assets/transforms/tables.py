@@ -217,6 +217,34 @@ PERK_OUTCOMES = Table(
     key=("user_id",),
     partitioned=True,
 )
+_CUT = Column("cut", "string", "Last month before the cut")
+CUT_FEATURES = replace(
+    EARLIER_FEATURES,
+    name="cut_features",
+    description="One row per cut before the latest one and customer with sessions before it: their "
+    "features as of the cut. The latest cut is in `earlier_features`.",
+    columns=(_CUT, *EARLIER_FEATURES.columns),
+    key=("cut", "user_id"),
+)
+CUT_OUTCOMES = replace(
+    PERK_OUTCOMES,
+    name="cut_outcomes",
+    description="One row per cut before the latest one and cohort customer: what they did after "
+    "it, for as long as after the latest cut. That one is in `perk_outcomes`.",
+    columns=(_CUT, *PERK_OUTCOMES.columns),
+    key=("cut", "user_id"),
+)
+HALF_FEATURES = replace(
+    EARLIER_FEATURES,
+    name="half_features",
+    description="One row per half of the sessions and cohort customer with sessions in it: the "
+    "features from these sessions alone.",
+    columns=(
+        Column("half", "string", "odd (the first session, the third, ...) or even"),
+        *EARLIER_FEATURES.columns,
+    ),
+    key=("half", "user_id"),
+)
 EXPLORATION = Table(
     "gold",
     "exploration",
@@ -258,5 +286,8 @@ TABLES = (
     USER_FEATURES,
     EARLIER_FEATURES,
     PERK_OUTCOMES,
+    CUT_FEATURES,
+    CUT_OUTCOMES,
+    HALF_FEATURES,
     EXPLORATION,
 )

@@ -49,7 +49,7 @@ def test_it_decides_if_the_settings_say_so(project: Project) -> None:
     assert set(perks["strategy"]) == {"toy"}
     assert (perks["segment"] == "Even").eq(perks["user_id"] % 2 == 0).all()
     graph = project.definitions.resolve_asset_graph()
-    parents = graph.get(dg.AssetKey(["gold", "perk_assignments"])).parent_keys
+    parents = graph.get(dg.AssetKey(["gold", "decided_segments"])).parent_keys
     assert dg.AssetKey(["gold", "segments", "toy"]) in parents
     assert dg.AssetKey(["gold", "segments", "kmeans"]) not in parents
 

@@ -34,10 +34,10 @@ def known(source: Path, folder: Path, rule: Cohort, settings: Settings) -> pd.Da
 
 def test_the_chain_without_dagster_ends_where_the_lake_does(tmp_path: Path) -> None:
     write_sample(tmp_path / "source", SampleSpec(users=400, seed=2, active_share=0.5, dirt=0.02))
-    project = Project(tmp_path, tmp_path / "source", partitions=BOUNDS)
+    project = Project(tmp_path, tmp_path / "source", partitions=BOUNDS, strategy="kmeans")
     assert project.ingest(FIRST, LAST).success
     assert project.materialize_all(
-        [f"gold/{name}" for name in (*DECIDING, "perk_assignments")], LAST
+        [f"gold/{name}" for name in (*DECIDING, "decided_segments", "perk_assignments")], LAST
     ).success
     settings = project.settings
     features = known(project.source, tmp_path / "alone", settings.cohort, settings)

@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from traveltide_assets.catalogue import perks
 from traveltide_assets.catalogue.perks import load_perks
-from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED
+from traveltide_assets.evidence.tables import NOT_SUPPORTED, SUPPORTED
 from traveltide_assets.experiment import readout
 from traveltide_assets.report import bars, charts
 from traveltide_assets.report.charts import Chart

@@ -89,7 +89,7 @@ def test_a_run_releases_what_it_decided_whole_and_with_its_evidence(
 ) -> None:
     made = current(scenario_project.lake)
     manifest = made.manifest
-    for name, path in tables("kmeans").items():
+    for name, path in tables().items():
         assert made.read(name) == scenario_project.file(path, MONTH).read_bytes()
     assert made.read(REPORT).startswith(b"<!DOCTYPE html>")
     assert manifest.decision["strategy"] == "kmeans"

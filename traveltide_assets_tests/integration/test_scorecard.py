@@ -41,6 +41,35 @@ def test_persistence_compares_with_the_month_before(sample_project: Project) -> 
     assert first["persistence"].isna().all()
 
 
+def test_perks_kept_and_reliability_are_on_the_scorecard(sample_project: Project) -> None:
+    now = sample_project.frame("gold/segments/kmeans", LAST)
+    before = sample_project.frame("gold/segments/kmeans", "2023-06")
+    both = now.merge(before, on="user_id")
+    card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
+    expected = (both["perk_x"] == both["perk_y"]).mean()
+    assert card.loc["kmeans", "perk_persistence"] == pytest.approx(expected)
+    # Its segments are made of totals of what few sessions show; the rules also look at the profile.
+    assert card.loc["kmeans", "reliability_ari"] < 0.3 < card.loc["hierarchical", "reliability_ari"]
+    assert card["reliability_kappa"].between(-1, 1).all()
+    tried = sample_project.frame("gold/perks_tried", LAST)
+    own = tried[tried["strategy"] == "kmeans"]
+    known = now[now["user_id"].isin(own["user_id"])]
+    pairs = set(zip(own["user_id"], own["perk"], strict=True))
+    never = [pair not in pairs for pair in zip(known["user_id"], known["perk"], strict=True)]
+    assert card.loc["kmeans", "untried_share"] == pytest.approx(sum(never) / len(never))
+
+
+def test_the_decision_is_handed_on_from_month_to_month(sample_project: Project) -> None:
+    first = sample_project.frame("gold/strategy_decision", "2023-06")
+    assert first["in_service"].isna().all()
+    now = sample_project.frame("gold/strategy_decision", LAST)
+    assert set(now["in_service"]) == set(first.loc[first["decides"], "strategy"])
+    given = sample_project.frame("gold/perk_assignments", LAST)
+    assert set(given["strategy"]) == set(now.loc[now["decides"], "strategy"])
+    decided = sample_project.frame("gold/decided_segments", LAST)
+    assert decided[["user_id", "perk"]].equals(given[["user_id", "perk"]])
+
+
 def test_agreement_holds_every_pair_once_within_its_bounds(sample_project: Project) -> None:
     pairs = sample_project.frame("gold/strategy_agreement", LAST)
     assert len(pairs) == len(names()) * (len(names()) - 1) / 2
@@ -49,13 +78,15 @@ def test_agreement_holds_every_pair_once_within_its_bounds(sample_project: Proje
     assert pairs["adjusted_rand_index"].between(-0.5, 1).all()
 
 
-def test_a_recommended_strategy_gives_most_customers_a_supported_perk(
+def test_the_recommended_strategy_is_worth_most_and_decides(
     real_project: Project,
 ) -> None:
     card = real_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
     recommended = card.index[card["recommended"]]
-    assert list(recommended) == [card["supported_share"].idxmax()]
+    assert list(recommended) == [card["worth"].idxmax()]
     assert card.loc[recommended, "supported_perks"].item() > 0
+    given = real_project.frame("gold/perk_assignments", LAST)["strategy"]
+    assert set(given) == set(recommended)
 
 
 def test_dbscan_puts_nearly_everybody_in_one_cluster_and_the_trial_shows_it(
@@ -72,7 +103,8 @@ def test_which_strategy_decides_is_configuration(
     shutil.copytree(sample_project.lake, tmp_path / "lake")
     source = sample_project.source
     project = Project(tmp_path, source, partitions=BOUNDS, strategy=strategy)
-    assert project.materialize("gold/perk_assignments", LAST).success
+    given = ["gold/decided_segments", "gold/perk_assignments"]
+    assert project.materialize_all(given, LAST).success
     assignments = project.frame("gold/perk_assignments", LAST)
     customers = project.frame(f"gold/segments/{strategy}", LAST)
     assert (assignments["strategy"] == strategy).all()

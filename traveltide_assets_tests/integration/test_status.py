@@ -25,7 +25,12 @@ from traveltide_assets_tests.support.processes import ROOT
 from traveltide_assets_tests.support.project import Project, instance_in, succeed
 
 MAY, JUNE = "2023-05", "2023-06"
-SCORED = {"gold/segmentation_scorecard", "gold/strategy_agreement"}
+SCORED = {
+    "gold/segmentation_scorecard",
+    "gold/strategy_agreement",
+    "gold/strategy_decision",
+}
+TRIED = {"gold/perk_evidence", "gold/perk_evidence_by_cut", "gold/perks_tried"}
 PRINTS = """
 import json, sys
 from pathlib import Path

@@ -42,11 +42,16 @@ SETTINGS = {
     "partitions": {"first": FIRST, "last": LAST},
     # Two months of few users, some of their rows damaged: enough of everything.
     "cohort": {"min_sessions": 2},
+    "strategy": "kmeans",
     "checks": {"max_quarantine_share": 1},
 }
 OTHERS = (
+    "mailed_customers",
     "earlier_features",
     "perk_outcomes",
+    "cut_features",
+    "cut_outcomes",
+    "half_features",
     "segments/kmeans_wide",
     "segments/published_kmeans",
     "segments/six_groups",
@@ -54,6 +59,7 @@ OTHERS = (
     "segments/seven_segments",
     "segments/perk_affinity",
     "segments/propensity",
+    "decided_segments",
     "perk_assignments",
 )
 EVENTS = Table(

@@ -1,17 +1,18 @@
 """Predicts the perk of new customers: from first sessions to the model in service."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import dagster as dg
 import ibis
 import pandas as pd
 
-from traveltide_assets.defs.assets.inputs import decided_by
+from traveltide_assets.defs.assets.inputs import chosen, chosen_by, decided_by
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.io_manager import OPTIONAL
 from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY, PREVIOUS
+from traveltide_assets.evidence.config import RECOMMENDED
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.prediction import early, promotion, tables, training
 from traveltide_assets.report import charts
@@ -32,11 +33,11 @@ _LABELLED = {
 }
 
 
-def build(strategy: Strategy) -> list[dg.AssetsDefinition]:
-    """The assets from first sessions to the model in service. `strategy` is the deciding one."""
+def build(setting: str, strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
+    """The assets from first sessions to the model in service. `setting` is `strategy`."""
     return [
         early_features,
-        _early_rules(strategy),
+        _early_rules(strategies if setting == RECOMMENDED else {setting: strategies[setting]}),
         perk_predictor_candidate,
         predictor_promotion,
     ]
@@ -63,7 +64,7 @@ def early_features(
     )
 
 
-def _early_rules(strategy: Strategy) -> dg.AssetsDefinition:
+def _early_rules(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
     @dg.asset(
         key_prefix="gold",
         kinds={"pandas"},
@@ -73,12 +74,18 @@ def _early_rules(strategy: Strategy) -> dg.AssetsDefinition:
             "features": dg.AssetIn(["gold", "user_features"]),
             "earlier": dg.AssetIn(["gold", "earlier_features"]),
             "outcomes": dg.AssetIn(["gold", "perk_outcomes"]),
+            **chosen_by(strategies),
         },
-        deps=decided_by([strategy.name]),
+        deps=decided_by(strategies),
     )
     def early_rules(
-        first: pd.DataFrame, features: pd.DataFrame, earlier: pd.DataFrame, outcomes: pd.DataFrame
+        first: pd.DataFrame,
+        features: pd.DataFrame,
+        earlier: pd.DataFrame,
+        outcomes: pd.DataFrame,
+        **stored: pd.DataFrame,
     ) -> dg.MaterializeResult[pd.DataFrame]:
+        strategy = strategies[chosen(strategies, stored)]
         rules = strategy.fit(History(features, earlier, outcomes))
         return dg.MaterializeResult(
             value=training.by_rules(rules, first), metadata={"strategy": strategy.name}
@@ -133,7 +140,7 @@ def perk_predictor_candidate(
             policy.permitted(features),
             settings.prediction,
             settings.seed,
-            strategy=settings.strategy,
+            strategy=str(assignments["strategy"].iloc[0]),
             month=month,
             data_version=_data_version(lake, month),
         )

@@ -64,13 +64,12 @@ class _Months:
 
 def build(
     gold: Iterable[dg.AssetsDefinition],
-    deciding: str,
     tables: Mapping[str, Table],
     every_month: dg.PartitionsDefinition,
 ) -> dg.AssetsDefinition:
-    """The asset `gold/release`. `gold` are the assets of a month, `deciding` is the strategy."""
+    """The asset `gold/release`. `gold` are the assets of a month."""
     months = _Months.of(gold)
-    copied = released.tables(deciding)
+    copied = released.tables()
     of_gold, of_ingestion = blocking(tables)
     needed = {*months.last, *(dg.AssetKey(path.split("/")) for path in copied.values())}
 

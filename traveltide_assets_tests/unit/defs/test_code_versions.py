@@ -83,7 +83,9 @@ def test_a_module_of_which_only_constants_are_imported_counts(
     assert set(found.values()) == {("code",)}
     assert set(found) == {
         "gold/perk_evidence",
-        "gold/perk_signals",
+        "gold/perk_evidence_by_cut",
+        "gold/perks_tried",
+        "gold/strategy_decision",
         "gold/segmentation_scorecard",
         "gold/strategy_agreement",
         "gold/report",

@@ -24,6 +24,9 @@ TRACED = {
     "gold/perk_outcomes",
     "gold/exploration",
     "gold/earlier_features",
+    "gold/cut_features",
+    "gold/cut_outcomes",
+    "gold/half_features",
     "gold/early_features",
 }
 
