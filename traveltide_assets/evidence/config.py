@@ -82,7 +82,7 @@ class Config(Section):
         "noise",
     )
     fallback: str = Field(
-        "kmeans",
+        "traits",
         description='Strategy that decides with `strategy = "recommended"` as long as no strategy '
         "has a supported perk",
     )
