@@ -63,8 +63,12 @@ def people(
     return pd.DataFrame(frame)
 
 
+def told(**changes: Any) -> Settings:
+    return Settings(**changes)
+
+
 def strategy(**changes: Any) -> traits.TraitStrategy:
-    chosen = Settings(**changes)
+    chosen = told(**changes)
     return traits.build("traits", chosen, load_perks(chosen.perks_file))
 
 
@@ -189,7 +193,7 @@ def test_a_segment_is_said_with_what_its_parts_have_in_common_first() -> None:
 
 def test_a_forbidden_feature_is_no_trait_and_no_other_strategy_uses_it() -> None:
     policy: dict[str, Any] = {"forbidden_features": ["age", "has_children"]}
-    chosen = Settings(policy=policy)
+    chosen = told(policy=policy)
     perks = load_perks(chosen.perks_file, chosen.policy.forbidden_features)
     for name, made in build_strategies(chosen, perks).items():
         assert not made.inputs & {"age", "has_children"}, name
@@ -200,6 +204,6 @@ def test_a_forbidden_feature_is_no_trait_and_no_other_strategy_uses_it() -> None
 
 
 def test_a_deciding_strategy_that_needs_a_forbidden_feature_is_an_error() -> None:
-    chosen = Settings(strategy="traits", policy={"forbidden_features": ["hotel_stays"]})
+    chosen = told(strategy="traits", policy={"forbidden_features": ["hotel_stays"]})
     with pytest.raises(ForbiddenFeature, match=r"Traits uses hotel_stays"):
         build_strategies(chosen, load_perks(chosen.perks_file))
