@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -159,14 +160,8 @@ def _typical(members: pd.DataFrame) -> tuple[str, ...]:
         float(members[name].sum()) for name in ("total_trips", "total_flights", "hotel_stays")
     )
     discounted = float((members["discounted_booking_rate"] * members["total_trips"]).sum())
-    who = {
-        "age": lambda: f"{members['age'].median():.0f} years old (median)",
-        "married": lambda: f"{words.percent(members['married'].mean())} married",
-        "has_children": lambda: f"{words.percent(members['has_children'].mean())} with children",
-    }
-    profile = ", ".join(say() for name, say in who.items() if name in members)
     return (
-        *([profile] if profile else []),
+        *_who(members, _MANY),
         f"{words.decimal(trips / len(members), 1)} trips booked in "
         f"{words.decimal(members['total_sessions'].mean(), 1)} sessions; "
         f"{words.percent(_per(members['cancelled_trips'].sum(), trips))} of the trips cancelled, "
@@ -190,19 +185,19 @@ def _nearest_to_median(deviations: pd.DataFrame) -> int:
 def _example(customer: pd.Series) -> tuple[str, ...]:
     """Facts rounded so far that no one can be recognised by them."""
     nights, bags = int(customer["total_nights"]), int(customer["total_checked_bags"])
-    who = {
-        "age": lambda: _age(customer["age"]),
-        "married": lambda: "married" if customer["married"] else "not married",
-        "has_children": lambda: f"with{'' if customer['has_children'] else 'out'} children",
-    }
-    profile = ", ".join(say() for name, say in who.items() if name in customer.index)
     return (
-        *([profile] if profile else []),
+        *_who(customer, _ONE),
         f"{words.counted(int(customer['total_trips']), 'trip')} booked, "
         f"{int(customer['cancelled_trips'])} cancelled",
         f"{words.counted(nights, 'hotel night')}, {words.counted(bags, 'checked bag')}",
         f"About ${_rounded(customer['total_spend'], _MONEY_STEP):,.0f} spent",
     )
+
+
+def _who(known: Any, phrases: Mapping[str, Callable[[Any], str]]) -> list[str]:
+    """A line on the profile, or none. Features that may not be used are not in the data."""
+    said = [say(known[name]) for name, say in phrases.items() if name in known]
+    return [", ".join(said)] if said else []
 
 
 def _age(age: float) -> str:
@@ -211,3 +206,15 @@ def _age(age: float) -> str:
 
 def _rounded(value: float, step: int) -> float:
     return round(value / step) * step
+
+
+_MANY: dict[str, Callable[[Any], str]] = {
+    "age": lambda ages: f"{ages.median():.0f} years old (median)",
+    "married": lambda married: f"{words.percent(married.mean())} married",
+    "has_children": lambda children: f"{words.percent(children.mean())} with children",
+}
+_ONE: dict[str, Callable[[Any], str]] = {
+    "age": _age,
+    "married": lambda married: "married" if married else "not married",
+    "has_children": lambda children: "with children" if children else "without children",
+}

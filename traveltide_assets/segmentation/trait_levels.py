@@ -91,8 +91,9 @@ def bands(values: np.ndarray, seen: Sequence[Observed]) -> tuple[float, ...]:
     cell = np.searchsorted(edges, values, side="right")
     size = np.bincount(cell[~np.isnan(values)], minlength=len(edges) + 1)
     cost = _costs(cell, size, ~np.isnan(values), seen)
-    chosen, explained = (), 0.0
-    best = {0: (0.0, ())}
+    chosen: tuple[int, ...] = ()
+    explained = 0.0
+    best: dict[int, tuple[float, tuple[int, ...]]] = {0: (0.0, ())}
     whole = cost[0, len(size)]
     for _ in range(_MOST_BANDS):
         best = _one_band_more(best, cost)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -35,7 +37,7 @@ def people(
     early = np.where(rng.random(size) < 0.1, 1, 0) * (trips > 0)
     cancelled_early = rng.binomial(early, 0.5)
     kept = trips - cancelled_early
-    frame = {name: np.zeros(size) for name in INPUTS}
+    frame: dict[str, Any] = {name: np.zeros(size) for name in INPUTS}
     frame |= {
         "user_id": np.arange(size),
         "age": age.astype(float),
@@ -61,12 +63,16 @@ def people(
     return pd.DataFrame(frame)
 
 
-def strategy(**changes: object) -> traits.TraitStrategy:
-    chosen = Settings(**changes)
+def told(**changes: Any) -> Settings:
+    return Settings(**changes)
+
+
+def strategy(**changes: Any) -> traits.TraitStrategy:
+    chosen = told(**changes)
     return traits.build("traits", chosen, load_perks(chosen.perks_file))
 
 
-def assigned(frame: pd.DataFrame, **changes: object) -> pd.DataFrame:
+def assigned(frame: pd.DataFrame, **changes: Any) -> pd.DataFrame:
     return strategy(**changes).fit(History(frame)).assign(frame)
 
 
@@ -186,8 +192,8 @@ def test_a_segment_is_said_with_what_its_parts_have_in_common_first() -> None:
 
 
 def test_a_forbidden_feature_is_no_trait_and_no_other_strategy_uses_it() -> None:
-    policy = {"forbidden_features": ["age", "has_children"]}
-    chosen = Settings(policy=policy)
+    policy: dict[str, Any] = {"forbidden_features": ["age", "has_children"]}
+    chosen = told(policy=policy)
     perks = load_perks(chosen.perks_file, chosen.policy.forbidden_features)
     for name, made in build_strategies(chosen, perks).items():
         assert not made.inputs & {"age", "has_children"}, name
@@ -198,6 +204,6 @@ def test_a_forbidden_feature_is_no_trait_and_no_other_strategy_uses_it() -> None
 
 
 def test_a_deciding_strategy_that_needs_a_forbidden_feature_is_an_error() -> None:
-    chosen = Settings(strategy="traits", policy={"forbidden_features": ["hotel_stays"]})
+    chosen = told(strategy="traits", policy={"forbidden_features": ["hotel_stays"]})
     with pytest.raises(ForbiddenFeature, match=r"Traits uses hotel_stays"):
         build_strategies(chosen, load_perks(chosen.perks_file))
