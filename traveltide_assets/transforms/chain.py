@@ -14,7 +14,8 @@ import ibis
 
 from traveltide_assets.transforms import cohort
 from traveltide_assets.transforms.config import Config
-from traveltide_assets.transforms.features.build import compared, measured
+from traveltide_assets.transforms.features.build import Catalogue, compared, measured
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.trips import bookings_of, build_trips
 
 Hold = Callable[[ibis.Table], AbstractContextManager[ibis.Table]]
@@ -56,14 +57,15 @@ def features_of(
     hotels: ibis.Table,
     month: str,
     within: str | None = None,
+    catalogue: Catalogue = CATALOGUE,
 ) -> ibis.Table:
-    """One row per user of these sessions: the feature catalogue from these alone, as an expression.
+    """One row per user of these sessions: the catalogue from these alone, as an expression.
 
     See `features.build.compared` for `within`.
     """
     known = users.semi_join(sessions, "user_id")
     trips = build_trips(bookings_of(sessions), known, flights, hotels, month)
-    return compared(measured(known, sessions, trips, month), within)
+    return compared(measured(known, sessions, trips, month, catalogue), within, catalogue)
 
 
 @contextmanager

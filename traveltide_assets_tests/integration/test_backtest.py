@@ -8,6 +8,7 @@ import pandas as pd
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.evidence.backtest import (
     NOT_SUPPORTED,
+    NOT_TRIED,
     SUPPORTED,
     TOO_LITTLE,
     BackTest,
@@ -60,7 +61,7 @@ def test_a_strategy_that_learns_is_judged_on_customers_it_has_not_seen(
 
 def test_every_strategy_and_perk_given_has_one_verdict(sample_project: Project) -> None:
     judged = sample_project.frame("gold/perk_evidence", LAST)
-    assert set(judged["verdict"]) <= {SUPPORTED, NOT_SUPPORTED, TOO_LITTLE}
+    assert set(judged["verdict"]) <= {SUPPORTED, NOT_SUPPORTED, TOO_LITTLE, NOT_TRIED}
     assert not judged.duplicated(["strategy", "perk"]).any()
     # Without planted perks a strategy that learns may find nothing it can trust, and judge nobody.
     strategies = build_strategies(sample_project.settings, PERKS)
