@@ -153,7 +153,7 @@ def _chosen(
         return str(in_service), "no strategy has a supported perk; the one in service stays"
     name, verdict = recommended[0]["strategy"], recommended[0]["verdict"]
     if in_service is None:
-        return name, "it is worth most; the first"
+        return name, "it is worth most, and no other decided before"
     if name == in_service:
         return name, "it is in service and worth most"
     if verdict == BETTER:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.transforms.chain import features_of
-from traveltide_assets.transforms.features.catalogue import OWN, Feature
+from traveltide_assets.transforms.features.catalogue import CATALOGUE, OWN, Feature
 
 MOST_SESSIONS = 5
 _BITS_OF_N = 3
@@ -57,13 +57,14 @@ def early_features(
     month: str,
     n: int = MOST_SESSIONS,
     at_least: int = 1,
+    catalogue: tuple[Feature, ...] = CATALOGUE,
 ) -> ibis.Table:
     """One row per customer with at least `at_least` sessions: the catalogue from the first n.
 
     `sessions_seen` is the number of sessions that the row is computed from, at most n.
     """
     seen = first_sessions(sessions, n, at_least)
-    features = features_of(users, seen, flights, hotels, month)
+    features = features_of(users, seen, flights, hotels, month, catalogue=catalogue)
     return features.mutate(**{SEEN: features.total_sessions})
 
 

@@ -129,7 +129,8 @@ def _sentence(parts: list[tuple[float, Conditions]], levels: Sequence[Levels]) -
     )
     if len(said) > _MOST_PARTS:
         said = [*said[: _MOST_PARTS - 1], "others"]
-    whole, divided = _part(common, levels), "; or ".join(filter(None, said))
+    joint = "; or " if any(", " in part for part in said) else " or "
+    whole, divided = _part(common, levels), joint.join(filter(None, said))
     text = ": ".join(filter(None, [whole, divided])) or "everybody else"
     return text[:1].upper() + text[1:]
 

@@ -14,7 +14,8 @@ import ibis
 
 from traveltide_assets.transforms import cohort
 from traveltide_assets.transforms.config import LONG_LEAD_DAYS, Config
-from traveltide_assets.transforms.features.build import compared, measured
+from traveltide_assets.transforms.features.build import Catalogue, compared, measured
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.trips import bookings_of, build_trips
 
 Hold = Callable[[ibis.Table], AbstractContextManager[ibis.Table]]
@@ -57,14 +58,16 @@ def features_of(
     month: str,
     within: str | None = None,
     long_lead_days: int = LONG_LEAD_DAYS,
+    catalogue: Catalogue = CATALOGUE,
 ) -> ibis.Table:
-    """One row per user of these sessions: the feature catalogue from these alone, as an expression.
+    """One row per user of these sessions: the catalogue from these alone, as an expression.
 
     See `features.build` for `within` and `long_lead_days`.
     """
     known = users.semi_join(sessions, "user_id")
     trips = build_trips(bookings_of(sessions), known, flights, hotels, month)
-    return compared(measured(known, sessions, trips, month, long_lead_days), within)
+    measures = measured(known, sessions, trips, month, long_lead_days, catalogue)
+    return compared(measures, within, catalogue)
 
 
 @contextmanager

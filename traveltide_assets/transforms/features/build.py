@@ -12,6 +12,8 @@ from traveltide_assets.transforms.config import LONG_LEAD_DAYS
 from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
 from traveltide_assets.transforms.features.expressions import COHORT
 
+Catalogue = tuple[Feature, ...]
+
 
 def measured(
     users: ibis.Table,
@@ -19,6 +21,7 @@ def measured(
     trips: ibis.Table,
     month: str,
     long_lead_days: int = LONG_LEAD_DAYS,
+    catalogue: Catalogue = CATALOGUE,
 ) -> ibis.Table:
     """One row per customer: the features that do not depend on other customers.
 
@@ -29,21 +32,26 @@ def measured(
     as_of = end_of(month)
     last_day = ibis.date((as_of - dt.timedelta(days=1)).date().isoformat())
     month_end = ibis.timestamp(as_of.isoformat())
-    by_session = _aggregated(sessions.mutate(as_of=month_end), "sessions")
     dated_trips = trips.mutate(as_of=month_end, long_lead_days=ibis.literal(long_lead_days))
-    by_trip = _aggregated(dated_trips.filter(trips.booked_at.notnull()), "trips")
-    by_row = _aggregated(dated_trips, "rows")
+    events = {
+        "sessions": sessions.mutate(as_of=month_end),
+        "trips": dated_trips.filter(trips.booked_at.notnull()),
+        "rows": dated_trips,
+    }
     dated = users.mutate(last_day=last_day)
-    customers = dated.select("user_id", **_expressions(dated, "users"))
-    table = customers.left_join(by_session, "user_id").drop("user_id_right")
-    table = table.left_join(by_trip, "user_id").drop("user_id_right")
-    table = table.left_join(by_row, "user_id").drop("user_id_right")
+    table = dated.select("user_id", **_expressions(dated, "users", catalogue))
+    for source, rows in events.items():
+        if found := _expressions(rows, source, catalogue):
+            by_customer = rows.group_by("user_id").agg(**found)
+            table = table.left_join(by_customer, "user_id").drop("user_id_right")
     return table.mutate(
-        {f.name: table[f.name].fill_null(0) for f in CATALOGUE if _fills_with_zero(f)}
+        {f.name: table[f.name].fill_null(0) for f in catalogue if _fills_with_zero(f)}
     )
 
 
-def compared(customers: ibis.Table, within: str | None = None) -> ibis.Table:
+def compared(
+    customers: ibis.Table, within: str | None = None, catalogue: Catalogue = CATALOGUE
+) -> ibis.Table:
     """One row per customer: the `measured` features and the scores, in catalogue order.
 
     Scores compare a customer with the whole cohort, or only with customers that have the same value
@@ -51,9 +59,9 @@ def compared(customers: ibis.Table, within: str | None = None) -> ibis.Table:
     """
     table = customers if within is None else customers.mutate({COHORT: customers[within]})
     # Scores are computed apart: a window function holds every column that passes through it.
-    scores = table.select("user_id", **_expressions(table, "features"))
+    scores = table.select("user_id", **_expressions(table, "features", catalogue))
     return customers.left_join(scores, "user_id").select(
-        "user_id", *[feature.name for feature in CATALOGUE]
+        "user_id", *[feature.name for feature in catalogue]
     )
 
 
@@ -61,9 +69,5 @@ def _fills_with_zero(feature: Feature) -> bool:
     return feature.source in ("sessions", "trips") and not feature.nullable
 
 
-def _expressions(table: ibis.Table, source: str) -> dict[str, ir.Value]:
-    return {f.name: f.expression(table) for f in CATALOGUE if f.source == source}
-
-
-def _aggregated(table: ibis.Table, source: str) -> ibis.Table:
-    return table.group_by("user_id").agg(**_expressions(table, source))
+def _expressions(table: ibis.Table, source: str, catalogue: Catalogue) -> dict[str, ir.Value]:
+    return {f.name: f.expression(table) for f in catalogue if f.source == source}
