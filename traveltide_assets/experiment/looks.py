@@ -88,7 +88,7 @@ def _quantile(looks: tuple[float, ...]) -> PchipInterpolator:
     """The normal quantile of the level whose bound at the last look is a given one."""
     limits = np.array([bounds(looks, level)[-1] for level in _LEVELS])
     quantiles = norm.isf(_LEVELS / 2)
-    order = np.argsort(limits)
+    order = np.argsort(limits, kind="stable")
     rising = np.concatenate([[True], np.diff(limits[order]) > 1e-9])
     known = PchipInterpolator(limits[order][rising], quantiles[order][rising], extrapolate=True)
     return PchipInterpolator(
