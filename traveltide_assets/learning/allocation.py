@@ -221,7 +221,7 @@ def _filled(problem: Problem, offer: np.ndarray, prices: np.ndarray) -> np.ndarr
         left, left_cost = problem.budget - cost.sum(), problem.most_cost - spent
         free = np.flatnonzero(offer == NOTHING)
         best, choice = np.full(len(free), -np.inf), np.full(len(free), NOTHING)
-        for place in np.flatnonzero((room >= 1) & (left_cost >= 0)):
+        for place in np.flatnonzero((room >= 1) & (left_cost >= 0)).tolist():
             worth = reduced(problem, prices, place, free)
             open_to = problem.worth[free, place] > 0
             open_to &= problem.costs[free, place] <= min(left, left_cost[place])
