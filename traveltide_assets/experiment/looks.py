@@ -88,7 +88,7 @@ def _quantile(looks: tuple[float, ...]) -> PchipInterpolator:
     """The normal quantile of the level whose bound at the last look is a given one."""
     limits = np.array([bounds(looks, level)[-1] for level in _LEVELS])
     quantiles = norm.isf(_LEVELS / 2)
-    order = np.argsort(limits)
+    order = np.argsort(limits, kind="stable")
     rising = np.concatenate([[True], np.diff(limits[order]) > 1e-9])
     known = PchipInterpolator(limits[order][rising], quantiles[order][rising], extrapolate=True)
     return PchipInterpolator(
@@ -104,11 +104,10 @@ def conditional_power(
     `difference` in standard errors, positive for the wanted direction; `drift` as in `crossing`,
     for the effect planned.
     """
-    looks = _checked(times)
-    now = float(looks[-1])
+    now = float(_checked(times)[-1])
     if now >= 1:
-        return float(difference >= bounds(looks, alpha)[-1])
-    last = bounds([*looks, 1.0], alpha)[-1]
+        return float(difference >= bounds(times, alpha)[-1])
+    last = bounds([*times, 1.0], alpha)[-1]
     expected = difference * np.sqrt(now) + drift * (1 - now)
     return float(norm.sf((last - expected) / np.sqrt(1 - now)))
 

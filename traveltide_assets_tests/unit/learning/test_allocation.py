@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from traveltide_assets.learning.allocation import AllocationError, allocate, bud
 from traveltide_assets.learning.scarcity import NOTHING
 
 
-def case(seed: int, customers: int, offers: int) -> dict[str, np.ndarray]:
+def case(seed: int, customers: int, offers: int) -> dict[str, Any]:
     rng = np.random.default_rng(seed)
     costs = rng.integers(0, 6, (customers, offers)) if seed % 2 else rng.uniform(0, 3, offers)
     values = rng.normal(0.5, 1.5, (customers, offers))
@@ -28,7 +29,7 @@ def case(seed: int, customers: int, offers: int) -> dict[str, np.ndarray]:
     }
 
 
-def keeps_limits(offer: np.ndarray, given: dict[str, np.ndarray], budget: float) -> bool:
+def keeps_limits(offer: np.ndarray, given: dict[str, Any], budget: float) -> bool:
     costs = np.broadcast_to(given["costs"], given["values"].shape)
     rows = np.flatnonzero(offer != NOTHING)
     cost = costs[rows, offer[rows]]
@@ -91,7 +92,7 @@ def test_large_cases_reach_99_percent_of_the_bound(kind: str) -> None:
         values = rng.normal(1, 1, (5, offers))[rng.integers(0, 5, customers)]
     if kind == "own costs":
         costs = rng.lognormal(0, 1, (customers, offers))
-    limits = {
+    limits: dict[str, Any] = {
         "customer_caps": np.full(offers, 0.05 * customers),
         "cost_caps": np.full(offers, 0.2 * customers),
     }
