@@ -223,17 +223,17 @@ def written(work: Path) -> dict[str, int]:
 
 
 def show(way: str, measured: Measured) -> None:
-    """Print a line, and the slowest stages."""
-    stages = sorted(measured.stages.items(), key=lambda stage: -stage[1])
-    checks = sum(seconds for name, seconds in stages if name.endswith("checks"))
-    rest = measured.wall - sum(measured.stages.values())
-    shown = [*stages[:_SHOWN], ("all checks", checks), ("start and between", rest)]
-    listed = ", ".join(f"{name} {seconds:.1f}" for name, seconds in shown)
+    """Print a line, and the slowest stages if there are any."""
     print(
-        f"\n{way}: {measured.wall:.1f} s, {measured.cpu:.1f} CPU s, peak {measured.peak:.0f} MB"
-        f"\n  {listed}",
+        f"\n{way}: {measured.wall:.1f} s, {measured.cpu:.1f} CPU s, peak {measured.peak:.0f} MB",
         flush=True,
     )
+    stages = sorted(measured.stages.items(), key=lambda stage: -stage[1])
+    if stages:
+        checks = sum(seconds for name, seconds in stages if name.endswith("checks"))
+        rest = measured.wall - sum(measured.stages.values())
+        shown = [*stages[:_SHOWN], ("all checks", checks), ("start and between", rest)]
+        print(f"  {', '.join(f'{name} {seconds:.1f}' for name, seconds in shown)}", flush=True)
 
 
 def in_two(folder: Path, source: Path) -> Path:

@@ -106,9 +106,14 @@ def _session_facts(
     repeated: ibis.Table,
     null_words: Collection[str],
 ) -> ibis.Table:
-    """Sessions of some months, with two facts: is the user known, and is the id already taken?"""
+    """Sessions of some months, with two facts: is the user known, and is the id already taken?
+
+    Normally no id occurs twice, and then no other month is looked at.
+    """
     wanted = _typed("sessions", raw.filter(raw.month.isin(months)), null_words)
     wanted = _with_user(wanted, users)
+    if not repeated.count().to_pyarrow().as_py():
+        return wanted.mutate(**{_own("id_is_taken"): ibis.literal(False)})
     first = _first_valid_month(raw, users, repeated, null_words)
     facts = wanted.left_join(first, wanted[_own("session_id")] == first[_own("used_id")])
     taken = (facts[_own("first_month")] < facts.month).fill_null(False)
