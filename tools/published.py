@@ -12,6 +12,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jinja2
@@ -26,9 +27,9 @@ from sklearn.model_selection import train_test_split
 
 from traveltide_assets.catalogue.perks import NO_OUTCOME, load_perks, titles
 from traveltide_assets.resources import open_lake
+from traveltide_assets.segmentation import published_kmeans, rule_groups, seven_segments
 from traveltide_assets.segmentation.kmeans_wide import nearest
 from traveltide_assets.segmentation.published_kmeans import PRESET, SEED
-from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.rule_groups import FittedRules
 from traveltide_assets.segmentation.scaling import numeric
 from traveltide_assets.segmentation.seven_segments import FittedSeven
@@ -132,11 +133,11 @@ def render(features: pd.DataFrame, trips: pd.DataFrame) -> str:
     """
     settings = Settings()
     perks = load_perks(settings.perks_file)
-    strategies = build_strategies(settings, perks)
     features = features.sort_values("user_id", ignore_index=True)
 
-    def rebuilt(name: str) -> Rebuilt:
-        fitted = strategies[name].fit(History(features))
+    # Each is built whatever the settings say of its features: this is a comparison.
+    def rebuilt(module: ModuleType, name: str) -> Rebuilt:
+        fitted = module.build(name, settings, perks).fit(History(features))
         return Rebuilt(fitted, fitted.assign(features), features, titles(perks))
 
     environment = jinja2.Environment(
@@ -148,10 +149,10 @@ def render(features: pd.DataFrame, trips: pd.DataFrame) -> str:
     return environment.from_string(_TEMPLATE.read_text(encoding="utf-8")).render(
         customers=len(features),
         untried=[perk.title for perk in perks if perk.outcome == NO_OUTCOME],
-        kmeans=_kmeans(rebuilt("published_kmeans")),
-        groups=_six_groups(rebuilt("six_groups")),
-        personas=_five_personas(rebuilt("five_personas"), trips),
-        seven=_seven(rebuilt("seven_segments")),
+        kmeans=_kmeans(rebuilt(published_kmeans, "published_kmeans")),
+        groups=_six_groups(rebuilt(rule_groups, "six_groups")),
+        personas=_five_personas(rebuilt(rule_groups, "five_personas"), trips),
+        seven=_seven(rebuilt(seven_segments, "seven_segments")),
     )
 
 

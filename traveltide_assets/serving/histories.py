@@ -60,7 +60,8 @@ class Plans:
             for name, table in judged.items()
         }
         # Features of published works would take a sixth more time, and no model reads them.
-        features = early_features(*(known[name] for name in _ORDER), month, catalogue=OWN)
+        users, sessions, flights, hotels = (known[name] for name in _ORDER)
+        features = early_features(users, sessions, flights, hotels, month, catalogue=OWN)
         return cls({name: _sql(table) for name, table in judged.items()}, _sql(features))
 
     def to_json(self) -> bytes:

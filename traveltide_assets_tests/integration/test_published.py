@@ -8,15 +8,16 @@ from sklearn.metrics import silhouette_score
 
 from tools import published
 from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.segmentation import published_kmeans, seven_segments
 from traveltide_assets.segmentation.kmeans_wide import nearest
-from traveltide_assets.segmentation.registry import build_strategies
-from traveltide_assets.segmentation.seven_segments import FittedSeven
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support.project import Project
 
-STRATEGIES = build_strategies(Settings(), load_perks(Settings().perks_file))
+PERKS = load_perks(Settings().perks_file)
+SEVEN = seven_segments.build("seven_segments", Settings(), PERKS)
+KMEANS = published_kmeans.build("published_kmeans", Settings(), PERKS)
 
 
 @pytest.fixture(scope="module")
@@ -34,8 +35,7 @@ def test_the_page_says_what_the_real_cohort_says(
 def test_the_clusters_of_the_seven_segments_are_as_far_apart_as_published(
     features: pd.DataFrame,
 ) -> None:
-    fitted = STRATEGIES["seven_segments"].fit(History(features))
-    assert isinstance(fitted, FittedSeven)
+    fitted = SEVEN.fit(History(features))
     points = fitted.space.place(features)
     label, _ = nearest(points, fitted.centroids)
     assert points.shape[1] == 10
@@ -43,7 +43,7 @@ def test_the_clusters_of_the_seven_segments_are_as_far_apart_as_published(
 
 
 def test_each_of_the_seven_segments_has_real_customers(features: pd.DataFrame) -> None:
-    assigned = STRATEGIES["seven_segments"].fit(History(features)).assign(features)
+    assigned = SEVEN.fit(History(features)).assign(features)
     shares = assigned["segment"].value_counts(normalize=True)
     assert len(shares) == 7
     # The rules were chosen for these.
@@ -55,7 +55,7 @@ def test_each_of_the_seven_segments_has_real_customers(features: pd.DataFrame) -
 def test_whoever_cancels_most_is_the_risk_averse_planner_of_the_published_k_means(
     features: pd.DataFrame,
 ) -> None:
-    assigned = STRATEGIES["published_kmeans"].fit(History(features)).assign(features)
+    assigned = KMEANS.fit(History(features)).assign(features)
     told = features.merge(assigned[["user_id", "segment", "perk"]], on="user_id")
     cancelled = told.groupby("segment")["cancellation_sessions"].agg(["min", "mean"])
     assert cancelled["mean"].idxmax() == "Risk-Averse Planners"
