@@ -12,8 +12,9 @@ import pytest
 from traveltide_assets import report
 from traveltide_assets.campaign import steady
 from traveltide_assets.catalogue.perks import Perk, load_perks
-from traveltide_assets.evidence.backtest import SUPPORTED, BackTest, assign_from_past, judge
+from traveltide_assets.evidence.backtest import BackTest, Past, assign_from_past, judge
 from traveltide_assets.evidence.scorecard import stability
+from traveltide_assets.evidence.tables import SUPPORTED
 from traveltide_assets.segmentation import traits
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.transforms import chain, outcomes
@@ -62,17 +63,16 @@ def test_what_the_past_says_about_traits_holds_later(
     real_project: Project, cut: str, least: dict[str, float]
 ) -> None:
     features, later = at_cut(real_project, cut)
-    back_test = BackTest.prepare(
-        features, later, real_project.settings.evidence, real_project.settings.seed
-    )
+    settings = real_project.settings
+    back_test = BackTest.prepare([Past(cut, features, later)], settings.evidence, settings.seed)
     given = assign_from_past(strategy_of(real_project), back_test)
-    judged = judge({"traits": given}, back_test, perks_of(real_project)).set_index("perk")
+    judged = judge({"traits": given}, back_test, perks_of(real_project))[0].set_index("perk")
     for perk, lift in least.items():
         assert judged.loc[perk, "lift"] >= lift
         assert judged.loc[perk, "verdict"] == SUPPORTED
     assert judged.loc[NO_FEES, "lift"] >= 10
     supported = judged.index[judged["verdict"] == SUPPORTED]
-    assert given.isin(supported).mean() >= 0.9
+    assert given[0].isin(supported).mean() >= 0.9
 
 
 def test_205_customers_with_an_open_trip_booked_long_ahead_get_no_cancellation_fees(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
+from traveltide_assets.schema.months import SECONDS_PER_DAY
 from traveltide_assets.transforms.features.expressions import (
     count,
     days_between,
@@ -19,7 +20,6 @@ from traveltide_assets.transforms.features.expressions import (
     kept,
     stayed,
 )
-from traveltide_assets.transforms.trips import SECONDS_PER_DAY
 
 _EPOCH = "1970-01-01"
 _SUNDAY = 6
