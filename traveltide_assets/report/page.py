@@ -26,7 +26,6 @@ from traveltide_assets.report import (
 from traveltide_assets.report.charts import svg
 from traveltide_assets.report.material import Material
 from traveltide_assets.report.scorecard_section import recommended, row_of
-from traveltide_assets.schema.months import shift
 from traveltide_assets.transforms.cohort import describe
 
 _TEMPLATES = Path(__file__).parent
@@ -53,12 +52,10 @@ def context(material: Material) -> dict[str, Any]:
     )
     perks = {perk.id: perk for perk in m.perks}
     judged = verdicts.of_strategy(m.evidence, m.strategy)
-    cut = shift(m.month, -m.settings.evidence.months)
     return {
         "notice": m.notice,
         "month": words.month_name(m.month),
         "as_of": words.last_day(m.month),
-        "cut": words.last_day(cut),
         "evidence_months": m.settings.evidence.months,
         "alpha": words.percent(m.settings.evidence.alpha, 1),
         "cohort": describe(m.settings.cohort, m.month),

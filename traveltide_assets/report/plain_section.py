@@ -19,8 +19,13 @@ from traveltide_assets.report import verdicts, words
 from traveltide_assets.report.material import Material
 from traveltide_assets.report.scorecard_section import row_of
 from traveltide_assets.report.verdicts import Verdict
+from traveltide_assets.segmentation.propensity import NO_PREFERENCE
 
-_AVERAGE = "Close to average"
+_PHRASES = {
+    "Close to average": "those close to the average customer",
+    NO_PREFERENCE: "those of whom nothing is expected above the average",
+}
+_LIKELY = "Likely: "
 _MANY = {"high": "many", "low": "few"}
 # Below this agreement, other visits of the same customers would give many another perk.
 _DOUBTFUL_KAPPA = 0.4
@@ -56,8 +61,10 @@ def plain(m: Material, judged: Mapping[str, Verdict]) -> dict[str, Any]:
 
 def in_words(segment: str) -> str:
     """A segment's name as a phrase: `High checked bags, low trips` becomes many bags, few trips."""
-    if segment == _AVERAGE:
-        return "those close to the average customer"
+    if segment in _PHRASES:
+        return _PHRASES[segment]
+    if segment.startswith(_LIKELY):
+        return "those of whom it is expected most, by what customers like them did"
     parts = segment.lower().split(", ")
     if not all(part.startswith(("high ", "low ")) for part in parts):
         return segment

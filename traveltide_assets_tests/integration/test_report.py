@@ -31,6 +31,7 @@ from traveltide_assets.report.material import TABLES, Material
 from traveltide_assets.report.page import render
 from traveltide_assets.report.quality_section import row_counts
 from traveltide_assets.schema.months import span
+from traveltide_assets.segmentation.propensity import NO_PREFERENCE
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support import scenario
@@ -222,6 +223,7 @@ def test_names_of_clusters_are_put_in_words_and_others_are_words_already() -> No
     assert plain_section.in_words("High checked bags, low spend per trip") == (
         "those with many checked bags and low spend per trip"
     )
+    assert plain_section.in_words(NO_PREFERENCE).startswith("those of whom nothing")
     assert "few nights per stay" in plain_section.in_words("Low nights per stay, high sessions")
     assert plain_section.in_words("Family Adventurers") == "Family Adventurers"
 

@@ -149,7 +149,7 @@ def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         **stored: Months,
     ) -> Iterator[Any]:
         month, before = context.partition_key, previous_month(context.partition_key)
-        history = History(features, earlier, later)
+        history, config = History(features, earlier, later), settings.evidence
         # In the order of the strategies, since Dagster does not guarantee the order of inputs.
         offers = {
             strategy: decision.Offers(
@@ -161,7 +161,7 @@ def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         }
         previous = decision.deciding(decided[max(decided)]) if len(decided) else None
         chosen = decision.decide(
-            settings.strategy, offers, judged, previous, features["user_id"], settings.evidence
+            settings.strategy, offers, judged, previous, features["user_id"], config
         )
         table = scorecard.score(
             list(strategies.values()),
@@ -171,7 +171,7 @@ def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
             tried,
             chosen,
             settings.seed,
-            settings.evidence.refits,
+            config.refits,
         )
         agreement = scorecard.agreement({name: each.customers for name, each in offers.items()})
         # First, since each table depends on the decisions of earlier months.

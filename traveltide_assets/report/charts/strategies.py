@@ -49,8 +49,8 @@ def lifts(
         [
             "supported, with 95 % interval",
             "contradicted",
-            "not supported or too little data",
-            "what the number of sessions alone explains",
+            "neither",
+            "what the number of sessions explains",
         ],
         loc="outside lower center",
         frameon=False,
