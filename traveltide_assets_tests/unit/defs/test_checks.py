@@ -229,7 +229,7 @@ def test_verdicts_that_their_figures_bear_are_sound() -> None:
 
 
 def decision(*deciding: str) -> pd.DataFrame:
-    names = ["kmeans", "personas"]
+    names = ["kmeans", "five_personas"]
     row: dict[str, Any] = dict.fromkeys(TABLES[DECISION].column_names, 0)
     row |= {"verdict": "no rival", "because": "so", "recommended": False, "in_service": None}
     return pd.DataFrame([row | {"strategy": n, "decides": n in deciding} for n in names])
@@ -240,9 +240,9 @@ def decision(*deciding: str) -> pd.DataFrame:
     [
         (["kmeans"], "recommended", True),
         (["kmeans"], "kmeans", True),
-        (["kmeans"], "personas", False),
+        (["kmeans"], "five_personas", False),
         ([], "recommended", False),
-        (["kmeans", "personas"], "recommended", False),
+        (["kmeans", "five_personas"], "recommended", False),
     ],
 )
 def test_exactly_one_strategy_decides_and_the_one_that_the_setting_names(

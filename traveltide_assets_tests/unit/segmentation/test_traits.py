@@ -186,8 +186,8 @@ def test_a_segment_is_said_with_what_its_parts_have_in_common_first() -> None:
     assert said["a"] == "Under 25"
     assert said["c"] == "25 and over, married, with children"
     assert said["b"] in (
-        "25 and over: not married; or without children",
-        "25 and over: without children; or not married",
+        "25 and over: not married or without children",
+        "25 and over: without children or not married",
     )
 
 
