@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +19,7 @@ import pyarrow.parquet as pq
 
 from traveltide_assets.campaign import mailing
 from traveltide_assets.campaign.invitations import written_to
+from traveltide_assets.campaign.steady import HELD
 from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets.lake.release import MAILING, Release, Releases
 from traveltide_assets.lake.storage.base import Storage
@@ -110,7 +112,9 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
     found = {
         "customers with a perk and no segment": (~assigned.index.isin(segments.index)).sum(),
         "customers with a segment and no perk": (~segments.index.isin(assigned.index)).sum(),
-        "customers whose segment is another": _differing(assigned, segments, "segment"),
+        "customers whose segment is another": _differing(
+            assigned[_not_held(assigned)], segments, "segment"
+        ),
         "customers in the campaign without a perk": (~campaign.index.isin(assigned.index)).sum(),
         "customers whose segment in the campaign is another": _differing(
             campaign, assigned, "segment"
@@ -126,6 +130,13 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
         ),
     }
     return [f"{count} {what}" for what, count in found.items() if count]
+
+
+def _not_held(assigned: pd.DataFrame) -> np.ndarray:
+    """Who is in the segment of the month: an experiment holds the segments of its start."""
+    if "steadiness" not in assigned:  # Of a release of an earlier version.
+        return np.ones(len(assigned), dtype=bool)
+    return (assigned["steadiness"] != HELD).to_numpy()
 
 
 def again(release: Release, suppressed: Suppressed) -> Content:
