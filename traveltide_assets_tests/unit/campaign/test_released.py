@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets.campaign import mailing, released
+from traveltide_assets.campaign import mailing, released, steady
 from traveltide_assets.campaign.config import Config as Campaign
 from traveltide_assets.campaign.invitations import invite
 from traveltide_assets.campaign.released import (
@@ -101,6 +101,16 @@ def put(
 
 def suppressing(*users: int) -> Suppressed:
     return Suppressed(frozenset(users), f"list of {users}")
+
+
+def test_a_segment_that_an_experiment_holds_may_differ_from_that_of_the_month() -> None:
+    tables = frames(running=True)
+    tables[SEGMENTS] = tables[SEGMENTS].assign(segment="another")
+    held = tables[ASSIGNMENTS].assign(steadiness=steady.HELD)
+    assert released.misfits(tables | {ASSIGNMENTS: held}, NOBODY, running=True) == []
+    moved = held.assign(steadiness=steady.CLEARLY_BETTER)
+    found = released.misfits(tables | {ASSIGNMENTS: moved}, NOBODY, running=True)
+    assert found == ["40 customers whose segment is another"]
 
 
 @pytest.mark.parametrize("running", [False, True])
