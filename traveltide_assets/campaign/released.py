@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -119,7 +120,7 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
         "customers with a perk and no segment": (~assigned.index.isin(segments.index)).sum(),
         "customers with a segment and no perk": (~segments.index.isin(assigned.index)).sum(),
         "customers whose segment is another": _differing(
-            assigned[assigned["steadiness"] != steady.HELD], segments, "segment"
+            assigned[_not_held(assigned)], segments, "segment"
         ),
         "customers in the campaign without a perk": (~campaign.index.isin(assigned.index)).sum(),
         "customers whose segment in the campaign is another": _differing(
@@ -136,6 +137,13 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
         ),
     }
     return [f"{count} {what}" for what, count in found.items() if count]
+
+
+def _not_held(assigned: pd.DataFrame) -> np.ndarray:
+    """Who is in the segment of the month: an experiment holds the segments of its start."""
+    if "steadiness" not in assigned:  # Of a release of an earlier version.
+        return np.ones(len(assigned), dtype=bool)
+    return (assigned["steadiness"] != steady.HELD).to_numpy()
 
 
 def again(release: Release, suppressed: Suppressed) -> Content:

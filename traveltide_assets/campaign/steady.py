@@ -15,8 +15,8 @@ import pandas as pd
 FIRST = "no perk last month"
 SAME = "the same as last month"
 HELD = "the experiment's perk, held from its start"
-KEPT = "last month's perk is kept: {own} is not better by more than the margin"
-CLEARLY_BETTER = "{own} is better than last month's perk by more than the margin"
+KEPT = "last month's perk is kept: the runner-up is not better by more than the margin"
+CLEARLY_BETTER = "better than last month's perk by more than the margin"
 WITHDRAWN = "last month's perk is no longer handed out"
 _AVERAGE = 1.0
 
@@ -42,9 +42,7 @@ def steadied(
     keep = known & ~same & (gain <= margin)
     lost = known & ~same & np.isnan(gain)
     steadiness = np.select(
-        [~known, same, keep, lost],
-        [_said(text, own_perk) for text in (FIRST, SAME, KEPT, WITHDRAWN)],
-        _said(CLEARLY_BETTER, own_perk),
+        [~known, same, keep, lost], [FIRST, SAME, KEPT, WITHDRAWN], CLEARLY_BETTER
     )
     perk = np.where(keep, last, own_perk)
     segment = own["segment"].to_numpy(dtype=object)
@@ -69,10 +67,6 @@ def _of(own: pd.DataFrame, other: pd.DataFrame | None, column: str) -> np.ndarra
         return np.full(len(own), None, dtype=object)
     found = own["user_id"].map(other.set_index("user_id")[column])
     return found.astype(object).where(found.notna(), None).to_numpy(dtype=object)
-
-
-def _said(text: str, perks: np.ndarray) -> np.ndarray:
-    return np.array([text.format(own=perk) for perk in perks], dtype=object)
 
 
 def _value(own: pd.DataFrame, perks: np.ndarray, offered: Collection[str]) -> np.ndarray:

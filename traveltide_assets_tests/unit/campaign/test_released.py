@@ -105,6 +105,16 @@ def suppressing(*users: int) -> Suppressed:
     return Suppressed(frozenset(users), f"list of {users}")
 
 
+def test_a_segment_that_an_experiment_holds_may_differ_from_that_of_the_month() -> None:
+    tables = frames(running=True)
+    tables[SEGMENTS] = tables[SEGMENTS].assign(segment="another")
+    held = tables[ASSIGNMENTS].assign(steadiness=steady.HELD)
+    assert released.misfits(tables | {ASSIGNMENTS: held}, NOBODY, running=True) == []
+    moved = held.assign(steadiness=steady.CLEARLY_BETTER)
+    found = released.misfits(tables | {ASSIGNMENTS: moved}, NOBODY, running=True)
+    assert found == ["40 customers whose segment is another"]
+
+
 @pytest.mark.parametrize("running", [False, True])
 def test_the_tables_of_one_decision_fit(running: bool) -> None:
     assert released.misfits(frames(running=running), NOBODY, running) == []

@@ -38,15 +38,14 @@ def decided(
 def test_a_perk_that_is_hardly_better_is_the_runner_up() -> None:
     found = decided(own("meal", meal=1.04, bag=1.0), last("bag"))
     assert (found["perk"], found["runner_up"], found["segment"]) == ("bag", "meal", "young")
-    assert "meal is not better by more than the margin" in found["steadiness"]
-    assert found["deciding_features"] == found["steadiness"]
+    assert found["deciding_features"] == found["steadiness"] == steady.KEPT
 
 
 def test_a_perk_that_is_better_by_more_than_the_margin_replaces_the_last_one() -> None:
     found = decided(own("meal", meal=1.4, bag=1.0), last("bag"))
     assert (found["perk"], found["runner_up"]) == ("meal", "night")
     assert found["deciding_features"] == "age"
-    assert "meal is better than last month's perk" in found["steadiness"]
+    assert found["steadiness"] == steady.CLEARLY_BETTER
 
 
 @pytest.mark.parametrize(
