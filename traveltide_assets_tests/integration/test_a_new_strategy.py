@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from traveltide_assets import report
+from traveltide_assets.evidence.backtest import NOT_TRIED
 from traveltide_assets.segmentation import registry
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import FEW_MODELS, LAST, QUICK
@@ -60,7 +61,9 @@ def test_it_is_back_tested_and_scored_beside_the_others(project: Project) -> Non
     assert card.loc["toy", "segments"] == 2
     assert card.loc["toy", "stability_bootstrap"] == 1
     evidence = project.frame("gold/perk_evidence", LAST)
-    assert len(evidence[evidence["strategy"] == "toy"]) == 2
+    verdicts = evidence.loc[evidence["strategy"] == "toy", "verdict"]
+    assert len(verdicts) == 5, "all perks of its program"
+    assert (verdicts != NOT_TRIED).sum() == 2
     agreement = project.frame("gold/strategy_agreement", LAST)
     assert set(agreement["other"]) >= {"toy"}
 
@@ -73,5 +76,7 @@ def test_the_report_calls_it_by_its_title(project: Project) -> None:
 
 
 def test_a_name_that_is_not_registered_is_an_error_that_lists_the_strategies() -> None:
-    with pytest.raises(ValueError, match="'nobody' is not a strategy; choose kmeans, kmeans_wide"):
+    with pytest.raises(ValueError, match="'nobody' is not a strategy; choose recommended, kmeans"):
         Settings(strategy="nobody")
+    with pytest.raises(ValueError, match="fallback: 'nobody' is not a strategy; choose kmeans"):
+        Settings(evidence={"fallback": "nobody"})
