@@ -79,7 +79,8 @@ def p_value(difference: float, times: Sequence[float]) -> float:
     looks = tuple(float(time) for time in _checked(times))
     size = min(abs(float(difference)), _FARTHEST)
     if len(looks) == 1:
-        return float(4 * norm.sf(np.sqrt(looks[0]) * norm.isf(norm.sf(size) / 2)))
+        # Half of the level is spent on either side, so near 0 this would exceed 1.
+        return min(1.0, float(4 * norm.sf(np.sqrt(looks[0]) * norm.isf(norm.sf(size) / 2))))
     return float(2 * norm.sf(max(float(_quantile(looks)(size)), 0.0)))
 
 
