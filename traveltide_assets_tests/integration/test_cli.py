@@ -33,6 +33,8 @@ SETTINGS = SMALL | {
     "TRAVELTIDE_PARTITIONS__FIRST": "2023-04",
     "TRAVELTIDE_PARTITIONS__LAST": "2023-05",
     "TRAVELTIDE_COHORT__ACTIVE_SINCE": "2023-04-01",
+    # Too few customers for evidence, so nothing would be recommended.
+    "TRAVELTIDE_STRATEGY": "kmeans",
     "TRAVELTIDE_KMEANS__K": "2",
     "TRAVELTIDE_KMEANS__MAX_K": "3",
 }

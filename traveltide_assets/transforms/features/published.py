@@ -2,13 +2,12 @@
 
 They keep what those works counted and the other features do not: trips that were cancelled later,
 rows that cancel a trip, whose flags are all true in the source, and nights as the source stores
-them.
+them. Ibis is imported where an expression needs it, as in `expressions.py`.
 """
 
 from __future__ import annotations
 
-import ibis
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING
 
 from traveltide_assets.schema.months import SECONDS_PER_DAY
 from traveltide_assets.transforms.features.expressions import (
@@ -20,6 +19,10 @@ from traveltide_assets.transforms.features.expressions import (
     kept,
     stayed,
 )
+
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.types as ir
 
 _EPOCH = "1970-01-01"
 _SUNDAY = 6
@@ -47,6 +50,8 @@ def sound_stay(t: ibis.Table) -> ir.BooleanValue:
 
 def nights_and_one(t: ibis.Table) -> ir.IntegerValue:
     """Whole days between check-in and check-out, plus 1; 0 if the check-out lies before."""
+    import ibis
+
     seconds = t.check_out_time.delta(t.check_in_time, unit="second")
     return ibis.ifelse(
         t.check_out_time < t.check_in_time,
@@ -104,6 +109,8 @@ def fare_times_seats(t: ibis.Table) -> ir.FloatingValue:
 
 def day_of(date: ir.DateValue) -> ir.IntegerValue:
     """Days from 1970-01-01 to a date."""
+    import ibis
+
     return date.delta(ibis.date(_EPOCH), unit="day")
 
 
