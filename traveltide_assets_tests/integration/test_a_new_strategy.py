@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from traveltide_assets import report
-from traveltide_assets.evidence.backtest import NOT_TRIED
+from traveltide_assets.evidence.tables import NOT_TRIED
 from traveltide_assets.segmentation import registry
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import FEW_MODELS, LAST, QUICK
@@ -57,7 +57,7 @@ def test_it_decides_if_the_settings_say_so(project: Project) -> None:
 
 def test_it_is_back_tested_and_scored_beside_the_others(project: Project) -> None:
     card = project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
-    assert set(card.index) == set(registry.names())
+    assert set(card.index) == set(project.strategies)
     assert card.loc["toy", "segments"] == 2
     assert card.loc["toy", "stability_bootstrap"] == 1
     evidence = project.frame("gold/perk_evidence", LAST)

@@ -20,8 +20,8 @@ from traveltide_assets_tests.support.project import Project
 def test_a_strategy_looks_at_no_other_features_than_it_names(
     name: str, sample_project: Project
 ) -> None:
-    perks = load_perks(Settings().perks_file)
-    strategy = build_strategies(Settings(), perks)[name]
+    everything = Settings(policy={"forbidden_features": []})
+    strategy = build_strategies(everything, load_perks(everything.perks_file))[name]
     history = History(
         sample_project.frame("gold/user_features", LAST),
         sample_project.frame("gold/earlier_features", LAST),

@@ -121,7 +121,7 @@ def test_a_run_without_age_decides_and_its_report_says_so(ageless: Project) -> N
     assert "years old" not in page
     card = ageless.frame("gold/segmentation_scorecard", LAST)
     assert "traits" in set(card["strategy"])
-    assert "personas" not in set(card["strategy"])
+    assert "six_groups" not in set(card["strategy"])
     importance = ageless.frame("gold/predictor_importance", LAST)
     assert not {"age", "has_children"} & set(importance["input"])
 
