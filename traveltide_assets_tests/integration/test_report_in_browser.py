@@ -86,11 +86,15 @@ def test_every_picture_is_shown_and_has_words_for_those_who_do_not_see_it(visit:
         assert len(picture.get_attribute("alt") or "") > 40
 
 
-def test_the_summary_fits_one_screen(visit: Visit) -> None:
+def test_the_plain_words_come_first_and_they_and_the_summary_fit_one_screen_each(
+    visit: Visit,
+) -> None:
     visit.page.evaluate("window.scrollTo(0, 0)")
-    box = visit.page.locator("#summary").bounding_box()
-    assert box is not None
-    assert box["y"] + box["height"] <= SCREEN["height"]
+    plain, summary = (visit.page.locator(name).bounding_box() for name in ("#plain", "#summary"))
+    assert plain is not None
+    assert summary is not None
+    assert plain["y"] + plain["height"] <= min(SCREEN["height"], summary["y"])
+    assert summary["height"] <= SCREEN["height"]
 
 
 @pytest.mark.parametrize("width", [1280, 1000, 700])
