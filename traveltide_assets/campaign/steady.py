@@ -38,7 +38,7 @@ def steadied(
     last = _of(own, before, "perk")
     known = pd.notna(last)
     same = known & (last == own_perk)
-    gain = _value(own, own_perk, offered) - _value(own, last, offered)
+    gain = _gain(own, own_perk, last, offered)
     keep = known & ~same & (gain <= margin)
     lost = known & ~same & np.isnan(gain)
     steadiness = np.select(
@@ -69,17 +69,25 @@ def _of(own: pd.DataFrame, other: pd.DataFrame | None, column: str) -> np.ndarra
     return found.astype(object).where(found.notna(), None).to_numpy(dtype=object)
 
 
-def _value(own: pd.DataFrame, perks: np.ndarray, offered: Collection[str]) -> np.ndarray:
-    """What speaks for a perk of each customer; NaN for one that is not offered.
+def _gain(
+    own: pd.DataFrame, now: np.ndarray, last: np.ndarray, offered: Collection[str]
+) -> np.ndarray:
+    """How much better each customer's perk is than last month's; NaN if that is not handed out.
 
-    A customer without a known preference gets a perk that nothing is expected of: the average.
+    A customer without a known preference gets a perk that nothing is expected of: the average. It
+    is no better than another perk that nothing is expected of.
     """
+    new, old = _value(own, now, offered), _value(own, last, offered)
+    neither = np.isnan(new) & np.isnan(old) & np.isin(last.astype(str), list(offered))
+    return np.where(neither, 0.0, np.where(np.isnan(new), _AVERAGE, new) - old)
+
+
+def _value(own: pd.DataFrame, perks: np.ndarray, offered: Collection[str]) -> np.ndarray:
+    """What is expected of a perk of each customer; NaN if nothing is, or it is not offered."""
     expects = bool(own.filter(like="preference_").notna().any(axis=None))
     value = np.full(len(own), np.nan)
     for perk in offered:
         rows = perks == perk
         column = f"preference_{perk}" if expects else f"affinity_{perk}"
         value[rows] = own.loc[rows, column] if column in own else np.nan
-    default = expects & (perks == own["perk"].to_numpy(dtype=object)) & np.isnan(value)
-    value[default] = _AVERAGE
     return value

@@ -64,6 +64,11 @@ def test_a_perk_without_a_signal_any_more_is_not_kept() -> None:
     assert (found["perk"], found["steadiness"]) == ("meal", steady.WITHDRAWN)
 
 
+def test_nothing_changes_for_a_customer_of_whom_nothing_is_expected() -> None:
+    found = decided(own("meal", meal=np.nan, bag=np.nan), last("bag"))
+    assert (found["perk"], found["steadiness"]) == ("bag", steady.KEPT)
+
+
 def test_a_perk_that_is_still_preferred_is_kept_before_one_without_a_preference() -> None:
     assert decided(own("night", night=np.nan, bag=1.02), last("bag"))["perk"] == "bag"
 
