@@ -78,10 +78,10 @@ def _feature(feature: Feature) -> tuple[Any, Any]:
     if feature.name == "total_sessions":
         kind = Annotated[int, Field(ge=0, le=MOST_SESSIONS)]
         text = (
-            f"Sessions seen, at most {MOST_SESSIONS}: the model does not use later ones. 0 or left "
-            "out: only the profile is known"
+            f"Sessions seen, at most {MOST_SESSIONS}: the model does not use later ones. 0: only the "
+            "profile is known"
         )
-        return kind, Field(0, description=text)
+        return kind, Field(description=text)
     bounds: dict[str, Any] = {}
     if feature.type in ("int64", "float64"):
         low = -_LARGEST if feature.minimum is None else feature.minimum
