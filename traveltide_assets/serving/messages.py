@@ -78,8 +78,8 @@ def _feature(feature: Feature) -> tuple[Any, Any]:
     if feature.name == "total_sessions":
         kind = Annotated[int, Field(ge=0, le=MOST_SESSIONS)]
         text = (
-            f"Sessions seen, at most {MOST_SESSIONS}: the model does not use later ones. 0: only the "
-            "profile is known"
+            f"Sessions seen, at most {MOST_SESSIONS}: the model does not use later ones. "
+            "0: only the profile is known"
         )
         return kind, Field(description=text)
     bounds: dict[str, Any] = {}
