@@ -130,8 +130,10 @@ def forward(
 
 def baselines(rows: pd.DataFrame, perks: Sequence[Perk]) -> dict[str, np.ndarray]:
     """The answers that need no model: one perk for everybody, and the strategy's rules."""
-    ruled = pd.Index([perk.id for perk in perks]).get_indexer(rows["ruled"])
-    return {RULES: ruled, MAJORITY: np.zeros(len(rows), dtype=np.int64)}
+    names = pd.Index([perk.id for perk in perks])
+    common = rows.drop_duplicates("user_id")["perk"].value_counts()
+    most = int(np.argmax([common.get(name, 0) for name in names]))
+    return {RULES: names.get_indexer(rows["ruled"]), MAJORITY: np.full(len(rows), most)}
 
 
 def measure(
