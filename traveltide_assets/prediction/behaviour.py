@@ -19,6 +19,7 @@ from traveltide_assets.stats.threads import one_thread
 
 PROFILE_ONLY = "profile"
 WITH_SESSIONS = "profile and first sessions"
+NOTHING = "one perk for everybody"
 KINDS = (PROFILE_ONLY, WITH_SESSIONS)
 EACH_N = range(MOST_SESSIONS + 1)
 # A behaviour is foretold if the gain on unseen customers exceeds zero by this many standard errors.
@@ -101,7 +102,7 @@ def fit(kind: str, known: Mapping[int, Observed], names: Sequence[str], seed: in
     """A model of a kind, from customers by n. `names` are those of the inputs.
 
     The model of the profile is fitted with n = 0, when most is still to come, and answers for
-    every n.
+    every n. The kind `NOTHING` has no signal at all: it knows the average newcomer only.
     """
     perks = next(iter(known.values())).amount.shape[1]
     terms = _terms(names, np.vstack([each.inputs for each in known.values()]), kind)
@@ -109,12 +110,14 @@ def fit(kind: str, known: Mapping[int, Observed], names: Sequence[str], seed: in
     average, spread = np.zeros((len(EACH_N), perks)), np.zeros((len(EACH_N), perks))
     for n in sorted(known):
         average[n], spread[n] = _usual(known[n])
-        if kind == PROFILE_ONLY and n > 0:
+        if kind != WITH_SESSIONS and n > 0:
             weights[n], share[n] = weights[0], share[0]
             continue
         held = terms.hold(known[n].inputs)
         whole = np.maximum((~np.isnan(held)).sum(axis=0), 1)
         share[n] = np.nansum(held, axis=0) / whole
+        if kind == NOTHING:
+            continue
         centred = np.nan_to_num(held - share[n])
         for perk in np.flatnonzero(spread[n]):
             chances = known[n].chances[:, perk]
@@ -140,7 +143,7 @@ def _terms(names: Sequence[str], inputs: np.ndarray, kind: str) -> Terms:
     for position, name in enumerate(names):
         profile = name.partition("=")[0] in PROFILE
         values = np.sort(inputs[:, position][~np.isnan(inputs[:, position])])
-        if (kind == PROFILE_ONLY and not profile) or not len(values) or values[0] == values[-1]:
+        if (kind != WITH_SESSIONS and not profile) or not len(values) or values[0] == values[-1]:
             continue
         above = values[values > values[0]]
         bands = _PROFILE_BANDS if profile else _SESSION_BANDS
@@ -148,6 +151,9 @@ def _terms(names: Sequence[str], inputs: np.ndarray, kind: str) -> Terms:
         found = np.unique(np.maximum(edges, above[0]))
         place += [position] * len(found)
         threshold += found.tolist()
+    if not place:
+        # Nothing differs between customers. A graph needs a term, so here is one that never holds.
+        place, threshold = [0], [np.inf]
     return Terms(np.array(place, dtype=np.int64), np.array(threshold, dtype=np.float32))
 
 

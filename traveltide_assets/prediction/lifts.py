@@ -17,7 +17,13 @@ import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.prediction import behaviour, early
-from traveltide_assets.prediction.behaviour import KINDS, PROFILE_ONLY, WITH_SESSIONS, Observed
+from traveltide_assets.prediction.behaviour import (
+    KINDS,
+    NOTHING,
+    PROFILE_ONLY,
+    WITH_SESSIONS,
+    Observed,
+)
 from traveltide_assets.prediction.config import Config
 from traveltide_assets.prediction.later import AFTER_CUT
 from traveltide_assets.prediction.models import MAJORITY, RULES
@@ -103,7 +109,8 @@ def forward(
 
     Cross-fitted: each model learns from what other customers did before the inner cut, and is
     judged on what its customers did after it. The first sessions are used only if they beat the
-    profile beyond noise. Rows are those of `LIFTS`.
+    profile beyond noise, and a model only if it beats one perk for everybody. Rows are those of
+    `LIFTS`.
     """
     past, future = of_side(later, False), of_side(later, True)
     rows = known.merge(future, on=["user_id", early.SEEN], validate="one_to_one")
@@ -124,8 +131,15 @@ def forward(
                     answers[kind][at] = behaviour.best_perk(deviations, model.signal[n])
     answers |= baselines(rows, perks)
     table, gains = measure(answers, judged(rows, perks), perks, config.resamples, seed)
-    better = bool(gains.measured) and gains.apart(ALL, WITH_SESSIONS, PROFILE_ONLY)[1] > 0
-    return table, WITH_SESSIONS if better else PROFILE_ONLY
+    return table, _kind(gains)
+
+
+def _kind(gains: Gains) -> str:
+    if not gains.measured:
+        return NOTHING
+    sessions = gains.apart(ALL, WITH_SESSIONS, PROFILE_ONLY)[1] > 0
+    kind = WITH_SESSIONS if sessions else PROFILE_ONLY
+    return kind if gains.apart(ALL, kind, MAJORITY)[1] > 0 else NOTHING
 
 
 def baselines(rows: pd.DataFrame, perks: Sequence[Perk]) -> dict[str, np.ndarray]:

@@ -67,8 +67,9 @@ def compete(
     empty if nobody is held out. Better and worse mean that the 95 % interval of the difference in
     gain, from a bootstrap over customers, excludes 0. On average over every n, the candidate has to
     be better than one perk for everybody, and worse neither than the strategy's rules nor than the
-    model in service. The rows of a single n are for information: one of six may look worse by
-    chance.
+    model in service. A candidate that foretells nothing is one perk for everybody: it goes into
+    service if no model that foretells something is there, or if that one is worse. The rows of a
+    single n are for information: one of six may look worse by chance.
     """
     held = known[held_out(known["user_id"], config.holdout)]
     held = held.merge(lifts.whole(later), on=["user_id", early.SEEN], validate="one_to_one")
@@ -101,7 +102,11 @@ def compete(
             rows.append(row)
     decision = pd.DataFrame(rows)
     over_all = decision[decision["sessions_seen"] == ALL].set_index("rival")["verdict"].to_dict()
-    promoted, because = _decide(over_all, in_service is not None and not readable)
+    told = in_service is not None and readable and bool(in_service.signal.any())
+    if candidate.signal.any():
+        promoted, because = _decide(over_all, in_service is not None and not readable)
+    else:
+        promoted, because = _decide_default(over_all, told)
     decision = decision.assign(
         candidate=candidate.version,
         in_service=None if in_service is None else in_service.version,
@@ -130,6 +135,13 @@ def _decide(verdicts: dict[str, str], unreadable: bool) -> tuple[bool, str]:
     if verdicts[IN_SERVICE] == WORSE:
         return False, "worse than the model in service beyond noise"
     return True, "not worse than the model in service beyond noise"
+
+
+def _decide_default(verdicts: dict[str, str], told: bool) -> tuple[bool, str]:
+    """The same for a candidate that foretells nothing; `told`: the model in service does."""
+    if told and verdicts[IN_SERVICE] != BETTER:
+        return False, "foretells nothing, and the model in service is not worse than that"
+    return True, "nothing foretells what newcomers do: one perk for everybody"
 
 
 def _of_model(model: Predictor, held: pd.DataFrame, perks: Sequence[Perk]) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from traveltide_assets.prediction.behaviour import NOTHING
 from traveltide_assets.prediction.lifts import ALL, ALL_PERKS
 from traveltide_assets.prediction.model_card import ModelCard
 from traveltide_assets.prediction.models import BINS, MAJORITY, RULES
@@ -46,6 +47,7 @@ def context(
     return {
         "version": card.version,
         "kind": card.kind,
+        "foretells": card.kind != NOTHING,
         "history_kind": card.history_kind,
         "signals": _signals(card, titles),
         "kinds": _gains(card.lifts),

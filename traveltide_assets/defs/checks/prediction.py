@@ -62,8 +62,9 @@ STEPS = (
                 "promotion",
                 "The model of the month may go into service: by what customers did after their "
                 "n-th session, over every n, it beats one perk for everybody, and is not "
-                "significantly worse than the strategy's rules or the current model. Otherwise "
-                "the current model stays. Also reports the n at which it loses to any of them.",
+                "significantly worse than the strategy's rules or the current model; or nothing "
+                "foretells anything, and it is one perk for everybody. Otherwise the current model "
+                "stays. Also reports the n at which it loses to any of them.",
                 # The model in service waits for the decision. Keeping it does not fail the run.
                 Severity.WARNING,
                 _promoted,

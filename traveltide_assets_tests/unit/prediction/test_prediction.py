@@ -208,15 +208,38 @@ def turned(later: pd.DataFrame) -> pd.DataFrame:
     return later.rename(columns=pairs)[list(later.columns)]
 
 
-def test_a_model_of_what_nothing_foretells_has_no_signal_and_is_not_promoted() -> None:
+def test_a_model_of_what_nothing_foretells_has_no_signal_and_serves_only_as_a_default() -> None:
     known = made_up()
     later = followed(known, strength=0)
     model = trained(known, later)
     assert not model.signal.any()
     assert set(model.given(early.inputs(known, model.inputs))) == {0}
     decision = contest(model, None, known, later)
-    assert not decision["promoted"].any()
+    assert decision["promoted"].all()
     assert over_all(decision, MAJORITY)["difference"] == 0
+    # It does not replace a model that foretells something, but it does replace a harmful one.
+    good = trained(known, followed(known))
+    assert not contest(model, good, known)["promoted"].any()
+    assert contest(model, good, known, turned(followed(known)))["promoted"].all()
+
+
+def test_a_model_that_is_no_better_than_one_perk_for_everybody_is_not_promoted() -> None:
+    known = made_up()
+    model = trained(known)
+    decision = contest(model, None, known, followed(known, strength=0))
+    assert model.signal.any()
+    assert over_all(decision, MAJORITY)["verdict"] != promotion.BETTER
+    assert not decision["promoted"].any()
+
+
+def test_where_no_kind_of_model_beats_one_perk_for_everybody_that_is_the_model() -> None:
+    known = made_up()
+    names, later = early.input_names(known), followed(known, strength=0)
+    assert lifts.forward(known, later, names, PERKS, CONFIG, 1)[1] == behaviour.NOTHING
+    observed = lifts.known_by_n(known, lifts.whole(later), names, PERKS)
+    model = behaviour.fit(behaviour.NOTHING, observed, names, 1)
+    assert not model.signal.any()
+    assert (model.average[:3, :2] > 1.5).all()
 
 
 @pytest.mark.parametrize("seed", range(10))
