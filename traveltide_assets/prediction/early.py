@@ -13,9 +13,8 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.transforms.features.build import compared, measured
+from traveltide_assets.transforms.chain import features_of
 from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
-from traveltide_assets.transforms.trips import bookings_of, build_trips
 
 MOST_SESSIONS = 5
 _BITS_OF_N = 3
@@ -102,8 +101,7 @@ def _features(
     within: str | None = None,
 ) -> ibis.Table:
     """One row per user, also of those without a session."""
-    trips = build_trips(bookings_of(seen), users, flights, hotels, month)
-    features = compared(measured(users, seen, trips, month), within)
+    features = features_of(users, seen, flights, hotels, month, within, everybody=True)
     return features.mutate(**{SEEN: features.total_sessions})
 
 

@@ -56,12 +56,14 @@ def features_of(
     hotels: ibis.Table,
     month: str,
     within: str | None = None,
+    everybody: bool = False,
 ) -> ibis.Table:
     """One row per user of these sessions: the feature catalogue from these alone, as an expression.
 
-    See `features.build.compared` for `within`.
+    With `everybody`, users without a session have a row too. See `features.build.compared` for
+    `within`.
     """
-    known = users.semi_join(sessions, "user_id")
+    known = users if everybody else users.semi_join(sessions, "user_id")
     trips = build_trips(bookings_of(sessions), known, flights, hotels, month)
     return compared(measured(known, sessions, trips, month), within)
 
