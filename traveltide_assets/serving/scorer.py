@@ -79,6 +79,9 @@ class Scorer:
         self._terms = [[speaking(predictor, n, perk) for perk in places] for n in EACH_N]
         split = [name.partition("=") for name in predictor.inputs]
         self._values = itemgetter(*(feature for feature, _, _ in split))
+        # Before any session, what counts sessions and trips is known to be 0.
+        counted = {f.name for f in EARLY if f.source != "users" and not f.nullable}
+        self._counts = [i for i, (name, _, _) in enumerate(split) if name in counted]
         # Inputs that are 1 if a feature equals a text: their position, and the text.
         self._texts = [(i, text) for i, (_, found, text) in enumerate(split) if found]
 
@@ -119,6 +122,9 @@ class Scorer:
         values = list(self._values(features))
         for place, text in self._texts:
             values[place] = values[place] == text
+        if features["total_sessions"] == 0:
+            for place in self._counts:
+                values[place] = values[place] or 0
         row = np.array([values], dtype=np.float32)
         deviations = self.predictor.deviations(row)[0].tolist()
         shares = self.predictor.history_shares(row)[0].tolist()
@@ -141,6 +147,8 @@ class Scorer:
             features.loc[found.index] = found[features.columns]
         inputs = inputs_of(features, self.predictor.inputs)
         seen = features[SEEN].astype("int64").tolist()
+        before = np.ix_(np.flatnonzero(np.equal(seen, 0)), self._counts)
+        inputs[before] = np.nan_to_num(inputs[before])
         deviations = self.predictor.deviations(inputs).tolist()
         shares = self.predictor.history_shares(inputs).tolist()
         return [
