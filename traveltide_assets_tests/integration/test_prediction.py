@@ -36,7 +36,8 @@ def gold(project: Project) -> dict[str, pd.DataFrame]:
 
 
 def computed(tables: dict[str, pd.DataFrame], n: int) -> pd.DataFrame:
-    memory = {name: ibis.memtable(frame) for name, frame in tables.items()}
+    names = ("users", "sessions", "flights", "hotels")
+    memory = {name: ibis.memtable(tables[name]) for name in names}
     found = early.early_features(**memory, month=LAST, n=n)
     return found.order_by("user_id").to_pyarrow().to_pandas()
 
