@@ -249,18 +249,16 @@ def test_in_the_lake_no_worse_candidate_replaces_the_model_in_service(
     good.to_parquet(project.file(IN_SERVICE, BEFORE))
     stored = Predictor.from_frame(good)
     assert stored is not None
-    # One that expects the opposite of it.
-    model = stored.behaviour
-    opposite = replace(model, weights=-model.weights)
-    bad = replace(
-        stored,
-        behaviour=opposite,
-        onnx=graphs.of_behaviour(
-            opposite, len(stored.inputs), stored.inputs.index("total_sessions")
-        ),
-    )
+    # One that claims to know two perks from a condition that tells nothing on this sample.
+    weights = np.zeros_like(stored.behaviour.weights)
+    weights[:, 0, 0], weights[:, 0, 1] = 0.5, -0.5
+    claims = replace(stored.behaviour, weights=weights)
+    place = stored.inputs.index("total_sessions")
+    graph = graphs.of_behaviour(claims, len(stored.inputs), place)
+    bad = replace(stored, behaviour=claims, onnx=graph)
     bad.to_frame().to_parquet(project.file(CANDIDATE, LAST))
-    result = project.materialize_all([IN_SERVICE, "gold/predictor_promotion"], LAST)
+    outputs = [IN_SERVICE, "gold/predictor_promotion", "gold/promotion_lifts"]
+    result = project.materialize_all(outputs, LAST)
     assert result.success
     assert failed_checks(result) == {"gold/predictor_promotion:promotion"}
     evaluations = result.get_asset_check_evaluations()
