@@ -75,7 +75,7 @@ def gains(lifts: pd.DataFrame) -> Chart:
         figure.legend(loc="outside lower center", frameon=False, ncols=2)
     return Chart(
         figure,
-        "How much more customers do of what their perk rewards, by number of sessions seen",
+        "Gain of each model by number of sessions seen",
         f"Line chart of the gain by number of sessions seen. {'; '.join(facts)}.",
     )
 
