@@ -33,6 +33,8 @@ _CARD = {
     "candidate": "gold/perk_predictor_candidate",
     "serving": "gold/perk_predictor",
     "decision": "gold/predictor_promotion",
+    "lifts": "gold/predictor_lifts",
+    "held_out": "gold/promotion_lifts",
     "scores": "gold/predictor_scores",
     "importance": "gold/predictor_importance",
     "confusion": "gold/predictor_confusion",

@@ -59,12 +59,14 @@ def features_of(
     within: str | None = None,
     long_lead_days: int = LONG_LEAD_DAYS,
     catalogue: Catalogue = CATALOGUE,
+    everybody: bool = False,
 ) -> ibis.Table:
     """One row per user of these sessions: the catalogue from these alone, as an expression.
 
-    See `features.build` for `within` and `long_lead_days`.
+    With `everybody`, users without a session have a row too. See `features.build` for `within` and
+    `long_lead_days`.
     """
-    known = users.semi_join(sessions, "user_id")
+    known = users if everybody else users.semi_join(sessions, "user_id")
     trips = build_trips(bookings_of(sessions), known, flights, hotels, month)
     measures = measured(known, sessions, trips, month, long_lead_days, catalogue)
     return compared(measures, within, catalogue)

@@ -243,7 +243,7 @@ def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> No
     assert made is not None
     page = render(material(sample_project))
     assert f"Model {made.version}, data {made.data_version}" in page
-    assert f"trained on {made.customers:,} customers of July 2023" in page
+    assert f"{made.customers:,} customers of July 2023" in page
     assert all(made.scores["log_loss"].map(words.decimal).map(lambda v: f"<td>{v}</td>" in page))
     assert "<strong>Not a prediction:</strong>" in page
     rejected = replace(made, promoted=False, because="no better", in_service="none")
@@ -260,8 +260,8 @@ def test_the_model_card_shows_every_rival_after_each_number_of_sessions(
     assert made is not None
     page = render(material(sample_project))
     for row in made.contest.itertuples():
-        assert f"<td>{words.decimal(row.loss_rival, 3)}</td>" in page
-        assert f"<td>{words.decimal(row.f1_candidate)}</td>" in page
+        for gain in (row.gain_candidate, row.gain_rival):
+            assert f"<td>{gain:+.3f}</td>".replace("-", "\N{MINUS SIGN}") in page
     verdict = made.contest["verdict"].where(made.contest["sessions_seen"] != 2, WORSE)
     rules_only = verdict.where(made.contest["rival"] == RULES, BETTER)
     page = render(
