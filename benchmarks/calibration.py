@@ -93,7 +93,7 @@ def population(spec: SampleSpec, settings: Settings, folder: Path) -> Population
         pasts = tuple(
             Past(
                 cut,
-                _frame(cuts.features_at(*tables, fewest, cut)),
+                _frame(cuts.features_at(*tables, settings.cohort, cut)),
                 _frame(cuts.outcomes_between(*tables, fewest, cut, shift(cut, config.months))),
             )
             for cut in (latest, *cuts.before(MONTH, config.months, config.cuts))

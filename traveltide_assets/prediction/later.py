@@ -49,7 +49,9 @@ def early_outcomes(
     )
     result = begun.select("user_id", SEEN).mutate(**{AFTER_CUT: ibis.array([False, True]).unnest()})
     keys = ["user_id", SEEN, AFTER_CUT]
-    for source, table in {"sessions": visits, "trips": booked}.items():
+    # Trips that were open at the n-th session count for no outcome: the inputs do not tell of them.
+    tables = {"sessions": visits, "trips": booked, "cancellable_trips": booked}
+    for source, table in tables.items():
         found = table.group_by(keys).agg(**_amounts(table, source))
         result = result.left_join(found, keys).drop([f"{key}_right" for key in keys])
     return result.mutate({c: result[c].fill_null(0) for c in result.columns if c not in keys})

@@ -70,19 +70,23 @@ class TraitStrategy:
         return replace(self, seed=seed)
 
     def fit(self, history: History) -> FittedTraits:
-        """The models of all perks, and the perk of each group of customers in the history."""
+        """The models of all perks, and the perk of each group of customers in the history.
+
+        The models learn from customers who were not mailed.
+        """
         features = history.features
+        learnt_from = features[~features["user_id"].isin(history.mailed)]
         seen = {
-            perk.id: observed(perk.outcome, features)
+            perk.id: observed(perk.outcome, learnt_from)
             for perk in self.perks
             if perk.outcome in SO_FAR
         }
         levels = tuple(
             made
             for trait in self.traits
-            if (made := levels_of(trait, features, list(seen.values()))) is not None
+            if (made := levels_of(trait, learnt_from, list(seen.values()))) is not None
         )
-        signals = self._signals(features, seen, levels)
+        signals = self._signals(learnt_from, seen, levels)
         groups, group = np.unique(_placed(features, levels), axis=0, return_inverse=True)
         sizes = np.bincount(group.reshape(-1), minlength=len(groups))
         lifts = _lifts(signals, groups, levels)

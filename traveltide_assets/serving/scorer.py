@@ -147,7 +147,7 @@ class Scorer:
             features.loc[found.index] = found[features.columns]
         inputs = inputs_of(features, self.predictor.inputs)
         seen = features[SEEN].astype("int64").tolist()
-        before = np.ix_(np.flatnonzero(np.equal(seen, 0)), self._counts)
+        before = np.ix_(np.flatnonzero(np.equal(seen, 0)), np.asarray(self._counts, np.intp))
         inputs[before] = np.nan_to_num(inputs[before])
         deviations = self.predictor.deviations(inputs).tolist()
         shares = self.predictor.history_shares(inputs).tolist()

@@ -14,6 +14,7 @@ import ibis
 from traveltide_assets.schema.months import shift
 from traveltide_assets.transforms import outcomes
 from traveltide_assets.transforms.chain import features_of
+from traveltide_assets.transforms.config import Config
 from traveltide_assets.transforms.trips import bookings_of, build_trips
 
 
@@ -40,15 +41,17 @@ def features_at(
     sessions: ibis.Table,
     flights: ibis.Table,
     hotels: ibis.Table,
-    fewest: int,
+    rule: Config,
     cut: str,
 ) -> ibis.Table:
     """One row per customer with sessions before the end of the month `cut`: their features then.
 
-    `fewest` is the cohort's minimum of sessions; see `outcomes.chosen_anyway`.
+    `rule` is that of the cohort; see `outcomes.chosen_anyway` for its minimum of sessions.
     """
-    chosen = outcomes.chosen_anyway(users, sessions, fewest, cut)
-    return features_of(chosen, outcomes.sessions_before(sessions, cut), flights, hotels, cut)
+    chosen = outcomes.chosen_anyway(users, sessions, rule.min_sessions, cut)
+    before = outcomes.sessions_before(sessions, cut)
+    lead = rule.long_lead_days
+    return features_of(chosen, before, flights, hotels, cut, long_lead_days=lead)
 
 
 def outcomes_between(

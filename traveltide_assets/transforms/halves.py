@@ -36,13 +36,12 @@ def half_features(
     flights: ibis.Table,
     hotels: ibis.Table,
     month: str,
+    long_lead_days: int,
 ) -> ibis.Table:
     """One row per half and customer with sessions in it: the features from these alone."""
-    return ibis.union(
-        *(
-            features_of(users, half_of(sessions, half), flights, hotels, month).mutate(
-                half=ibis.literal(half)
-            )
-            for half in HALVES
-        )
-    )
+
+    def features(half: str) -> ibis.Table:
+        seen = half_of(sessions, half)
+        return features_of(users, seen, flights, hotels, month, long_lead_days=long_lead_days)
+
+    return ibis.union(*(features(half).mutate(half=ibis.literal(half)) for half in HALVES))

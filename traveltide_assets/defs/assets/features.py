@@ -92,11 +92,10 @@ def cut_features(
     mailed: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
     month, months = context.partition_key, settings.evidence.months
-    fewest = settings.cohort.min_sessions
 
     def at(cut: str) -> ibis.Table:
         chosen = cuts.untouched(users, mailed, shift(cut, months))
-        return cuts.features_at(chosen, sessions, flights, hotels, fewest, cut)
+        return cuts.features_at(chosen, sessions, flights, hotels, settings.cohort, cut)
 
     before = cuts.before(month, months, settings.evidence.cuts)
     return dg.MaterializeResult(
@@ -133,13 +132,15 @@ def cut_outcomes(
 @dg.asset(key_prefix="gold", kinds={"duckdb"}, partitions_def=MONTHLY, ins=_FINAL)
 def half_features(
     context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
     users: ibis.Table,
     sessions: ibis.Table,
     flights: ibis.Table,
     hotels: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
+    month, lead = context.partition_key, settings.cohort.long_lead_days
     return dg.MaterializeResult(
-        value=halves.half_features(users, sessions, flights, hotels, context.partition_key)
+        value=halves.half_features(users, sessions, flights, hotels, month, lead)
     )
 
 

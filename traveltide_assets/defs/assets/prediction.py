@@ -104,6 +104,7 @@ def _early_rules(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
             "features": dg.AssetIn(["gold", "user_features"]),
             "earlier": dg.AssetIn(["gold", "earlier_features"]),
             "outcomes": dg.AssetIn(["gold", "perk_outcomes"]),
+            "mailed": dg.AssetIn(["gold", "mailed_customers"]),
             **chosen_by(strategies),
         },
         deps=decided_by(strategies),
@@ -113,10 +114,11 @@ def _early_rules(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         features: pd.DataFrame,
         earlier: pd.DataFrame,
         outcomes: pd.DataFrame,
+        mailed: pd.DataFrame,
         **stored: pd.DataFrame,
     ) -> dg.MaterializeResult[pd.DataFrame]:
         strategy = strategies[chosen(strategies, stored)]
-        rules = strategy.fit(History(features, earlier, outcomes))
+        rules = strategy.fit(History(features, earlier, outcomes, mailed["user_id"]))
         return dg.MaterializeResult(
             value=training.by_rules(rules, first), metadata={"strategy": strategy.name}
         )

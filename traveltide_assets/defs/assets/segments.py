@@ -108,7 +108,7 @@ def kmeans_segments(
 
 def _segments(strategy: Strategy) -> dg.AssetsDefinition:
     """The asset of a strategy that is fitted and applied in one step."""
-    history = {"features": "user_features"}
+    history = {"features": "user_features", "mailed": "mailed_customers"}
     if strategy.learns_from_outcomes:
         history |= {"earlier": "earlier_features", "outcomes": "perk_outcomes"}
 
@@ -123,10 +123,13 @@ def _segments(strategy: Strategy) -> dg.AssetsDefinition:
     def segments(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
-        **frames: pd.DataFrame,
+        features: pd.DataFrame,
+        mailed: pd.DataFrame,
+        **past: pd.DataFrame,
     ) -> dg.MaterializeResult[pd.DataFrame]:
+        known = History(features, **past, mailed=mailed["user_id"])
         try:
-            customers = strategy.fit(History(**frames)).assign(frames["features"])
+            customers = strategy.fit(known).assign(features)
         except CannotFit as problem:
             if strategy.name == settings.strategy and not strategy.learns_from_outcomes:
                 raise

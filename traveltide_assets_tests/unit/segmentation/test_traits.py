@@ -102,6 +102,20 @@ def test_planted_preferences_are_found_and_said_in_a_sentence() -> None:
     assert (found.loc[found["perk"] == MEAL, "score"] > 1.2).all()
 
 
+def test_what_mailed_customers_do_is_no_preference() -> None:
+    frame = people()
+    mailed = frame["user_id"][(frame["age"] < 25) & (frame.index % 3 != 0)]
+    touched = frame["user_id"].isin(mailed)
+    # The perk makes them stay longer, and nobody else of their age.
+    nights = frame["total_nights"] * np.where(touched, 3, 1)
+    changed = frame.assign(total_nights=nights)
+    fooled = strategy().fit(History(changed))
+    assert MEAL in fooled.signals
+    found = strategy().fit(History(changed, mailed=mailed))
+    assert MEAL not in found.signals
+    assert list(found.assign(changed)["user_id"]) == list(changed["user_id"])
+
+
 def test_customers_without_a_known_preference_are_told_apart_and_get_the_perk_of_the_settings() -> (
     None
 ):
