@@ -25,10 +25,10 @@ from statsmodels.stats.proportion import proportion_confint
 from benchmarks import experiment
 from traveltide_assets.experiment import assignment, readout
 from traveltide_assets.experiment.config import Config as Experiment
-from traveltide_assets.learning import policy, promotion, reward_model
-from traveltide_assets.learning.allocation import allocate
-from traveltide_assets.learning.log import Log, folds_of
-from traveltide_assets.learning.policy_value import METHODS, policy_value
+from traveltide_assets.experiment.learning import policy, policy_promotion, reward_model
+from traveltide_assets.experiment.learning.budget_allocation import allocate
+from traveltide_assets.experiment.learning.log import Log, folds_of
+from traveltide_assets.experiment.learning.policy_value import METHODS, policy_value
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.settings import Settings
 
@@ -77,7 +77,8 @@ def share(hits: int, count: int) -> str:
 def nothing_planted(repetitions: int) -> None:
     """How often a policy is promoted where all customers are alike."""
     found = [
-        promotion.judge(explored(MONTHLY, 0.0, seed), seed=seed) for seed in range(repetitions)
+        policy_promotion.judge(explored(MONTHLY, 0.0, seed), seed=seed)
+        for seed in range(repetitions)
     ]
     promoted = sum(one.promoted for one in found)
     print(f"nothing planted: promoted {share(promoted, repetitions)} (goal: at most 5 %)")
@@ -109,7 +110,7 @@ def planted_traits(repetitions: int) -> None:
     gains, promoted = [], 0
     for seed in range(repetitions):
         log = explored(MONTHS * MONTHLY, 0.5, seed)
-        found = promotion.judge(log, seed=seed)
+        found = policy_promotion.judge(log, seed=seed)
         promoted += found.promoted
         people = customers(FRESH, np.random.default_rng(10**6 + seed))
         means = mean_reward(people, 0.5)

@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
 
-from traveltide_assets.prediction.behaviour import EACH_N, Behaviour
+from traveltide_assets.prediction.behaviour_model import EACH_N, Behaviour
 
 _OPSET = 18
 # Of ONNX's file format, as skl2onnx writes it for this opset.

@@ -1,6 +1,6 @@
 """Which perk would a full history give? The kinds of models, and how well each says so.
 
-This is the second field of the answer. The perk itself comes from `behaviour.py`.
+This is the second field of the answer. The perk itself comes from `behaviour_model.py`.
 """
 
 from __future__ import annotations

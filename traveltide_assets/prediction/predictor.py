@@ -17,8 +17,8 @@ import onnxruntime as ort
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk
-from traveltide_assets.prediction import behaviour, models
-from traveltide_assets.prediction.behaviour import EACH_N, Behaviour, Terms
+from traveltide_assets.prediction import behaviour_model, models
+from traveltide_assets.prediction.behaviour_model import EACH_N, Behaviour, Terms
 from traveltide_assets.prediction.config import Config
 from traveltide_assets.prediction.models import Examples
 from traveltide_assets.prediction.tables import CANDIDATE
@@ -92,7 +92,7 @@ class Predictor:
     def given(self, inputs: np.ndarray) -> np.ndarray:
         """The position of the perk for each row of inputs."""
         seen = inputs[:, self.inputs.index(SEEN_INPUT)].astype(np.int64)
-        return behaviour.best_perk(self.deviations(inputs), self.signal[seen])
+        return behaviour_model.best_perk(self.deviations(inputs), self.signal[seen])
 
     def reads(self, features: pd.DataFrame) -> bool:
         """Whether the features have every column that the model needs."""

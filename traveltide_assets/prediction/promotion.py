@@ -1,8 +1,8 @@
 """Is the new model good enough for service? It is judged on customers held out of training.
 
-What counts is what these customers did after their n-th session (`lifts.py`). The holdout depends
-on the customer alone, so it has the same customers in every month. A model that has been in service
-for long was not trained on them either.
+What counts is what these customers did after their n-th session (`newcomer_lifts.py`). The holdout
+depends on the customer alone, so it has the same customers in every month. A model that has been in
+service for long was not trained on them either.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk
-from traveltide_assets.prediction import early, lifts
+from traveltide_assets.prediction import early, newcomer_lifts
 from traveltide_assets.prediction.config import Config
-from traveltide_assets.prediction.lifts import ALL
 from traveltide_assets.prediction.models import MAJORITY, RULES
+from traveltide_assets.prediction.newcomer_lifts import ALL
 from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.prediction.tables import PROMOTION, PROMOTION_LIFTS
 from traveltide_assets.stats.bucketing import draws
@@ -80,16 +80,18 @@ def compete(
     single n are for information: one of six may look worse by chance.
     """
     held = known[held_out(known["user_id"], config.holdout)]
-    held = held.merge(lifts.whole(later), on=["user_id", early.SEEN], validate="one_to_one")
+    held = held.merge(
+        newcomer_lifts.whole(later), on=["user_id", early.SEEN], validate="one_to_one"
+    )
     if held.empty:
         return _nothing()
     readable = in_service is not None and in_service.reads(held)
     answers = {candidate.kind: _of_model(candidate, held, perks)}
     if in_service is not None and readable:
         answers[IN_SERVICE] = _of_model(in_service, held, perks)
-    answers |= lifts.baselines(held, perks)
-    did = lifts.judged(held, perks)
-    table, gains = lifts.measure(answers, did, perks, config.resamples, seed)
+    answers |= newcomer_lifts.baselines(held, perks)
+    did = newcomer_lifts.judged(held, perks)
+    table, gains = newcomer_lifts.measure(answers, did, perks, config.resamples, seed)
     position = {name: place for place, name in enumerate(gains.names)}
     rows = []
     for n in (ALL, *sorted(n for n in gains.measured if n != ALL)):

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk
-from traveltide_assets.prediction import behaviour, early, lifts, models
+from traveltide_assets.prediction import behaviour_model, early, models, newcomer_lifts
 from traveltide_assets.prediction.config import Config
 from traveltide_assets.prediction.models import Examples, FoldPredictions
 from traveltide_assets.prediction.predictor import Predictor, learn
@@ -122,8 +122,8 @@ def train(
     names = early.input_names(known)
     examples = examples_of(learnt, names, config)
     perks = _commonest_first(perks, learnt)
-    measured, kind = lifts.forward(learnt, later, names, perks, config, seed)
-    observed = lifts.known_by_n(learnt, lifts.whole(later), names, perks)
+    measured, kind = newcomer_lifts.forward(learnt, later, names, perks, config, seed)
+    observed = newcomer_lifts.known_by_n(learnt, newcomer_lifts.whole(later), names, perks)
     if not observed or len(perks) < 2:
         raise TooFewCustomers("nobody did anything after their first session, or there is one perk")
     tried = _some(examples, config.sample_customers, seed)
@@ -141,7 +141,7 @@ def train(
         _reliability(tried, [t for t in predictions if t.kind == chosen], config.repeats),
     )
     predictor = learn(
-        behaviour.fit(kind, observed, names, seed),
+        behaviour_model.fit(kind, observed, names, seed),
         perks,
         chosen,
         examples,

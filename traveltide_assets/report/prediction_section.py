@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.prediction.behaviour import NOTHING
-from traveltide_assets.prediction.lifts import ALL, ALL_PERKS
+from traveltide_assets.prediction.behaviour_model import NOTHING
 from traveltide_assets.prediction.model_card import ModelCard
 from traveltide_assets.prediction.models import BINS, MAJORITY, RULES
+from traveltide_assets.prediction.newcomer_lifts import ALL, ALL_PERKS
 from traveltide_assets.prediction.promotion import IN_SERVICE, beaten_by
 from traveltide_assets.report import charts, words
 from traveltide_assets.report.heat import HeatRow

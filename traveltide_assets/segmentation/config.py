@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from traveltide_assets.schema.config import Section, Share
-from traveltide_assets.segmentation.behaviour import OPEN_LONG_LEAD
+from traveltide_assets.segmentation.trait_behaviour import OPEN_LONG_LEAD
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
 _CLASSIC_FEATURES = (

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.segmentation.behaviour import OPEN_LONG_LEAD, Observed
+from traveltide_assets.segmentation.trait_behaviour import OPEN_LONG_LEAD, Observed
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
 UNKNOWN = -1

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from traveltide_assets.segmentation.behaviour import OPEN_LONG_LEAD, Observed
+from traveltide_assets.segmentation.trait_behaviour import OPEN_LONG_LEAD, Observed
 from traveltide_assets.segmentation.trait_levels import UNKNOWN, Levels, dispersion
 
 # An effect of less than one percent is not worth a word.

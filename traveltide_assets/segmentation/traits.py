@@ -20,10 +20,10 @@ import pandas as pd
 from traveltide_assets.catalogue.perks import Perk, Program, of_program
 from traveltide_assets.schema.table import Column
 from traveltide_assets.segmentation import tables, trait_model, trait_words
-from traveltide_assets.segmentation.allocation import NOBODY, allocate
-from traveltide_assets.segmentation.behaviour import INPUTS, SO_FAR, Observed, observed
 from traveltide_assets.segmentation.config import Traits
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
+from traveltide_assets.segmentation.trait_allocation import NOBODY, allocate
+from traveltide_assets.segmentation.trait_behaviour import INPUTS, SO_FAR, Observed, observed
 from traveltide_assets.segmentation.trait_levels import Levels, levels_of
 from traveltide_assets.segmentation.trait_model import Effects
 from traveltide_assets.transforms.outcomes import OUTCOMES

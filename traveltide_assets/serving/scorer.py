@@ -22,7 +22,7 @@ from traveltide_assets.campaign.release_files import (
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.ownership import GENERATED, notice_of
 from traveltide_assets.lake.release import NotReleased, Release
-from traveltide_assets.prediction.behaviour import EACH_N
+from traveltide_assets.prediction.behaviour_model import EACH_N
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.early import inputs as inputs_of
 from traveltide_assets.prediction.predictor import Predictor, reason, speaking

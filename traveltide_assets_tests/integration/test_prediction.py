@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from traveltide_assets.catalogue.perks import load_perks, of_program
 from traveltide_assets.prediction import early, graphs, training
-from traveltide_assets.prediction.behaviour import KINDS as BEHAVIOURS
-from traveltide_assets.prediction.behaviour import PROFILE_ONLY
+from traveltide_assets.prediction.behaviour_model import KINDS as BEHAVIOURS
+from traveltide_assets.prediction.behaviour_model import PROFILE_ONLY
 from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.prediction.later import early_outcomes
-from traveltide_assets.prediction.lifts import ALL, ALL_PERKS
 from traveltide_assets.prediction.models import KINDS, MAJORITY, METRICS, RULES
+from traveltide_assets.prediction.newcomer_lifts import ALL, ALL_PERKS
 from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.support.project import Project, failed_checks

@@ -8,9 +8,9 @@ import ibis
 import pandas as pd
 import pytest
 
-from traveltide_assets.prediction.behaviour import PROFILE_ONLY
+from traveltide_assets.prediction.behaviour_model import PROFILE_ONLY
 from traveltide_assets.prediction.early import inputs
-from traveltide_assets.prediction.lifts import ALL
+from traveltide_assets.prediction.newcomer_lifts import ALL
 from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.transforms.cohort import cohort_sessions, cohort_users
 from traveltide_assets.transforms.config import Config as Cohort

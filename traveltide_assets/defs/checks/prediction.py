@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
-from traveltide_assets.prediction.lifts import ALL
+from traveltide_assets.prediction.newcomer_lifts import ALL
 from traveltide_assets.prediction.promotion import beaten_by
 
 _PROMOTION = "gold/predictor_promotion"

@@ -8,8 +8,8 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from traveltide_assets.prediction.lifts import ALL, ALL_PERKS
 from traveltide_assets.prediction.models import KINDS, MAJORITY, RULES
+from traveltide_assets.prediction.newcomer_lifts import ALL, ALL_PERKS
 from traveltide_assets.prediction.training import CROSS_VALIDATION
 from traveltide_assets.report import words
 from traveltide_assets.report.charts.canvas import COLOURS, MARKERS, STYLE, Chart

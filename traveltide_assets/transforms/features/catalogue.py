@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from traveltide_assets.transforms.cohort import completed_months, completed_years
-from traveltide_assets.transforms.features import published
+from traveltide_assets.transforms.features import published_works
 from traveltide_assets.transforms.features.expressions import (
     LONG_HAUL_KM,
     SCORES,
@@ -88,7 +88,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "sessions",
         "Share of session rows with a discount flag, cancellations included, whose flags are "
         "always true in the source",
-        lambda s: published.flagged_rows(s) / s.count(),
+        lambda s: published_works.flagged_rows(s) / s.count(),
         maximum=1,
     ),
     Feature(
@@ -125,7 +125,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "trips",
         "Booked stays whose stored nights are negative; the features of booked trips below leave "
         "these trips out",
-        lambda t: count(~published.sound(t)),
+        lambda t: count(~published_works.sound(t)),
         "int64",
     ),
     Feature(
@@ -134,7 +134,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "USD",
         "trips",
         "Mean fare of booked flights before discount, trips cancelled later included",
-        lambda t: exact_mean(t.base_fare_usd, 2, published.sound_flight(t)),
+        lambda t: exact_mean(t.base_fare_usd, 2, published_works.sound_flight(t)),
         nullable=True,
     ),
     Feature(
@@ -144,7 +144,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "trips",
         "Mean price of one room for the whole of a booked stay, trips cancelled later included: "
         "price of a night x (whole days between check-in and check-out + 1)",
-        published.stay_price,
+        published_works.stay_price,
         nullable=True,
     ),
     Feature(
@@ -153,7 +153,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "share",
         "trips",
         "Share of booked trips with both a flight and a hotel, trips cancelled later included",
-        lambda t: share(t.kind == "package", published.sound(t)),
+        lambda t: share(t.kind == "package", published_works.sound(t)),
         maximum=1,
         nullable=True,
     ),
@@ -163,7 +163,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "seats",
         "trips",
         "Mean seats of booked flights, trips cancelled later included",
-        lambda t: exact_mean(t.seats, 0, published.sound_flight(t)),
+        lambda t: exact_mean(t.seats, 0, published_works.sound_flight(t)),
         nullable=True,
     ),
     Feature(
@@ -172,7 +172,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "bags",
         "trips",
         "Mean checked bags of booked flights, trips cancelled later included",
-        lambda t: exact_mean(t.checked_bags, 0, published.sound_flight(t)),
+        lambda t: exact_mean(t.checked_bags, 0, published_works.sound_flight(t)),
         nullable=True,
     ),
     Feature(
@@ -182,7 +182,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "trips",
         "Mean of whole days between check-in and check-out + 1 of booked stays, trips cancelled "
         "later included",
-        lambda t: exact_mean(published.nights_and_one(t), 0, published.sound_stay(t)),
+        lambda t: exact_mean(published_works.nights_and_one(t), 0, published_works.sound_stay(t)),
         nullable=True,
     ),
     Feature(
@@ -191,7 +191,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "flights",
         "trips",
         "Booked flights that depart from Monday to Saturday, trips cancelled later included",
-        lambda t: count(published.weekday_departure(t)),
+        lambda t: count(published_works.weekday_departure(t)),
         "int64",
     ),
     Feature(
@@ -200,7 +200,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "share",
         "features",
         "Booked flights that depart from Monday to Saturday per browsing session",
-        published.weekday_departure_rate,
+        published_works.weekday_departure_rate,
         nullable=True,
     ),
     Feature(
@@ -219,7 +219,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "rows",
         "Share of trips with a flight whose last row has the flag of a flight discount; both are "
         "always true for cancelled trips. Two decimals",
-        lambda t: published.discounted_rate(t, "flight"),
+        lambda t: published_works.discounted_rate(t, "flight"),
         maximum=1,
         nullable=True,
     ),
@@ -230,7 +230,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "rows",
         "Share of trips with a hotel whose last row has the flag of a hotel discount; both are "
         "always true for cancelled trips. Two decimals",
-        lambda t: published.discounted_rate(t, "hotel"),
+        lambda t: published_works.discounted_rate(t, "hotel"),
         maximum=1,
         nullable=True,
     ),
@@ -241,7 +241,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "rows",
         "Mean days from the end of a trip's last row, which may be its cancellation, to departure "
         "or check-in. Two decimals",
-        published.lead_days,
+        published_works.lead_days,
         minimum=None,
         nullable=True,
     ),
@@ -261,7 +261,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "USD",
         "trips",
         "Mean rooms x price of a night x stored nights per stay, before discount",
-        published.hotel_bill,
+        published_works.hotel_bill,
         minimum=None,
         nullable=True,
     ),
@@ -271,7 +271,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "USD",
         "trips",
         "Mean seats x fare per flight before discount, though the fare covers all seats already",
-        published.fare_times_seats,
+        published_works.fare_times_seats,
         nullable=True,
     ),
     Feature(
@@ -290,7 +290,7 @@ PUBLISHED: tuple[Feature, ...] = (
         "days since 1970-01-01",
         "users",
         "Day of birth; an age on any day follows from it. Null if the source does not say",
-        lambda u: published.day_of(u.birthdate),
+        lambda u: published_works.day_of(u.birthdate),
         "int64",
         minimum=None,
         nullable=True,

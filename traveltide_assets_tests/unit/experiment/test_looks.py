@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from traveltide_assets.experiment import assignment, decision, looks, periods, plan, readout
+from traveltide_assets.experiment import assignment, looks, periods, plan, readout, stopping
 from traveltide_assets.experiment.assignment import EVERYBODY, PERSONALISED
 from traveltide_assets.experiment.config import Config as Experiment
 
@@ -133,15 +133,15 @@ def test_a_look_before_its_bound_carries_no_verdict() -> None:
 def test_the_decision_follows_the_rule() -> None:
     config = Experiment()
     for effect, harm, times, expected in (
-        (0.2, 0.0, (1.0,), decision.SHIP),
-        (0.5, 0.0, WEEKLY[:4], decision.SHIP),
-        (-0.2, 0.0, (1.0,), decision.DROP),
-        (0.2, 0.6, (1.0,), decision.DROP),
-        (0.0, 0.0, (1.0,), decision.DROP),
-        (0.0, 0.0, WEEKLY[:1], decision.GO_ON),
-        (-0.05, 0.0, WEEKLY[:7], decision.DROP),
+        (0.2, 0.0, (1.0,), stopping.SHIP),
+        (0.5, 0.0, WEEKLY[:4], stopping.SHIP),
+        (-0.2, 0.0, (1.0,), stopping.DROP),
+        (0.2, 0.6, (1.0,), stopping.DROP),
+        (0.0, 0.0, (1.0,), stopping.DROP),
+        (0.0, 0.0, WEEKLY[:1], stopping.GO_ON),
+        (-0.05, 0.0, WEEKLY[:7], stopping.DROP),
     ):
-        found = decision.decide(compared(effect, harm, times), times[-1] < 1, config)
+        found = stopping.decide(compared(effect, harm, times), times[-1] < 1, config)
         assert found.verdict == expected, (effect, harm, times, found)
 
 

@@ -7,10 +7,17 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.catalogue.perks import Perk
-from traveltide_assets.prediction import behaviour, early, lifts, models, promotion, training
+from traveltide_assets.prediction import (
+    behaviour_model,
+    early,
+    models,
+    newcomer_lifts,
+    promotion,
+    training,
+)
 from traveltide_assets.prediction.config import Config as Prediction
-from traveltide_assets.prediction.lifts import ALL, ALL_PERKS
 from traveltide_assets.prediction.models import KINDS, MAJORITY, RULES, Examples
+from traveltide_assets.prediction.newcomer_lifts import ALL, ALL_PERKS
 from traveltide_assets.prediction.predictor import Predictor, learn, reason, speaking
 from traveltide_assets.transforms.outcomes import OUTCOMES
 from traveltide_assets_tests.conftest import FEW_MODELS, LAST
@@ -176,8 +183,8 @@ def trained(
     inside = known if everybody else known[~promotion.held_out(known["user_id"], CONFIG.holdout)]
     later = followed(known) if later is None else later
     names = early.input_names(known)
-    observed = lifts.known_by_n(inside, lifts.whole(later), names, PERKS)
-    model = behaviour.fit(behaviour.PROFILE_ONLY, observed, names, 1)
+    observed = newcomer_lifts.known_by_n(inside, newcomer_lifts.whole(later), names, PERKS)
+    model = behaviour_model.fit(behaviour_model.PROFILE_ONLY, observed, names, 1)
     return learn(model, PERKS, kind, examples(inside), CONFIG, 1, **FACTS)
 
 
@@ -235,9 +242,11 @@ def test_a_model_that_is_no_better_than_one_perk_for_everybody_is_not_promoted()
 def test_where_no_kind_of_model_beats_one_perk_for_everybody_that_is_the_model() -> None:
     known = made_up()
     names, later = early.input_names(known), followed(known, strength=0)
-    assert lifts.forward(known, later, names, PERKS, CONFIG, 1)[1] == behaviour.NOTHING
-    observed = lifts.known_by_n(known, lifts.whole(later), names, PERKS)
-    model = behaviour.fit(behaviour.NOTHING, observed, names, 1)
+    assert (
+        newcomer_lifts.forward(known, later, names, PERKS, CONFIG, 1)[1] == behaviour_model.NOTHING
+    )
+    observed = newcomer_lifts.known_by_n(known, newcomer_lifts.whole(later), names, PERKS)
+    model = behaviour_model.fit(behaviour_model.NOTHING, observed, names, 1)
     assert not model.signal.any()
     assert (model.average[:3, :2] > 1.5).all()
 
@@ -268,14 +277,14 @@ def test_the_profile_foretells_what_was_planted_and_the_lift_is_measured() -> No
 
 
 def test_lift_and_gain_are_what_their_definitions_say() -> None:
-    did = lifts.Judged(
+    did = newcomer_lifts.Judged(
         user_id=np.arange(4),
         sessions_seen=np.zeros(4, dtype=np.int64),
         amount=np.array([[4.0, 0], [2, 1], [1, 1], [1, 0]]),
         chances=np.array([[2.0, 0], [1, 1], [1, 1], [1, 1]]),
     )
-    answers = {"some": np.array([0, 0, 1, 1]), "nobody's": np.full(4, lifts.NO_PERK)}
-    table, gains = lifts.measure(answers, did, PERKS[:2], 100, seed=1)
+    answers = {"some": np.array([0, 0, 1, 1]), "nobody's": np.full(4, newcomer_lifts.NO_PERK)}
+    table, gains = newcomer_lifts.measure(answers, did, PERKS[:2], 100, seed=1)
     rows = table[table["sessions_seen"] == 0].set_index(["model", "perk"])
     assert rows.loc[("some", "meal"), "lift"] == pytest.approx((6 / 3) / (2 / 2))
     assert rows.loc[("some", "bag"), "lift"] == pytest.approx((1 / 2) / (1 / 1))
@@ -288,20 +297,20 @@ def test_lift_and_gain_are_what_their_definitions_say() -> None:
 
 def test_one_perk_for_everybody_gains_nothing_whichever_it_is() -> None:
     known = made_up(200)
-    did = lifts.judged(lifts.whole(followed(known)), PERKS)
+    did = newcomer_lifts.judged(newcomer_lifts.whole(followed(known)), PERKS)
     answers = {perk.id: np.full(len(did.user_id), k) for k, perk in enumerate(PERKS)}
-    _, gains = lifts.measure(answers, did, PERKS, 100, seed=1)
+    _, gains = newcomer_lifts.measure(answers, did, PERKS, 100, seed=1)
     for n in gains.measured:
         assert np.allclose(gains.measured[n], 0, atol=1e-6)
         assert np.allclose(gains.draws[n], 0, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", behaviour.KINDS)
+@pytest.mark.parametrize("kind", behaviour_model.KINDS)
 def test_the_graph_answers_as_the_model_also_for_what_is_unknown(kind: str) -> None:
     known = made_up()
     names = early.input_names(known)
-    observed = lifts.known_by_n(known, lifts.whole(followed(known)), names, PERKS)
-    model = behaviour.fit(kind, observed, names, 1)
+    observed = newcomer_lifts.known_by_n(known, newcomer_lifts.whole(followed(known)), names, PERKS)
+    model = behaviour_model.fit(kind, observed, names, 1)
     assert model.signal.any()
     predictor = learn(model, PERKS, models.LOGISTIC, examples(known), CONFIG, 1, **FACTS)
     stored = Predictor.from_frame(predictor.to_frame())
@@ -332,15 +341,18 @@ def test_who_is_unknown_is_expected_to_be_average() -> None:
 def test_the_first_sessions_are_used_only_if_they_beat_the_profile() -> None:
     known = made_up(600)
     names, later = early.input_names(known), followed(known)
-    table, kind = lifts.forward(known, later, names, PERKS, CONFIG, 1)
-    assert kind == behaviour.PROFILE_ONLY
-    assert set(table["model"]) == {*behaviour.KINDS, RULES, MAJORITY}
+    table, kind = newcomer_lifts.forward(known, later, names, PERKS, CONFIG, 1)
+    assert kind == behaviour_model.PROFILE_ONLY
+    assert set(table["model"]) == {*behaviour_model.KINDS, RULES, MAJORITY}
     # What the nights of the first sessions tell, and the profile does not.
     rng = np.random.default_rng(2)
     again = known.assign(age=rng.integers(18, 80, len(known)))
     assert (again[early.SEEN] == 0).any()
     told = again.assign(total_nights=known["age"].where(known[early.SEEN] > 0, 0))
-    assert lifts.forward(told, later, names, PERKS, CONFIG, 1)[1] == behaviour.WITH_SESSIONS
+    assert (
+        newcomer_lifts.forward(told, later, names, PERKS, CONFIG, 1)[1]
+        == behaviour_model.WITH_SESSIONS
+    )
 
 
 def test_what_is_judged_is_never_learnt_from() -> None:
@@ -350,13 +362,13 @@ def test_what_is_judged_is_never_learnt_from() -> None:
     future = later["after_cut"]
     upside = pd.concat([later[~future], turned(later[future])], ignore_index=True)
     (table, _), (other, _) = (
-        lifts.forward(known, each, names, PERKS, CONFIG, 1) for each in (later, upside)
+        newcomer_lifts.forward(known, each, names, PERKS, CONFIG, 1) for each in (later, upside)
     )
     keys = ["model", "sessions_seen", "perk"]
     both = table.merge(other, on=keys, suffixes=("", "_other"))
     assert len(both) == len(table) == len(other)
     assert (both["customers"] == both["customers_other"]).all()
-    overall = both[(both["perk"] == ALL_PERKS) & (both["model"] == behaviour.PROFILE_ONLY)]
+    overall = both[(both["perk"] == ALL_PERKS) & (both["model"] == behaviour_model.PROFILE_ONLY)]
     assert (overall["gain"] > 0).all()
     assert (overall["gain_other"] < 0).all()
 

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.segmentation import trait_words, traits
-from traveltide_assets.segmentation.behaviour import INPUTS, SO_FAR, Behaviour, observed
 from traveltide_assets.segmentation.registry import ForbiddenFeature, build_strategies, left_out
 from traveltide_assets.segmentation.strategy import History
+from traveltide_assets.segmentation.trait_behaviour import INPUTS, SO_FAR, Behaviour, observed
 from traveltide_assets.segmentation.trait_levels import UNKNOWN, Levels, bands
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.outcomes import OUTCOMES

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets.transforms.features import published
+from traveltide_assets.transforms.features import published_works
 from traveltide_assets.transforms.features.expressions import exact_sum
 
 
@@ -56,7 +56,7 @@ def test_published_nights_are_whole_days_and_one_or_none_for_a_check_out_before_
         ("2023-05-01 11:00:00", "2023-05-01 11:00:00", 0),
         ("2023-05-02 03:00:00", "2023-05-01 11:00:00", 0),
     )
-    assert found(trips, published.nights_and_one(trips)) == [2, 3, 1, 0]
+    assert found(trips, published_works.nights_and_one(trips)) == [2, 3, 1, 0]
 
 
 def test_a_stay_of_negative_length_takes_its_trip_out_and_sundays_are_no_weekdays() -> None:
@@ -65,11 +65,11 @@ def test_a_stay_of_negative_length_takes_its_trip_out_and_sundays_are_no_weekday
         ("2023-05-07 13:00:00", "2023-05-08 11:00:00", 0),  # a Sunday
         ("2023-05-08 13:00:00", "2023-05-07 11:00:00", -1),
     )
-    assert found(trips, published.sound(trips)) == [True, True, False]
-    assert found(trips, published.weekday_departure(trips)) == [True, False, False]
-    assert trips.agg(v=published.stay_price(trips)).to_pyarrow()["v"].to_pylist() == [150.0]
+    assert found(trips, published_works.sound(trips)) == [True, True, False]
+    assert found(trips, published_works.weekday_departure(trips)) == [True, False, False]
+    assert trips.agg(v=published_works.stay_price(trips)).to_pyarrow()["v"].to_pylist() == [150.0]
 
 
 def test_a_day_of_birth_is_counted_from_1970() -> None:
     born = ibis.memtable({"place": [0, 1], "day": [dt.date(1970, 1, 2), dt.date(1969, 12, 31)]})
-    assert found(born, published.day_of(born.day)) == [1, -1]
+    assert found(born, published_works.day_of(born.day)) == [1, -1]

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from traveltide_assets.learning import heterogeneity, policy, reward_model
-from traveltide_assets.learning.heterogeneity import Heterogeneity
-from traveltide_assets.learning.log import Log, folds_of
-from traveltide_assets.learning.policy import Policy
-from traveltide_assets.learning.policy_value import doubly_robust_scores
-from traveltide_assets.learning.simultaneous import simultaneous_intervals
+from traveltide_assets.experiment.learning import heterogeneity, policy, reward_model
+from traveltide_assets.experiment.learning.heterogeneity import Heterogeneity
+from traveltide_assets.experiment.learning.log import Log, folds_of
+from traveltide_assets.experiment.learning.policy import Policy
+from traveltide_assets.experiment.learning.policy_value import doubly_robust_scores
+from traveltide_assets.experiment.learning.simultaneous import simultaneous_intervals
 
 PROMOTED = "promoted"
 NOTHING_TO_GAIN = "nothing to gain by targeting"

@@ -18,7 +18,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from traveltide_assets.learning.log import Log, LogError
+from traveltide_assets.experiment.learning.log import Log, LogError
 from traveltide_assets.stats.threads import one_thread
 
 _FEWEST_ROWS = 10

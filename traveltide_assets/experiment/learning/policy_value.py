@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import norm
 
-from traveltide_assets.learning.log import Log, LogError
+from traveltide_assets.experiment.learning.log import Log, LogError
 
 Method = Literal["inverse_propensity", "self_normalised", "doubly_robust"]
 METHODS: tuple[Method, ...] = ("inverse_propensity", "self_normalised", "doubly_robust")

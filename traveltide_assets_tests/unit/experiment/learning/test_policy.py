@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from traveltide_assets.learning import policy, promotion
-from traveltide_assets.learning.heterogeneity import heterogeneity
-from traveltide_assets.learning.log import Log, LogError
-from traveltide_assets.learning.policy_value import policy_value
-from traveltide_assets.learning.uplift import qini, uplift_curve
+from traveltide_assets.experiment.learning import policy, policy_promotion
+from traveltide_assets.experiment.learning.heterogeneity import heterogeneity
+from traveltide_assets.experiment.learning.log import Log, LogError
+from traveltide_assets.experiment.learning.policy_value import policy_value
+from traveltide_assets.experiment.learning.uplift import qini, uplift_curve
 
 ACTIONS = ("nothing", "bag", "meal")
 
@@ -35,10 +35,10 @@ def trial(rows: int, seed: int, trait: float = 0.0, gain: float = 0.0) -> Log:
 
 def test_traits_are_learnt_and_promoted() -> None:
     log = trial(4_000, 1, trait=0.5)
-    found = promotion.judge(log, costs=(0.0, 0.1, 0.1))
+    found = policy_promotion.judge(log, costs=(0.0, 0.1, 0.1))
     assert found.promoted, found.in_words
     assert (found.gains["low"] > 0).all()
-    assert found.scorecard.loc[promotion.LEARNED, "value"] == pytest.approx(1.4, abs=0.1)
+    assert found.scorecard.loc[policy_promotion.LEARNED, "value"] == pytest.approx(1.4, abs=0.1)
     assert max(test.p_holm for test in found.heterogeneity) < 0.001
     new = trial(2_000, 2, trait=0.5)
     chosen = found.policy.choose(new.features)
@@ -54,15 +54,15 @@ def test_costs_above_the_effect_mean_that_nobody_gets_anything() -> None:
 
 def test_where_all_like_the_same_it_is_not_promoted() -> None:
     log = trial(4_000, 3, gain=0.5)
-    found = promotion.judge(log)
-    assert found.verdict == promotion.NOTHING_TO_GAIN
+    found = policy_promotion.judge(log)
+    assert found.verdict == policy_promotion.NOTHING_TO_GAIN
     assert "Use always bag" in found.in_words
 
 
 def test_too_little_data_is_said_with_how_much_it_takes() -> None:
     log = trial(150, 4, trait=0.1)
-    found = promotion.judge(log)
-    assert found.verdict == promotion.TOO_LITTLE_DATA
+    found = policy_promotion.judge(log)
+    assert found.verdict == policy_promotion.TOO_LITTLE_DATA
     assert found.rows_needed is not None
     assert found.rows_needed > len(log)
     assert f"{found.rows_needed:,} rows" in found.in_words
@@ -71,9 +71,9 @@ def test_too_little_data_is_said_with_how_much_it_takes() -> None:
 def test_the_incumbent_must_be_beaten_too() -> None:
     log = trial(1_500, 5, trait=0.7)
     oracle = np.where(log.features["family"], 1, 2)
-    found = promotion.judge(log, others={"rule": oracle}, incumbent="rule")
+    found = policy_promotion.judge(log, others={"rule": oracle}, incumbent="rule")
     assert not found.promoted
-    assert promotion.judge(log, others={"rule": oracle}).promoted
+    assert policy_promotion.judge(log, others={"rule": oracle}).promoted
 
 
 def test_learning_again_gives_the_same() -> None:

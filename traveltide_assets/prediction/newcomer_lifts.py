@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk
-from traveltide_assets.prediction import behaviour, early
-from traveltide_assets.prediction.behaviour import (
+from traveltide_assets.prediction import behaviour_model, early
+from traveltide_assets.prediction.behaviour_model import (
     KINDS,
     NOTHING,
     PROFILE_ONLY,
@@ -123,12 +123,12 @@ def forward(
     for number in range(config.folds):
         learnt = known_by_n(known[of_known != number], past, names, perks)
         for kind in KINDS if learnt else ():
-            model = behaviour.fit(kind, learnt, names, seed)
-            for n in behaviour.EACH_N:
+            model = behaviour_model.fit(kind, learnt, names, seed)
+            for n in behaviour_model.EACH_N:
                 at = (of_row == number) & (rows[early.SEEN] == n).to_numpy()
                 if at.any():
                     deviations = model.deviations(n, early.inputs(rows[at], tuple(names)))
-                    answers[kind][at] = behaviour.best_perk(deviations, model.signal[n])
+                    answers[kind][at] = behaviour_model.best_perk(deviations, model.signal[n])
     answers |= baselines(rows, perks)
     table, gains = measure(answers, judged(rows, perks), perks, config.resamples, seed)
     return table, _kind(gains)

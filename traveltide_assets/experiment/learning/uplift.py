@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm, rankdata
 
-from traveltide_assets.learning.log import Log, LogError
-from traveltide_assets.learning.policy_value import standard_error
+from traveltide_assets.experiment.learning.log import Log, LogError
+from traveltide_assets.experiment.learning.policy_value import standard_error
 
 
 @dataclass(frozen=True)

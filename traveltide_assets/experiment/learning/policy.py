@@ -14,10 +14,10 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.learning import reward_model
-from traveltide_assets.learning.log import Log, features_of, folds_of
-from traveltide_assets.learning.policy_value import doubly_robust_scores
-from traveltide_assets.learning.reward_model import Model, Regressor
+from traveltide_assets.experiment.learning import reward_model
+from traveltide_assets.experiment.learning.log import Log, features_of, folds_of
+from traveltide_assets.experiment.learning.policy_value import doubly_robust_scores
+from traveltide_assets.experiment.learning.reward_model import Model, Regressor
 from traveltide_assets.stats.threads import one_thread
 
 SAME_FOR_ALL, LINEAR, TREES, REWARDS = (

@@ -10,8 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets.learning.allocation import AllocationError, allocate, budget_curve
-from traveltide_assets.learning.scarcity import NOTHING
+from traveltide_assets.experiment.learning.budget_allocation import (
+    AllocationError,
+    allocate,
+    budget_curve,
+)
+from traveltide_assets.experiment.learning.scarcity import NOTHING
 
 
 def case(seed: int, customers: int, offers: int) -> dict[str, Any]:

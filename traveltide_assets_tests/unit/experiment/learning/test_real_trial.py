@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from traveltide_assets.learning.log import Log
-from traveltide_assets.learning.policy import learn
-from traveltide_assets.learning.policy_value import contributions, standard_error
+from traveltide_assets.experiment.learning.log import Log
+from traveltide_assets.experiment.learning.policy import learn
+from traveltide_assets.experiment.learning.policy_value import contributions, standard_error
 from traveltide_assets_tests.conftest import TRIALS
 
 PURCHASE_USD, PROMOTION_USD = 10.0, 0.15

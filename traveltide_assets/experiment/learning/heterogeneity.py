@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from traveltide_assets.learning import policy, reward_model
-from traveltide_assets.learning.log import Log, folds_of
-from traveltide_assets.learning.policy_value import doubly_robust_scores
+from traveltide_assets.experiment.learning import policy, reward_model
+from traveltide_assets.experiment.learning.log import Log, folds_of
+from traveltide_assets.experiment.learning.policy_value import doubly_robust_scores
 from traveltide_assets.stats.holm import holm
 
 _METHODS = (policy.LINEAR, policy.TREES)

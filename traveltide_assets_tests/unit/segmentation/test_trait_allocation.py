@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets.segmentation.allocation import NOBODY, allocate
+from traveltide_assets.segmentation.trait_allocation import NOBODY, allocate
 
 
 def missed(sizes: np.ndarray, perk: np.ndarray, least: np.ndarray, most: np.ndarray) -> float:

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression
 
-from traveltide_assets.learning import reward_model
-from traveltide_assets.learning.log import Log, LogError, folds_of
-from traveltide_assets.learning.policy_value import (
+from traveltide_assets.experiment.learning import reward_model
+from traveltide_assets.experiment.learning.log import Log, LogError, folds_of
+from traveltide_assets.experiment.learning.policy_value import (
     METHODS,
     contributions,
     doubly_robust_scores,
     policy_value,
 )
-from traveltide_assets.learning.simultaneous import simultaneous_intervals
+from traveltide_assets.experiment.learning.simultaneous import simultaneous_intervals
 
 ACTIONS = ("nothing", "bag", "meal")
 

@@ -15,9 +15,9 @@ import pandas as pd
 from scipy.optimize import Bounds, LinearConstraint, milp
 from scipy.stats import norm
 
-from traveltide_assets.learning.log import LogError
-from traveltide_assets.learning.policy_value import standard_error
-from traveltide_assets.learning.scarcity import (
+from traveltide_assets.experiment.learning.log import LogError
+from traveltide_assets.experiment.learning.policy_value import standard_error
+from traveltide_assets.experiment.learning.scarcity import (
     NOTHING,
     SAMPLE,
     Problem,
