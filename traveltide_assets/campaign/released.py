@@ -32,6 +32,9 @@ PREDICTOR = "perk_predictor.parquet"
 CAMPAIGN = "campaign.parquet"
 CHANGES = "campaign_changes.parquet"
 ARMS = "experiment_assignment.parquet"
+EVIDENCE = "perk_evidence.parquet"
+PLAN = "experiment_plan.parquet"
+READOUT = "experiment_readout.parquet"
 REPORT = "report.html"
 FACTS = "campaign.json"
 # Tables that say who is written to, from which a customer can be taken out.
@@ -68,6 +71,9 @@ def tables(strategy: str) -> dict[str, str]:
         CAMPAIGN: "gold/campaign",
         CHANGES: "gold/campaign_changes",
         ARMS: "gold/experiment_assignment",
+        EVIDENCE: "gold/perk_evidence",
+        PLAN: "gold/experiment_plan",
+        READOUT: "gold/experiment_readout",
     }
 
 
