@@ -172,7 +172,7 @@ def reissue(releases: Releases, release: Release, suppressed: Suppressed, keep: 
     expected = releases.record(release.month).current
     content = again(release, suppressed)
     check(content, suppressed)
-    rests_on = release.manifest.model_dump(include={"inputs", "code", "checks"})
+    rests_on = release.manifest.model_dump(include={"inputs", "code", "checks", "warnings"})
     new = releases.add(
         release.month,
         content.files,

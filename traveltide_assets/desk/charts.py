@@ -147,7 +147,7 @@ def _labels(limit: int = _LABEL) -> alt.Axis:
 
 
 def _percent() -> alt.Axis:
-    return alt.Axis(format=".0%", tickCount=4, domain=False)
+    return alt.Axis(format=".0%", tickCount=4, domain=False, labelOverlap=True)
 
 
 def _numbers() -> alt.Axis:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 UNKNOWN = "unknown"
+_RANGE = re.compile(r"(?P<low>[0-9]{1,12})(?P<dots>\.\.(?P<high>[0-9]{1,12})?)?")
 Range = tuple[int, int | None]
 """From, and up to and including; None is without end."""
 
@@ -79,11 +81,14 @@ def written(bounds: Range) -> str:
 
 def read_range(text: str) -> Range:
     """A range as it is written. `ValueError` if it is none."""
-    low, dots, high = text.partition("..")
-    bounds = int(low), (int(high) if high else None) if dots else int(low)
-    if bounds[0] < 0 or (bounds[1] is not None and bounds[1] < bounds[0]):
+    found = _RANGE.fullmatch(text)
+    if found is None:
         raise ValueError(f"{text} is no range")
-    return bounds
+    low = int(found["low"])
+    high = (int(found["high"]) if found["high"] else None) if found["dots"] else low
+    if high is not None and high < low:
+        raise ValueError(f"{text} is no range")
+    return low, high
 
 
 def within(values: np.ndarray, bounds: Range) -> np.ndarray:

@@ -175,5 +175,6 @@ def _checks(decision: Decision) -> dict[str, Any]:
     return {
         "passed": sum(outcome == "passed" for outcome in outcomes.values()),
         "total": len(outcomes),
+        "warnings": sorted(decision.release.manifest.warnings.items()),
         "others": sorted((n, o) for n, o in outcomes.items() if o != "passed"),
     }
