@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # The exit code of a process that Ctrl-C ended, by convention: 128 plus the number of the signal.
 _INTERRUPTED = 130
-_RELEASED = click.option("--month", help="Month, as YYYY-MM.  [default: the latest released]")
+RELEASED = click.option("--month", help="Month, as YYYY-MM.  [default: the latest released]")
 
 
 class _Commands(click.Group):
@@ -171,7 +171,7 @@ def sample(folder: Path, file_format: str, **knobs: Any) -> None:
 
 
 @main.command(short_help="Show the perks and segments of a month.")
-@_RELEASED
+@RELEASED
 def show(month: str | None) -> None:
     """Show the perks of a month: which segment gets which perk, and why."""
     from traveltide_assets.cli import console
@@ -183,7 +183,7 @@ def show(month: str | None) -> None:
 
 @main.command(short_help="Explain why a customer got their perk.")
 @click.argument("user_id", type=int)
-@_RELEASED
+@RELEASED
 def explain(user_id: int, month: str | None) -> None:
     """Explain why the customer USER_ID got their perk."""
     from traveltide_assets.cli import console
@@ -194,7 +194,7 @@ def explain(user_id: int, month: str | None) -> None:
 
 
 @main.command(short_help="Find, copy or open the report of a month.")
-@_RELEASED
+@RELEASED
 @click.option(
     "--to", type=click.Path(dir_okay=False, path_type=Path), help="Copy the report to this file."
 )
@@ -271,7 +271,7 @@ def releases() -> None:
 
 
 @main.command(short_help="Write the files of the mailing tool.")
-@_RELEASED
+@RELEASED
 @click.option(
     "--to", required=True, metavar="FOLDER", help="Folder or s3://bucket/prefix to write to."
 )
@@ -326,62 +326,6 @@ def serve(port: int, host: str) -> None:
 
     settings = load()
     server.serve(open_lake(asking_again(settings)), settings, host, port)
-
-
-@main.command(short_help="Open the pages of the marketing team in the browser.")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65535),
-    default=8000,
-    show_default=True,
-    help="Port to listen on, at this machine only.",
-)
-@click.option("--open/--no-open", "opened", default=True, help="Whether to open the browser.")
-def desk(port: int, opened: bool) -> None:
-    """Open the desk: what was decided, for whom and why, as pages that read releases only.
-
-    It is served until Ctrl-C, to this machine alone. `traveltide serve` has the same pages.
-    """
-    from traveltide_assets.cli import desk as pages
-    from traveltide_assets.resources import asking_again, load, open_lake
-    from traveltide_assets.serving import server
-
-    settings = load()
-    if opened:
-        pages.open_when_served(port)
-    server.serve(open_lake(asking_again(settings)), settings, pages.HOST, port)
-
-
-@main.command(short_help="Write a list of customers as CSV or Excel.")
-@click.option(
-    "--where",
-    "conditions",
-    multiple=True,
-    metavar="NAME=GROUP",
-    help="A condition, such as age=35..44. Given again with the same name: either group.",
-)
-@_RELEASED
-@click.option(
-    "--to",
-    required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; it ends with .csv or .xlsx.",
-)
-def export(conditions: tuple[str, ...], month: str | None, to: Path) -> None:
-    """Write a list of the customers who meet every condition, from the current release of a month.
-
-    \b
-    traveltide export --to families.xlsx \\
-        --where 'family=single with children' --where 'family=married with children'
-
-    Names: segment, perk, age, family, spend, trips, nights, bags, lead, country, change, arm and
-    contact. Customers who are held out are in it only with --where 'contact=held out'; those on
-    today's suppression list never are.
-    """
-    from traveltide_assets.cli import desk as pages
-    from traveltide_assets.resources import load
-
-    click.echo(pages.export(load(), month, conditions, to))
 
 
 @main.command(short_help="Print a script for shell completion.")

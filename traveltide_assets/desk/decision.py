@@ -24,19 +24,16 @@ from traveltide_assets.report import verdicts
 from traveltide_assets.report.verdicts import Verdict
 from traveltide_assets.segmentation.scaling import numeric
 
-_KEPT = 3
+# A month and the one before it. Of a million customers, each takes some hundred MB.
+_KEPT = 2
 _EXPLAINED = ("age", "married", "has_children", "home_country")
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A release, read as far as the pages asked for it.
-
-    `moment` is when it was made current, in UTC and as its record has it; None if never.
-    """
+    """A release, read as far as the pages asked for it."""
 
     release: Release
-    moment: str | None
 
     @property
     def month(self) -> str:
@@ -157,6 +154,11 @@ class Decisions:
         record = self.releases.record(month)
         return None if record.current is None else self.current(month)
 
+    def since(self, decision: Decision) -> str | None:
+        """When a release was last made current, in UTC as its record has it; None if never."""
+        entry = self.releases.record(decision.month).entry(decision.release.id)
+        return entry.released if entry else None
+
     def months(self) -> list[str]:
         """The months with a current release, in order."""
         months = self.releases.months()
@@ -175,8 +177,7 @@ class Decisions:
         """The decision of a release."""
         with self._lock:
             if release.id not in self._kept:
-                entry = self.releases.record(release.month).entry(release.id)
-                self._kept[release.id] = Decision(release, entry.released if entry else None)
+                self._kept[release.id] = Decision(release)
             self._kept.move_to_end(release.id)
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)

@@ -17,7 +17,6 @@ from urllib.parse import parse_qsl, urlencode
 import jinja2
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
-from fastapi.routing import APIRoute
 
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.desk import (
@@ -34,6 +33,7 @@ from traveltide_assets.desk.decision import Decision, Decisions
 from traveltide_assets.desk.lists import TooFew, TooMany
 from traveltide_assets.desk.selection import NotASelection, Selection
 from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.manifest import sha256
 from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import Damaged, NotReleased
 from traveltide_assets.report import words
@@ -57,27 +57,19 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
-_FOREVER = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+# A browser asks each time whether a file is still the same; another version has other ones.
+_ASK_AGAIN = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
 _PACKAGE = "traveltide_assets.desk"
 _LARGEST_FORM = 4_096
+_LARGEST_BOOK = 100_000
 _LONGEST_ID = 18
-
-
-class _Problem(Exception):
-    """Something to be told on a page of its own, with its status."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status, self.message = status, message
 
 
 def build(lake: Lake, settings: Settings) -> APIRouter:
     """The routes of the pages over the releases of a lake."""
     desk = _Desk(lake, settings)
     router = APIRouter(include_in_schema=False)
-    guarded = APIRouter(
-        include_in_schema=False, route_class=_Page, dependencies=[Depends(desk.door.check)]
-    )
+    guarded = APIRouter(include_in_schema=False, dependencies=[Depends(desk.door.check)])
     for path, show in (
         ("/", desk.this_month),
         ("/customers", desk.customers),
@@ -95,13 +87,6 @@ def build(lake: Lake, settings: Settings) -> APIRouter:
     router.add_api_route(SIGN_IN, desk.signed_in, methods=["POST"])
     router.add_api_route("/sign-out", desk.signed_out, methods=["POST"])
     return router
-
-
-class _Page(APIRoute):
-    """A route whose parameters are those of the address as they are."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{**options, "response_class": HTMLResponse})
 
 
 class _Desk:
@@ -194,8 +179,14 @@ class _Desk:
         write, media = lists.FORMATS[ending]
         try:
             decision = self._decisions.current(_month_of(request))
-            content = write(self._listed(decision, _selection_of(request)).rows)
-        except (_Problem, NotASelection, TooFew, TooMany, NotReleased, Damaged) as error:
+            rows = self._listed(decision, _selection_of(request)).rows
+            if ending == "xlsx" and len(rows) > _LARGEST_BOOK:
+                raise TooMany(
+                    f"the list has {len(rows):,} rows, and a workbook of more than "
+                    f"{_LARGEST_BOOK:,} takes too long here: take CSV, or `traveltide export`"
+                )
+            content = write(rows)
+        except (NotASelection, TooFew, TooMany, NotReleased, Damaged) as error:
             return self._told(request, *_explained(error))
         name = f"customers-{decision.month}-{decision.release.id}.{ending}"
         saved = {"Content-Disposition": f'attachment; filename="{name}"'}
@@ -250,15 +241,16 @@ class _Desk:
         try:
             decision = self._decisions.current(_month_of(request))
             context = shown(decision)
-        except (_Problem, NotASelection, NotReleased, Damaged) as error:
+        except (NotASelection, NotReleased, Damaged) as error:
             return self._told(request, *_explained(error))
+        since = self._decisions.since(decision)
         frame = {
             **self._frame(request),
             "month": decision.month,
             "month_name": words.month_name(decision.month),
             "release": decision.release.id,
-            "released": months.moment(decision.moment),
-            "age": age(decision.moment, dt.datetime.now(dt.UTC)),
+            "released": months.moment(since),
+            "age": age(since, dt.datetime.now(dt.UTC)),
             "months": self._decisions.months(),
             "carried": _carried(request),
         }
@@ -289,15 +281,19 @@ class _Static:
         folder = files(_PACKAGE) / "static"
         self._plain = {file.name: file.read_bytes() for file in folder.iterdir() if file.is_file()}
         self._packed = {name: gzip.compress(c, mtime=0) for name, c in self._plain.items()}
+        self._tags = {name: f'"{sha256(content)}"' for name, content in self._plain.items()}
 
     def file(self, request: Request, name: str) -> Response:
-        """A file by its name."""
+        """A file by its name; 304 if the browser has it."""
         if name not in self._plain:
             raise HTTPException(404, "there is no such file")
+        headers = {**_ASK_AGAIN, "ETag": self._tags[name], "Vary": "Accept-Encoding"}
+        if request.headers.get("if-none-match") == self._tags[name]:
+            return Response(status_code=304, headers=headers)
         media = mimetypes.guess_type(name)[0] or "text/plain"
         if "gzip" not in request.headers.get("accept-encoding", ""):
-            return Response(self._plain[name], media_type=media, headers=_FOREVER)
-        packed = {**_FOREVER, "Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+            return Response(self._plain[name], media_type=media, headers=headers)
+        packed = {**headers, "Content-Encoding": "gzip"}
         return Response(self._packed[name], media_type=media, headers=packed)
 
 
@@ -314,8 +310,6 @@ def age(moment: str | None, now: dt.datetime) -> str:
 
 def _explained(error: Exception) -> tuple[int, str]:
     """The status and the text for a reader. Places of the lake are for the log, not for a page."""
-    if isinstance(error, _Problem):
-        return error.status, error.message
     if isinstance(error, NotReleased):
         return 404, "Nothing is released for this month yet. `traveltide run` decides it."
     if isinstance(error, Damaged):
