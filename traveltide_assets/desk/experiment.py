@@ -59,6 +59,7 @@ def _planned(plan: pd.DataFrame) -> list[dict[str, Any]]:
             "assumed": row["baseline_from"] == "assumed",
             "detectable": phrases.share(row["detectable_relative"]),
             "power": phrases.share(row["power"]),
+            "power_after": phrases.share(row["power_after"]),
             "needed": _whole(row["customers_needed"]),
             "weeks": _whole(row["weeks_needed"]),
             "verdict": row["verdict"],

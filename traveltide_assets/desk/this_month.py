@@ -171,10 +171,10 @@ def flows(now: Decision, before: Decision) -> list[dict[str, Any]]:
 
 
 def _checks(decision: Decision) -> dict[str, Any]:
-    outcomes = decision.release.manifest.checks
+    outcomes, warned = decision.release.manifest.checks, decision.release.manifest.warnings
     return {
         "passed": sum(outcome == "passed" for outcome in outcomes.values()),
         "total": len(outcomes),
-        "warnings": sorted(decision.release.manifest.warnings.items()),
+        "warnings": None if warned is None else sorted(warned.items()),
         "others": sorted((n, o) for n, o in outcomes.items() if o != "passed"),
     }
