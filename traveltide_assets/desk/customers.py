@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from traveltide_assets.desk import charts
@@ -60,9 +61,10 @@ def _row(selection: Selection, key: str, group: Group, others: dict[str, str]) -
     }
 
 
+@functools.lru_cache(maxsize=2)
 def segments(decision: Decision) -> list[dict[str, Any]]:
     """Each segment of at least ten customers, largest first, with sentences about it."""
-    features, given = decision.features, decision.people["segment"].loc[decision.features.index]
+    features, given = decision.features, decision.people["segment"]
     # How alike two features are needs no more customers than these.
     step = max(1, len(features) // _FOR_LIKENESS)
     alike = standardised(features.iloc[::step]).corr().abs()

@@ -29,9 +29,12 @@ _KEPT = 2
 _EXPLAINED = ("age", "married", "has_children", "home_country")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Decision:
-    """A release, read as far as the pages asked for it."""
+    """A release, read as far as the pages asked for it. It equals itself only, as a key of caches.
+
+    `people` and `features` have the customers in the same order.
+    """
 
     release: Release
 
@@ -60,7 +63,7 @@ class Decision:
     @cached_property
     def features(self) -> pd.DataFrame:
         """One row per customer: the numeric features, by `user_id`."""
-        return numeric(self.release.frame(released.FEATURES))
+        return numeric(self.release.frame(released.FEATURES)).reindex(self.people.index)
 
     @cached_property
     def assignments(self) -> pd.DataFrame:

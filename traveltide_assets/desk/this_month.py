@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pandas as pd
@@ -106,6 +107,7 @@ def _common(now: Decision, before: Decision) -> pd.DataFrame:
     return perks.join(now.assignments["perk"].rename("now"), how="inner")
 
 
+@functools.lru_cache(maxsize=2)
 def why(now: Decision, before: Decision) -> list[str]:
     """Sentences on what differs between the decisions of two months."""
     said = [
@@ -139,6 +141,7 @@ def _plain(value: object) -> str:
     return "nothing" if value is None else str(value)
 
 
+@functools.lru_cache(maxsize=2)
 def flows(now: Decision, before: Decision) -> list[dict[str, Any]]:
     """The largest moves from one perk to another: how many, and what they do otherwise now."""
     both = _common(now, before)

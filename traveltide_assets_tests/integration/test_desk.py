@@ -283,14 +283,15 @@ def test_static_files_are_served_and_nothing_beside_them(desk: TestClient) -> No
     assert desk.get("/desk/pages.py").status_code == 404
 
 
-def routes(application: Any) -> set[tuple[str, str]]:
-    """Every method and path that the service answers."""
-    return {
-        (method, route.path)
-        for route in application.routes
-        if isinstance(route, Route)
-        for method in route.methods or ()
-    }
+def routes(router: Any) -> set[tuple[str, str]]:
+    """Every method and path that an app answers, with those of the routers that it includes."""
+    found = set()
+    for route in router.routes:
+        if isinstance(route, Route):
+            found |= {(method, route.path) for method in route.methods or ()}
+        else:
+            found |= routes(route.original_router)
+    return found
 
 
 OTHERS = ["month", "id", "first", "second", "next", "x"]

@@ -8,13 +8,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traveltide_assets.desk.dimensions import DIMENSIONS, UNKNOWN, read_range, within, written
+from traveltide_assets.desk.dimensions import (
+    DIMENSIONS,
+    UNKNOWN,
+    Dimension,
+    read_range,
+    within,
+    written,
+)
 
 NUMBERS = [dimension for dimension in DIMENSIONS if dimension.numeric]
 
 
 @pytest.mark.parametrize("dimension", NUMBERS, ids=lambda d: d.key)
-def test_ranges_begin_at_zero_and_have_no_gaps(dimension: object) -> None:
+def test_ranges_begin_at_zero_and_have_no_gaps(dimension: Dimension) -> None:
     ranges = dimension.ranges
     assert ranges[0][0] == 0
     assert ranges[-1][1] is None
@@ -26,11 +33,11 @@ def test_ranges_begin_at_zero_and_have_no_gaps(dimension: object) -> None:
     st.lists(st.floats(0, 1e7) | st.none(), min_size=1, max_size=30),
 )
 def test_a_number_is_in_the_group_of_its_range_and_in_no_other(
-    dimension: object, values: list[float | None]
+    dimension: Dimension, values: list[float | None]
 ) -> None:
     column = pd.Series(values, dtype="float64")
-    groups = dimension.groups(column)  # type: ignore[attr-defined]
-    codes = dimension.codes(column, groups)  # type: ignore[attr-defined]
+    groups = dimension.groups(column)
+    codes = dimension.codes(column, groups)
     for value, code in zip(column, codes, strict=True):
         holding = [
             group
