@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from typing import Any
 
 import pandas as pd
@@ -17,6 +18,16 @@ from traveltide_assets.segmentation.naming import LABELS
 
 _FLOWS, _TELLING = 8, 2
 _NOTABLE_SD = 0.2
+# They change with the calendar, or only repeat what others say.
+_PASSING = (
+    "age",
+    "tenure_months",
+    "days_since_last_session",
+    "upcoming_trips",
+    "recency_score",
+    "frequency_score",
+    "monetary_score",
+)
 _DECIDES = {
     "strategy": "The strategy",
     "perk_catalogue_version": "The perk catalogue",
@@ -111,10 +122,9 @@ def _common(now: Decision, before: Decision) -> pd.DataFrame:
 def why(now: Decision, before: Decision) -> list[str]:
     """Sentences on what differs between the decisions of two months."""
     said = [
-        f"{name} changed: {_plain(was)} before, {_plain(is_now)} now."
+        f"{name} changed: {was} before, {is_now} now."
         for key, name in _DECIDES.items()
-        if (was := before.release.manifest.decision.get(key))
-        != (is_now := now.release.manifest.decision.get(key))
+        if (was := _rests_on(before, key)) != (is_now := _rests_on(now, key))
     ]
     both = _common(now, before)
     joined, left = len(now.people) - len(both), len(before.people) - len(both)
@@ -131,14 +141,16 @@ def why(now: Decision, before: Decision) -> list[str]:
     said.append(f"{len(moved):,} of them ({share}) have another perk.")
     if idle.sum() >= FEWEST:
         said.append(
-            f"{int(idle.sum()):,} of those had no new session: they moved because the groups were "
-            "drawn anew, not because of what they did."
+            f"{int(idle.sum()):,} of those had no new session: the groups were drawn anew around "
+            "them."
         )
     return said
 
 
-def _plain(value: object) -> str:
-    return "nothing" if value is None else str(value)
+def _rests_on(decision: Decision, key: str) -> str:
+    """A fact of a decision, without the month's last day, which always differs."""
+    value = str(decision.release.manifest.decision.get(key, "nothing"))
+    return re.sub(r" to \d{4}-\d{2}-\d{2}$", "", value)
 
 
 @functools.lru_cache(maxsize=2)
@@ -147,12 +159,13 @@ def flows(now: Decision, before: Decision) -> list[dict[str, Any]]:
     both = _common(now, before)
     moved = both[both["before"] != both["now"]]
     sizes = moved.groupby(["before", "now"]).size().sort_values(ascending=False, kind="stable")
-    spread = before.features.std(ddof=0)
+    spread = before.features.std(ddof=0).drop(list(_PASSING))
     rows = []
     for (was, is_now), size in sizes[sizes >= FEWEST].head(_FLOWS).items():
         users = moved.index[(moved["before"] == was) & (moved["now"] == is_now)]
         earlier, later = before.features.loc[users].mean(), now.features.loc[users].mean()
-        apart = ((later - earlier) / spread.where(spread > 0)).abs().sort_values(ascending=False)
+        apart = ((later - earlier)[spread.index] / spread.where(spread > 0)).abs()
+        apart = apart.sort_values(ascending=False, kind="stable")
         telling = apart[apart >= _NOTABLE_SD].index[:_TELLING]
         rows.append(
             {
