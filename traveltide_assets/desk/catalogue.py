@@ -74,7 +74,7 @@ def _conditions(segment: Segment) -> list[str]:
             said.append(f"{label}: among the {share} with the {'most' if above else 'least'}")
             continue
         text = condition.words
-        for sign, word in _SIGNS.items():
-            text = text.replace(f" {sign} ", f": {word} ")
+        for written, word in _SIGNS.items():
+            text = text.replace(f" {written} ", f": {word} ")
         said.append(text)
     return said

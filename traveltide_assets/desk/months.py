@@ -114,7 +114,8 @@ def _sides(one: Decision, other: Decision, key: str) -> list[tuple[str, str, str
     return [
         (
             other.says(key, group) if group in columns[1] else one.says(key, group),
-            *(_number(column.get(group, 0)) for column in columns),
+            _number(columns[0].get(group, 0)),
+            _number(columns[1].get(group, 0)),
         )
         for group in dict.fromkeys([*columns[0], *columns[1]])
     ]

@@ -30,7 +30,7 @@ from traveltide_assets.desk import (
 )
 from traveltide_assets.desk.access import SIGN_IN, Door
 from traveltide_assets.desk.decision import Decision, Decisions
-from traveltide_assets.desk.lists import TooFew, TooMany
+from traveltide_assets.desk.lists import Listing, TooFew, TooMany
 from traveltide_assets.desk.selection import NotASelection, Selection
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.manifest import sha256
@@ -225,7 +225,7 @@ class _Desk:
         """Forgets the cookie."""
         return self.door.let_out()
 
-    def _listed(self, decision: Decision, selection: Selection) -> lists.Listing:
+    def _listed(self, decision: Decision, selection: Selection) -> Listing:
         suppressed = read_suppressed(self._settings.campaign.suppression_file)
         return lists.listed(decision, selection, suppressed)
 

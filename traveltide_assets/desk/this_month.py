@@ -39,7 +39,7 @@ def context(decisions: Decisions, decision: Decision) -> dict[str, Any]:
     """What the template shows."""
     given = told(decision.people["perk"].value_counts().to_dict())
     total = max(len(decision.people), 1)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "id": perk,
             "title": decision.title(perk),

@@ -25,7 +25,8 @@ def test_ranges_begin_at_zero_and_have_no_gaps(dimension: Dimension) -> None:
     ranges = dimension.ranges
     assert ranges[0][0] == 0
     assert ranges[-1][1] is None
-    assert all(high + 1 == low for (_, high), (low, _) in itertools.pairwise(ranges))
+    following = itertools.pairwise(ranges)
+    assert all(high is not None and high + 1 == low for (_, high), (low, _) in following)
 
 
 @given(
