@@ -12,7 +12,9 @@ from traveltide_assets.campaign.invitations import CHANGES
 from traveltide_assets.desk import charts
 from traveltide_assets.desk.counts import FEWEST, told
 from traveltide_assets.desk.decision import Decision, Decisions
+from traveltide_assets.evidence.backtest import TOO_LITTLE
 from traveltide_assets.report import phrases, verdicts, words
+from traveltide_assets.report.verdicts import NOT_TESTED
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation.naming import LABELS
 
@@ -93,13 +95,15 @@ def _how_sure(rows: list[dict[str, Any]]) -> str:
     if any(row["verdict"] is None for row in rows):
         return "This release holds no evidence, so nothing is said of how well it is supported."
     holding = [row for row in rows if row["verdict"].supported]
+    unjudged = sum(row["verdict"].name in (NOT_TESTED, TOO_LITTLE) for row in rows)
+    others = f" ({unjudged} could not be judged)" if unjudged else ""
     if not holding:
         return (
-            f"What customers did later supports none of the {words.counted(len(rows), 'perk')}: "
-            "take them as a start, and let the experiment decide."
+            f"What customers did later supports none of the {words.counted(len(rows), 'perk')}"
+            f"{others}: take them as a start, and let the experiment decide."
         )
     titles = words.listed([row["title"] for row in holding])
-    return f"What customers did later supports {len(holding)} of {len(rows)}: {titles}."
+    return f"What customers did later supports {len(holding)} of {len(rows)}{others}: {titles}."
 
 
 def _changes(decision: Decision) -> dict[str, Any]:
