@@ -29,7 +29,9 @@ from traveltide_assets.campaign.release_files import (
     EVIDENCE,
     FACTS,
     FEATURES,
+    PLAN,
     PREDICTOR,
+    READOUT,
     SEGMENTS,
 )
 from traveltide_assets.campaign.suppression import Suppressed
@@ -40,7 +42,7 @@ from traveltide_assets.schema.errors import TravelTideError
 
 # Tables that say who is written to, from which a customer can be taken out.
 _CONTACTED = (CAMPAIGN, CHANGES, ARMS)
-# Tables whose rows have to fit each other.
+# Tables that must fit each other. A release of an earlier version lacks some of the others.
 _FITTED = (ASSIGNMENTS, SEGMENTS, CATALOGUE, *_CONTACTED)
 # Facts of the campaign that count its customers. The others decide, and are part of the id.
 _COUNTED = ("customers", "perks", "changes")
@@ -76,6 +78,8 @@ def tables() -> dict[str, str]:
         ARMS: "gold/experiment_assignment",
         EVIDENCE: "gold/perk_evidence",
         DECISION: "gold/strategy_decision",
+        PLAN: "gold/experiment_plan",
+        READOUT: "gold/experiment_readout",
     }
 
 
@@ -183,7 +187,7 @@ def reissue(releases: Releases, release: Release, suppressed: Suppressed, keep: 
     expected = releases.record(release.month).current
     content = again(release, suppressed)
     check(content, suppressed)
-    rests_on = release.manifest.model_dump(include={"inputs", "code", "checks"})
+    rests_on = release.manifest.model_dump(include={"inputs", "code", "checks", "warnings"})
     new = releases.add(
         release.month,
         content.files,

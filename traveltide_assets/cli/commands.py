@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # The exit code of a process that Ctrl-C ended, by convention: 128 plus the number of the signal.
 _INTERRUPTED = 130
-_RELEASED = click.option("--month", help="Month, as YYYY-MM.  [default: the latest released]")
+RELEASED = click.option("--month", help="Month, as YYYY-MM.  [default: the latest released]")
 
 
 class _Commands(click.Group):
@@ -171,7 +171,7 @@ def sample(folder: Path, file_format: str, **knobs: Any) -> None:
 
 
 @main.command(short_help="Show the perks and segments of a month.")
-@_RELEASED
+@RELEASED
 def show(month: str | None) -> None:
     """Show the perks of a month: which segment gets which perk, and why."""
     from traveltide_assets.cli import console
@@ -183,7 +183,7 @@ def show(month: str | None) -> None:
 
 @main.command(short_help="Explain why a customer got their perk.")
 @click.argument("user_id", type=int)
-@_RELEASED
+@RELEASED
 def explain(user_id: int, month: str | None) -> None:
     """Explain why the customer USER_ID got their perk."""
     from traveltide_assets.cli import console
@@ -194,7 +194,7 @@ def explain(user_id: int, month: str | None) -> None:
 
 
 @main.command(short_help="Find, copy or open the report of a month.")
-@_RELEASED
+@RELEASED
 @click.option(
     "--to", type=click.Path(dir_okay=False, path_type=Path), help="Copy the report to this file."
 )
@@ -271,7 +271,7 @@ def releases() -> None:
 
 
 @main.command(short_help="Write the files of the mailing tool.")
-@_RELEASED
+@RELEASED
 @click.option(
     "--to", required=True, metavar="FOLDER", help="Folder or s3://bucket/prefix to write to."
 )

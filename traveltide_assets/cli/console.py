@@ -17,12 +17,11 @@ from rich.text import Text
 
 from traveltide_assets.campaign import release_files
 from traveltide_assets.catalogue.perks import StoredPerk, from_frame, load_perks
-from traveltide_assets.cli import phrases
 from traveltide_assets.evidence.tables import NOT_TRIED
 from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import NotReleased, Release
 from traveltide_assets.lake.storage.base import Storage
-from traveltide_assets.report import words
+from traveltide_assets.report import phrases, reasons, words
 from traveltide_assets.resources import open_lake, open_releases
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import TravelTideError
@@ -170,7 +169,7 @@ def _print_decisions(console: Console, made: Release) -> None:
         write(console, heading, style="bold")
         # If a strategy gives each customer their own reason, the most frequent one is shown.
         reason = _labelled(members["deciding_features"].mode()[0])
-        said = _segments_reasons(perk, features.loc[members.index], features)
+        said = reasons.of_segment(perk, features.loc[members.index], features)
         why = " ".join(said) or "Nothing they do stands out for it."
         write(console, f"Why this perk: {why}", indent=2)
         write(console, f"Decided by: {reason}", indent=2)
@@ -234,53 +233,13 @@ def print_explanation(console: Console, made: Release, user_id: int) -> None:
     }.items():
         write(console, f"{name + ':':<12}{fact}", hanging=12)
     console.print()
-    for line in _customers_reasons(perk, values):
+    first, *others = reasons.of_customer(perk, values)
+    for line in (f"Why this perk: {first}", *others):
         write(console, line)
     console.print()
     console.print(_comparison(values, mine, perks))
     console.print()
     write(console, _AFFINITY)
-
-
-def _segments_reasons(perk: StoredPerk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:
-    """A sentence for each feature of the perk with a segment mean that supports it."""
-    return [
-        phrases.of_segment(name, peers[name].mean(), features[name].mean())
-        for name, weight in perk.features.items()
-        if _speaks(name, weight, peers[name].mean(), features[name].mean())
-    ]
-
-
-def _customers_reasons(perk: StoredPerk, values: pd.DataFrame) -> list[str]:
-    """Sentences about the customer, then about the segment if only that supports the perk.
-
-    `values` has a row per feature: the customer's value, and the means of segment and cohort.
-    """
-    own, shared = [], []
-    for name, weight in perk.features.items():
-        customer, segment, cohort = values.loc[name, ["customer", "segment", "cohort"]]
-        if _speaks(name, weight, customer, cohort):
-            own.append(phrases.of_customer(name, customer, segment, cohort))
-        elif _speaks(name, weight, segment, cohort):
-            shared.append(phrases.of_segment(name, segment, cohort))
-    lines = [f"Why this perk: {' '.join(own)}"] if own else []
-    if shared and own:
-        lines.append(f"The customers in the segment also point to it. {' '.join(shared)}")
-    elif shared:
-        lines.append(
-            "Why this perk: The customer's own behaviour does not point to it, but the behaviour "
-            f"of the segment does. {' '.join(shared)}"
-        )
-    return lines or [
-        "Why this perk: Nothing stands out for it. Neither the customer nor the segment shows the "
-        "behaviour it is for more than the cohort does."
-    ]
-
-
-def _speaks(name: str, weight: float, value: float, cohort: float) -> bool:
-    """Whether a value, as displayed, differs from the cohort's mean in the perk's favour."""
-    differs = phrases.number(name, value) != phrases.number(name, cohort)
-    return differs and (value - cohort) * weight > 0
 
 
 def _comparison(values: pd.DataFrame, mine: pd.Series, perks: dict[str, StoredPerk]) -> Grid:

@@ -99,6 +99,8 @@ def test_a_run_releases_what_it_decided_whole_and_with_its_evidence(
     assert {"gold/campaign:nobody_suppressed", "silver/users_processed:reconciliation"} <= {
         *manifest.checks
     }
+    assert manifest.warnings is not None
+    assert all(name.startswith("gold/") for name in manifest.warnings)
     assert set(manifest.inputs) == set(manifest.code) >= {"gold/users_final", "gold/campaign"}
     told = json.loads(made.read(f"{MAILING}manifest.json"))
     assert told["customers"] == manifest.customers

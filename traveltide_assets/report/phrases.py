@@ -116,6 +116,11 @@ def customers_number(name: str, value: float) -> str:
     return text
 
 
+def share(value: float, digits: int = 0) -> str:
+    """A share as `39%`, as in the sentences."""
+    return words.percent(value, digits).replace(f"{_NO_BREAK_SPACE}%", "%")
+
+
 def _through_number(rest: str) -> str:
     return rest[: rest.index("{}") + 2]
 
