@@ -70,11 +70,11 @@ def export(conditions: tuple[str, ...], month: str | None, to: Path) -> None:
     today's suppression list never are.
     """
     from traveltide_assets.campaign.suppression import read_suppressed
-    from traveltide_assets.desk import lists
-    from traveltide_assets.desk.decision import Decisions
-    from traveltide_assets.desk.selection import Selection
     from traveltide_assets.resources import load, open_lake
     from traveltide_assets.schema.places import explained
+    from traveltide_assets.serving.desk import lists
+    from traveltide_assets.serving.desk.decision import Decisions
+    from traveltide_assets.serving.desk.selection import Selection
 
     ending = to.suffix.removeprefix(".").lower()
     if ending not in lists.FORMATS:

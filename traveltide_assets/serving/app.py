@@ -12,9 +12,8 @@ from contextlib import asynccontextmanager
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 
-from traveltide_assets import desk
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.serving import deps, messages, middleware, pages, routes
+from traveltide_assets.serving import deps, desk, messages, middleware, pages, routes
 from traveltide_assets.serving.service import Service
 from traveltide_assets.settings import Settings
 

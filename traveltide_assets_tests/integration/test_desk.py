@@ -16,16 +16,22 @@ from hypothesis import strategies as st
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from traveltide_assets.campaign.released import ASSIGNMENTS, CAMPAIGN, CATALOGUE, EVIDENCE, SEGMENTS
+from traveltide_assets.campaign.release_files import (
+    ASSIGNMENTS,
+    CAMPAIGN,
+    CATALOGUE,
+    EVIDENCE,
+    SEGMENTS,
+)
 from traveltide_assets.cli import main
-from traveltide_assets.desk.counts import FEWEST
-from traveltide_assets.desk.dimensions import DIMENSIONS
-from traveltide_assets.desk.lists import COLUMNS
-from traveltide_assets.desk.pages import NAVIGATION
 from traveltide_assets.lake.release import Releases
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.resources import open_lake
 from traveltide_assets.serving.app import build_app
+from traveltide_assets.serving.desk.counts import FEWEST
+from traveltide_assets.serving.desk.dimensions import DIMENSIONS
+from traveltide_assets.serving.desk.lists import COLUMNS
+from traveltide_assets.serving.desk.pages import NAVIGATION
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support.project import Project

@@ -24,9 +24,15 @@ from playwright.sync_api import (
     sync_playwright,
 )
 
-from traveltide_assets.campaign.released import ASSIGNMENTS, CAMPAIGN, CATALOGUE, CHANGES, FEATURES
-from traveltide_assets.desk.counts import FEWEST
-from traveltide_assets.desk.pages import NAVIGATION
+from traveltide_assets.campaign.release_files import (
+    ASSIGNMENTS,
+    CAMPAIGN,
+    CATALOGUE,
+    CHANGES,
+    FEATURES,
+)
+from traveltide_assets.serving.desk.counts import FEWEST
+from traveltide_assets.serving.desk.pages import NAVIGATION
 from traveltide_assets_tests.support.ports import free_port
 from traveltide_assets_tests.support.project import Project
 from traveltide_assets_tests.support.releases import current

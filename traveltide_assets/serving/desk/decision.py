@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.campaign import released
+from traveltide_assets.campaign import release_files
 from traveltide_assets.catalogue.perks import StoredPerk, from_frame
-from traveltide_assets.desk import dimensions
-from traveltide_assets.desk.dimensions import BY_KEY, DIMENSIONS
 from traveltide_assets.lake.release import Release, Releases
 from traveltide_assets.report import verdicts
 from traveltide_assets.report.verdicts import Verdict
 from traveltide_assets.segmentation.scaling import numeric
+from traveltide_assets.serving.desk import dimensions
+from traveltide_assets.serving.desk.dimensions import BY_KEY, DIMENSIONS
 
 # A month and the one before it. Of a million customers, each takes some hundred MB.
 _KEPT = 2
@@ -53,48 +53,52 @@ class Decision:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """The facts of its campaign."""
-        return json.loads(self.release.read(released.FACTS))
+        return json.loads(self.release.read(release_files.FACTS))
 
     @cached_property
     def perks(self) -> dict[str, StoredPerk]:
         """The perks of its catalogue, by id."""
-        return {perk.id: perk for perk in from_frame(self.release.frame(released.CATALOGUE))}
+        return {perk.id: perk for perk in from_frame(self.release.frame(release_files.CATALOGUE))}
 
     @cached_property
     def features(self) -> pd.DataFrame:
         """One row per customer: the numeric features, by `user_id`."""
-        return numeric(self.release.frame(released.FEATURES)).reindex(self.people.index)
+        return numeric(self.release.frame(release_files.FEATURES)).reindex(self.people.index)
 
     @cached_property
     def assignments(self) -> pd.DataFrame:
         """One row per customer: `perk_assignments`, by `user_id`."""
-        return self.release.frame(released.ASSIGNMENTS).set_index("user_id")
+        return self.release.frame(release_files.ASSIGNMENTS).set_index("user_id")
 
     @cached_property
     def campaign(self) -> pd.DataFrame:
         """One row per customer who is invited or held out, by `user_id`."""
-        return self.release.frame(released.CAMPAIGN).set_index("user_id")
+        return self.release.frame(release_files.CAMPAIGN).set_index("user_id")
 
     @cached_property
     def changes(self) -> pd.DataFrame:
         """One row per customer whose offer differs from last month's, by `user_id`."""
-        return self.release.frame(released.CHANGES).set_index("user_id")
+        return self.release.frame(release_files.CHANGES).set_index("user_id")
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict] | None:
         """The verdict on each perk that the strategy gave; None if the release has no evidence."""
-        if not self.has(released.EVIDENCE):
+        if not self.has(release_files.EVIDENCE):
             return None
-        return verdicts.of_strategy(self.release.frame(released.EVIDENCE), self.strategy)
+        return verdicts.of_strategy(self.release.frame(release_files.EVIDENCE), self.strategy)
 
     @cached_property
     def people(self) -> pd.DataFrame:
         """One row per customer, by `user_id`: every column that a dimension groups by."""
         stored = [*_EXPLAINED, *{d.column for d in DIMENSIONS if d.numeric} - {"age"}]
-        traits = self.release.frame(released.FEATURES, ["user_id", *stored]).set_index("user_id")
-        given = self.release.frame(released.ASSIGNMENTS, ["user_id", "segment", "perk"])
+        traits = self.release.frame(release_files.FEATURES, ["user_id", *stored]).set_index(
+            "user_id"
+        )
+        given = self.release.frame(release_files.ASSIGNMENTS, ["user_id", "segment", "perk"])
         people = given.set_index("user_id").join(traits)
-        arms = self.release.frame(released.ARMS, ["user_id", "arm"]).set_index("user_id")["arm"]
+        arms = self.release.frame(release_files.ARMS, ["user_id", "arm"]).set_index("user_id")[
+            "arm"
+        ]
         held = self.campaign["holdout"].reindex(people.index)
         married, children = (people[name].to_numpy(bool) for name in ("married", "has_children"))
         return people.assign(
@@ -171,8 +175,8 @@ class Decisions:
         """The customers of each perk of a month's current release, by title."""
         release = self.releases.current(month)
         if release.id not in self._sizes:
-            titles = {p.id: p.title for p in from_frame(release.frame(released.CATALOGUE))}
-            counted = release.frame(released.ASSIGNMENTS, ["perk"])["perk"].value_counts()
+            titles = {p.id: p.title for p in from_frame(release.frame(release_files.CATALOGUE))}
+            counted = release.frame(release_files.ASSIGNMENTS, ["perk"])["perk"].value_counts()
             self._sizes[release.id] = {titles.get(p, p): int(n) for p, n in counted.items()}
         return self._sizes[release.id]
 

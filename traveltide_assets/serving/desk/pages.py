@@ -19,7 +19,12 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse
 
 from traveltide_assets.campaign.suppression import read_suppressed
-from traveltide_assets.desk import (
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.manifest import sha256
+from traveltide_assets.lake.ownership import notice_of
+from traveltide_assets.lake.release import Damaged, NotReleased
+from traveltide_assets.report import words
+from traveltide_assets.serving.desk import (
     catalogue,
     customer,
     customers,
@@ -28,15 +33,10 @@ from traveltide_assets.desk import (
     months,
     this_month,
 )
-from traveltide_assets.desk.access import SIGN_IN, Door
-from traveltide_assets.desk.decision import Decision, Decisions
-from traveltide_assets.desk.lists import Listing, TooFew, TooMany
-from traveltide_assets.desk.selection import NotASelection, Selection
-from traveltide_assets.lake.lake import Lake
-from traveltide_assets.lake.manifest import sha256
-from traveltide_assets.lake.ownership import notice_of
-from traveltide_assets.lake.release import Damaged, NotReleased
-from traveltide_assets.report import words
+from traveltide_assets.serving.desk.access import SIGN_IN, Door
+from traveltide_assets.serving.desk.decision import Decision, Decisions
+from traveltide_assets.serving.desk.lists import Listing, TooFew, TooMany
+from traveltide_assets.serving.desk.selection import NotASelection, Selection
 from traveltide_assets.settings import Settings
 
 NAVIGATION = (
@@ -59,7 +59,7 @@ _HEADERS = {
 }
 # A browser asks each time whether a file is still the same; another version has other ones.
 _ASK_AGAIN = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-_PACKAGE = "traveltide_assets.desk"
+_PACKAGE = "traveltide_assets.serving.desk"
 _LARGEST_FORM = 4_096
 _LARGEST_BOOK = 100_000
 _LONGEST_ID = 18

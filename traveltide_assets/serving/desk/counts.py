@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from traveltide_assets.desk.decision import Decision
-from traveltide_assets.desk.dimensions import DIMENSIONS, Dimension
-from traveltide_assets.desk.selection import Selection
 from traveltide_assets.report import phrases
 from traveltide_assets.segmentation.naming import LABELS
+from traveltide_assets.serving.desk.decision import Decision
+from traveltide_assets.serving.desk.dimensions import DIMENSIONS, Dimension
+from traveltide_assets.serving.desk.selection import Selection
 
 FEWEST = 10
 """No group of fewer customers is shown, counted or listed."""

@@ -7,13 +7,13 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.campaign import released
-from traveltide_assets.desk import charts
-from traveltide_assets.desk.decision import Decision
+from traveltide_assets.campaign import release_files
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.metrics import METRICS
 from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
 from traveltide_assets.report import phrases, words
+from traveltide_assets.serving.desk import charts
+from traveltide_assets.serving.desk.decision import Decision
 
 _PLACES = {metric.name: place for place, metric in enumerate(METRICS)}
 _TITLES = {metric.name: metric.title for metric in METRICS}
@@ -22,8 +22,8 @@ _LOOKS = {BETTER: ("✓", "supported"), WORSE: ("✗", "not-supported"), HARM: (
 
 def context(decision: Decision) -> dict[str, Any]:
     """What the template shows; `plan` and `read` are None if the release lacks their tables."""
-    plan = _table(decision, released.PLAN)
-    read = _table(decision, released.READOUT)
+    plan = _table(decision, release_files.PLAN)
+    read = _table(decision, release_files.READOUT)
     return {
         "running": decision.facts["experiment"]["running"],
         "facts": decision.facts["experiment"],

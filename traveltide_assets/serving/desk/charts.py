@@ -13,7 +13,7 @@ from typing import Any
 import altair as alt
 import pandas as pd
 
-from traveltide_assets.desk.counts import Group
+from traveltide_assets.serving.desk.counts import Group
 
 _INK, _SOFT, _LINE, _BAR, _MARK = (f"var(--{n})" for n in ("ink", "soft", "line", "bar", "mark"))
 _PALETTE = [f"var(--series-{place})" for place in range(1, 9)]

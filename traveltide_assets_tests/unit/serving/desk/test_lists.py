@@ -5,7 +5,7 @@ from io import BytesIO
 
 import pandas as pd
 
-from traveltide_assets.desk.lists import as_csv, as_excel
+from traveltide_assets.serving.desk.lists import as_csv, as_excel
 
 ROWS = pd.DataFrame(
     {"user_id": [7, 8], "segment": ["=HYPERLINK(1)", "Zoë & co"], "month": "2023-07"}

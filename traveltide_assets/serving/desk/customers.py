@@ -5,13 +5,13 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from traveltide_assets.desk import charts
-from traveltide_assets.desk.counts import FEWEST, Group, averages, by_dimension
-from traveltide_assets.desk.decision import Decision
-from traveltide_assets.desk.selection import Selection
 from traveltide_assets.report import phrases, segment_cards, words
 from traveltide_assets.segmentation.affinities import profiles
 from traveltide_assets.segmentation.scaling import standardised
+from traveltide_assets.serving.desk import charts
+from traveltide_assets.serving.desk.counts import FEWEST, Group, averages, by_dimension
+from traveltide_assets.serving.desk.decision import Decision
+from traveltide_assets.serving.desk.selection import Selection
 
 _TRAITS = 3
 _FOR_LIKENESS = 20_000

@@ -6,11 +6,11 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.desk import charts
-from traveltide_assets.desk.counts import FEWEST, told
-from traveltide_assets.desk.decision import Decision, Decisions
 from traveltide_assets.lake.release import Listed
 from traveltide_assets.report import phrases, words
+from traveltide_assets.serving.desk import charts
+from traveltide_assets.serving.desk.counts import FEWEST, told
+from traveltide_assets.serving.desk.decision import Decision, Decisions
 
 _DRAWN, _MOVES = 8, 12
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from traveltide_assets.desk.access import Door, inside
+from traveltide_assets.serving.desk.access import Door, inside
 
 
 @pytest.mark.parametrize(

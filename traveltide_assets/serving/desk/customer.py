@@ -6,12 +6,12 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.campaign import released
-from traveltide_assets.desk.decision import Decision, Decisions
-from traveltide_assets.desk.dimensions import HELD_OUT, LEFT_OUT
+from traveltide_assets.campaign import release_files
 from traveltide_assets.lake.release import Release
 from traveltide_assets.report import phrases, reasons, verdicts, words
 from traveltide_assets.segmentation.naming import LABELS
+from traveltide_assets.serving.desk.decision import Decision, Decisions
+from traveltide_assets.serving.desk.dimensions import HELD_OUT, LEFT_OUT
 
 _MONTHS = 12
 _AT_MONTHS_END = (
@@ -41,7 +41,7 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
         "segment": mine["segment"],
         "peers": f"{len(peers):,}",
         "reasons": reasons.of_customer(perk, values),
-        "verdict": None if judged is None else judged.get(perk.id, verdicts.not_tested()),
+        "verdict": None if judged is None else judged.get(perk.id, verdicts.not_tried()),
         "offer": _offer(decision, user_id),
         "contact": mine["contact"],
         "held_out": mine["contact"] == HELD_OUT,
@@ -90,11 +90,11 @@ def _signed(value: float) -> str:
 def _month(decisions: Decisions, month: str, user_id: int) -> dict[str, Any] | None:
     """What a month's release says of the customer; None if it has nothing on them."""
     release = decisions.releases.current(month)
-    assigned = _row(release, released.ASSIGNMENTS, ["segment", "perk"], user_id)
+    assigned = _row(release, release_files.ASSIGNMENTS, ["segment", "perk"], user_id)
     if assigned is None:
         return None
-    campaign = _row(release, released.CAMPAIGN, ["perk", "holdout"], user_id)
-    features = _row(release, released.FEATURES, list(_AT_MONTHS_END), user_id)
+    campaign = _row(release, release_files.CAMPAIGN, ["perk", "holdout"], user_id)
+    features = _row(release, release_files.FEATURES, list(_AT_MONTHS_END), user_id)
     decision = decisions.of(release)
     if campaign is None:
         offer = "no mail: suppressed or too young"

@@ -4,6 +4,6 @@ They read releases only and change nothing. `pages.py` holds the routes; each pa
 its name that says what it shows, and a template of the same name.
 """
 
-from traveltide_assets.desk.pages import build
+from traveltide_assets.serving.desk.pages import build
 
 __all__ = ["build"]

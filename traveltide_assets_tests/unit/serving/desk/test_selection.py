@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traveltide_assets.desk.selection import NotASelection, Selection
+from traveltide_assets.serving.desk.selection import NotASelection, Selection
 
 PAIRS = st.lists(
     st.tuples(st.sampled_from(["segment", "perk", "country"]), st.text(max_size=8))

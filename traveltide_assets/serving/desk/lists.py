@@ -15,11 +15,11 @@ import xlsxwriter
 
 from traveltide_assets.campaign import mailing
 from traveltide_assets.campaign.suppression import Suppressed
-from traveltide_assets.desk.counts import FEWEST
-from traveltide_assets.desk.decision import Decision
-from traveltide_assets.desk.dimensions import HELD_OUT, NO_ARM, WRITTEN_TO
-from traveltide_assets.desk.selection import Selection
 from traveltide_assets.schema.errors import TravelTideError
+from traveltide_assets.serving.desk.counts import FEWEST
+from traveltide_assets.serving.desk.decision import Decision
+from traveltide_assets.serving.desk.dimensions import HELD_OUT, NO_ARM, WRITTEN_TO
+from traveltide_assets.serving.desk.selection import Selection
 
 COLUMNS = {
     "user_id": "The customer",

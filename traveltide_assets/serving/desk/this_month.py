@@ -9,14 +9,13 @@ from typing import Any
 import pandas as pd
 
 from traveltide_assets.campaign.invitations import CHANGES
-from traveltide_assets.desk import charts
-from traveltide_assets.desk.counts import FEWEST, told
-from traveltide_assets.desk.decision import Decision, Decisions
-from traveltide_assets.evidence.backtest import TOO_LITTLE
+from traveltide_assets.evidence.tables import NOT_TRIED, TOO_LITTLE
 from traveltide_assets.report import phrases, verdicts, words
-from traveltide_assets.report.verdicts import NOT_TESTED
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation.naming import LABELS
+from traveltide_assets.serving.desk import charts
+from traveltide_assets.serving.desk.counts import FEWEST, told
+from traveltide_assets.serving.desk.decision import Decision, Decisions
 
 _FLOWS, _TELLING = 8, 2
 _NOTABLE_SD = 0.2
@@ -68,7 +67,7 @@ def context(decisions: Decisions, decision: Decision) -> dict[str, Any]:
 
 def _verdict(decision: Decision, perk: str) -> verdicts.Verdict | None:
     judged = decision.verdicts
-    return None if judged is None else judged.get(perk, verdicts.not_tested())
+    return None if judged is None else judged.get(perk, verdicts.not_tried())
 
 
 def _sentences(decision: Decision, rows: list[dict[str, Any]]) -> list[str]:
@@ -95,7 +94,7 @@ def _how_sure(rows: list[dict[str, Any]]) -> str:
     if any(row["verdict"] is None for row in rows):
         return "This release holds no evidence, so nothing is said of how well it is supported."
     holding = [row for row in rows if row["verdict"].supported]
-    unjudged = sum(row["verdict"].name in (NOT_TESTED, TOO_LITTLE) for row in rows)
+    unjudged = sum(row["verdict"].name in (NOT_TRIED, TOO_LITTLE) for row in rows)
     others = f" ({unjudged} could not be judged)" if unjudged else ""
     if not holding:
         return (

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traveltide_assets.desk.counts import FEWEST, disclosable, told
+from traveltide_assets.serving.desk.counts import FEWEST, disclosable, told
 
 
 @given(st.lists(st.integers(0, 40), max_size=12))
