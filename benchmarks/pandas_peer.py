@@ -20,6 +20,7 @@ from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.schema.months import SECONDS_PER_DAY, end_of
 from traveltide_assets.segmentation.config import Config
 from traveltide_assets.transforms.cohort import window
+from traveltide_assets.transforms.config import LONG_LEAD_DAYS
 from traveltide_assets.transforms.config import Config as Cohort
 from traveltide_assets.transforms.features.expressions import LONG_HAUL_KM, SHORT_TRIP_NIGHTS
 from traveltide_assets.transforms.trips import EARTH_RADIUS_KM
@@ -209,7 +210,7 @@ def features(
     f["age"] = _months(u["birthdate"], last_day) // 12
     f["tenure_months"] = _months(u["sign_up_date"], last_day)
     _add_sessions(f, sessions, end)
-    _add_trips(f, trips)
+    _add_trips(f, trips, end)
     saved = f["savings_per_km"]
     scaled = ((saved - saved.min()) / (saved.max() - saved.min())).fillna(0)
     rates = f["discounted_flight_rate"].fillna(0) * f["mean_flight_discount"].fillna(0)
@@ -247,8 +248,10 @@ def _add_sessions(f: pd.DataFrame, sessions: pd.DataFrame, end: pd.Timestamp) ->
         f[f"mean_{part}_discount"] = means[f"{part}_amount"]
 
 
-def _add_trips(f: pd.DataFrame, t: pd.DataFrame) -> None:
+def _add_trips(f: pd.DataFrame, t: pd.DataFrame, end: pd.Timestamp) -> None:
     kept = ~t["cancelled"]
+    still_open = kept & (t["starts_at"] >= end)
+    long_lead = t["lead_days"] > LONG_LEAD_DAYS
     flown = kept & t["flight_booked"] & t["seats"].notna()
     stayed = kept & t["hotel_booked"] & t["nights"].notna()
     measured = flown & t["distance_km"].notna()
@@ -262,6 +265,10 @@ def _add_trips(f: pd.DataFrame, t: pd.DataFrame) -> None:
             "completed": t["completed"],
             "upcoming": kept & ~t["completed"],
             "cancelled": t["cancelled"],
+            "long_lead": long_lead,
+            "cancelled_long_lead": long_lead & t["cancelled"],
+            "open": still_open,
+            "open_long_lead": still_open & long_lead,
             "discounted": t["flight_discount"] | t["hotel_discount"],
             "flown": flown,
             "discounted_flights": flown & t["flight_discount"],
@@ -293,6 +300,13 @@ def _add_trips(f: pd.DataFrame, t: pd.DataFrame) -> None:
 
     f["total_trips"], f["completed_trips"] = sums["trips"], sums["completed"]
     f["upcoming_trips"], f["cancelled_trips"] = sums["upcoming"], sums["cancelled"]
+    f["long_lead_trips"] = sums["long_lead"]
+    f["cancelled_long_lead_trips"] = sums["cancelled_long_lead"]
+    f["open_trips"], f["open_trips_long_lead"] = sums["open"], sums["open_long_lead"]
+    ahead = _seconds(pd.Series(end, t.index), t["starts_at"]) / SECONDS_PER_DAY
+    by_user = t["user_id"][still_open]
+    f["days_to_next_departure"] = ahead[still_open].groupby(by_user).min()
+    f["longest_open_lead_days"] = t["lead_days"][still_open].groupby(by_user).max()
     f["cancellation_rate"] = per("cancelled", "trips")
     f["discounted_booking_rate"] = per("discounted", "trips")
     f["total_flights"] = sums["flown"]

@@ -32,6 +32,7 @@ import pandas as pd
 from benchmarks.ways import MONTH
 from traveltide_assets.engines.checksum import digest_of
 from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.transforms.features.catalogue import OWN
 
 USERS = 1_020_926
 TOLERANCE = 1e-9
@@ -309,11 +310,14 @@ def same_result(ours: Path, peer: Path) -> str:
 
 
 def differences(ours: pd.DataFrame, peers: pd.DataFrame) -> list[str]:
-    """The features that differ between two tables; `user_id` if the customers differ."""
+    """The features that differ between two tables; `user_id` if the customers differ.
+
+    The peer knows the features of models alone, not those of published works.
+    """
     if list(ours["user_id"]) != list(peers["user_id"]):
         return ["user_id"]
     differing = []
-    for name in ours.columns:
+    for name in (feature.name for feature in OWN if feature.name in ours):
         if pd.api.types.is_numeric_dtype(ours[name]):
             one, other = (table[name].to_numpy(dtype="float64") for table in (ours, peers))
             same = np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)

@@ -7,14 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 
+from traveltide_assets.catalogue.perks import NO_OUTCOME, load_perks
 from traveltide_assets.lake.release import Releases
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.schema.months import end_of, shift
+from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.support.project import Project, succeed
 
 CUTS = ["2023-02", "2023-03"]
+PERKS = load_perks(Settings().perks_file)
 
 
 def test_the_cuts_lie_one_month_before_each_other_and_are_all_tried(
@@ -25,7 +28,11 @@ def test_the_cuts_lie_one_month_before_each_other_and_are_all_tried(
     tried = sample_project.frame("gold/perks_tried", LAST)
     assert sorted(tried["cut"].unique()) == [*CUTS, "2023-04"]
     by_cut = sample_project.frame("gold/perk_evidence_by_cut", LAST)
-    counted = tried.groupby(["strategy", "perk", "cut"]).size()
+    told = set(by_cut["perk"])
+    # Nothing is measured of perks that no behaviour speaks to.
+    mute = {perk.id for perk in PERKS if perk.outcome == NO_OUTCOME}
+    assert set(tried["perk"]) == told | (mute & set(tried["perk"]))
+    counted = tried[tried["perk"].isin(told)].groupby(["strategy", "perk", "cut"]).size()
     shown = by_cut.set_index(["strategy", "perk", "cut"])["customers"]
     assert shown.sort_index().equals(counted.astype("int64").rename("customers").sort_index())
 
