@@ -58,7 +58,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     headlines(perk_catalogue, settings.experiment)  # Raises now rather than in the run.
     strategies = build_strategies(settings, perk_catalogue)
     for name, why in left_out(settings, perk_catalogue).items():
-        _log.warning("the strategy %s is left out. %s", name, why)
+        _log.info("the strategy %s is left out. %s", name, why)
     tables = build_tables(perk_catalogue, strategies)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = open_engine(settings)

@@ -577,11 +577,11 @@ def test_an_unexpected_error_is_500_and_its_message_is_not_logged(
     built = app(sample_project.lake, tmp_path)
     built.add_api_route("/broken/{user_id}", broken)
     with TestClient(built) as client, caplog.at_level(logging.INFO, "traveltide.serving"):
-        failed = client.get("/broken/4711")
+        failed = client.get("/broken/471108154711")
         counted = client.get("/metrics").text
     assert (failed.status_code, failed.json()) == (500, {"detail": "the service failed"})
     assert "GET /broken/{user_id} failed: ValueError in broken" in caplog.text
-    assert "4711" not in caplog.text + failed.text + counted
+    assert "471108154711" not in caplog.text + failed.text + counted
     assert 'route="/broken/{user_id}",status="500"' in counted
 
 
