@@ -20,14 +20,14 @@ from pathlib import Path
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from traveltide_assets.lake.release import MAILED
+from traveltide_assets.lake.release import FOLDER, Releases
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.schema.errors import TravelTideError
 
 MANIFEST = "bronze/source.json"
 GENERATED = "Generated data, not real customers"
 # In the order in which they are emptied: whoever reads a release loses it before its tables.
-_LAYERS = ("releases", "gold", "silver", "bronze")
+_LAYERS = (FOLDER, "gold", "silver", "bronze")
 TAG = "traveltide/lake"
 """The tag by which a run in Dagster is told what `Told` says."""
 
@@ -183,15 +183,10 @@ class Claim:
 
     def _refuse_mailed(self) -> None:
         """What was sent to customers is on record nowhere else."""
-        mailed = [
-            key.removesuffix(f"/{MAILED}")
-            for key in self._storage.versions("releases")
-            if key.endswith(f"/{MAILED}")
-        ]
-        if mailed:
+        if mailed := Releases(self._storage).mailed():
             raise WrongLake(
                 f"{self._storage.uri()} records what was mailed ({', '.join(mailed)}), so it is "
-                f"not emptied. {_OTHER_LAKE} Or move {self._storage.uri('releases')} away first"
+                f"not emptied. {_OTHER_LAKE} Or move {self._storage.uri(FOLDER)} away first"
             )
 
     def _write(self, manifest: _Manifest) -> None:

@@ -32,7 +32,7 @@ from traveltide_assets.schema.months import is_month
 
 FOLDER, MANIFEST = "releases", "manifest.json"
 MAILING = "mailing/"
-MAILED = "mailed.json"
+_MAILED = "mailed.json"
 _ATTEMPTS = 20
 _MEND = "`traveltide release` writes it again"
 
@@ -235,19 +235,24 @@ class Releases:
         if marked is not None:
             return marked
         now = _now()
-        key = f"{_folder(release.month, release.id)}/{MAILED}"
+        key = f"{_folder(release.month, release.id)}/{_MAILED}"
         with self._storage.replacing(key, None) as path:
             path.write_text(json.dumps({"mailed": now}) + "\n", encoding="utf-8")
         return now
 
     def _mailed(self, month: str, release_id: str) -> str | None:
         folder = _folder(month, release_id)
-        key = f"{folder}/{MAILED}"
+        key = f"{folder}/{_MAILED}"
         version = self._storage.versions(folder, deep=False).get(key)
         if version is None:
             return None
         (file,) = self._storage.files({key: version})
         return str(json.loads(file.read_bytes())["mailed"])
+
+    def mailed(self) -> list[str]:
+        """The folders of all releases that were mailed, even if the rest of them is damaged."""
+        marked = (key for key in self._storage.versions(FOLDER) if key.endswith(f"/{_MAILED}"))
+        return [key.removesuffix(f"/{_MAILED}") for key in marked]
 
     def sweep(self, month: str, keep: int) -> list[str]:
         """Remove what is not needed: old releases beyond `keep`, leftovers, files not to be sent.

@@ -16,7 +16,6 @@ from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.defs import tags
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
 from traveltide_assets.lake.ownership import MANIFEST, Claim, Owner, Told, WrongLake, notice_of
-from traveltide_assets.lake.release import MAILED
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.resources import identify, open_storage
@@ -115,7 +114,7 @@ def test_replaced_means_that_nothing_of_the_old_source_stays(
 
 def test_what_was_mailed_is_not_replaced(storage: Storage, tmp_path: Path) -> None:
     fill(storage, OURS, tmp_path)
-    put(storage, f"releases/month=2023-05/abc/{MAILED}")
+    put(storage, "releases/month=2023-05/abc/mailed.json")
     before = storage.versions()
     with pytest.raises(WrongLake, match="releases/month=2023-05/abc") as error:
         claim(storage, THEIRS, tmp_path, Told.REPLACE).take()

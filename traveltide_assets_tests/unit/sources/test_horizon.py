@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from traveltide_assets.schema.months import shift, span
@@ -48,8 +48,13 @@ def test_set_bounds_are_kept_to() -> None:
     assert (found.first, found.last) == ("2018-06", "2019-12")
 
 
-@example("2001-02", 0, "2000-01")
-@example("2001-02", 0, "1999-12")
+def test_a_gap_of_a_year_joins_months_and_a_longer_one_does_not() -> None:
+    for stray, first in (("2000-01", "2000-01"), ("1999-12", "2001-02")):
+        found = horizon_of(sessions("2001-02", "2001-02") | {stray: 1}, START)
+        assert found is not None
+        assert (found.first, found.last) == (first, "2001-02")
+
+
 @given(ANY_MONTH, st.integers(0, 40), ANY_MONTH)
 def test_a_wrong_clock_does_not_move_the_months(first: str, length: int, stray: str) -> None:
     last = shift(first, length)
