@@ -7,7 +7,7 @@ DAGSTER_HOME := $(CURDIR)/.traveltide/dagster
 endif
 export DAGSTER_HOME
 
-.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment bench bench-growth hardening sbom audit clean clean-data
+.PHONY: run check unit test test-servers test-container test-spark image browser java dev lint docs pictures lock calibration experiment learning bench bench-spark bench-growth hardening sbom audit clean clean-data
 
 run: $(VENV)/installed
 	$(BIN)/traveltide run
@@ -102,10 +102,19 @@ calibration: $(VENV)/installed
 experiment: $(VENV)/installed
 	$(BIN)/python -m benchmarks.experiment
 
-# Compares all ways from the raw tables to perks, and prints a line per goal.
+# False promotions, coverage, planted traits, weekly looks and allocation. Hours with REPETITIONS=200.
+REPETITIONS ?= 20
+learning: $(VENV)/installed
+	$(BIN)/python -m benchmarks.learning --repetitions $(REPETITIONS)
+
+# Compares all ways from the raw tables to perks, and prints a line per goal. REAL=FOLDER also runs it.
 USERS ?= 1020926
 bench: $(VENV)/installed
-	$(BIN)/python -m benchmarks.scale --users $(USERS)
+	$(BIN)/python -m benchmarks.scale --users $(USERS) $(if $(REAL),--real $(REAL))
+
+# Bronze to features on DuckDB and on Spark, with damaged rows, and a line per goal.
+bench-spark: $(VENV)/spark java
+	$(BIN)/python -m benchmarks.spark_cost --users 20000 100000
 
 # Ten million users take about 30 GB of disk, plus the space for spilled data.
 bench-growth: $(VENV)/installed

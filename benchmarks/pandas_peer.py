@@ -7,6 +7,7 @@ that does not have the type of its column ends the program instead of going to q
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,13 @@ from sklearn.cluster import KMeans
 from sklearn.preprocessing import MinMaxScaler
 
 from traveltide_assets.catalogue.perks import Perk
-from traveltide_assets.schema.months import end_of
+from traveltide_assets.schema.months import SECONDS_PER_DAY, end_of
 from traveltide_assets.segmentation.config import Config
 from traveltide_assets.transforms.cohort import window
+from traveltide_assets.transforms.config import LONG_LEAD_DAYS
 from traveltide_assets.transforms.config import Config as Cohort
 from traveltide_assets.transforms.features.expressions import LONG_HAUL_KM, SHORT_TRIP_NIGHTS
-from traveltide_assets.transforms.trips import EARTH_RADIUS_KM, SECONDS_PER_DAY
+from traveltide_assets.transforms.trips import EARTH_RADIUS_KM
 
 _NUMBERS = {
     "user_id": "int64",
@@ -116,9 +118,14 @@ def sessions(folder: Path, users: pd.DataFrame) -> pd.DataFrame:
         & (named | ~(books | table["cancellation"]))
         & table["user_id"].isin(users["user_id"])
     )
-    table = table[sound].drop_duplicates("session_id", keep="last")
+    return visits(table[sound].drop_duplicates("session_id", keep="last"))
+
+
+def visits(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per valid session, without what a cancellation pretends."""
     # The flags, clicks and duration of a cancellation session are artefacts, so they do not count.
     browsing = ~table["cancellation"]
+    table = table.copy()
     for flag in ("flight_discount", "hotel_discount", "flight_booked", "hotel_booked"):
         table[flag] &= browsing
     for column in ("page_clicks", "flight_discount_amount", "hotel_discount_amount"):
@@ -143,7 +150,11 @@ def flights(folder: Path) -> pd.DataFrame:
 def hotels(folder: Path) -> pd.DataFrame:
     table = read(folder, "hotels")
     sound = table[["rooms", "hotel_per_room_usd"]].ge(0).all(axis=1)
-    table = table[sound].drop_duplicates("trip_id", keep="last")
+    return stays(table[sound].drop_duplicates("trip_id", keep="last"))
+
+
+def stays(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per valid stay, with its nights by the calendar, its brand and its city."""
     nights = (table["check_out_time"].dt.normalize() - table["check_in_time"].dt.normalize()).dt
     parts = table["hotel_name"].str.rsplit(" - ", n=1, expand=True)
     return table.assign(
@@ -199,7 +210,7 @@ def features(
     f["age"] = _months(u["birthdate"], last_day) // 12
     f["tenure_months"] = _months(u["sign_up_date"], last_day)
     _add_sessions(f, sessions, end)
-    _add_trips(f, trips)
+    _add_trips(f, trips, end)
     saved = f["savings_per_km"]
     scaled = ((saved - saved.min()) / (saved.max() - saved.min())).fillna(0)
     rates = f["discounted_flight_rate"].fillna(0) * f["mean_flight_discount"].fillna(0)
@@ -237,8 +248,10 @@ def _add_sessions(f: pd.DataFrame, sessions: pd.DataFrame, end: pd.Timestamp) ->
         f[f"mean_{part}_discount"] = means[f"{part}_amount"]
 
 
-def _add_trips(f: pd.DataFrame, t: pd.DataFrame) -> None:
+def _add_trips(f: pd.DataFrame, t: pd.DataFrame, end: pd.Timestamp) -> None:
     kept = ~t["cancelled"]
+    still_open = kept & (t["starts_at"] >= end)
+    long_lead = t["lead_days"] > LONG_LEAD_DAYS
     flown = kept & t["flight_booked"] & t["seats"].notna()
     stayed = kept & t["hotel_booked"] & t["nights"].notna()
     measured = flown & t["distance_km"].notna()
@@ -252,6 +265,10 @@ def _add_trips(f: pd.DataFrame, t: pd.DataFrame) -> None:
             "completed": t["completed"],
             "upcoming": kept & ~t["completed"],
             "cancelled": t["cancelled"],
+            "long_lead": long_lead,
+            "cancelled_long_lead": long_lead & t["cancelled"],
+            "open": still_open,
+            "open_long_lead": still_open & long_lead,
             "discounted": t["flight_discount"] | t["hotel_discount"],
             "flown": flown,
             "discounted_flights": flown & t["flight_discount"],
@@ -283,6 +300,13 @@ def _add_trips(f: pd.DataFrame, t: pd.DataFrame) -> None:
 
     f["total_trips"], f["completed_trips"] = sums["trips"], sums["completed"]
     f["upcoming_trips"], f["cancelled_trips"] = sums["upcoming"], sums["cancelled"]
+    f["long_lead_trips"] = sums["long_lead"]
+    f["cancelled_long_lead_trips"] = sums["cancelled_long_lead"]
+    f["open_trips"], f["open_trips_long_lead"] = sums["open"], sums["open_long_lead"]
+    ahead = _seconds(pd.Series(end, t.index), t["starts_at"]) / SECONDS_PER_DAY
+    by_user = t["user_id"][still_open]
+    f["days_to_next_departure"] = ahead[still_open].groupby(by_user).min()
+    f["longest_open_lead_days"] = t["lead_days"][still_open].groupby(by_user).max()
     f["cancellation_rate"] = per("cancelled", "trips")
     f["discounted_booking_rate"] = per("discounted", "trips")
     f["total_flights"] = sums["flown"]
@@ -303,20 +327,35 @@ def _add_trips(f: pd.DataFrame, t: pd.DataFrame) -> None:
     f["short_solo_trip_share"] = per("solo", "kept")
 
 
-def customers(folder: Path, rule: Cohort, month: str) -> pd.DataFrame:
-    """The features of everybody in the cohort, from the CSV files."""
+@dataclass(frozen=True)
+class Tables:
+    """The valid rows of the four tables."""
+
+    users: pd.DataFrame
+    sessions: pd.DataFrame
+    flights: pd.DataFrame
+    hotels: pd.DataFrame
+
+
+def tables(folder: Path) -> Tables:
+    """The valid rows of the CSV files. Nothing is kept of the others."""
     known = users(folder)
-    visits = sessions(folder, known)
+    return Tables(known, sessions(folder, known), flights(folder), hotels(folder))
+
+
+def customers(valid: Tables, rule: Cohort, month: str) -> pd.DataFrame:
+    """The features of everybody in the cohort."""
+    made = valid.sessions
     start, end = window(rule, month)
-    inside = visits["session_start"] < end
+    inside = made["session_start"] < end
     if start is not None:
-        inside &= visits["session_start"] >= start
-    visits = visits[inside]
-    active = visits.groupby("user_id")["user_id"].transform("size") >= rule.min_sessions
-    visits = visits[active]
-    known = known[known["user_id"].isin(visits["user_id"])]
-    booked = trips(visits, known, flights(folder), hotels(folder), month)
-    return features(known, visits, booked, month)
+        inside &= made["session_start"] >= start
+    made = made[inside]
+    active = made.groupby("user_id")["user_id"].transform("size") >= rule.min_sessions
+    made = made[active]
+    known = valid.users[valid.users["user_id"].isin(made["user_id"])]
+    booked = trips(made, known, valid.flights, valid.hotels, month)
+    return features(known, made, booked, month)
 
 
 def assignments(

@@ -92,8 +92,8 @@ def processed(source: Source, months: Sequence[str], keep: Keep) -> dict[str, ib
 def assignments(
     known: pd.DataFrame, settings: Settings, catalogue: tuple[Perk, ...]
 ) -> pd.DataFrame:
-    """One row per customer: the perk from the deciding strategy."""
-    strategy = build_strategies(settings, catalogue)[settings.strategy]
+    """One row per customer: the perk from k-means."""
+    strategy = build_strategies(settings, catalogue)["kmeans"]
     return affinities.assignments(known, strategy.fit(History(known)).assign(known), catalogue)
 
 
@@ -117,7 +117,7 @@ def decided(
     given = affinities.assignments(
         weighed.to_pyarrow().to_pandas(), segments.to_pyarrow().to_pandas(), catalogue
     )
-    decision = given.assign(strategy=settings.strategy, as_of_month=settings.partitions.last)
+    decision = given.assign(strategy="kmeans", as_of_month=settings.partitions.last)
     keep("gold/perk_assignments", ibis.memtable(decision))
     for chart in (
         charts.correlations(sample[list(model.features)]),

@@ -27,7 +27,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from traveltide_assets.campaign.released import PREDICTOR
+from traveltide_assets.campaign.release_files import PREDICTOR
 from traveltide_assets.lake.release import Releases
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.prediction.early import EARLY, MOST_SESSIONS, SEEN

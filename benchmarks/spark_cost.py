@@ -5,7 +5,7 @@
 Measures whole processes, with the checks and the start of Python and of the Spark session.
 `features again` is the same job a second time in the same process, without any start-up. The CPU
 and memory shown do not include the executors of a cluster; the second line shows what their tasks
-report.
+report. A share of the rows is damaged: duplicates and refused rows cost more than sound ones.
 """
 
 from __future__ import annotations
@@ -19,11 +19,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
+from benchmarks.scale import goal
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.defs import tags as dagster_tags
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
@@ -42,21 +44,36 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--users", type=int, nargs="+", default=[20_000])
     parser.add_argument("--master", nargs="+", default=["local[2]"])
+    parser.add_argument("--dirt", type=float, default=0.05, help="share of damaged rows")
     parser.add_argument("--run", nargs=2, metavar=("ENGINE", "FOLDER"), help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.run:
         run(chosen.run[0], Path(chosen.run[1]))
         return
+    costs: dict[str, dict[int, float]] = {engine: {} for engine in (DUCKDB, *chosen.master)}
     for users in chosen.users:
         with tempfile.TemporaryDirectory() as name:
-            write_sample(Path(name) / "source", SampleSpec(users=users))
-            print(f"{users:,} users, load {os.getloadavg()[0]:.1f}", flush=True)
-            for engine in (DUCKDB, *chosen.master):
-                measure(engine, Path(name))
+            write_sample(Path(name) / "source", SampleSpec(users=users, dirt=chosen.dirt))
+            print(
+                f"{users:,} users, dirt {chosen.dirt:g}, load {os.getloadavg()[0]:.1f}", flush=True
+            )
+            for engine, cost in costs.items():
+                cost[users] = measure(engine, Path(name))
+    for master in chosen.master:
+        goals(costs[master], costs[DUCKDB])
 
 
-def measure(engine: str, folder: Path) -> None:
-    """Measure an engine from start to end, in its own process."""
+def goals(spark: Mapping[int, float], duckdb: Mapping[int, float]) -> None:
+    """Print the goals of a master, in CPU seconds by number of users. They hold on one machine."""
+    few, many = min(spark), max(spark)
+    goal(f"spark_per_duckdb_at_{many}", spark[many] / duckdb[many], "<=", 6)
+    if many > few:
+        further = (spark[many] - spark[few]) / (many - few)
+        goal("spark_ms_per_further_user", 1000 * further, "<=", 0.4)
+
+
+def measure(engine: str, folder: Path) -> float:
+    """Measure an engine from start to end, in its own process. Returns its CPU seconds."""
     log = folder / "events"
     log.mkdir(exist_ok=True)
     conf = {
@@ -74,14 +91,16 @@ def measure(engine: str, folder: Path) -> None:
     _, status, used = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"{engine} failed")
+    cpu = used.ru_utime + used.ru_stime
     print(
-        f"{engine}: {time.monotonic() - start:.1f} s, {used.ru_utime + used.ru_stime:.1f} CPU s, "
+        f"{engine}: {time.monotonic() - start:.1f} s, {cpu:.1f} CPU s, "
         f"largest process {used.ru_maxrss / 1024:.0f} MB",
         flush=True,
     )
     for events in log.iterdir():
         print(f"  {tasks(events)}", flush=True)
         events.unlink()
+    return cpu
 
 
 def run(engine: str, folder: Path) -> None:

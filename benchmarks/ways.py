@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import dagster as dg
     import ibis
 
+    from benchmarks.pandas_peer import Tables
     from traveltide_assets.settings import Settings
 
 MONTH = "2023-07"
@@ -99,6 +100,12 @@ def increment(source: Path, work: Path) -> Stages:
         return run.ingest(MONTH, first=MONTH) | run.decide(MONTH)
 
 
+def again(source: Path, work: Path) -> Stages:
+    """The same month once more, with the same files."""
+    with _opened(source, work) as run:
+        return run.ingest(MONTH, first=MONTH)
+
+
 def pure(source: Path, work: Path) -> Stages:
     """The work of `perks` without Dagster: its files, its pictures and its checks of many rows."""
     from benchmarks.pure import decided, gold
@@ -146,14 +153,29 @@ def pure(source: Path, work: Path) -> Stages:
 
 
 def pandas(source: Path, work: Path) -> Stages:
-    """The same perks of every user in pandas."""
+    """The same perks of every user in pandas. Nothing else is kept, and nothing is checked."""
+    from benchmarks import pandas_peer
+
+    return _in_pandas(source, work, pandas_peer.tables)
+
+
+def keeping(source: Path, work: Path) -> Stages:
+    """The same in pandas, with raw text, typed rows and refused rows kept, and with checks."""
+    from benchmarks import pandas_keeping
+
+    return _in_pandas(source, work, lambda folder: pandas_keeping.tables(folder, work / "lake"))
+
+
+def _in_pandas(source: Path, work: Path, read: Callable[[Path], Tables]) -> Stages:
     from benchmarks import pandas_peer
     from traveltide_assets.catalogue.perks import load_perks, of_program
 
     stages: Stages = {}
     settings = _settings(source, work, everybody=True)
+    with timed(stages, "tables"):
+        valid = read(source)
     with timed(stages, "features"):
-        known = pandas_peer.customers(source, settings.cohort, MONTH)
+        known = pandas_peer.customers(valid, settings.cohort, MONTH)
     with timed(stages, "perks"):
         classic = of_program(load_perks(settings.perks_file), "classic")
         made = pandas_peer.assignments(known, settings.kmeans, settings.seed, classic)
@@ -163,19 +185,11 @@ def pandas(source: Path, work: Path) -> Stages:
     return stages
 
 
-def sample(source: Path, work: Path) -> Stages:
-    """`make run` after installation: generates the sample, ingests, decides and reports it."""
-    from traveltide_assets.cli import main
-
-    main(["run"], standalone_mode=False)
-    return {}
-
-
 def _settings(source: Path, work: Path, everybody: bool) -> Settings:
     from traveltide_assets.settings import Settings
     from traveltide_assets.transforms.config import Config as Cohort
 
-    settings = Settings(source=source, lake=work / "lake", home=work / "home")
+    settings = Settings(source=source, lake=work / "lake", home=work / "home", strategy="kmeans")
     if not everybody:
         return settings
     # Data that does not fit is spilled to disk, as on a machine without memory to spare.
@@ -211,7 +225,9 @@ class _Pipeline:
         import dagster as dg
 
         decides = dg.AssetSelection.assets(f"gold/segments/{self.settings.strategy}").upstream()
-        wanted = decides | dg.AssetSelection.assets("gold/perk_assignments")
+        wanted = decides | dg.AssetSelection.assets(
+            "gold/decided_segments", "gold/perk_assignments"
+        )
         gold = wanted & dg.AssetSelection.key_prefixes("gold")
         return sorted(
             gold.required_multi_asset_neighbors().resolve(self.definitions.resolve_asset_graph())
@@ -244,9 +260,9 @@ def _opened(source: Path, work: Path, everybody: bool = False) -> Iterator[_Pipe
 
 def main() -> None:
     way, source, work = sys.argv[1:]
+    pipeline = (perks, report, everybody, before, increment, again)
     ways: dict[str, Callable[[Path, Path], Stages]] = {
-        made.__name__: made
-        for made in (floor, perks, report, everybody, before, increment, pure, pandas, sample)
+        made.__name__: made for made in (floor, pure, *pipeline, pandas, keeping)
     }
     print(json.dumps(ways[way](Path(source), Path(work))))
 

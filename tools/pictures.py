@@ -2,8 +2,8 @@
 
     python -m tools.pictures
 
-The report and Dagster's asset graph are opened in a headless Chromium; `traveltide show` is drawn
-as a terminal shows it. Run this again when one of them looks different.
+The report, the desk and Dagster's asset graph are opened in a headless Chromium; `traveltide show`
+is drawn as a terminal shows it. Run this again when one of them looks different.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ LARGEST = 400_000
 _COMMAND = [sys.executable, "-m", "traveltide_assets"]
 _COLUMNS = 80
 _REPORT: ViewportSize = {"width": 1280, "height": 710}
+_DESK: ViewportSize = {"width": 1280, "height": 880}
 _GRAPH: ViewportSize = {"width": 2200, "height": 1080}
 _START_SECONDS = 180
 # Dagster draws the graph once it is laid out, and moves it into place.
@@ -63,6 +64,7 @@ def main() -> None:
         with sync_playwright() as playwright:
             opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
             _take_report(project, opened, PICTURES / "report.png")
+            _take_desk(project, opened, PICTURES / "desk.png")
             _take_graph(project, opened, PICTURES / "asset-graph.png")
             opened.close()
     for picture in sorted(PICTURES.iterdir()):
@@ -85,6 +87,15 @@ def _take_report(project: Path, browser: Browser, picture: Path) -> None:
     page = browser.new_page(viewport=_REPORT, color_scheme="light")
     page.goto(file.resolve().as_uri())
     page.screenshot(path=picture)
+
+
+def _take_desk(project: Path, browser: Browser, picture: Path) -> None:
+    """The page *Customers* with some of them selected."""
+    page = browser.new_page(viewport=_DESK, color_scheme="light")
+    with _desk(project) as url:
+        page.goto(f"{url}/customers?family=married+with+children&age=35..44")
+        page.wait_for_selector("html[data-drawn]", state="attached")
+        page.screenshot(path=picture)
 
 
 def _take_graph(project: Path, browser: Browser, picture: Path) -> None:
@@ -119,18 +130,32 @@ def _around_groups(page: Page) -> FloatRect:
 @contextmanager
 def _webserver(project: Path) -> Iterator[str]:
     """Dagster's UI on what the run of the project has left; its address."""
+    command = [sys.executable, "-m", "dagster_webserver", "-m", "traveltide_assets.definitions"]
+    with _served(project, [*command, "--host", "127.0.0.1"], "server_info") as url:
+        yield url
+
+
+@contextmanager
+def _desk(project: Path) -> Iterator[str]:
+    """The desk on the releases of the project; its address."""
+    with _served(project, [*_COMMAND, "desk", "--no-open"], "health") as url:
+        yield url
+
+
+@contextmanager
+def _served(project: Path, command: list[str], answers: str) -> Iterator[str]:
+    """A server in the project, once it answers a path; its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "dagster_webserver", "-m", "traveltide_assets.definitions"]
     server = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", str(port)],
+        [*command, "--port", str(port)],
         cwd=project,
         env=_environment() | {"DAGSTER_HOME": str(project.resolve() / ".traveltide" / "dagster")},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
-        _wait_for(f"http://127.0.0.1:{port}/server_info")
+        _wait_for(f"http://127.0.0.1:{port}/{answers}")
         yield f"http://127.0.0.1:{port}"
     finally:
         server.terminate()

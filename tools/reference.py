@@ -21,7 +21,7 @@ import httpx
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from traveltide_assets.catalogue.perks import load_perks
+from traveltide_assets.catalogue.perks import NO_OUTCOME, load_perks
 from traveltide_assets.cli import main as command_line
 from traveltide_assets.contracts import build_tables
 from traveltide_assets.definitions import build_definitions
@@ -33,7 +33,7 @@ from traveltide_assets.serving.app import build_app
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cleaning.rules import DUPLICATES, REJECTIONS, REPAIRS
 from traveltide_assets.transforms.cleaning.values import VALUE_REASONS
-from traveltide_assets.transforms.features.catalogue import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import OWN, PUBLISHED, Feature
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
 _ROOT = Path(__file__).parents[1]
@@ -153,8 +153,31 @@ def _features() -> str:
         "denominator is null. A model reads null as the mean of the cohort, so it speaks neither "
         "for nor against a perk."
     )
-    rows = ((f"`{f.name}`", f.unit, f.source, f.description) for f in CATALOGUE)
-    return f"{start}\n\n{_grid(('feature', 'unit', 'from', 'meaning'), rows)}"
+    kinds = (
+        "A trait is known at sign-up, from the profile, or from a trip that is booked and not "
+        "begun. A habit adds up earlier sessions and trips."
+    )
+    published = (
+        "Only the strategies that rebuild [published works](../analyst/published.md) read these. "
+        "*Rows* are trips with those whose only row is a cancellation."
+    )
+
+    def table(features: Iterable[Feature]) -> str:
+        rows = (
+            (f"`{f.name}`", f.unit, f.source, "trait" if f.is_trait else "habit", f.description)
+            for f in features
+        )
+        return _grid(("feature", "unit", "from", "kind", "meaning"), rows)
+
+    parts = (
+        start,
+        kinds,
+        table(OWN),
+        "## Features of published works",
+        published,
+        table(PUBLISHED),
+    )
+    return "\n\n".join(parts)
 
 
 def _rules() -> str:
@@ -273,6 +296,7 @@ def _checks(definitions: dg.Definitions) -> str:
 
 def _perks(settings: Settings) -> str:
     outcomes = {outcome.name: outcome.description for outcome in OUTCOMES}
+    outcomes[NO_OUTCOME] = "nothing in the data: it is never tried"
     perks = load_perks(settings.perks_file)
     strategies = build_strategies(settings, perks).values()
     catalogue = _grid(
@@ -299,7 +323,8 @@ def _perks(settings: Settings) -> str:
             catalogue,
             "## Strategies",
             "Each strategy gives every customer of the cohort a segment and a perk, in "
-            "`gold/segments/<strategy>`. The setting `strategy` says which one decides.",
+            "`gold/segments/<strategy>`. The setting `strategy` names one of them, or lets the "
+            "scorecard decide (`recommended`).",
             _grid(
                 ("strategy", "how it decides", "learns from outcomes"),
                 (

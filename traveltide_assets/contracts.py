@@ -29,6 +29,7 @@ def build_tables(perks: tuple[Perk, ...], strategies: Mapping[str, Strategy]) ->
         *transforms.TABLES,
         *segmentation.TABLES,
         *(segmentation.segments(name, made.extra_columns) for name, made in strategies.items()),
+        segmentation.decided_segments(perk.id for perk in perks),
         segmentation.perk_assignments(perk.id for perk in perks),
         *evidence.TABLES,
         *prediction.TABLES,

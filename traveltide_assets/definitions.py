@@ -44,7 +44,6 @@ from traveltide_assets.resources import (
     open_source,
 )
 from traveltide_assets.schema.errors import SettingsError
-from traveltide_assets.schema.table import Table
 from traveltide_assets.segmentation.registry import build_strategies, left_out
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
@@ -55,11 +54,11 @@ _log = logging.getLogger(__name__)
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for the given settings."""
-    perk_catalogue = load_perks(settings.perks_file)
+    perk_catalogue = load_perks(settings.perks_file, settings.policy.forbidden_features)
     headlines(perk_catalogue, settings.experiment)  # Raises now rather than in the run.
     strategies = build_strategies(settings, perk_catalogue)
     for name, why in left_out(settings, perk_catalogue).items():
-        _log.warning("the strategy %s is left out. %s", name, why)
+        _log.info("the strategy %s is left out. %s", name, why)
     tables = build_tables(perk_catalogue, strategies)
     months = partitions.bounded(settings.partitions.first, settings.partitions.last)
     engine = open_engine(settings)
@@ -69,9 +68,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     landed = open_source(asking_again(settings), engine, Run("landing"))
     inputs = Inputs(settings, source)
     finish = Finish(settings, tables, months)
-    groups = _groups(settings, strategies, tables)
+    groups = _groups(settings, strategies)
     gold = [asset for group in list(groups)[2:] for asset in groups[group]]
-    groups["releases"] = [release.build(gold, settings.strategy, tables, months)]
+    groups["releases"] = [release.build(gold, tables, months)]
     if settings.publish is not None:
         table = tables["gold/perk_assignments"]
         groups["releases"].append(published.build(settings.publish, table))
@@ -105,21 +104,20 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 
 
 def _groups(
-    settings: Settings, strategies: Mapping[str, Strategy], tables: Mapping[str, Table]
+    settings: Settings, strategies: Mapping[str, Strategy]
 ) -> dict[str, list[dg.AssetsDefinition]]:
     """The groups of the asset graph, from left to right: two layers, then the parts of gold."""
-    deciding = strategies[settings.strategy]
     return {
         "bronze": [*bronze.ASSETS],
         "silver": [*silver.ASSETS],
         "gold": [*cohort.build(), *features.ASSETS],
         "segments": segments.build(strategies),
         "evidence": evidence.build(strategies),
-        "perks": perks.build(deciding.name),
-        "prediction": prediction.build(deciding),
+        "perks": perks.build(settings.strategy, strategies, settings.experiment.start),
+        "prediction": prediction.build(settings.strategy, strategies),
         "experiment": [*experiment.ASSETS],
         "campaign": [*campaign.ASSETS],
-        "reports": reports.build(strategies, deciding.name),
+        "reports": reports.build(strategies),
     }
 
 

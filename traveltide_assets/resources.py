@@ -1,6 +1,7 @@
 """Opens the engine, the lake and the source that the settings describe.
 
-Runs, commands and the scoring service all get them from here, and nowhere else.
+Runs, commands and the scoring service all get them from here, and nowhere else. What is opened is
+imported when it is opened, because most commands need no engine and no source.
 """
 
 from __future__ import annotations
@@ -11,28 +12,24 @@ import logging
 import os
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.connections.locations import PostgresLocation, S3Location
-from traveltide_assets.contracts import build_tables
-from traveltide_assets.engines.base import Engine
-from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.config import Config as S3Limits
-from traveltide_assets.lake.lake import Lake
-from traveltide_assets.lake.lease import Lease
 from traveltide_assets.lake.ownership import Claim, Owner, Told
+from traveltide_assets.lake.release import Releases
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.lake.storage.folder import Folder
-from traveltide_assets.sample import TRUTH, is_truth
 from traveltide_assets.schema import places
 from traveltide_assets.schema.errors import SettingsError, TravelTideError
-from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings, load_settings
 from traveltide_assets.sources.base import Run, Source
-from traveltide_assets.sources.database import Database, identity_of
-from traveltide_assets.sources.files import Files
 from traveltide_assets.sources.horizon import Horizon, horizon_of
+
+if TYPE_CHECKING:
+    from traveltide_assets.engines.base import Engine
+    from traveltide_assets.lake.lake import Lake
+    from traveltide_assets.lake.lease import Lease
 
 _log = logging.getLogger(__name__)
 
@@ -143,6 +140,8 @@ def open_engine(settings: Settings) -> Engine:
                 f"pip install '.[spark]' ({error})"
             ) from error
         return Spark(settings.spark.master, scratch, settings.memory)
+    from traveltide_assets.engines.duckdb import DuckDB
+
     return DuckDB(scratch, settings.memory)
 
 
@@ -161,14 +160,27 @@ def asking_again(settings: Settings) -> Settings:
 
 def open_lake(settings: Settings, engine: Engine | None = None) -> Lake:
     """The lake, for reading and writing. It opens its own engine unless one is given."""
+    from traveltide_assets.catalogue.perks import load_perks
+    from traveltide_assets.contracts import build_tables
+    from traveltide_assets.lake.lake import Lake
+    from traveltide_assets.segmentation.registry import build_strategies
+
     keep_private(settings)
-    perks = load_perks(settings.perks_file)
+    perks = load_perks(settings.perks_file, settings.policy.forbidden_features)
     tables = build_tables(perks, build_strategies(settings, perks))
     return Lake(_lake_storage(settings), engine or open_engine(settings), tables)
 
 
+def open_releases(settings: Settings) -> Releases:
+    """The releases in the lake. They are read without an engine."""
+    keep_private(settings)
+    return Releases(_lake_storage(settings))
+
+
 def open_lease(settings: Settings) -> Lease:
     """The lease of the lake, which a run holds while it writes."""
+    from traveltide_assets.lake.lease import Lease
+
     keep_private(settings)
     return Lease(_lake_storage(settings), settings.lease)
 
@@ -177,7 +189,11 @@ def open_source(settings: Settings, engine: Engine, run: Run) -> Source:
     """The configured source as one run sees it. Rows read from it are staged under `home`."""
     location, staging = settings.source_location, settings.home / "staging"
     if isinstance(location, PostgresLocation):
+        from traveltide_assets.sources.database import Database
+
         return Database(location, engine, staging, run, settings.postgres, settings.partitions)
+    from traveltide_assets.sources.files import Files
+
     landing = open_storage(location, settings.home / "cache", places.SOURCE, settings.s3)
     return Files(landing, engine, staging, run.without)
 
@@ -200,6 +216,8 @@ def identify(settings: Settings, thorough: bool = True) -> Owner:
     if location is None:
         return Owner(location=f"the sample {settings.sample_folder.name}", generated=True)
     if isinstance(location, PostgresLocation):
+        from traveltide_assets.sources.database import identity_of
+
         database = identity_of(location, settings.postgres) if thorough else None
         return Owner(location=str(location), database=database)
     if isinstance(location, Path):
@@ -215,6 +233,8 @@ def identify(settings: Settings, thorough: bool = True) -> Owner:
 
 
 def _is_generated(landing: Storage) -> bool:
+    from traveltide_assets.sample import TRUTH, is_truth
+
     version = landing.versions(deep=False).get(TRUTH)
     return version is not None and all(map(is_truth, landing.files({TRUTH: version})))
 

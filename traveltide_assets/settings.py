@@ -45,6 +45,7 @@ from traveltide_assets.connections.locations import (
 )
 from traveltide_assets.defs.config import Automation, Checks
 from traveltide_assets.engines.config import Config as Spark
+from traveltide_assets.evidence.config import RECOMMENDED
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.lake.config import Config as S3Limits
@@ -56,9 +57,11 @@ from traveltide_assets.schema.errors import SettingsError
 from traveltide_assets.schema.text_file import UnreadableText, read_text
 from traveltide_assets.segmentation import registry
 from traveltide_assets.segmentation.config import Config as KMeans
+from traveltide_assets.segmentation.config import Decision, Traits
 from traveltide_assets.serving.config import Config as Serving
 from traveltide_assets.transforms.cleaning.config import Config as Cleaning
 from traveltide_assets.transforms.config import Config as Cohort
+from traveltide_assets.transforms.features.config import Policy
 
 _PREFIX = "TRAVELTIDE_"
 _CONFIG = "TRAVELTIDE_CONFIG"
@@ -144,7 +147,9 @@ class Settings(BaseSettings):
     )
     spark: Spark = Spark()
     strategy: str = Field(
-        "kmeans", description="Strategy that decides the perks. The scorecard recommends one"
+        RECOMMENDED,
+        description="Strategy that decides the perks. `recommended`: the one that the scorecard "
+        "recommends",
     )
     seed: int = Field(7, ge=0, description="Random seed of every step. The sample has its own")
     executor: Literal["in_process", "forkserver"] = Field(
@@ -162,7 +167,10 @@ class Settings(BaseSettings):
     partitions: Partitions = Partitions()
     cleaning: Cleaning = Cleaning()
     cohort: Cohort = Cohort()
+    policy: Policy = Policy()
     kmeans: KMeans = KMeans()
+    traits: Traits = Traits()
+    decision: Decision = Decision()
     evidence: Evidence = Evidence()
     campaign: Campaign = Campaign()
     experiment: Experiment = Experiment()
@@ -183,8 +191,24 @@ class Settings(BaseSettings):
     @field_validator("strategy")
     @classmethod
     def _is_registered(cls, value: str) -> str:
-        if value not in registry.names():
-            raise ValueError(f"{value!r} is not a strategy; choose {', '.join(registry.names())}")
+        if value in registry.RENAMED:
+            raise ValueError(
+                f"{value!r} is no longer a strategy: {registry.RENAMED[value]!r} replaces it"
+            )
+        if value not in (RECOMMENDED, *registry.names()):
+            raise ValueError(
+                f"{value!r} is not a strategy; choose {RECOMMENDED}, {', '.join(registry.names())}"
+            )
+        return value
+
+    @field_validator("evidence")
+    @classmethod
+    def _falls_back_to_a_strategy(cls, value: Evidence) -> Evidence:
+        if value.fallback not in registry.names():
+            raise ValueError(
+                f"fallback: {value.fallback!r} is not a strategy; choose "
+                f"{', '.join(registry.names())}"
+            )
         return value
 
     @model_validator(mode="before")
@@ -197,6 +221,16 @@ class Settings(BaseSettings):
         warnings.warn("the setting kmeans.seed is now called seed", FutureWarning, stacklevel=2)
         rest = {name: value for name, value in kmeans.items() if name != "seed"}
         return {"seed": kmeans["seed"], **values, "kmeans": rest}
+
+    @model_validator(mode="after")
+    def _clusters_what_is_permitted(self) -> Settings:
+        permitted = self.policy.allowed(self.kmeans.features)
+        if forbidden := sorted(set(self.kmeans.features) - set(permitted)):
+            raise ValueError(
+                f"kmeans.features: {', '.join(forbidden)} may not be used, because "
+                "policy.forbidden_features says so. Name other features"
+            )
+        return self
 
     @model_validator(mode="after")
     def _months_are_ordered(self) -> Settings:

@@ -23,12 +23,13 @@ REAL = Path(
         Path(__file__).parents[2] / "shared" / "data" / "traveltide_cohort",
     )
 )
+TRIALS = Path(os.environ.get("TRIALS", REAL.parent / "trials"))
 CASES = Path(os.environ.get("CASES", Path(__file__).parents[2] / "shared" / "cases"))
 FIRST, LAST = "2022-10", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
 # Enough to be the real thing, and no more: tests of behaviour do not need narrow intervals.
 QUICK = {"resamples": 200, "permutations": 200, "folds": 2, "refits": 2}
-FEW_MODELS = {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resamples": 200}
+FEW_MODELS = {"folds": 2, "repeats": 1, "iterations": 10, "resamples": 200}
 
 
 # How long an example takes is a matter of what else the machine does.

@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 
 from benchmarks.hardening.scoring import copied_lake, features, lake_option
 from benchmarks.hardening.tally import Tally
-from traveltide_assets.campaign.released import (
+from traveltide_assets.campaign.release_files import (
     ASSIGNMENTS,
     CAMPAIGN,
     CATALOGUE,

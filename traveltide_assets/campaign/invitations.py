@@ -14,12 +14,15 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.campaign.config import Config
+from traveltide_assets.campaign.steady import HELD, SAME
 from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets.schema.months import end_of
 from traveltide_assets.stats import bucketing
 
 NEW, MOVED, DROPPED = "new", "moved", "dropped"
 CHANGES = (NEW, MOVED, DROPPED)
+_NOT_INVITED, _NO_LONGER = "not in last month's mailing", "not in this month's mailing"
+_OFFERED = "the offer of the experiment's arm, or of its end"
 
 
 def too_young(users: pd.DataFrame, minimum_age: int | None, month: str) -> frozenset[int]:
@@ -66,13 +69,17 @@ def invite(
 
 
 def changed(
-    campaign: pd.DataFrame, before: pd.DataFrame | None, suppressed: Suppressed
+    campaign: pd.DataFrame,
+    before: pd.DataFrame | None,
+    suppressed: Suppressed,
+    assigned: pd.DataFrame,
 ) -> pd.DataFrame:
     """One row per customer whose offer changed since last month. `before` is last month's campaign.
 
-    Empty without a campaign of last month. Customers suppressed since then have no row.
+    Empty without a campaign of last month. Customers suppressed since then have no row. `assigned`
+    are the month's perks, which say why they are those of last month or are not.
     """
-    columns = ["user_id", "change", "perk_before", "perk"]
+    columns = ["user_id", "change", "perk_before", "perk", "reason"]
     if before is None:
         return pd.DataFrame({name: pd.Series(dtype=object) for name in columns}).astype(
             {"user_id": "int64"}
@@ -88,6 +95,11 @@ def changed(
     was, now = both["perk_before"].notna(), both["perk"].notna()
     moved = both["perk_before"] != both["perk"]
     both["change"] = np.select([~was, ~now, moved], [NEW, DROPPED, MOVED], "")
+    because = both["user_id"].map(assigned.set_index("user_id")["steadiness"])
+    by_experiment = because.isin([SAME, HELD]) | because.isna()
+    both["reason"] = np.select(
+        [~was, ~now, by_experiment], [_NOT_INVITED, _NO_LONGER, _OFFERED], because
+    )
     return both.loc[both["change"] != "", columns].reset_index(drop=True)
 
 

@@ -76,7 +76,7 @@ def prepare(
         headlines(perks, experiment),
         arms.set_index("user_id")["offer"] if running else None,
     )
-    changes = changed(campaign, before, suppressed)
+    changes = changed(campaign, before, suppressed, assigned)
     rests_on = {
         "month": month,
         "cohort_rule": cohort_rule,

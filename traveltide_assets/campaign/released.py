@@ -11,31 +11,39 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from traveltide_assets.campaign import mailing
+from traveltide_assets.campaign import mailing, steady
 from traveltide_assets.campaign.invitations import written_to
+from traveltide_assets.campaign.release_files import (
+    ARMS,
+    ASSIGNMENTS,
+    CAMPAIGN,
+    CATALOGUE,
+    CHANGES,
+    DECISION,
+    EVIDENCE,
+    FACTS,
+    FEATURES,
+    PLAN,
+    PREDICTOR,
+    READOUT,
+    SEGMENTS,
+)
 from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets.lake.parquet_bytes import read_table
 from traveltide_assets.lake.release import MAILING, Release, Releases
 from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.schema.errors import TravelTideError
 
-ASSIGNMENTS = "perk_assignments.parquet"
-SEGMENTS = "segments.parquet"
-FEATURES = "user_features.parquet"
-CATALOGUE = "perk_catalogue.parquet"
-PREDICTOR = "perk_predictor.parquet"
-CAMPAIGN = "campaign.parquet"
-CHANGES = "campaign_changes.parquet"
-ARMS = "experiment_assignment.parquet"
-REPORT = "report.html"
-FACTS = "campaign.json"
 # Tables that say who is written to, from which a customer can be taken out.
 _CONTACTED = (CAMPAIGN, CHANGES, ARMS)
+# Tables that must fit each other. A release of an earlier version lacks some of the others.
+_FITTED = (ASSIGNMENTS, SEGMENTS, CATALOGUE, *_CONTACTED)
 # Facts of the campaign that count its customers. The others decide, and are part of the id.
 _COUNTED = ("customers", "perks", "changes")
 
@@ -57,17 +65,21 @@ class Content:
     customers: Mapping[str, int]
 
 
-def tables(strategy: str) -> dict[str, str]:
+def tables() -> dict[str, str]:
     """The tables in a release: their paths in the lake by the names of their files."""
     return {
         ASSIGNMENTS: "gold/perk_assignments",
-        SEGMENTS: f"gold/segments/{strategy}",
+        SEGMENTS: "gold/decided_segments",
         FEATURES: "gold/user_features",
         CATALOGUE: "gold/perk_catalogue",
         PREDICTOR: "gold/perk_predictor",
         CAMPAIGN: "gold/campaign",
         CHANGES: "gold/campaign_changes",
         ARMS: "gold/experiment_assignment",
+        EVIDENCE: "gold/perk_evidence",
+        DECISION: "gold/strategy_decision",
+        PLAN: "gold/experiment_plan",
+        READOUT: "gold/experiment_readout",
     }
 
 
@@ -85,7 +97,7 @@ def compose(stored: Mapping[str, bytes], facts: Mapping[str, Any]) -> Content:
 
 def check(content: Content, suppressed: Suppressed) -> None:
     """`DoesNotFit` if the parts do not belong to one decision, or somebody must not be in it."""
-    frames = {name: _frame(content.files[name]) for name in tables("")}
+    frames = {name: _frame(content.files[name]) for name in _FITTED}
     running = content.decision["experiment"]["running"]
     if problems := misfits(frames, suppressed, running):
         raise DoesNotFit(
@@ -111,7 +123,9 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
     found = {
         "customers with a perk and no segment": (~assigned.index.isin(segments.index)).sum(),
         "customers with a segment and no perk": (~segments.index.isin(assigned.index)).sum(),
-        "customers whose segment is another": _differing(assigned, segments, "segment"),
+        "customers whose segment is another": _differing(
+            assigned[_not_held(assigned)], segments, "segment"
+        ),
         "customers in the campaign without a perk": (~campaign.index.isin(assigned.index)).sum(),
         "customers whose segment in the campaign is another": _differing(
             campaign, assigned, "segment"
@@ -127,6 +141,13 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
         ),
     }
     return [f"{count} {what}" for what, count in found.items() if count]
+
+
+def _not_held(assigned: pd.DataFrame) -> np.ndarray:
+    """Who is in the segment of the month: an experiment holds the segments of its start."""
+    if "steadiness" not in assigned:  # Of a release of an earlier version.
+        return np.ones(len(assigned), dtype=bool)
+    return (assigned["steadiness"] != steady.HELD).to_numpy()
 
 
 def again(release: Release, suppressed: Suppressed) -> Content:
@@ -166,7 +187,7 @@ def reissue(releases: Releases, release: Release, suppressed: Suppressed, keep: 
     expected = releases.record(release.month).current
     content = again(release, suppressed)
     check(content, suppressed)
-    rests_on = release.manifest.model_dump(include={"inputs", "code", "checks"})
+    rests_on = release.manifest.model_dump(include={"inputs", "code", "checks", "warnings"})
     new = releases.add(
         release.month,
         content.files,

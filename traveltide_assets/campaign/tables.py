@@ -28,8 +28,21 @@ CHANGES = Table(
         Column("change", "string", "Change: new, moved (another perk) or dropped"),
         Column("perk_before", "string", "Last month's offer", required=False),
         Column("perk", "string", "This month's offer", required=False),
+        Column("reason", "string", "Why the offer changed"),
     ),
     key=("user_id",),
     partitioned=True,
 )
-TABLES = (CAMPAIGN, CHANGES)
+MAILED = Table(
+    "gold",
+    "mailed_customers",
+    "One row per customer who was sent a perk before the end of the month. What they did since "
+    "says nothing about what they prefer.",
+    (
+        Column("user_id", "int64", "The customer"),
+        Column("decided_in", "string", "First month whose decision was sent to them, in the next"),
+    ),
+    key=("user_id",),
+    partitioned=True,
+)
+TABLES = (CAMPAIGN, CHANGES, MAILED)

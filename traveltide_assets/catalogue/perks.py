@@ -6,12 +6,12 @@ Scores of customers and segments for these perks are computed in `segmentation/`
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from traveltide_assets.schema.config import Headline
 from traveltide_assets.schema.errors import TravelTideError
@@ -19,7 +19,9 @@ from traveltide_assets.schema.text_file import UnreadableText, read_text
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
-Program = Literal["classic", "personas"]
+Program = Literal["classic", "six_groups", "five_personas", "seven_segments"]
+NO_OUTCOME = "none"
+"""The outcome of a perk that no behaviour in the data speaks to. It is never tried."""
 
 
 class PerkError(TravelTideError):
@@ -45,20 +47,31 @@ class StoredPerk(BaseModel):
 class Perk(StoredPerk):
     """One perk: its title, its audience, and the weights of the features that favour it.
 
-    `outcome` is the later behaviour that shows whether the right customers got the perk.
+    `outcome` is the later behaviour that shows whether the right customers got the perk, or
+    `NO_OUTCOME`.
     `programs` are the sets of perks it belongs to; a strategy assigns the perks of one program.
     """
 
     outcome: str
     programs: tuple[Program, ...] = Field(("classic",), min_length=1)
 
+    @field_validator("programs", mode="before")
+    @classmethod
+    def _has_a_new_name(cls, programs: object) -> object:
+        if isinstance(programs, list) and "personas" in programs:
+            raise ValueError("the program 'personas' is now called 'five_personas'")
+        return programs
+
     def index_of(self, deviations: pd.DataFrame) -> pd.Series:
         """Index of the perk for each row: the weighted mean of its deviations, in SD."""
         return contributions(deviations, self).sum(axis=1)
 
 
-def load_perks(path: Path) -> tuple[Perk, ...]:
-    """The perks of a catalogue file, in file order; `PerkError` if the file is not valid."""
+def load_perks(path: Path, forbidden: Collection[str] = ()) -> tuple[Perk, ...]:
+    """The perks of a catalogue file, in file order; `PerkError` if the file is not valid.
+
+    The weights of `forbidden` features are left out. A perk needs at least one other weight.
+    """
     try:
         entries = tomllib.loads(read_text(path).text).get("perk", [])
         perks = tuple(Perk.model_validate(entry) for entry in entries)
@@ -66,7 +79,7 @@ def load_perks(path: Path) -> tuple[Perk, ...]:
         raise PerkError(f"perk catalogue {error}") from error
     except (ValueError, TypeError) as error:
         raise PerkError(f"perk catalogue {path}: {error}") from error
-    outcomes = {outcome.name for outcome in OUTCOMES}
+    outcomes = {NO_OUTCOME, *(outcome.name for outcome in OUTCOMES)}
     known = {feature.name for feature in CATALOGUE if feature.type != "string"}
     for perk in perks:
         if unknown := sorted(perk.features.keys() - known):
@@ -85,7 +98,17 @@ def load_perks(path: Path) -> tuple[Perk, ...]:
         raise PerkError(
             f"perk catalogue {path}: at least one perk is needed, and ids must be unique"
         )
-    return perks
+    return tuple(_without(perk, forbidden, path) for perk in perks)
+
+
+def _without(perk: Perk, forbidden: Collection[str], path: Path) -> Perk:
+    kept = {name: weight for name, weight in perk.features.items() if name not in forbidden}
+    if not any(kept.values()):
+        raise PerkError(
+            f"perk catalogue {path}: policy.forbidden_features leaves {perk.id} without a feature. "
+            "Give it another one, or remove the perk"
+        )
+    return perk.model_copy(update={"features": kept})
 
 
 def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
@@ -94,6 +117,17 @@ def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:
     if not members:
         raise PerksMissing(f"perk catalogue: no perk belongs to the program {name!r}")
     return members
+
+
+def chosen(perks: tuple[Perk, ...], ids: Iterable[str], strategy: str) -> tuple[Perk, ...]:
+    """The perks with these ids, in catalogue order; `PerksMissing` if one is not in the catalogue.
+
+    `strategy` is the title of the one that assigns them, for the message.
+    """
+    wanted = set(ids)
+    if missing := sorted(wanted - {perk.id for perk in perks}):
+        raise PerksMissing(f"perk catalogue: {strategy} needs {', '.join(missing)}")
+    return tuple(perk for perk in perks if perk.id in wanted)
 
 
 def from_frame(rows: pd.DataFrame) -> tuple[StoredPerk, ...]:
@@ -137,6 +171,7 @@ def to_frame(perks: Iterable[Perk]) -> pd.DataFrame:
             "headline": perk.headline,
             "features": list(perk.features),
             "weights": list(perk.features.values()),
+            "programs": list(perk.programs),
         }
         for position, perk in enumerate(perks)
     ]

@@ -21,6 +21,7 @@ PERK_CATALOGUE = Table(
             "Features of its index; a negative weight counts against it",
         ),
         Column("weights", "array<float64>", "Weights of these features, in the same order"),
+        Column("programs", "array<string>", "The programs that it belongs to"),
     ),
     key=("perk",),
     partitioned=True,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # The exit code of a process that Ctrl-C ended, by convention: 128 plus the number of the signal.
 _INTERRUPTED = 130
-_RELEASED = click.option("--month", help="Month, as YYYY-MM.  [default: the latest released]")
+RELEASED = click.option("--month", help="Month, as YYYY-MM.  [default: the latest released]")
 
 
 class _Commands(click.Group):
@@ -171,7 +171,7 @@ def sample(folder: Path, file_format: str, **knobs: Any) -> None:
 
 
 @main.command(short_help="Show the perks and segments of a month.")
-@_RELEASED
+@RELEASED
 def show(month: str | None) -> None:
     """Show the perks of a month: which segment gets which perk, and why."""
     from traveltide_assets.cli import console
@@ -183,7 +183,7 @@ def show(month: str | None) -> None:
 
 @main.command(short_help="Explain why a customer got their perk.")
 @click.argument("user_id", type=int)
-@_RELEASED
+@RELEASED
 def explain(user_id: int, month: str | None) -> None:
     """Explain why the customer USER_ID got their perk."""
     from traveltide_assets.cli import console
@@ -194,7 +194,7 @@ def explain(user_id: int, month: str | None) -> None:
 
 
 @main.command(short_help="Find, copy or open the report of a month.")
-@_RELEASED
+@RELEASED
 @click.option(
     "--to", type=click.Path(dir_okay=False, path_type=Path), help="Copy the report to this file."
 )
@@ -203,7 +203,7 @@ def report(month: str | None, to: Path | None, opened: bool) -> None:
     """Print where the report of a month is stored; copy it to a file or open it in the browser."""
     import webbrowser
 
-    from traveltide_assets.campaign.released import REPORT
+    from traveltide_assets.campaign.release_files import REPORT
     from traveltide_assets.cli import console
     from traveltide_assets.resources import load
     from traveltide_assets.schema.places import explained
@@ -250,14 +250,14 @@ def release(month: str | None, back_to: str | None, mailed: str | None) -> None:
     with open_instance(settings) as dagster:
         definitions = build_definitions(settings)
         if back_to is not None:
-            made = releases.go_back(settings, lake, back_to)
+            made = releases.go_back(settings, lake.releases, back_to)
             pipeline.tell_of_release(definitions, settings, dagster, made)
         else:
             month = console.decided_month(settings, lake, month)
             with _run_progress() as shown:
                 pipeline.release(definitions, settings, month, dagster, *shown)
             made = lake.releases.current(month)
-    releases.print_current(console.on_stdout(), lake, made)
+    releases.print_current(console.on_stdout(), lake.releases, made)
 
 
 @main.command(short_help="List the releases.")
@@ -265,13 +265,13 @@ def releases() -> None:
     """List the releases of every month: which one is current, and which ones were mailed."""
     from traveltide_assets.cli import console
     from traveltide_assets.cli.releases import print_releases
-    from traveltide_assets.resources import load, open_lake
+    from traveltide_assets.resources import load, open_releases
 
-    print_releases(console.on_stdout(), open_lake(load()))
+    print_releases(console.on_stdout(), open_releases(load()))
 
 
 @main.command(short_help="Write the files of the mailing tool.")
-@_RELEASED
+@RELEASED
 @click.option(
     "--to", required=True, metavar="FOLDER", help="Folder or s3://bucket/prefix to write to."
 )

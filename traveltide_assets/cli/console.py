@@ -15,14 +15,14 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from traveltide_assets.campaign import released
+from traveltide_assets.campaign import release_files
 from traveltide_assets.catalogue.perks import StoredPerk, from_frame, load_perks
-from traveltide_assets.cli import phrases
-from traveltide_assets.lake.lake import Lake
+from traveltide_assets.evidence.tables import NOT_TRIED
 from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import NotReleased, Release
 from traveltide_assets.lake.storage.base import Storage
-from traveltide_assets.resources import open_lake
+from traveltide_assets.report import phrases, reasons, words
+from traveltide_assets.resources import open_lake, open_releases
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.sources import SOURCES
@@ -34,6 +34,7 @@ from traveltide_assets.sources.tables import SESSIONS_UNDATED
 
 if TYPE_CHECKING:
     from traveltide_assets.defs.run import Outcome
+    from traveltide_assets.lake.lake import Lake
 
 ASSIGNMENTS = "gold/perk_assignments"
 _AFFINITY = (
@@ -67,7 +68,9 @@ def print_run(
     console.print(_row_counts(lake, settings.partitions))
     console.print()
     _print_decisions(console, made)
-    for name, why in left_out(settings, load_perks(settings.perks_file)).items():
+    for name, why in left_out(
+        settings, load_perks(settings.perks_file, settings.policy.forbidden_features)
+    ).items():
         write(console, f"Left out: the strategy {name}. {why}", hanging=4)
     write(console, _mailed(settings, made))
     passed = outcome.checks - len(outcome.warnings)
@@ -87,7 +90,7 @@ def print_run(
         "Source": settings.source_location,
         "Lake": settings.lake,
         "Release": made.uri(),
-        "Report": made.uri(released.REPORT),
+        "Report": made.uri(release_files.REPORT),
         "Mails": f"traveltide mailing --month {month} --to FOLDER",
         "UI": "make dev",
     }
@@ -126,11 +129,12 @@ def find_release(settings: Settings, month: str | None) -> Release:
 
     Raises `NothingDecided` or `NotReleased` if there is none.
     """
-    lake = open_lake(settings)
     try:
-        return lake.releases.current(month)
+        return open_releases(settings).current(month)
     except NotReleased:
-        decided_month(settings, lake, month)  # Raises if the month is not even decided.
+        decided_month(
+            settings, open_lake(settings), month
+        )  # Raises if the month is not even decided.
         raise
 
 
@@ -148,11 +152,14 @@ def _print_notice(console: Console, storage: Storage) -> None:
 
 
 def _print_decisions(console: Console, made: Release) -> None:
-    perks = {perk.id: perk for perk in from_frame(made.frame(released.CATALOGUE))}
-    assigned = made.frame(released.ASSIGNMENTS).set_index("user_id")
-    features = numeric(made.frame(released.FEATURES))
+    perks = {perk.id: perk for perk in from_frame(made.frame(release_files.CATALOGUE))}
+    assigned = made.frame(release_files.ASSIGNMENTS).set_index("user_id")
+    features = numeric(made.frame(release_files.FEATURES))
     rule = made.manifest.decision["cohort_rule"]
     write(console, f"Cohort of {made.month}: {len(assigned):,} customers with {rule}")
+    for line in _decided_by(made):
+        write(console, line)
+    judged = _judged(made, assigned["strategy"].iloc[0])
     groups = sorted(assigned.groupby(["segment", "perk"]), key=lambda group: -len(group[1]))
     table = grid("segment", "perk", numbers=("customers", "share", "affinity"))
     for (segment, perk_id), members in groups:
@@ -162,10 +169,12 @@ def _print_decisions(console: Console, made: Release) -> None:
         write(console, heading, style="bold")
         # If a strategy gives each customer their own reason, the most frequent one is shown.
         reason = _labelled(members["deciding_features"].mode()[0])
-        said = _segments_reasons(perk, features.loc[members.index], features)
+        said = reasons.of_segment(perk, features.loc[members.index], features)
         why = " ".join(said) or "Nothing they do stands out for it."
         write(console, f"Why this perk: {why}", indent=2)
         write(console, f"Decided by: {reason}", indent=2)
+        if judged:
+            write(console, f"Evidence: {judged.get(perk_id, NOT_TRIED)}", indent=2)
         strength = _signed(members[f"affinity_{perk_id}"].mean())
         table.add_row(segment, perk.title, f"{size:,}", f"{size / len(assigned):.1%}", strength)
     console.print()
@@ -174,16 +183,41 @@ def _print_decisions(console: Console, made: Release) -> None:
     write(console, _AFFINITY)
 
 
+def _decided_by(made: Release) -> list[str]:
+    """Which strategy decided, and why. Releases of earlier versions do not say why."""
+    if release_files.DECISION not in made.names:
+        return []
+    decision = made.frame(release_files.DECISION)
+    (name,) = decision.loc[decision["decides"], "strategy"]
+    return [f"Decided by the strategy {name}: {decision['because'].iloc[0]}"]
+
+
+def _judged(made: Release, strategy: str) -> dict[str, str]:
+    """The verdict on each perk of a strategy, with its lift. Empty if not released."""
+    if release_files.EVIDENCE not in made.names:
+        return {}
+    evidence = made.frame(release_files.EVIDENCE)
+    rows = evidence[evidence["strategy"] == strategy]
+    return {str(row["perk"]): _verdict(row) for _, row in rows.iterrows()}
+
+
+def _verdict(row: pd.Series) -> str:
+    if pd.isna(row["lift"]):
+        return str(row["verdict"])
+    lift = phrases.plain(words.times(row["lift"], row["lift_low"], row["lift_high"]))
+    return f"{row['verdict']}, {lift}"
+
+
 def print_explanation(console: Console, made: Release, user_id: int) -> None:
     """Print a customer's perk, its reasons, and their features next to segment and cohort."""
-    perks = {perk.id: perk for perk in from_frame(made.frame(released.CATALOGUE))}
-    assigned = made.frame(released.ASSIGNMENTS).set_index("user_id")
+    perks = {perk.id: perk for perk in from_frame(made.frame(release_files.CATALOGUE))}
+    assigned = made.frame(release_files.ASSIGNMENTS).set_index("user_id")
     if user_id not in assigned.index:
         rule = made.manifest.decision["cohort_rule"]
         raise NothingDecided(f"user {user_id} is not in the cohort of {made.month}: {rule}")
     mine = assigned.loc[user_id]
     perk = perks[mine["perk"]]
-    features = numeric(made.frame(released.FEATURES))
+    features = numeric(made.frame(release_files.FEATURES))
     peers = features.loc[assigned.index[assigned["segment"] == mine["segment"]]]
     values = pd.DataFrame(
         {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
@@ -199,53 +233,13 @@ def print_explanation(console: Console, made: Release, user_id: int) -> None:
     }.items():
         write(console, f"{name + ':':<12}{fact}", hanging=12)
     console.print()
-    for line in _customers_reasons(perk, values):
+    first, *others = reasons.of_customer(perk, values)
+    for line in (f"Why this perk: {first}", *others):
         write(console, line)
     console.print()
     console.print(_comparison(values, mine, perks))
     console.print()
     write(console, _AFFINITY)
-
-
-def _segments_reasons(perk: StoredPerk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:
-    """A sentence for each feature of the perk with a segment mean that supports it."""
-    return [
-        phrases.of_segment(name, peers[name].mean(), features[name].mean())
-        for name, weight in perk.features.items()
-        if _speaks(name, weight, peers[name].mean(), features[name].mean())
-    ]
-
-
-def _customers_reasons(perk: StoredPerk, values: pd.DataFrame) -> list[str]:
-    """Sentences about the customer, then about the segment if only that supports the perk.
-
-    `values` has a row per feature: the customer's value, and the means of segment and cohort.
-    """
-    own, shared = [], []
-    for name, weight in perk.features.items():
-        customer, segment, cohort = values.loc[name, ["customer", "segment", "cohort"]]
-        if _speaks(name, weight, customer, cohort):
-            own.append(phrases.of_customer(name, customer, segment, cohort))
-        elif _speaks(name, weight, segment, cohort):
-            shared.append(phrases.of_segment(name, segment, cohort))
-    lines = [f"Why this perk: {' '.join(own)}"] if own else []
-    if shared and own:
-        lines.append(f"The customers in the segment also point to it. {' '.join(shared)}")
-    elif shared:
-        lines.append(
-            "Why this perk: The customer's own behaviour does not point to it, but the behaviour "
-            f"of the segment does. {' '.join(shared)}"
-        )
-    return lines or [
-        "Why this perk: Nothing stands out for it. Neither the customer nor the segment shows the "
-        "behaviour it is for more than the cohort does."
-    ]
-
-
-def _speaks(name: str, weight: float, value: float, cohort: float) -> bool:
-    """Whether a value, as displayed, differs from the cohort's mean in the perk's favour."""
-    differs = phrases.number(name, value) != phrases.number(name, cohort)
-    return differs and (value - cohort) * weight > 0
 
 
 def _comparison(values: pd.DataFrame, mine: pd.Series, perks: dict[str, StoredPerk]) -> Grid:

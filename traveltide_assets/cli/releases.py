@@ -4,32 +4,32 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from traveltide_assets.campaign import released
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.cli.console import find_release, grid, write
 from traveltide_assets.connections.locations import PostgresLocation, parse_location
-from traveltide_assets.resources import open_lake, open_storage
+from traveltide_assets.resources import open_releases, open_storage
 from traveltide_assets.schema.errors import SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from traveltide_assets.lake.lake import Lake
-    from traveltide_assets.lake.release import Listed, Release
+    from traveltide_assets.lake.release import Listed, Release, Releases
     from traveltide_assets.settings import Settings
 
 
-def go_back(settings: Settings, lake: Lake, release_id: str) -> Release:
+def go_back(settings: Settings, releases: Releases, release_id: str) -> Release:
     """Make a release current again, without customers suppressed since."""
-    return _up_to_date(settings, lake, lake.releases.find(release_id))
+    return _up_to_date(settings, releases, releases.find(release_id))
 
 
 def export(console: Console, settings: Settings, month: str | None, to: str) -> None:
     """Write the mailing files of the current release of a month, and print where they are."""
+    from traveltide_assets.campaign import released
+
     location = parse_location(to)
     if isinstance(location, PostgresLocation):
         raise SettingsError("--to must be a folder or s3://bucket/prefix")
-    made = _up_to_date(settings, open_lake(settings), find_release(settings, month))
+    made = _up_to_date(settings, open_releases(settings), find_release(settings, month))
     target = open_storage(location, settings.home / "cache", "--to")
     released.export(made, target)
     customers = made.manifest.customers["written_to"]
@@ -38,12 +38,14 @@ def export(console: Console, settings: Settings, month: str | None, to: str) -> 
     write(console, f"When they are sent: `traveltide release --mailed {made.id}`")
 
 
-def _up_to_date(settings: Settings, lake: Lake, release: Release) -> Release:
+def _up_to_date(settings: Settings, releases: Releases, release: Release) -> Release:
+    from traveltide_assets.campaign import released
+
     suppressed = read_suppressed(settings.campaign.suppression_file)
-    return released.reissue(lake.releases, release, suppressed, settings.release.keep)
+    return released.reissue(releases, release, suppressed, settings.release.keep)
 
 
-def print_current(console: Console, lake: Lake, made: Release) -> None:
+def print_current(console: Console, releases: Releases, made: Release) -> None:
     """Print which release is current, and the one that it replaced."""
     customers = made.manifest.customers
     write(
@@ -54,16 +56,16 @@ def print_current(console: Console, lake: Lake, made: Release) -> None:
     if made.manifest.made_from:
         write(console, f"It is {made.manifest.made_from} without customers suppressed since.")
     console.print(made.uri(), soft_wrap=True)
-    record = lake.releases.record(made.month)
+    record = releases.record(made.month)
     others = [entry for entry in record.releases if entry.released and entry.id != made.id]
     if others:
         before = max(others, key=lambda entry: str(entry.released)).id
         write(console, f"To go back: `traveltide release --to {before}`")
 
 
-def print_releases(console: Console, lake: Lake) -> None:
+def print_releases(console: Console, releases: Releases) -> None:
     """Print every release, latest month first."""
-    found = sorted(lake.releases.all(), key=lambda line: line.month, reverse=True)
+    found = sorted(releases.all(), key=lambda line: line.month, reverse=True)
     if not found:
         write(console, "Nothing is released yet. Run `traveltide run`, or `traveltide release`.")
         return

@@ -44,6 +44,10 @@ def traced(tables: Mapping[str, Table]) -> dict[str, Lineage]:
     # both large, so each is traced alone and the two lineages are then joined.
     sooner = _through(found["gold/user_features"], "gold/trips_final", found["gold/trips_final"])
     found["gold/earlier_features"] = sooner
+    found["gold/cut_features"] = {**sooner, "cut": frozenset()}
+    found["gold/half_features"] = {**sooner, "half": frozenset()}
+    done = _through(found["gold/perk_outcomes"], "gold/trips_final", found["gold/trips_final"])
+    found["gold/cut_outcomes"] = {**done, "cut": frozenset()}
     found["gold/early_features"] = {**sooner, early.SEEN: sooner["total_sessions"]}
     return found
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol, TypeVar
-
-import ibis
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from traveltide_assets.schema.errors import TravelTideError
+
+if TYPE_CHECKING:
+    import ibis
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -100,4 +101,6 @@ def compile_step_by_step() -> None:
     Merged into one `SELECT`, a value would be computed again at each use, and cleaning uses every
     value many times.
     """
+    import ibis
+
     ibis.options.sql.fuse_selects = False

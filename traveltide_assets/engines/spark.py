@@ -29,6 +29,7 @@ from ibis.backends.pyspark import Backend
 from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.formats.pyarrow import PyArrowData
 from py4j.protocol import Py4JJavaError
+from pyspark import SparkContext
 from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql.pandas.types import from_arrow_schema
 
@@ -60,6 +61,10 @@ _CONF = {
         for rule in ("PushDownPredicates", "PushFoldableIntoBranches")
     ),
 }
+# The default of 200 is for a cluster. On one machine most tasks would have hardly a row, and cost
+# more than their rows do.
+_SHUFFLE_PARTITIONS = "spark.sql.shuffle.partitions"
+_PARTITIONS_PER_CORE = 4
 # Text that DuckDB accepts as a number or a time. Spark accepts less or more, so text is rewritten
 # from the matched groups; other text becomes empty.
 _UNDERSCORE = r"(?<=[0-9])_(?=[0-9])"
@@ -100,7 +105,11 @@ class Spark:
             "spark.sql.warehouse.dir": str(self._scratch.resolve() / "warehouse"),
         }
         session = builder.config(map={**_CONF, **places, **_s3_conf()}).getOrCreate()
-        session.sparkContext.setLogLevel("ERROR")
+        context = session.sparkContext
+        context.setLogLevel("ERROR")
+        if context.master.startswith("local") and _SHUFFLE_PARTITIONS not in _given(context):
+            partitions = _PARTITIONS_PER_CORE * context.defaultParallelism
+            session.conf.set(_SHUFFLE_PARTITIONS, str(partitions))
         return session
 
     @cached_property
@@ -266,6 +275,11 @@ def _attempt(function: Callable[[_Item], _Result], item: _Item) -> _Result | Tra
         return function(item)
     except TravelTideError as error:
         return error
+
+
+def _given(context: SparkContext) -> set[str]:
+    """The names of the options that were set, here or in `spark-defaults.conf`."""
+    return {name for name, _ in context.getConf().getAll()}
 
 
 def _s3_conf() -> dict[str, str]:

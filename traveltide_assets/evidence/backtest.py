@@ -3,86 +3,162 @@
 Behaviour is measured per opportunity (bags per flight, not bags), so that activity is not mistaken
 for preference. The cohort rule requires a total number of sessions, cancellations included, so
 customers with few sessions before the cut have many after it, and vice versa. The permutation test
-therefore permutes only among customers with equally many sessions before the cut.
+therefore permutes only among customers with equally many sessions before each cut.
 `lift_by_activity` is the mean lift of these permutations: what the number of sessions alone
 explains.
+
+Perks are tried at several cuts; `lifts.py` combines them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
-from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.catalogue.perks import NO_OUTCOME, Perk
 from traveltide_assets.evidence.config import Config
-from traveltide_assets.evidence.tables import PERK_EVIDENCE
-from traveltide_assets.segmentation.scaling import numeric, standardised
+from traveltide_assets.evidence.lifts import Chance, Done, by_chance
+from traveltide_assets.evidence.tables import (
+    CONTRADICTED,
+    EVIDENCE_BY_CUT,
+    NOT_SUPPORTED,
+    NOT_TRIED,
+    PERK_EVIDENCE,
+    PERKS_TRIED,
+    SUPPORTED,
+    TOO_LITTLE,
+)
+from traveltide_assets.schema.table import Table
 from traveltide_assets.segmentation.strategy import CannotFit, History, Strategy
 from traveltide_assets.stats.holm import holm
 from traveltide_assets.stats.threads import one_thread
 
-SUPPORTED, NOT_SUPPORTED, TOO_LITTLE = "supported", "not supported", "too little data"
-_STRONG_SD = 1.0
-# Columns measured for each strategy and perk; `p_holm` and `verdict` are added later.
-_MEASURED = PERK_EVIDENCE.column_names[1:-2]
+_POWER = 0.8
+_ROUND_VALUES = 6_000_000
+
+
+@dataclass(frozen=True)
+class Past:
+    """What is known as of a cut, and what followed it, each with one row per customer.
+
+    `cut` is the last month before the cut. Customers without sessions before it have no row in
+    `earlier`.
+    """
+
+    cut: str
+    earlier: pd.DataFrame
+    outcomes: pd.DataFrame
 
 
 @dataclass(frozen=True)
 class BackTest:
-    """Customers as of a cut, their outcomes after it, and the resamples that all strategies share.
+    """The customers of all cuts, what was known of them and what they did, and their resamples.
 
-    `earlier` and `outcomes` have one row per customer, in the same order. Each row of `weights` is
-    a bootstrap draw, each row of `permutations` a permutation of the customers within strata.
+    `users` are the customers, in order. In `pasts`, both frames have the same customers in the
+    same order; `rows` are their places in `users`, cut by cut. Each row of `weights` is a bootstrap
+    draw of customers, `strata` says who had equally many sessions before each cut, and `fold` puts
+    each customer into the same fold at every cut.
     """
 
-    earlier: pd.DataFrame
-    outcomes: pd.DataFrame
+    users: np.ndarray
+    pasts: tuple[Past, ...]
+    rows: tuple[np.ndarray, ...]
     weights: np.ndarray
-    permutations: np.ndarray
+    strata: np.ndarray
+    fold: np.ndarray
     config: Config
     seed: int
 
     @classmethod
-    def prepare(
-        cls, earlier: pd.DataFrame, outcomes: pd.DataFrame, config: Config, seed: int
-    ) -> BackTest:
-        """The customers seen before the cut, at most `config.sample_rows`, ordered by `user_id`."""
+    def prepare(cls, pasts: Sequence[Past], config: Config, seed: int) -> BackTest:
+        """At most `config.sample_rows` customers seen before a cut, ordered by `user_id`."""
         rng = np.random.default_rng(seed)
-        earlier = earlier.sort_values("user_id").reset_index(drop=True)
-        if len(earlier) > config.sample_rows:
-            rows = np.sort(rng.permutation(len(earlier))[: config.sample_rows])
-            earlier = earlier.iloc[rows].reset_index(drop=True)
-        outcomes = earlier[["user_id"]].merge(outcomes, on="user_id", validate="one_to_one")
-        strata = earlier["total_sessions"].to_numpy()
-        permutations = np.empty((config.permutations, len(earlier)), dtype=np.uint16)
-        for sessions in np.unique(strata):
-            rows = np.flatnonzero(strata == sessions).astype(np.uint16)
-            permutations[:, rows] = rng.permuted(np.tile(rows, (config.permutations, 1)), axis=1)
-        weights = np.empty((config.resamples, len(earlier)), dtype=np.float32)
+        every = [past.earlier["user_id"].to_numpy() for past in pasts]
+        users = np.unique(np.concatenate(every)) if every else np.array([], dtype="int64")
+        if len(users) > config.sample_rows:
+            users = users[np.sort(rng.permutation(len(users))[: config.sample_rows])]
+        kept = tuple(_of(users, past) for past in pasts)
+        rows = tuple(np.searchsorted(users, past.earlier["user_id"]) for past in kept)
+        sessions = np.zeros((len(users), len(kept)), dtype="int64")
+        for place, (past, at) in enumerate(zip(kept, rows, strict=True)):
+            sessions[at, place] = past.earlier["total_sessions"]
+        _, strata = np.unique(sessions, axis=0, return_inverse=True)
+        weights = np.empty((config.resamples, len(users)), dtype=np.float32)
         for draw in weights:
             draw[:] = np.bincount(rng.integers(0, len(draw), len(draw)), minlength=len(draw))
-        return cls(earlier, outcomes, weights, permutations, config, seed)
+        fold = np.random.default_rng(seed).permutation(len(users)) % config.folds
+        return cls(users, kept, rows, weights, strata.ravel(), fold, config, seed)
+
+    def permutations(self) -> Iterator[np.ndarray]:
+        """All `config.permutations` of the customers within strata, in rounds.
+
+        A round has `config.resamples` of them, or fewer if they would take too much memory.
+        """
+        rng, order = np.random.default_rng(self.seed + 1), np.argsort(self.strata, kind="stable")
+        groups = np.split(order, np.flatnonzero(np.diff(self.strata[order])) + 1)
+        most = min(self.config.resamples, max(100, _ROUND_VALUES // max(1, len(self.users))))
+        for done in range(0, self.config.permutations, most):
+            count = min(most, self.config.permutations - done)
+            permuted = np.empty((count, len(self.users)), dtype=np.intp)
+            for rows in groups:
+                permuted[:, rows] = rng.permuted(np.tile(rows, (count, 1)), axis=1)
+            yield permuted
+
+    def done(self, outcome: str) -> Done:
+        """Amount and opportunities of an outcome; 0 for customers who were not there at a cut."""
+        amount, chances = np.zeros((2, len(self.pasts), len(self.users)))
+        for place, (past, at) in enumerate(zip(self.pasts, self.rows, strict=True)):
+            amount[place, at] = past.outcomes[f"{outcome}_amount"]
+            chances[place, at] = past.outcomes[f"{outcome}_opportunities"]
+        return Done(amount, chances)
+
+    def given(self, assigned: Sequence[pd.Series], perk: str) -> np.ndarray:
+        """Whether each customer (column) was given the perk at each cut (row)."""
+        given = np.zeros((len(self.pasts), len(self.users)), dtype=bool)
+        for place, (perks, at) in enumerate(zip(assigned, self.rows, strict=True)):
+            given[place, at] = (perks == perk).to_numpy()
+        return given
 
 
-def assign_from_past(strategy: Strategy, back_test: BackTest) -> pd.Series:
-    """The perk of each customer, from what was known at the cut; null without a perk.
+def _of(users: np.ndarray, past: Past) -> Past:
+    """The rows of these customers as of a cut, in order."""
+    earlier = past.earlier[past.earlier["user_id"].isin(users)]
+    earlier = earlier.sort_values("user_id").reset_index(drop=True)
+    outcomes = earlier[["user_id"]].merge(past.outcomes, on="user_id", validate="one_to_one")
+    if len(outcomes) < len(earlier):
+        raise ValueError(f"customers as of {past.cut} have no outcomes after it")
+    return Past(past.cut, earlier, outcomes)
+
+
+Tried = Mapping[str, Sequence[pd.Series]]
+"""By strategy and cut, the perk of each customer known then; null without a perk."""
+
+
+def assign_from_past(strategy: Strategy, back_test: BackTest) -> list[pd.Series]:
+    """The perk of each customer at each cut, from what was known then; null without a perk.
 
     A strategy that learns from outcomes is cross-fitted: it assigns perks to customers that it was
-    not fitted on. A strategy that cannot be fitted on such a short history assigns no perks.
+    not fitted on, at no cut. One that cannot be fitted on a short history assigns no perks then.
     """
-    earlier, outcomes = back_test.earlier, back_test.outcomes
+    return [
+        _assigned(strategy, past, back_test.fold[at])
+        for past, at in zip(back_test.pasts, back_test.rows, strict=True)
+    ]
+
+
+def _assigned(strategy: Strategy, past: Past, fold: np.ndarray) -> pd.Series:
+    earlier, outcomes = past.earlier, past.outcomes
     perk = pd.Series(index=earlier.index, dtype=object)
     if earlier.empty:
         return perk
     try:
         if not strategy.learns_from_outcomes:
             return strategy.fit(History(earlier)).assign(earlier)["perk"].reset_index(drop=True)
-        folds = back_test.config.folds
-        fold = np.random.default_rng(back_test.seed).permutation(len(earlier)) % folds
-        for number in range(folds):
+        for number in np.unique(fold):
             inside, outside = fold == number, fold != number
             history = History(earlier[outside], earlier[outside], outcomes[outside])
             assigned = strategy.fit(history).assign(earlier[inside].reset_index(drop=True))
@@ -92,184 +168,221 @@ def assign_from_past(strategy: Strategy, back_test: BackTest) -> pd.Series:
     return perk
 
 
+@dataclass(frozen=True)
+class Judged:
+    """The evidence: `pooled` over the cuts, `by_cut`, and the perks `tried` on each customer."""
+
+    pooled: pd.DataFrame
+    by_cut: pd.DataFrame
+    tried: pd.DataFrame
+
+
 def run(
     strategies: Mapping[str, Strategy],
-    earlier: pd.DataFrame,
-    later: pd.DataFrame,
+    pasts: Sequence[Past],
     perks: Sequence[Perk],
     config: Config,
     seed: int,
-) -> pd.DataFrame:
-    """Back-test all strategies: assign from `earlier` features, measure on `later` outcomes.
+) -> Judged:
+    """Back-test all strategies at all cuts.
 
-    Returns the rows of `judge`.
+    Cuts before which nobody had a session are left out. A perk of a strategy's program that it gave
+    to nobody at any cut, or that no behaviour speaks to, is a row with the verdict *not tried*.
     """
-    back_test = BackTest.prepare(earlier, later, config, seed)
-    assigned = {name: assign_from_past(each, back_test) for name, each in strategies.items()}
-    return judge(assigned, back_test, perks)
+    back_test = BackTest.prepare([p for p in pasts if len(p.earlier)], config, seed)
+    tried = {name: assign_from_past(each, back_test) for name, each in strategies.items()}
+    pooled, by_cut = judge(tried, back_test, perks)
+    programs = {name: each.program for name, each in strategies.items()}
+    return Judged(with_untried(pooled, programs, perks), by_cut, perks_tried(tried, back_test))
 
 
 def judge(
-    assigned: Mapping[str, pd.Series], back_test: BackTest, perks: Sequence[Perk]
-) -> pd.DataFrame:
-    """One row per strategy and perk it assigns: lift with interval, p-values and verdict.
+    tried: Tried, back_test: BackTest, perks: Sequence[Perk]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """One row per strategy and perk it gave: lift with interval, p-values, verdict; and by cut.
 
-    `assigned` has the perk of each customer of the back-test, by strategy. P-values are corrected
-    over all rows with enough data, because the report names the findings of every strategy.
+    *Too little data* is the verdict where few did it at all, and where nothing is found that only a
+    lift above `config.max_detectable` would have shown.
+
+    P-values are corrected over all rows with enough opportunities, in both directions, because the
+    report names the findings of every strategy.
     """
-    rows = [
-        {"strategy": strategy, **row}
-        for perk in perks
-        for strategy, row in _measured(perk, assigned, back_test).items()
-    ]
-    table = pd.DataFrame(rows, columns=["strategy", *_MEASURED])
-    if not rows:  # Without rows, pandas cannot infer the types.
-        table = table.astype(dict.fromkeys(_MEASURED[2:], "float64"))
+    rows, cuts = [], []
+    for outcome in dict.fromkeys(p.outcome for p in perks if p.outcome != NO_OUTCOME):
+        for row, at_cuts in _measured(outcome, tried, back_test, perks):
+            rows.append(row)
+            cuts += at_cuts
     limits = back_test.config
+    if not rows:
+        return _empty(PERK_EVIDENCE), _empty(EVIDENCE_BY_CUT)
+    table = pd.DataFrame(rows, columns=[*PERK_EVIDENCE.column_names])
     enough = (table["customers"] >= limits.min_customers) & (
         table[["opportunities", "opportunities_others"]].min(axis=1) >= limits.min_opportunities
     )
-    table["p_holm"] = holm(table["p_value"].where(enough).to_numpy())
-    supported = enough & (table["p_holm"] <= limits.alpha) & (table["lift_low"] > 1)
-    table["verdict"] = np.select([~enough, supported], [TOO_LITTLE, SUPPORTED], NOT_SUPPORTED)
-    order = {strategy: place for place, strategy in enumerate(assigned)}
-    return table.sort_values("strategy", key=lambda names: names.map(order), kind="stable")
+    both = pd.concat([table["p_value"].where(enough), table["p_below"].where(enough)])
+    above, below = np.split(holm(both.to_numpy()), 2)
+    table["p_holm"] = np.fmin(above, below)
+    table["detectable_lift"] = _detectable(table["detectable_lift"], int(enough.sum()), limits)
+    enough &= table["fewest_events"] >= limits.min_events
+    table["verdict"] = np.select(
+        [
+            ~enough,
+            (above <= limits.alpha) & (table["lift_low"] > 1),
+            (below <= limits.alpha) & (table["lift_high"] < 1),
+            ~(table["detectable_lift"] <= limits.max_detectable),
+        ],
+        [TOO_LITTLE, SUPPORTED, CONTRADICTED, TOO_LITTLE],
+        NOT_SUPPORTED,
+    )
+    order = {perk.id: place for place, perk in enumerate(perks)}
+    strategies = {name: place for place, name in enumerate(tried)}
+    places = [table["strategy"].map(strategies), table["perk"].map(order)]
+    by_cut = pd.DataFrame(cuts, columns=[*EVIDENCE_BY_CUT.column_names])
+    return table.iloc[np.lexsort(places[::-1])].reset_index(drop=True), by_cut
 
 
-def perk_signals(features: pd.DataFrame, perks: Sequence[Perk]) -> pd.DataFrame:
-    """One row per perk: how many customers signal it strongly, and the most similar other perk.
+def with_untried(
+    judged: pd.DataFrame, programs: Mapping[str, str], perks: Sequence[Perk]
+) -> pd.DataFrame:
+    """The evidence with a row for each other perk that a strategy may give.
 
-    A perk is compared only with perks of its own programs, because only these are alternatives.
+    It gave them to nobody, or their outcome is `NO_OUTCOME`.
     """
-    deviations = standardised(numeric(features))
-    index = pd.DataFrame({perk.id: perk.index_of(deviations) for perk in perks})
-    correlation = index.corr(method="spearman").fillna(0.0)
-    rows = []
-    for perk in perks:
-        rivals = [p.id for p in perks if p is not perk and set(p.programs) & set(perk.programs)]
-        others = correlation.loc[rivals, perk.id]
-        twin = others.abs().idxmax() if len(others) else None
-        strong = index[perk.id] >= _STRONG_SD
-        rows.append(
-            {
-                "perk": perk.id,
-                "strong_customers": int(strong.sum()),
-                "strong_share": float(strong.mean()),
-                "most_redundant_with": twin,
-                "rank_correlation": float(others[twin]) if twin else float("nan"),
-            }
-        )
-    return pd.DataFrame(rows)
+    known = set(zip(judged["strategy"], judged["perk"], strict=True))
+    counts = ("cuts", "customers", "opportunities", "opportunities_others", "events")
+    rows = [
+        {"strategy": name, "perk": perk.id, "outcome": perk.outcome, "verdict": NOT_TRIED}
+        | dict.fromkeys((*counts, "events_others"), 0)
+        for name, program in programs.items()
+        for perk in perks
+        if program in perk.programs and (name, perk.id) not in known
+    ]
+    missing = pd.DataFrame(rows, columns=judged.columns).astype(judged.dtypes)
+    parts = [part for part in (judged, missing) if len(part)]
+    if not parts:
+        return judged
+    order = {name: place for place, name in enumerate(programs)}
+    return pd.concat(parts, ignore_index=True).sort_values(
+        "strategy", key=lambda names: names.map(order), kind="stable", ignore_index=True
+    )
+
+
+def perks_tried(tried: Tried, back_test: BackTest) -> pd.DataFrame:
+    """One row per strategy, cut and customer: the perk that the strategy would have given."""
+    frames = [
+        pd.DataFrame(
+            {"strategy": name, "cut": past.cut, "user_id": past.earlier["user_id"], "perk": perk}
+        ).dropna(subset="perk")
+        for name, assigned in tried.items()
+        for past, perk in zip(back_test.pasts, assigned, strict=True)
+    ]
+    frames = [frame for frame in frames if len(frame)]
+    if not frames:
+        return _empty(PERKS_TRIED)
+    return pd.concat(frames, ignore_index=True)
 
 
 def _measured(
-    perk: Perk, assigned: Mapping[str, pd.Series], back_test: BackTest
-) -> dict[str, dict[str, object]]:
-    """The measures of a perk by strategy, for the strategies that assign it to anybody."""
-    groups = {name: (given == perk.id).to_numpy() for name, given in assigned.items()}
-    groups = {name: given for name, given in groups.items() if given.any()}
+    outcome: str, tried: Tried, back_test: BackTest, perks: Sequence[Perk]
+) -> Iterator[tuple[dict[str, object], list[dict[str, object]]]]:
+    """The measures of the perks with an outcome, by strategy: over all cuts, and at each cut."""
+    groups = {
+        (strategy, perk.id): back_test.given(assigned, perk.id)
+        for perk in perks
+        if perk.outcome == outcome
+        for strategy, assigned in tried.items()
+    }
+    groups = {key: given for key, given in groups.items() if given.any()}
     if not groups:
-        return {}
-    done = back_test.outcomes[[f"{perk.outcome}_amount", f"{perk.outcome}_opportunities"]]
-    amount, chances = done.to_numpy(dtype=np.float64).T
-    given = np.stack(list(groups.values()))
+        return
+    done, given = back_test.done(outcome), np.stack(list(groups.values()))
     with one_thread():
-        draws = _bootstrap_lifts(amount, chances, given, back_test.weights)
-        permuted = _permuted_lifts(amount, chances, given, back_test)
+        sums, draws = done.sums(given), done.drawn(given, back_test.weights)
+        chance = by_chance(done, given, back_test.permutations)
+    by_cut, drawn, drawn_by_cut = sums.by_cut(), draws.pooled(), draws.by_cut()
+    lifts = sums.pooled()
+    for i, (strategy, perk) in enumerate(groups):
+        named = {"strategy": strategy, "perk": perk, "outcome": outcome}
+        low, high = _interval(drawn[i])
+        yield (
+            named
+            | _counted(done, given[i])
+            | {
+                "lift": float(lifts[i]),
+                "lift_low": low,
+                "lift_high": high,
+                "lift_by_activity": chance[i].mean,
+                "detectable_lift": _relative_sd(chance[i]),
+                "p_value": chance[i].above,
+                "p_below": chance[i].below,
+            },
+            [
+                named
+                | {"cut": past.cut}
+                | _counted(Done(done.amount[[k]], done.chances[[k]]), given[i][[k]])
+                | {
+                    "lift": float(by_cut[i, k]),
+                    **dict(
+                        zip(
+                            ("lift_low", "lift_high"),
+                            _interval(drawn_by_cut[i, :, k]),
+                            strict=True,
+                        )
+                    ),
+                }
+                for k, past in enumerate(back_test.pasts)
+                if given[i][k].any()
+            ],
+        )
+
+
+def _counted(done: Done, given: np.ndarray) -> dict[str, object]:
+    """Customers, opportunities, events and means of a group and of the others, over the cuts.
+
+    An event is a customer who did it at least once. A side without any may still say something, if
+    its share of all opportunities leads one to expect some: `fewest_events` is the smaller side's
+    number of events, seen or expected.
+    """
+    did = done.amount > 0
+    events, others = int((did & given).any(0).sum()), int((did & ~given).any(0).sum())
+    a, n = done.amount[given].sum(), done.chances[given].sum()
+    b, m = done.amount[~given].sum(), done.chances[~given].sum()
+    every = int(did.any(0).sum())
+    share = n / max(n + m, 1)
     return {
-        name: _summarised(perk, amount, chances, groups[name], draws[i], permuted[i])
-        for i, name in enumerate(groups)
+        "cuts": int(given.any(1).sum()),
+        "customers": int(given.any(0).sum()),
+        "opportunities": int(n),
+        "opportunities_others": int(m),
+        "events": events,
+        "events_others": others,
+        "fewest_events": float(min(max(events, every * share), max(others, every * (1 - share)))),
+        "mean": float(a / n) if n > 0 else float("nan"),
+        "mean_others": float(b / m) if m > 0 else float("nan"),
     }
 
 
-def _summarised(
-    perk: Perk,
-    amount: np.ndarray,
-    chances: np.ndarray,
-    given: np.ndarray,
-    draws: np.ndarray,
-    permuted: np.ndarray,
-) -> dict[str, object]:
-    lift = _lift(amount, chances, given)
-    low, high = np.nanquantile(draws, [0.025, 0.975]) if np.isfinite(draws).any() else (np.nan,) * 2
-    return {
-        "perk": perk.id,
-        "outcome": perk.outcome,
-        "customers": int(given.sum()),
-        "opportunities": int(chances[given].sum()),
-        "opportunities_others": int(chances[~given].sum()),
-        "mean": _ratio(amount[given].sum(), chances[given].sum()),
-        "mean_others": _ratio(amount[~given].sum(), chances[~given].sum()),
-        "lift": lift,
-        "lift_low": float(low),
-        "lift_high": float(high),
-        "lift_by_activity": float(np.nanmean(permuted)) if np.isfinite(lift) else float("nan"),
-        "p_value": _p_value(lift, permuted),
-    }
+def _interval(draws: np.ndarray) -> tuple[float, float]:
+    """The 95 % interval of bootstrap draws."""
+    if not np.isfinite(draws).any():
+        return float("nan"), float("nan")
+    low, high = np.nanquantile(draws, [0.025, 0.975])
+    return float(low), float(high)
 
 
-def _ratio(amount: float, chances: float) -> float:
-    return float(amount / chances) if chances > 0 else float("nan")
+def _relative_sd(chance: Chance) -> float:
+    return chance.sd / chance.mean if chance.mean > 0 else float("nan")
 
 
-def _lift(amount: np.ndarray, chances: np.ndarray, given: np.ndarray) -> float:
-    others = _ratio(amount[~given].sum(), chances[~given].sum())
-    mean = _ratio(amount[given].sum(), chances[given].sum())
-    return mean / others if others > 0 else float("nan")
+def _detectable(relative_sd: pd.Series, tests: int, limits: Config) -> pd.Series:
+    """The smallest lift that these customers would have shown in four of five cases.
 
-
-def _bootstrap_lifts(
-    amount: np.ndarray, chances: np.ndarray, given: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Lift of each group (row of `given`) in each draw (row of `weights`)."""
-    parts = np.concatenate([amount * given, chances * given, amount * ~given, chances * ~given])
-    return _lifts(*np.split(weights @ parts.astype(np.float32).T, 4, axis=1)).T
-
-
-def _permuted_lifts(
-    amount: np.ndarray, chances: np.ndarray, given: np.ndarray, back_test: BackTest
-) -> np.ndarray:
-    """Lift of each group (row of `given`) in each permutation.
-
-    The first `config.resamples` permutations decide: only if one of the groups is significant in
-    these are all permutations used.
+    At the level of the strictest test of the family, in both directions.
     """
-    first, alpha = back_test.config.resamples, back_test.config.alpha
-    permuted = _lifts_permuted(amount, chances, given, back_test.permutations[:first])
-    lifts = [_lift(amount, chances, members) for members in given]
-    if not any(_p_value(*each) <= alpha for each in zip(lifts, permuted, strict=True)):
-        return permuted
-    more = [
-        _lifts_permuted(amount, chances, given, back_test.permutations[start : start + first])
-        for start in range(first, len(back_test.permutations), first)
-    ]
-    return np.hstack([permuted, *more])
+    level = limits.alpha / max(2 * tests, 1)
+    return 1 + (norm.isf(level) + norm.ppf(_POWER)) * relative_sd
 
 
-def _lifts_permuted(
-    amount: np.ndarray, chances: np.ndarray, given: np.ndarray, permutations: np.ndarray
-) -> np.ndarray:
-    """Lift of each group (row of `given`) with outcomes permuted by each row of `permutations`."""
-    members = given.T.astype(np.float64)
-    a, n = amount[permutations] @ members, chances[permutations] @ members
-    return _lifts(a, n, amount.sum() - a, chances.sum() - n).T
-
-
-def _lifts(a: np.ndarray, n: np.ndarray, b: np.ndarray, m: np.ndarray) -> np.ndarray:
-    """(a / n) / (b / m), NaN where undefined."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        lifts = (a / n) / (b / m)
-    return np.where(np.isfinite(lifts), lifts, np.nan)
-
-
-def _p_value(lift: float, permuted: np.ndarray) -> float:
-    """One-sided p-value: the share of permutations with at least this lift.
-
-    A permutation with an undefined lift counts as one that reaches it.
-    """
-    if not np.isfinite(lift):
-        return float("nan")
-    # A permutation that changes nothing sums in another order. It must not fall short because of
-    # rounding.
-    reached = np.nan_to_num(permuted, nan=np.inf) >= lift * (1 - 1e-9)
-    return float((1 + reached.sum()) / (1 + len(permuted)))
+def _empty(table: Table) -> pd.DataFrame:
+    """No rows, with the types of a table, which pandas cannot infer without rows."""
+    return table.arrow_schema.empty_table().to_pandas()

@@ -17,8 +17,9 @@ from sklearn.metrics import (
     silhouette_score,
 )
 
-from traveltide_assets.evidence.backtest import SUPPORTED
-from traveltide_assets.evidence.tables import AGREEMENT, SCORECARD
+from traveltide_assets.evidence import reliability
+from traveltide_assets.evidence.decision import Offers
+from traveltide_assets.evidence.tables import AGREEMENT, CONTRADICTED, SCORECARD, SUPPORTED
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.segmentation.strategy import CannotFit, History, Strategy
 from traveltide_assets.stats.threads import one_thread
@@ -108,28 +109,33 @@ def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
 
 def score(
     strategies: Sequence[Strategy],
-    assigned: Mapping[str, pd.DataFrame],
-    before: Mapping[str, pd.DataFrame | None],
+    offers: Mapping[str, Offers],
     history: History,
     evidence: pd.DataFrame,
+    tried: pd.DataFrame,
+    decision: pd.DataFrame,
     seed: int,
     refits: int,
 ) -> pd.DataFrame:
     """One row per strategy: the scorecard.
 
-    The recommended strategy is the one that gives the most customers a supported perk. If no perk
-    is supported, no strategy is recommended.
+    `offers` are the segments of each strategy, `tried` the perks that the back-test gave, and
+    `decision` the result of `decision.decide`, which says what each strategy is worth.
     """
     sample = ScoredSample.of(history.features, seed)
+    worth = decision.set_index("strategy")[["worth", "recommended"]]
     rows = []
     for strategy in strategies:
-        customers = assigned[strategy.name]
+        offered = offers[strategy.name]
+        customers = offered.customers
         if customers.empty:
             rows.append(_nobody(strategy))
             continue
         shares = customers["segment"].value_counts(normalize=True)
-        verdicts = evidence[evidence["strategy"] == strategy.name]
-        supported = verdicts.loc[verdicts["verdict"] == SUPPORTED, "perk"]
+        found = evidence[evidence["strategy"] == strategy.name].set_index("verdict")["perk"]
+        supported, contradicted = (
+            pd.Index(found[found.index == verdict]) for verdict in (SUPPORTED, CONTRADICTED)
+        )
         rows.append(
             {
                 "strategy": strategy.name,
@@ -140,25 +146,51 @@ def score(
                 "largest_share": float(shares.max()),
                 **sample.separation(customers["segment"]),
                 **stability(strategy, history, customers["segment"], seed, refits),
-                "persistence": persistence(customers, before[strategy.name]),
+                "persistence": persistence(customers, offered.before),
+                "perk_persistence": perk_persistence(customers, offered.before),
+                **reliability.agreement(offered.twice),
                 "perks": int(customers["perk"].nunique()),
                 "supported_perks": len(supported),
+                "contradicted_perks": len(contradicted),
                 "supported_share": float(customers["perk"].isin(supported).mean()),
+                "contradicted_share": float(customers["perk"].isin(contradicted).mean()),
+                "untried_share": untried(customers, tried[tried["strategy"] == strategy.name]),
             }
         )
-    table = pd.DataFrame(rows)
-    return table.assign(recommended=_recommended(table)).reindex(columns=SCORECARD.column_names)
+    table = pd.DataFrame(rows).join(worth, on="strategy")
+    return table.reindex(columns=[*SCORECARD.column_names])
+
+
+def perk_persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
+    """Share of the customers of both months who kept their perk; NaN without any."""
+    if before is None:
+        return float("nan")
+    both = now.merge(before, on="user_id", suffixes=("", "_before"), validate="one_to_one")
+    return float((both["perk"] == both["perk_before"]).mean()) if len(both) else float("nan")
+
+
+def untried(customers: pd.DataFrame, tried: pd.DataFrame) -> float:
+    """Share of customers in the back-test whose perk of today it gave them at no cut.
+
+    What the evidence says of a perk was then measured on others. NaN without a back-test.
+    """
+    known = customers[customers["user_id"].isin(tried["user_id"])]
+    if known.empty:
+        return float("nan")
+    same = known.merge(tried[["user_id", "perk"]].drop_duplicates(), on=["user_id", "perk"])
+    return float(1 - len(same) / len(known))
 
 
 def _nobody(strategy: Strategy) -> dict[str, object]:
     """The row of a strategy that has too little history to assign any perk."""
-    counts = dict.fromkeys(("segments", "perks", "supported_perks"), 0)
+    counts = ("segments", "perks", "supported_perks", "contradicted_perks")
     return {
         "strategy": strategy.name,
         "description": strategy.description,
         "coverage": 0.0,
-        **counts,
+        **dict.fromkeys(counts, 0),
         "supported_share": 0.0,
+        "contradicted_share": 0.0,
     }
 
 
@@ -186,11 +218,6 @@ def agreement(assigned: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows, columns=list(AGREEMENT.column_names))
-
-
-def _recommended(table: pd.DataFrame) -> pd.Series:
-    best = table["supported_share"].idxmax()
-    return (table.index == best) & (table["supported_share"] > 0)
 
 
 def _drawn(history: History, rng: np.random.Generator) -> History:

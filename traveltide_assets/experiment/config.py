@@ -17,7 +17,9 @@ class Config(Section):
         None,
         description="First day. Unset: no experiment, everybody contacted gets their perk",
     )
-    weeks: int = Field(8, ge=1, description="Planned length. Earlier results are marked as a peek")
+    weeks: int = Field(
+        8, ge=1, description="Planned length. Earlier looks decide only what reaches their bound"
+    )
     ratio: float = Field(0.5, gt=0, lt=1, description="Share of the personalised arm")
     salt: str = Field(
         "experiment", description="Salt of the random assignment. Another salt gives other arms"
@@ -44,6 +46,17 @@ class Config(Section):
     )
     assumed_sign_ups: float = Field(
         0.2, gt=0, lt=1, description="Sign-up rate assumed until it is measured"
+    )
+    guardrail_margin: float = Field(
+        0.1,
+        gt=0,
+        description="Worsening of a guardrail that is accepted, relative to the control offer",
+    )
+    futility: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Chance of still finding `relative_effect` below which an early look says drop",
     )
     history_weeks: int = Field(
         26, ge=1, description="Weeks of sessions that the plan is based on, at most"

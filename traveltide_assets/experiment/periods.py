@@ -40,6 +40,19 @@ def read_until(start: dt.date, config: Config, month: str) -> dt.datetime:
     return min(end_of(month), planned_end(start, config))
 
 
+def looks_taken(start: dt.date, config: Config, month: str) -> tuple[float, ...]:
+    """When the experiment has been looked at as of a month, as shares of its planned length.
+
+    It is read with every month that is decided: each end of a month counts, and the planned end.
+    """
+    ends: list[dt.datetime] = []
+    while (end := read_until(start, config, month)) > starts_at(start):
+        ends.append(end)
+        month = previous_month(month)
+    length = dt.timedelta(weeks=config.weeks)
+    return tuple(sorted({(end - starts_at(start)) / length for end in ends}))
+
+
 def has_begun(config: Config, month: str) -> bool:
     """Whether the experiment starts before the end of a month."""
     return config.start is not None and starts_at(config.start) < end_of(month)

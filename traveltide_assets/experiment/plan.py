@@ -6,7 +6,7 @@ active, and they become less active once selected (regression to the mean). So t
 what participants who were in the cohort of an earlier month did in as many weeks after it. It calls
 the customers enough only if they are enough with both baselines. Rates that sessions do not measure
 are assumed. Goals are planned at the strictest level of Holm's correction over goals and segments,
-so that the correction costs no more power than planned. Guardrails alarm uncorrected.
+so that the correction costs no more power than planned. Guardrails are planned at the level itself.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import ibis
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
+from scipy.stats import norm
 from statsmodels.stats.power import NormalIndPower, TTestIndPower
 from statsmodels.stats.proportion import proportion_effectsize
 
-from traveltide_assets.experiment import measurements, periods
+from traveltide_assets.experiment import looks, measurements, periods
 from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.metrics import METRICS, Metric
@@ -181,6 +182,7 @@ def _planned(
         mean, sd = quiet, spread
     if not np.isfinite(size):
         return row | {"power": power, "verdict": TOO_FEW}
+    row |= _with_looks(min(chances), alpha, config.weeks)
     one = _solve(metric, n[0], alpha=alpha, power=config.power, ratio=ratio, effect_size=size)
     detectable = _relative(metric, mean, sd, needed)
     # Today's traffic does not tell how many of the quieter weeks are needed.
@@ -194,6 +196,15 @@ def _planned(
         "weeks_needed": float(min(reached)) if known else np.nan,
         "verdict": ENOUGH if all(c >= config.power for c in chances) else TOO_FEW,
     }
+
+
+def _with_looks(power: float, alpha: float, weeks: int) -> dict[str, float]:
+    """Power and expected end with a look every week, where one look at the end has `power`."""
+    drift = float(norm.isf(alpha / 2) - norm.isf(power)) if 0 < power < 1 else float("nan")
+    if not np.isfinite(drift):
+        return {"power_with_looks": power, "expected_weeks": float("nan")}
+    found = looks.prospect([(week + 1) / weeks for week in range(weeks)], alpha, drift)
+    return {"power_with_looks": found.power, "expected_weeks": found.expected * weeks}
 
 
 def effect_size(metric: Metric, mean: float, sd: float, relative: float) -> float:

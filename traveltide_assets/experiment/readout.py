@@ -4,8 +4,9 @@ Every customer counts in the arm and segment of the month of assignment, whateve
 afterwards (intention to treat). Means are compared by Welch's t-test. If sessions measure the
 metric, it is adjusted for the customer's behaviour before the start (CUPED), which narrows the
 interval and does not shift it on average. Rates are compared by chi-squared, or by Fisher's exact
-test if expected counts are small. Goals are corrected over goals and segments (Holm). Guardrails
-alarm uncorrected, since missing harm is worse.
+test if expected counts are small. P-values are corrected for the looks taken, then over metrics and
+segments (Holm), goals and guardrails apart. A guardrail passes only if harm beyond the margin is
+excluded (non-inferiority): that no harm is shown says nothing with few customers.
 """
 
 from __future__ import annotations
@@ -18,20 +19,20 @@ from typing import Any
 import ibis
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2_contingency, fisher_exact
+from scipy.stats import chi2_contingency, fisher_exact, norm
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from traveltide_assets.experiment import measurements, periods
+from traveltide_assets.experiment import looks, measurements, periods
 from traveltide_assets.experiment.assignment import EVERYBODY, PERSONALISED, mismatch
 from traveltide_assets.experiment.config import Config
-from traveltide_assets.experiment.metrics import METRICS, Metric
+from traveltide_assets.experiment.metrics import BY_NAME, METRICS, Metric
 from traveltide_assets.experiment.tables import READOUT
 from traveltide_assets.stats.holm import holm
 from traveltide_assets.transforms import traffic
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
-HARM, NO_HARM = "harm", "no harm shown"
+HARM, NO_HARM, UNCLEAR = "harm", "no harm beyond the margin", "harm not excluded"
 TOO_LITTLE, LOST = "too little data", "outcomes missing unevenly"
 NO_SPREAD = "the same for everybody"
 FEWEST = 30  # Customers per arm for means to be close enough to normal.
@@ -45,13 +46,15 @@ _LEVEL = 0.05  # Intervals are 95 % intervals, whatever the level of the tests.
 class Run:
     """The part of an experiment that can be read: from `start` to `until`, exclusive.
 
-    `assigned_in` is the month of the assignment that holds for the whole experiment.
+    `assigned_in` is the month of the assignment that holds for the whole experiment. `looks` are
+    the times of the looks taken, this one last, as shares of the planned length.
     """
 
     start: dt.datetime
     until: dt.datetime
     planned_end: dt.datetime
     assigned_in: str
+    looks: tuple[float, ...] = (1.0,)
 
     @property
     def length(self) -> dt.timedelta:
@@ -82,6 +85,7 @@ def status(config: Config, month: str, assigned: Sequence[str]) -> Status:
         until=periods.read_until(config.start, config, month),
         planned_end=periods.planned_end(config.start, config),
         assigned_in=periods.month_of_assignment(config.start),
+        looks=periods.looks_taken(config.start, config, month),
     )
     if run.until <= run.start:
         return Status(f"The experiment starts on {config.start}, after the end of {month}.")
@@ -96,7 +100,8 @@ def status(config: Config, month: str, assigned: Sequence[str]) -> Status:
         return Status(f"{read}, the planned end.", run)
     return Status(
         f"{read}, before the planned end on {_day_before(run.planned_end)}. Whoever looks early "
-        "and stops at the first good news finds effects that do not exist: decide nothing yet.",
+        "and stops at the first good news finds effects that do not exist: decide nothing that "
+        "has not reached the bound of this look.",
         run,
     )
 
@@ -146,15 +151,22 @@ def read(
     `outcomes` and `before` (from before the start) have a row per user (index) and a column per
     metric. A missing outcome was not measured.
     """
-    table = compare(assignment, outcomes, before, config)
+    table = compare(assignment, outcomes, before, config, run.looks)
     table["in_words"] = [_in_words(row, run.peeking) for _, row in table.iterrows()]
     return table.assign(read_until=run.until, peek=run.peeking)[list(READOUT.column_names)]
 
 
 def compare(
-    assignment: pd.DataFrame, outcomes: pd.DataFrame, before: pd.DataFrame, config: Config
+    assignment: pd.DataFrame,
+    outcomes: pd.DataFrame,
+    before: pd.DataFrame,
+    config: Config,
+    times: Sequence[float] = (1.0,),
 ) -> pd.DataFrame:
-    """The figures and verdicts of every metric in `outcomes`."""
+    """The figures and verdicts of every metric in `outcomes`, at the last of the looks taken.
+
+    `times` are those of the looks taken, as shares of the planned length.
+    """
     users = assignment["user_id"]
     outcomes, before = outcomes.reindex(users), before.reindex(users)
     personalised = (assignment["arm"] == PERSONALISED).to_numpy()
@@ -179,7 +191,7 @@ def compare(
                 )
                 | {"mismatch_p_value": lost}
             )
-    return _with_verdicts(pd.DataFrame(rows, columns=list(_FIGURES)), config)
+    return _with_verdicts(pd.DataFrame(rows, columns=list(_FIGURES)), config, times)
 
 
 def _compared(
@@ -251,13 +263,20 @@ def rates(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
     return {"test": test, "low": float(low), "high": float(high), "p_value": p_value}
 
 
-def _with_verdicts(table: pd.DataFrame, config: Config) -> pd.DataFrame:
+def _with_verdicts(table: pd.DataFrame, config: Config, times: Sequence[float]) -> pd.DataFrame:
     table = table.astype(dict.fromkeys(_FIGURES[5:-1], "float64"))
-    table["p_holm"] = np.nan
     deciding = table["cuped_p_value"].fillna(table["p_value"])
-    for role in ("goal", "guardrail"):
-        rows = table["role"] == role
-        table.loc[rows, "p_holm"] = holm(deciding[rows].to_numpy())
+    # As a normal deviation. A Fisher exact p-value of 1 is no deviation.
+    table["p_look"] = [looks.p_value(z, times) for z in norm.isf(deciding / 2)]
+    table["look_bound"] = looks.bounds(times, config.alpha)[-1]
+    goals = table["role"] == "goal"
+    for rows in (goals, ~goals):
+        table.loc[rows, "p_holm"] = holm(table.loc[rows, "p_look"].to_numpy())
+    beyond = [_p_margin(row, config, times) for _, row in table[~goals].iterrows()]
+    table.loc[~goals, "p_margin"] = holm(beyond)
+    table.loc[goals, "conditional_power"] = [
+        _conditional_power(row, config, times) for _, row in table[goals].iterrows()
+    ]
     table["verdict"] = [
         _verdict(row, p, config) for (_, row), p in zip(table.iterrows(), deciding, strict=True)
     ]
@@ -265,8 +284,35 @@ def _with_verdicts(table: pd.DataFrame, config: Config) -> pd.DataFrame:
     return table.astype(dict.fromkeys(counts, "int64"))
 
 
+def _standard_error(row: pd.Series) -> float:
+    return (_decided(row, "high") - _decided(row, "low")) / (2 * norm.isf(_LEVEL / 2))
+
+
+def _p_margin(row: pd.Series, config: Config, times: Sequence[float]) -> float:
+    """One-sided p-value of the guardrail being worse by at least the margin."""
+    error = _standard_error(row)
+    if not error > 0:
+        return float("nan")
+    direction = 1 if BY_NAME[row["metric"]].more_is_better else -1
+    margin = config.guardrail_margin * row["control"]
+    distance = (direction * _decided(row, "difference") + margin) / error
+    both = looks.p_value(distance, times)
+    return both / 2 if distance > 0 else 1 - both / 2
+
+
+def _conditional_power(row: pd.Series, config: Config, times: Sequence[float]) -> float:
+    error, now = _standard_error(row), times[-1]
+    if not error > 0:
+        return float("nan")
+    # The effect planned, in standard errors of the planned end: both grow with time.
+    drift = config.relative_effect * row["control"] / error / np.sqrt(now)
+    direction = 1 if BY_NAME[row["metric"]].more_is_better else -1
+    now_at = direction * _decided(row, "difference") / error
+    return looks.conditional_power(now_at, times, config.alpha, float(drift))
+
+
 def _verdict(row: pd.Series, p_value: float, config: Config) -> str:
-    metric = next(metric for metric in METRICS if metric.name == row["metric"])
+    metric = BY_NAME[row["metric"]]
     if row["mismatch_p_value"] < config.mismatch_alpha:
         return LOST
     fewest = min(row["customers_personalised"], row["customers_control"])
@@ -275,9 +321,12 @@ def _verdict(row: pd.Series, p_value: float, config: Config) -> str:
     if np.isnan(p_value) or (metric.role == "goal" and _is_the_same(row)):
         return NO_SPREAD
     gained = (_decided(row, "difference") > 0) == metric.more_is_better
+    shown = row["p_holm"] <= config.alpha
     if metric.role == "guardrail":
-        return NO_HARM if gained or p_value > config.alpha else HARM
-    if row["p_holm"] > config.alpha:
+        if shown and not gained:
+            return HARM
+        return NO_HARM if row["p_margin"] <= config.alpha else UNCLEAR
+    if not shown:
         return NO_DIFFERENCE
     return BETTER if gained else WORSE
 
@@ -299,7 +348,8 @@ _SENTENCES = {
     WORSE: "The personalised perk does worse than the control offer: {change}.",
     NO_DIFFERENCE: "No difference is shown: {change}. Anything in this interval may be true.",
     HARM: "The personalised perk does harm here: {change}.",
-    NO_HARM: "No harm is shown: {change}.",
+    NO_HARM: "Harm beyond the accepted margin is excluded: {change}.",
+    UNCLEAR: "Harm beyond the accepted margin is neither shown nor excluded: {change}.",
     TOO_LITTLE: "Too little data to say anything.",
     NO_SPREAD: "Every customer has the same value, so there is nothing to compare. Has it been "
     "measured?",
@@ -311,7 +361,13 @@ _SENTENCES = {
 def _in_words(row: pd.Series, peeking: bool) -> str:
     unit, digits = (" points", 1) if row["kind"] == "rate" else ("", 3)
     factor = 100 if row["kind"] == "rate" else 1
-    numbers = [factor * _decided(row, name) for name in ("difference", "low", "high")]
+    middle = _decided(row, "difference")
+    # As wide as the bound of this look is far; at a single look, the 95 % interval.
+    wider = row["look_bound"] / norm.isf(_LEVEL / 2)
+    ends = [middle + wider * (_decided(row, name) - middle) for name in ("low", "high")]
+    numbers = [factor * value for value in (middle, *ends)]
     change = "{:+.{d}f} ({:+.{d}f} to {:+.{d}f}){u}".format(*numbers, d=digits, u=unit)
     sentence = _SENTENCES[row["verdict"]].format(change=change)
+    if peeking and row["verdict"] in (BETTER, WORSE, HARM):
+        return f"The bound of this early look is reached. {sentence}"
     return f"Too early to decide. So far: {sentence}" if peeking else sentence

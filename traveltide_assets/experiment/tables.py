@@ -65,6 +65,15 @@ PLAN = Table(
             "Weeks needed to detect it with these customers; null if longer than the history",
             required=False,
         ),
+        Column(
+            "power_with_looks", "float64", "Power if it is looked at every week", required=False
+        ),
+        Column(
+            "expected_weeks",
+            "float64",
+            "Expected week of the end if it is looked at every week and the effect is there",
+            required=False,
+        ),
         Column("verdict", "string", "enough, too few customers or no baseline"),
     ),
     key=("metric", "segment"),
@@ -100,9 +109,29 @@ READOUT = Table(
             required=False,
         ),
         Column(
-            "p_holm",
+            "p_look",
             "float64",
-            "Deciding p-value (the adjusted one, if any), Holm-corrected over metrics and segments",
+            "Deciding p-value (the adjusted one, if any), corrected for the looks taken",
+            required=False,
+        ),
+        Column(
+            "p_holm", "float64", "p_look, Holm-corrected over metrics and segments", required=False
+        ),
+        Column(
+            "p_margin",
+            "float64",
+            "P-value of a guardrail's harm beyond the margin, corrected for looks and rows",
+            required=False,
+        ),
+        Column(
+            "look_bound",
+            "float64",
+            "Standard errors that a single difference must reach at this look",
+        ),
+        Column(
+            "conditional_power",
+            "float64",
+            "Chance that a goal still reaches its bound, if the effect is the one planned",
             required=False,
         ),
         Column(

@@ -124,12 +124,6 @@ class Lake:
         """One month of a table in memory; None if it is not in the lake."""
         return self.frame(path, month) if self.exists(path, month) else None
 
-    def stored_schema(self, path: str, month: str | None = None) -> pa.Schema:
-        """The actual schema of the stored file."""
-        file = self._shared(path, month)
-        with self._reading(path, month):
-            return pq.read_schema(file)
-
     def digest(self, path: str, month: str | None = None) -> str:
         """SHA-256 of the stored file."""
         return digest_of(self.path(path, month))
@@ -151,9 +145,14 @@ class Lake:
         months = [month for month in self.months(path) if bounds.include(month)]
         if not months:
             return 0
-        files = self._files([_key(path, month) for month in months], self._engine.spread)
+        return sum(footer.num_rows for footer in self.footers(path, months).values())
+
+    def footers(self, path: str, months: Sequence[str] = ()) -> dict[str | None, pq.FileMetaData]:
+        """The Parquet footers of a table, or of some months of it, by month. No row is read."""
+        keys = {month: _key(path, month) for month in months or (None,)}
+        files = self._files(list(keys.values()), self._engine.spread)
         with self._reading(path):
-            return sum(pq.read_metadata(file).num_rows for file in files)
+            return dict(zip(keys, map(pq.read_metadata, files), strict=True))
 
     def months(self, path: str) -> list[str]:
         """The stored months of a table, in order."""

@@ -35,8 +35,9 @@ class Manifest(_Data):
 
     `decision` are the facts that decide who gets what; they and `files` make the id. `inputs` are
     the data versions of the tables it was made of, `code` their code versions, `checks` the
-    blocking checks that it passed. `made_from` is the release that it repeats without the customers
-    suppressed since.
+    blocking checks that it passed, `warnings` the facts of the checks that only warn and did not
+    hold (None in releases of an earlier version). `made_from` is the release that it repeats
+    without the customers suppressed since.
     """
 
     release: str
@@ -47,6 +48,7 @@ class Manifest(_Data):
     inputs: dict[str, str] = {}
     code: dict[str, str] = {}
     checks: dict[str, str] = {}
+    warnings: dict[str, str] | None = None
     made_from: str | None = None
 
 

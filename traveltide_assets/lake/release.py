@@ -67,6 +67,11 @@ class Release:
     def id(self) -> str:
         return self.manifest.release
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of its files. Releases of earlier versions have fewer."""
+        return frozenset(file.name for file in self.manifest.files)
+
     def read(self, name: str) -> bytes:
         """The content of a file."""
         return self._verified(name)[1]

@@ -1,7 +1,8 @@
 """Early features of a customer: the feature catalogue from the first n sessions alone.
 
 The definitions are those of `transforms/features`, run on tables that end with the n-th session. A
-trip booked in these sessions counts as booked, even if it is cancelled later.
+trip booked in these sessions counts as booked, even if it is cancelled later. With n = 0 only the
+profile is known: no session, no trip.
 """
 
 from __future__ import annotations
@@ -13,30 +14,37 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.transforms.chain import features_of
-from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
+from traveltide_assets.transforms.features.catalogue import CATALOGUE, OWN, Feature
 
 MOST_SESSIONS = 5
 _BITS_OF_N = 3
 SEEN = "sessions_seen"
 # These measure the time from the sessions to the end of the month. The cohort's first sessions are
-# months old, those of new customers are not, so a model must not learn from these features.
+# months old, those of new customers are not, so a model must not learn from these features, nor
+# from open trips.
 _TELL_TIME = ("days_since_last_session", "completed_trips", "upcoming_trips", "tenure_months")
+# The service asks its callers for every early feature; what few of them could know is not asked.
+_NOT_ASKED = ("long_lead_trips", "cancelled_long_lead_trips")
 # Scores within the cohort (source "features") cannot be computed for a single customer.
 EARLY: tuple[Feature, ...] = tuple(
     feature
-    for feature in CATALOGUE
-    if feature.source != "features" and feature.name not in _TELL_TIME
+    for feature in OWN
+    if feature.source != "features"
+    and feature.name not in (*_TELL_TIME, *_NOT_ASKED)
+    and not feature.open_trips
 )
+# Known at sign-up, before any session.
+PROFILE: tuple[str, ...] = tuple(f.name for f in EARLY if f.source == "users")
 
 
-def first_sessions(sessions: ibis.Table, n: int, at_least: int = 1) -> ibis.Table:
-    """The first n sessions of each customer with at least `at_least` sessions."""
-    placed = _placed(sessions)
-    return placed.filter((placed.place < n) & (placed.of >= at_least)).drop("place", "of")
+def first_sessions(sessions: ibis.Table, n: int) -> ibis.Table:
+    """The first n sessions of each customer."""
+    placed = numbered(sessions)
+    return placed.filter(placed.place < n).drop("place", "of")
 
 
-def _placed(sessions: ibis.Table) -> ibis.Table:
-    """Each session with its position among the customer's, from 0, and their number."""
+def numbered(sessions: ibis.Table) -> ibis.Table:
+    """Each session with its `place` among the customer's, from 0, and their number, `of`."""
     ordered = ibis.window(group_by="user_id", order_by=["session_start", "session_id"])
     whole = ibis.window(group_by="user_id")
     return sessions.mutate(
@@ -51,15 +59,15 @@ def early_features(
     hotels: ibis.Table,
     month: str,
     n: int = MOST_SESSIONS,
-    at_least: int = 1,
+    catalogue: tuple[Feature, ...] = CATALOGUE,
 ) -> ibis.Table:
-    """One row per customer with at least `at_least` sessions: the catalogue from the first n.
+    """One row per customer: the catalogue from the first n sessions, or from fewer if they have so.
 
-    `sessions_seen` is the number of sessions that the row is computed from, at most n.
+    `sessions_seen` is the number of sessions that the row is computed from; 0 without a session.
     """
-    seen = first_sessions(sessions, n, at_least)
-    features = features_of(users, seen, flights, hotels, month)
-    return features.mutate(**{SEEN: features.total_sessions})
+    return _features(
+        users, first_sessions(sessions, n), flights, hotels, month, catalogue=catalogue
+    )
 
 
 def early_features_by_n(
@@ -69,21 +77,43 @@ def early_features_by_n(
     hotels: ibis.Table,
     month: str,
 ) -> ibis.Table:
-    """`early_features` for n = 1 to 5 of the customers with n sessions, stacked.
+    """`early_features` for n = 0 to 5 of the customers with n sessions, stacked.
 
     Planning the catalogue takes seconds, whatever the number of rows. So it is planned once, over
     copies of the customers and trips: one copy per n, distinguished by its ids.
     """
-    placed = _placed(sessions)
+    placed = numbered(sessions)
     known_to = ibis.range(placed.place + 1, ibis.least(placed.of, MOST_SESSIONS) + 1)
     copies = placed.filter(placed.place < MOST_SESSIONS).mutate(n=known_to.unnest())
     seen = _customers_of_n(_trips_of_n(copies)).drop("place", "of", "n")
-    known = _customers_of_n(_every_n(users)).drop("n")
+    known = _customers_of_n(each_n(users, sessions)).drop("n")
     flown, stayed = (_trips_of_n(_every_n(table)).drop("n") for table in (flights, hotels))
-    features = features_of(known, seen, flown, stayed, month, within="total_sessions")
-    return features.mutate(
-        user_id=features.user_id >> _BITS_OF_N, **{SEEN: features.total_sessions}
+    features = _features(known, seen, flown, stayed, month, within="total_sessions")
+    return features.mutate(user_id=features.user_id >> _BITS_OF_N)
+
+
+def each_n(users: ibis.Table, sessions: ibis.Table) -> ibis.Table:
+    """One row per customer and n from 0 to 5, or to the number of sessions if that is smaller."""
+    counted = sessions.group_by("user_id").agg(of=sessions.count())
+    joined = users.left_join(counted, "user_id").drop("user_id_right")
+    most = ibis.least(joined.of.fill_null(0), MOST_SESSIONS)
+    return joined.mutate(n=ibis.range(0, most + 1).unnest()).drop("of")
+
+
+def _features(
+    users: ibis.Table,
+    seen: ibis.Table,
+    flights: ibis.Table,
+    hotels: ibis.Table,
+    month: str,
+    within: str | None = None,
+    catalogue: tuple[Feature, ...] = CATALOGUE,
+) -> ibis.Table:
+    """One row per user, also of those without a session."""
+    features = features_of(
+        users, seen, flights, hotels, month, within, everybody=True, catalogue=catalogue
     )
+    return features.mutate(**{SEEN: features.total_sessions})
 
 
 def _every_n(table: ibis.Table) -> ibis.Table:
@@ -99,12 +129,15 @@ def _trips_of_n(table: ibis.Table) -> ibis.Table:
 
 
 def input_names(features: pd.DataFrame, catalogue: Iterable[Feature] = EARLY) -> tuple[str, ...]:
-    """The inputs of a model: numeric features, and `name=value` for each value of a text."""
+    """The inputs of a model: numeric features, and `name=value` for each value of a text.
+
+    A feature that the frame lacks, because it is forbidden, is no input.
+    """
     names: list[str] = []
     for feature in catalogue:
-        if feature.type == "string":
+        if feature.type == "string" and feature.name in features:
             names += [f"{feature.name}={value}" for value in sorted(set(features[feature.name]))]
-        else:
+        elif feature.name in features:
             names.append(feature.name)
     return tuple(names)
 

@@ -1,4 +1,7 @@
-"""The kinds of models, and how well each predicts customers that it was not trained on."""
+"""Which perk would a full history give? The kinds of models, and how well each says so.
+
+This is the second field of the answer. The perk itself comes from `behaviour_model.py`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from sklearn.base import ClassifierMixin
-from sklearn.ensemble import (
-    HistGradientBoostingClassifier,
-    RandomForestClassifier,
-    VotingClassifier,
-)
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, f1_score, top_k_accuracy_score
@@ -24,11 +23,8 @@ from traveltide_assets.prediction.config import Config
 from traveltide_assets.stats.threads import one_thread
 
 LOGISTIC = "logistic regression"
-FOREST = "random forest"
 BOOSTING = "gradient boosting"
-VOTE = "soft vote"
-MEMBERS = (LOGISTIC, FOREST, BOOSTING)
-KINDS = (*MEMBERS, VOTE)
+KINDS = (LOGISTIC, BOOSTING)
 MAJORITY = "majority perk"
 RULES = "rules of the strategy"
 METRICS = ("macro_f1", "top2_accuracy", "log_loss", "brier", "calibration_error")
@@ -90,18 +86,14 @@ class FoldPredictions:
 
 @dataclass(frozen=True)
 class Fold:
-    """The members of the vote fitted without some customers, and these customers."""
+    """The models by kind, fitted without some customers, and these customers."""
 
-    members: Mapping[str, ClassifierMixin]
+    fitted: Mapping[str, ClassifierMixin]
     unseen: Examples
 
     def probabilities(self, kind: str, inputs: np.ndarray) -> np.ndarray:
         """The probability of each perk (column) for each row of inputs."""
-        found = [self._of_member(name, inputs) for name in (MEMBERS if kind == VOTE else (kind,))]
-        return np.mean(found, axis=0)
-
-    def _of_member(self, name: str, inputs: np.ndarray) -> np.ndarray:
-        model = self.members[name]
+        model = self.fitted[kind]
         result = np.zeros((len(inputs), len(self.unseen.perks)))
         with one_thread():
             result[:, model.classes_] = model.predict_proba(inputs)
@@ -113,25 +105,16 @@ def build(kind: str, config: Config, seed: int) -> ClassifierMixin:
     mean = SimpleImputer(keep_empty_features=True)
     if kind == LOGISTIC:
         return make_pipeline(mean, StandardScaler(), LogisticRegression(C=0.1, max_iter=200))
-    if kind == FOREST:
-        forest = RandomForestClassifier(
-            config.trees, min_samples_leaf=20, max_features=0.3, random_state=seed
-        )
-        return make_pipeline(mean, forest)
-    if kind == BOOSTING:
-        boosted = HistGradientBoostingClassifier(
-            max_iter=config.iterations,
-            learning_rate=0.15,
-            max_leaf_nodes=8,
-            min_samples_leaf=40,
-            max_bins=32,
-            early_stopping=False,
-            random_state=seed,
-        )
-        return make_pipeline(mean, boosted)
-    members = [(name.replace(" ", "_"), build(name, config, seed)) for name in MEMBERS]
-    # The converter to ONNX supports the vote only without its default.
-    return VotingClassifier(members, voting="soft", flatten_transform=False)
+    boosted = HistGradientBoostingClassifier(
+        max_iter=config.iterations,
+        learning_rate=0.15,
+        max_leaf_nodes=8,
+        min_samples_leaf=40,
+        max_bins=32,
+        early_stopping=False,
+        random_state=seed,
+    )
+    return make_pipeline(mean, boosted)
 
 
 def fit(kind: str, examples: Examples, config: Config, seed: int) -> ClassifierMixin:
@@ -141,21 +124,18 @@ def fit(kind: str, examples: Examples, config: Config, seed: int) -> ClassifierM
 
 
 def cross_validate(
-    examples: Examples, config: Config, seed: int, members: Sequence[str] = MEMBERS
+    examples: Examples, config: Config, seed: int, kinds: Sequence[str] = KINDS
 ) -> tuple[list[FoldPredictions], list[Fold]]:
     """Predictions of every kind and baseline on held-out customers, and the first repeat's folds.
 
-    All rows of a customer are in the same fold. The vote is the mean of its members and reuses
-    their fits. Without all of its members there is no vote.
+    All rows of a customer are in the same fold.
     """
     predictions: list[FoldPredictions] = []
     kept: list[Fold] = []
     for number, (learnt, held) in enumerate(_folds(examples, config, seed)):
         known, unseen = examples.of(learnt), examples.of(held)
-        fold = Fold({kind: fit(kind, known, config, seed) for kind in members}, unseen)
-        found = {kind: fold.probabilities(kind, unseen.inputs) for kind in members}
-        if found.keys() >= set(MEMBERS):
-            found[VOTE] = np.mean([found[kind] for kind in MEMBERS], axis=0)
+        fold = Fold({kind: fit(kind, known, config, seed) for kind in kinds}, unseen)
+        found = {kind: fold.probabilities(kind, unseen.inputs) for kind in kinds}
         predictions += [
             FoldPredictions(kind, number, np.flatnonzero(held), share, share.argmax(axis=1))
             for kind, share in found.items()

@@ -1,4 +1,8 @@
-"""The trained model as data: an ONNX graph and what is needed to use it. No pickle anywhere."""
+"""The trained predictor as data: two ONNX graphs and what is needed to use them. No pickle.
+
+The first graph says what a newcomer will do later, and so which perk they get. The second says
+which perk the strategy would give them after a full history.
+"""
 
 from __future__ import annotations
 
@@ -12,56 +16,83 @@ import numpy as np
 import onnxruntime as ort
 import pandas as pd
 
-from traveltide_assets.prediction import early, models
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.prediction import behaviour_model, models
+from traveltide_assets.prediction.behaviour_model import EACH_N, Behaviour, Terms
 from traveltide_assets.prediction.config import Config
 from traveltide_assets.prediction.models import Examples
 from traveltide_assets.prediction.tables import CANDIDATE
 from traveltide_assets.segmentation.affinities import DECIDING
 
-_OPSET = 18
+SEEN_INPUT = "total_sessions"
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model with its schema: `inputs` and `perks` name the columns of the graph, in order.
+    """A model of behaviour with its schema, and the model of the perk by full history.
 
-    `mean` and `spread` are the mean and standard deviation of each input (column) by number of
-    sessions seen (row, from 1). `month` is the month that the model was trained on, `data_version`
+    `inputs` and `perks` name the columns of the first graph, in order; `outcomes` are the
+    behaviours that the perks reward. `month` is the month that it was trained on, `data_version`
     the version of that month's data.
     """
 
-    kind: str
+    behaviour: Behaviour
     onnx: bytes
     inputs: tuple[str, ...]
     perks: tuple[str, ...]
-    mean: np.ndarray
-    spread: np.ndarray
+    outcomes: tuple[str, ...]
+    history_kind: str
+    history_onnx: bytes
+    history_perks: tuple[str, ...]
     strategy: str
     month: str
     data_version: str
     customers: int
 
+    @property
+    def kind(self) -> str:
+        return self.behaviour.kind
+
     @cached_property
     def version(self) -> str:
         """Hash of everything that affects the answers of the model."""
         digest = hashlib.sha256(self.onnx)
-        digest.update("|".join((*self.inputs, *self.perks)).encode())
+        digest.update(self.history_onnx)
+        for table in (self.behaviour.average, self.behaviour.spread):
+            digest.update(np.ascontiguousarray(table, dtype="<f8").tobytes())
+        names = (*self.inputs, *self.perks, *self.outcomes, *self.history_perks)
+        digest.update("|".join(names).encode())
         return digest.hexdigest()[:12]
 
     @cached_property
-    def _session(self) -> ort.InferenceSession:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        return ort.InferenceSession(self.onnx, options, providers=["CPUExecutionProvider"])
+    def signal(self) -> np.ndarray:
+        """Whether anything foretells the behaviour that a perk rewards, by n and perk."""
+        return self.behaviour.signal
+
+    @cached_property
+    def _behaviour(self) -> ort.InferenceSession:
+        return _session(self.onnx)
+
+    @cached_property
+    def _history(self) -> ort.InferenceSession:
+        return _session(self.history_onnx)
 
     @cached_property
     def _shares_output(self) -> str:
-        return str(self._session.get_outputs()[1].name)
+        return str(self._history.get_outputs()[1].name)
 
-    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
-        """The probability of each perk (column) for each row of inputs (float32)."""
-        return self._session.run([self._shares_output], {"inputs": inputs})[0]
+    def deviations(self, inputs: np.ndarray) -> np.ndarray:
+        """Expected deviation from the average, in SD, for each row (float32) and perk (column)."""
+        return self._behaviour.run(None, {"inputs": inputs})[0]
+
+    def history_shares(self, inputs: np.ndarray) -> np.ndarray:
+        """The probability of each perk by full history (column) for each row of inputs."""
+        return self._history.run([self._shares_output], {"inputs": inputs})[0]
+
+    def given(self, inputs: np.ndarray) -> np.ndarray:
+        """The position of the perk for each row of inputs."""
+        seen = inputs[:, self.inputs.index(SEEN_INPUT)].astype(np.int64)
+        return behaviour_model.best_perk(self.deviations(inputs), self.signal[seen])
 
     def reads(self, features: pd.DataFrame) -> bool:
         """Whether the features have every column that the model needs."""
@@ -69,38 +100,60 @@ class Predictor:
 
     def to_frame(self) -> pd.DataFrame:
         """The predictor as one row. `from_frame` reads it back."""
-        return pd.DataFrame(
-            [
-                {
-                    "model_version": self.version,
-                    "kind": self.kind,
-                    "trained_on": self.month,
-                    "strategy": self.strategy,
-                    "data_version": self.data_version,
-                    "customers": self.customers,
-                    "perks": list(self.perks),
-                    "inputs": list(self.inputs),
-                    "mean": self.mean.ravel().tolist(),
-                    "spread": self.spread.ravel().tolist(),
-                    "onnx": self.onnx,
-                }
-            ]
-        )[list(CANDIDATE.column_names)]
+        model = self.behaviour
+        row = {
+            "model_version": self.version,
+            "kind": model.kind,
+            "trained_on": self.month,
+            "strategy": self.strategy,
+            "data_version": self.data_version,
+            "customers": self.customers,
+            "perks": list(self.perks),
+            "outcomes": list(self.outcomes),
+            "inputs": list(self.inputs),
+            "term_input": model.terms.place.tolist(),
+            "term_threshold": model.terms.threshold.astype(np.float64).tolist(),
+            "weights": model.weights.ravel().tolist(),
+            "share": model.share.ravel().tolist(),
+            "average": model.average.ravel().tolist(),
+            "spread": model.spread.ravel().tolist(),
+            "onnx": self.onnx,
+            "history_kind": self.history_kind,
+            "history_perks": list(self.history_perks),
+            "history_onnx": self.history_onnx,
+        }
+        return pd.DataFrame([row])[list(CANDIDATE.column_names)]
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame) -> Predictor | None:
-        """The predictor in a stored table. None if the table is empty."""
-        if frame.empty:
+        """The predictor in a stored table.
+
+        None if the table is empty, or of a version of this package that predicted something else.
+        """
+        if frame.empty or not set(CANDIDATE.column_names) <= set(frame.columns):
             return None
         row = frame.iloc[0]
-        shape = (early.MOST_SESSIONS, len(row["inputs"]))
-        return cls(
+        perks, ns = len(row["perks"]), len(EACH_N)
+        model = Behaviour(
             kind=str(row["kind"]),
+            terms=Terms(
+                np.asarray(row["term_input"], dtype=np.int64),
+                np.asarray(row["term_threshold"], dtype=np.float32),
+            ),
+            weights=_numbers(row["weights"]).reshape(ns, -1, perks),
+            share=_numbers(row["share"]).reshape(ns, -1),
+            average=_numbers(row["average"]).reshape(ns, perks),
+            spread=_numbers(row["spread"]).reshape(ns, perks),
+        )
+        return cls(
+            behaviour=model,
             onnx=bytes(row["onnx"]),
             inputs=tuple(row["inputs"]),
             perks=tuple(row["perks"]),
-            mean=np.asarray(row["mean"], dtype=np.float64).reshape(shape),
-            spread=np.asarray(row["spread"], dtype=np.float64).reshape(shape),
+            outcomes=tuple(row["outcomes"]),
+            history_kind=str(row["history_kind"]),
+            history_onnx=bytes(row["history_onnx"]),
+            history_perks=tuple(row["history_perks"]),
             strategy=str(row["strategy"]),
             month=str(row["trained_on"]),
             data_version=str(row["data_version"]),
@@ -108,69 +161,94 @@ class Predictor:
         )
 
 
-def learn(kind: str, examples: Examples, config: Config, seed: int, **facts: Any) -> Predictor:
-    """A predictor of a kind, trained on all examples. `facts` are its remaining fields."""
-    mean, spread = usual(examples)
+def learn(
+    model: Behaviour,
+    perks: Sequence[Perk],
+    history_kind: str,
+    examples: Examples,
+    config: Config,
+    seed: int,
+    **facts: Any,
+) -> Predictor:
+    """A predictor of a fitted model of behaviour, and of the perk by full history.
+
+    `perks` are those of the model of behaviour. `examples` train the second model. `facts` are the
+    remaining fields.
+    """
+    from traveltide_assets.prediction import graphs
+
+    names = examples.names
     return Predictor(
-        kind=kind,
-        onnx=_as_onnx(models.fit(kind, examples, config, seed), len(examples.names)),
-        inputs=examples.names,
-        perks=examples.perks,
-        mean=mean,
-        spread=spread,
+        behaviour=model,
+        onnx=graphs.of_behaviour(model, len(names), names.index(SEEN_INPUT)),
+        inputs=names,
+        perks=tuple(perk.id for perk in perks),
+        outcomes=tuple(perk.outcome for perk in perks),
+        history_kind=history_kind,
+        history_onnx=graphs.of_classifier(
+            models.fit(history_kind, examples, config, seed), len(names)
+        ),
+        history_perks=examples.perks,
         customers=examples.customers,
         **facts,
     )
 
 
-def usual(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each input (column) by sessions seen (row). 0 if unknown."""
-    shape = (early.MOST_SESSIONS, len(examples.names))
-    mean, spread = np.zeros(shape), np.zeros(shape)
-    frame = pd.DataFrame(examples.inputs.astype(np.float64))
-    for n, rows in frame.groupby(examples.sessions_seen):
-        mean[n - 1] = rows.mean().fillna(0.0)
-        spread[n - 1] = rows.std(ddof=0).fillna(0.0)
-    return mean, spread
+@dataclass(frozen=True)
+class Speaking:
+    """A term with a weight for some perk after n sessions: plain numbers, for one row at a time."""
+
+    place: int
+    name: str
+    threshold: float
+    share: float
+    weight: float
 
 
-def reason(
-    seen: int,
-    inputs: Sequence[float | None],
-    weights: Sequence[tuple[int, str, float]],
-    mean: Sequence[float],
-    spread: Sequence[float],
-) -> str:
-    """The inputs that speak for a perk, in words.
-
-    `weights` holds position, name and weight of the perk's inputs. Deviations are from customers
-    with the same number of sessions. Takes one row of plain floats, since the service asks for one
-    row at a time.
-    """
-    found = []
-    for place, name, weight in weights:
-        value, unit = inputs[place], spread[place]
-        if value is not None and value == value and unit > 0:
-            deviation = (value - mean[place]) / unit
-            if deviation * weight > 0:
-                found.append((-deviation * weight, f"{name} ({deviation:+.2f} SD)"))
-    found.sort()
-    said = ", ".join(text for _, text in found[:DECIDING]) or "likely among similar customers"
-    return f"first {seen} sessions: {said}" if seen > 1 else f"first session: {said}"
-
-
-def _as_onnx(model: Any, width: int) -> bytes:
-    # The import takes a second, and only training needs it.
-    from skl2onnx import convert_sklearn
-    from skl2onnx.common.data_types import FloatTensorType
-
-    graph = convert_sklearn(
-        model,
-        name="perk_predictor",
-        initial_types=[("inputs", FloatTensorType([None, width]))],
-        options={id(model): {"zipmap": False}},
-        target_opset=_OPSET,
+def speaking(model: Predictor, n: int, perk: int) -> tuple[Speaking, ...]:
+    """The terms that count for or against a perk after n sessions."""
+    terms, weights, share = model.behaviour.terms, model.behaviour.weights, model.behaviour.share
+    return tuple(
+        Speaking(
+            int(terms.place[t]),
+            model.inputs[terms.place[t]],
+            float(terms.threshold[t]),
+            float(share[n, t]),
+            float(weights[n, t, perk]),
+        )
+        for t in np.flatnonzero(weights[n, :, perk])
     )
-    # They come from a set, so their order would differ between processes.
-    graph.opset_import.sort(key=lambda opset: opset.domain)
-    return graph.SerializeToString(deterministic=True)
+
+
+def reason(seen: int, inputs: Sequence[float | None], terms: Sequence[Speaking]) -> str:
+    """The inputs that speak for a perk, in words, and by how many SD of the behaviour each does.
+
+    Takes one row of plain numbers, since the service asks for one row at a time.
+    """
+    counted: dict[str, float] = {}
+    for term in terms:
+        value = inputs[term.place]
+        if value is not None and value == value:
+            part = term.weight * ((value >= term.threshold) - term.share)
+            counted[term.name] = counted.get(term.name, 0.0) + part
+    # Below a hundredth it would read as nothing.
+    found = sorted((-part, name) for name, part in counted.items() if part >= 0.005)
+    said = ", ".join(f"{name} ({-part:+.2f} SD)" for part, name in found[:DECIDING])
+    return f"{_known(seen)}: {said or 'nothing known speaks for a perk'}"
+
+
+def _known(seen: int) -> str:
+    if seen == 0:
+        return "profile"
+    return f"profile and first {seen} sessions" if seen > 1 else "profile and first session"
+
+
+def _session(graph: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def _numbers(values: Any) -> np.ndarray:
+    return np.asarray(values, dtype=np.float64)

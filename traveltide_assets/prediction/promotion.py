@@ -1,36 +1,30 @@
-"""Is the new model good enough for service? It is evaluated on customers held out of training.
+"""Is the new model good enough for service? It is judged on customers held out of training.
 
-The holdout depends on the customer alone, so it has the same customers in every month. A model that
-has been in service for long was not trained on them either.
+What counts is what these customers did after their n-th session (`newcomer_lifts.py`). The holdout
+depends on the customer alone, so it has the same customers in every month. A model that has been in
+service for long was not trained on them either.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.prediction import early, models
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.prediction import early, newcomer_lifts
 from traveltide_assets.prediction.config import Config
-from traveltide_assets.prediction.models import MAJORITY, Examples
+from traveltide_assets.prediction.models import MAJORITY, RULES
+from traveltide_assets.prediction.newcomer_lifts import ALL
 from traveltide_assets.prediction.predictor import Predictor
-from traveltide_assets.prediction.tables import PROMOTION
+from traveltide_assets.prediction.tables import PROMOTION, PROMOTION_LIFTS
 from traveltide_assets.stats.bucketing import draws
-from traveltide_assets.stats.threads import one_thread
+from traveltide_assets.transforms.features.config import Policy
 
 IN_SERVICE = "model in service"
-ALL = 0
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference"
 _SALT = "prediction holdout"
-
-
-@dataclass(frozen=True)
-class _Answers:
-    """Per row: the log loss and the position of the predicted perk (-1: not one of the month's)."""
-
-    losses: np.ndarray
-    perk: np.ndarray
 
 
 def held_out(user_id: pd.Series, share: float) -> np.ndarray:
@@ -39,83 +33,97 @@ def held_out(user_id: pd.Series, share: float) -> np.ndarray:
     return user_id.isin(users[draws(users, _SALT) < share]).to_numpy()
 
 
+def permitted(in_service: pd.DataFrame, policy: Policy) -> pd.DataFrame:
+    """The model in service, as stored; empty if it uses a feature that is forbidden by now."""
+    model = Predictor.from_frame(in_service)
+    used = set() if model is None else {name.partition("=")[0] for name in model.inputs}
+    return in_service if len(policy.allowed(used)) == len(used) else in_service.iloc[:0]
+
+
 def decide(
     candidate: pd.DataFrame,
     in_service: pd.DataFrame,
     known: pd.DataFrame,
+    later: pd.DataFrame,
+    perks: Sequence[Perk],
     config: Config,
     seed: int,
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`compete` of the month's candidate with the model in service, both as stored.
 
     Empty if there is no candidate.
     """
     new = Predictor.from_frame(candidate)
     if new is None:
-        return pd.DataFrame(columns=list(PROMOTION.column_names))
+        return _nothing()
     old = Predictor.from_frame(in_service)
-    return compete(new, old, known, config.holdout, config.resamples, seed)
+    return compete(new, old, known, later, perks, config, seed)
 
 
 def compete(
     candidate: Predictor,
     in_service: Predictor | None,
     known: pd.DataFrame,
-    share: float,
-    resamples: int,
+    later: pd.DataFrame,
+    perks: Sequence[Perk],
+    config: Config,
     seed: int,
-) -> pd.DataFrame:
-    """One row per rival and n, and per rival for all n together (`ALL`).
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The decision, and the lifts that it rests on: rows of `PROMOTION` and `PROMOTION_LIFTS`.
 
-    `known` are the month's labelled early features. Empty if none of them is held out. Better and
-    worse mean that the 95 % interval of the difference in log loss, from a bootstrap over
-    customers, excludes 0. Over all n, the candidate has to be better than the most frequent perk
-    and not worse than the model in service. The other rows are for information only: the rules
-    could not serve instead, and one of five n may look worse by chance.
+    `known` are the month's labelled early features, `later` its early outcomes. Both tables are
+    empty if nobody is held out. Better and worse mean that the 95 % interval of the difference in
+    gain, from a bootstrap over customers, excludes 0. On average over every n, the candidate has to
+    be better than one perk for everybody, and worse neither than the strategy's rules nor than the
+    model in service. A candidate that foretells nothing is one perk for everybody: it goes into
+    service if no model that foretells something is there, or if that one is worse. The rows of a
+    single n are for information: one of six may look worse by chance.
     """
-    outside = held_out(known["user_id"], share)
-    held = known[outside]
+    held = known[held_out(known["user_id"], config.holdout)]
+    held = held.merge(
+        newcomer_lifts.whole(later), on=["user_id", early.SEEN], validate="one_to_one"
+    )
     if held.empty:
-        return pd.DataFrame(columns=list(PROMOTION.column_names))
-    perks = pd.Index(sorted(known["perk"].unique()))
-    own = _of_model(candidate, held, perks)
-    rivals = _baselines(known, outside, perks)
+        return _nothing()
     readable = in_service is not None and in_service.reads(held)
+    answers = {candidate.kind: _of_model(candidate, held, perks)}
     if in_service is not None and readable:
-        rivals = {IN_SERVICE: _of_model(in_service, held, perks)} | rivals
-    seen, label = held[early.SEEN].to_numpy(), perks.get_indexer(held["perk"])
+        answers[IN_SERVICE] = _of_model(in_service, held, perks)
+    answers |= newcomer_lifts.baselines(held, perks)
+    did = newcomer_lifts.judged(held, perks)
+    table, gains = newcomer_lifts.measure(answers, did, perks, config.resamples, seed)
+    position = {name: place for place, name in enumerate(gains.names)}
     rows = []
-    for n in (ALL, *np.unique(seen)):
-        at = (seen == n) | (n == ALL)
-        users = held.loc[at, "user_id"]
-        apart = {name: own.losses[at] - other.losses[at] for name, other in rivals.items()}
-        found = _paired(pd.DataFrame(apart), users, resamples, seed)
-        f1 = models.macro_f1(label[at], own.perk[at], len(perks))
-        for name, other in rivals.items():
-            mean, low, high = found[name]
+    for n in (ALL, *sorted(n for n in gains.measured if n != ALL)):
+        at = (did.sessions_seen == n) | (n == ALL)
+        for rival in gains.names[1:]:
+            mean, low, high = gains.apart(n, candidate.kind, rival)
             row = {
-                "sessions_seen": int(n),
-                "rival": name,
-                "customers": users.nunique(),
-                "loss_candidate": own.losses[at].mean(),
-                "loss_rival": other.losses[at].mean(),
-                "f1_candidate": f1,
-                "f1_rival": models.macro_f1(label[at], other.perk[at], len(perks)),
+                "sessions_seen": n,
+                "rival": rival,
+                "customers": len(np.unique(did.user_id[at])),
+                "gain_candidate": float(gains.measured[n][0]),
+                "gain_rival": float(gains.measured[n][position[rival]]),
                 "difference": mean,
                 "difference_low": low,
                 "difference_high": high,
-                "verdict": BETTER if high < 0 else WORSE if low > 0 else NO_DIFFERENCE,
+                "verdict": BETTER if low > 0 else WORSE if high < 0 else NO_DIFFERENCE,
             }
             rows.append(row)
-    table = pd.DataFrame(rows)
-    over_all = table[table["sessions_seen"] == ALL].set_index("rival")["verdict"].to_dict()
-    promoted, because = _decide(over_all, in_service is not None and not readable)
-    return table.assign(
+    decision = pd.DataFrame(rows)
+    over_all = decision[decision["sessions_seen"] == ALL].set_index("rival")["verdict"].to_dict()
+    told = in_service is not None and readable and bool(in_service.signal.any())
+    if candidate.signal.any():
+        promoted, because = _decide(over_all, in_service is not None and not readable)
+    else:
+        promoted, because = _decide_default(over_all, told)
+    decision = decision.assign(
         candidate=candidate.version,
         in_service=None if in_service is None else in_service.version,
         promoted=promoted,
         because=because,
-    )[list(PROMOTION.column_names)]
+    )
+    return decision[list(PROMOTION.column_names)], table
 
 
 def beaten_by(decision: pd.DataFrame, rival: str) -> list[int]:
@@ -125,48 +133,35 @@ def beaten_by(decision: pd.DataFrame, rival: str) -> list[int]:
 
 
 def _decide(verdicts: dict[str, str], unreadable: bool) -> tuple[bool, str]:
-    """Whether to promote, and why, from the verdict over all n against each rival."""
+    """Whether to promote, and why, from the verdict over every n against each rival."""
     if verdicts[MAJORITY] != BETTER:
-        return False, "no better than the commonest perk beyond noise"
+        return False, "no better than one perk for everybody beyond noise"
+    if verdicts[RULES] == WORSE:
+        return False, "worse than the rules of the strategy beyond noise"
     if unreadable:
         return True, "the model in service asks for other features"
     if IN_SERVICE not in verdicts:
-        return True, "better than the commonest perk; the first"
+        return True, "better than one perk for everybody; the first"
     if verdicts[IN_SERVICE] == WORSE:
         return False, "worse than the model in service beyond noise"
     return True, "not worse than the model in service beyond noise"
 
 
-def _of_model(model: Predictor, held: pd.DataFrame, perks: pd.Index) -> _Answers:
-    shares = model.probabilities(early.inputs(held, model.inputs))
-    label = pd.Index(model.perks).get_indexer(held["perk"])
-    # A perk that the model does not know has no probability. An extra column stands for it.
-    losses = models.losses(label, np.column_stack([shares, np.zeros(len(shares))]))
-    return _Answers(losses, perks.get_indexer(model.perks)[shares.argmax(axis=1)])
+def _decide_default(verdicts: dict[str, str], told: bool) -> tuple[bool, str]:
+    """The same for a candidate that foretells nothing; `told`: the model in service does."""
+    if told and verdicts[IN_SERVICE] != BETTER:
+        return False, "foretells nothing, and the model in service is not worse than that"
+    return True, "nothing foretells what newcomers do: one perk for everybody"
 
 
-def _baselines(known: pd.DataFrame, outside: np.ndarray, perks: pd.Index) -> dict[str, _Answers]:
-    """The answers of the rivals that need no model, from the customers used for training."""
-    examples = Examples(
-        user_id=known["user_id"].to_numpy(),
-        sessions_seen=known[early.SEEN].to_numpy(),
-        inputs=np.empty((len(known), 0)),
-        label=perks.get_indexer(known["perk"]),
-        ruled=perks.get_indexer(known["ruled"]),
-        names=(),
-        perks=tuple(perks),
+def _of_model(model: Predictor, held: pd.DataFrame, perks: Sequence[Perk]) -> np.ndarray:
+    """The positions of the perks that a model gives; -1 for one that is not among `perks`."""
+    names = pd.Index([perk.id for perk in perks]).get_indexer(list(model.perks))
+    return names[model.given(early.inputs(held, model.inputs))]
+
+
+def _nothing() -> tuple[pd.DataFrame, pd.DataFrame]:
+    return (
+        pd.DataFrame(columns=list(PROMOTION.column_names)),
+        pd.DataFrame(columns=list(PROMOTION_LIFTS.column_names)),
     )
-    held = examples.of(outside)
-    found = models.baselines(examples.of(~outside), held, 0, np.arange(len(held)))
-    return {f.kind: _Answers(models.losses(held.label, f.probabilities), f.answer) for f in found}
-
-
-def _paired(differences: pd.DataFrame, users: pd.Series, resamples: int, seed: int) -> pd.DataFrame:
-    """Per column: the mean over customers, and its 95 % interval by bootstrap over customers."""
-    each = differences.groupby(users.to_numpy()).mean()
-    size = len(each)
-    drawn = np.random.default_rng(seed).multinomial(size, np.full(size, 1 / size), resamples)
-    with one_thread():
-        means = drawn @ each.to_numpy() / size
-    low, high = np.quantile(means, [0.025, 0.975], axis=0)
-    return pd.DataFrame([each.mean().to_numpy(), low, high], columns=each.columns)

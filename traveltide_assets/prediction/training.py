@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.prediction import early, models
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.prediction import behaviour_model, early, models, newcomer_lifts
 from traveltide_assets.prediction.config import Config
 from traveltide_assets.prediction.models import Examples, FoldPredictions
 from traveltide_assets.prediction.predictor import Predictor, learn
@@ -20,7 +22,7 @@ from traveltide_assets.prediction.tables import (
     SCORES,
 )
 from traveltide_assets.segmentation.strategy import Fitted
-from traveltide_assets.transforms.features.catalogue import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import OWN
 
 CROSS_VALIDATION = "cross-validation"
 NEXT_MONTH = "next month"
@@ -35,9 +37,13 @@ class TooFewCustomers(ValueError):
 
 @dataclass(frozen=True)
 class Report:
-    """The evaluation of the candidate and its rivals. Columns are those of the contracts."""
+    """The evaluation of the candidate and its rivals. Columns are those of the contracts.
 
-    chosen: str
+    `lifts` are those of both kinds of model of behaviour. The other tables are about predicting the
+    perk of a full history.
+    """
+
+    lifts: pd.DataFrame
     scores: pd.DataFrame
     confusion: pd.DataFrame
     importance: pd.DataFrame
@@ -98,7 +104,9 @@ def examples_of(known: pd.DataFrame, names: tuple[str, ...], config: Config) -> 
 
 def train(
     known: pd.DataFrame,
+    later: pd.DataFrame,
     features: pd.DataFrame,
+    perks: Sequence[Perk],
     config: Config,
     seed: int,
     strategy: str,
@@ -107,18 +115,24 @@ def train(
 ) -> tuple[Predictor, Report]:
     """The month's candidate and its evaluation. Raises `TooFewCustomers`.
 
-    `known` are labelled early features, `features` the full history of the same customers. Held-out
-    customers are not used.
+    `known` are labelled early features, `later` what followed, `features` the full history of the
+    same customers. Held-out customers are not used.
     """
     learnt = known[~held_out(known["user_id"], config.holdout)]
-    examples = examples_of(learnt, early.input_names(known), config)
+    names = early.input_names(known)
+    examples = examples_of(learnt, names, config)
+    perks = _commonest_first(perks, learnt)
+    measured, kind = newcomer_lifts.forward(learnt, later, names, perks, config, seed)
+    observed = newcomer_lifts.known_by_n(learnt, newcomer_lifts.whole(later), names, perks)
+    if not observed or len(perks) < 2:
+        raise TooFewCustomers("nobody did anything after their first session, or there is one perk")
     tried = _some(examples, config.sample_customers, seed)
     predictions, folds = models.cross_validate(tried, config, seed)
     scores = models.scores(tried, predictions)
     chosen = models.best(scores)
     leak = _leak(learnt, features, config, seed)
     report = Report(
-        chosen,
+        measured,
         pd.concat([_evaluated(scores, CROSS_VALIDATION, tried.customers), leak])[
             list(SCORES.column_names)
         ],
@@ -127,6 +141,8 @@ def train(
         _reliability(tried, [t for t in predictions if t.kind == chosen], config.repeats),
     )
     predictor = learn(
+        behaviour_model.fit(kind, observed, names, seed),
+        perks,
         chosen,
         examples,
         config,
@@ -166,12 +182,14 @@ def next_month(
     evaluated, others = known[unseen], known[~unseen]
     if evaluated.empty or others.empty or not earlier.reads(evaluated):
         return pd.DataFrame(columns=list(SCORES.column_names))
-    perks = pd.Index([*earlier.perks, *sorted(set(known["perk"]) - set(earlier.perks))])
-    shares = earlier.probabilities(early.inputs(evaluated, earlier.inputs))
-    unknown = np.zeros((len(evaluated), len(perks) - len(earlier.perks)))
+    perks = pd.Index(
+        [*earlier.history_perks, *sorted(set(known["perk"]) - set(earlier.history_perks))]
+    )
+    shares = earlier.history_shares(early.inputs(evaluated, earlier.inputs))
+    unknown = np.zeros((len(evaluated), len(perks) - len(earlier.history_perks)))
     common = others["perk"].value_counts(normalize=True).reindex(perks, fill_value=0.0)
     answers = {
-        earlier.kind: np.hstack([shares, unknown]),
+        earlier.history_kind: np.hstack([shares, unknown]),
         models.MAJORITY: np.tile(common, (len(evaluated), 1)),
     }
     seen, label = evaluated[early.SEEN], perks.get_indexer(evaluated["perk"])
@@ -185,6 +203,12 @@ def next_month(
     return pd.DataFrame(rows, columns=list(SCORES.column_names))
 
 
+def _commonest_first(perks: Sequence[Perk], learnt: pd.DataFrame) -> tuple[Perk, ...]:
+    """The perks by number of customers who have them: the first is given if nothing is foretold."""
+    count = learnt.drop_duplicates("user_id")["perk"].value_counts()
+    return tuple(sorted(perks, key=lambda perk: -int(count.get(perk.id, 0))))
+
+
 def _some(examples: Examples, most: int, seed: int) -> Examples:
     users = np.unique(examples.user_id)
     chosen = np.random.default_rng(seed).permutation(users)[:most]
@@ -195,7 +219,7 @@ def _leak(learnt: pd.DataFrame, features: pd.DataFrame, config: Config, seed: in
     """The label predicted from the very features that define it, as published work often does."""
     label = learnt[["user_id", "perk"]].drop_duplicates()
     full = features.merge(label, on="user_id").assign(**{early.SEEN: FULL_HISTORY})
-    examples = examples_of(full, early.input_names(full, CATALOGUE), config)
+    examples = examples_of(full, early.input_names(full, OWN), config)
     tried = _some(examples, config.sample_customers, seed)
     once = config.model_copy(update={"repeats": 1})
     # The simplest model suffices: the leak is in the data and shows with any model.

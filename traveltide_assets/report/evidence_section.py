@@ -8,6 +8,18 @@ from traveltide_assets.report import verdicts, words
 from traveltide_assets.report.material import Material
 
 
+def cuts(m: Material) -> dict[str, Any]:
+    """The cuts at which perks were tried, and whether they are as many as the settings ask for."""
+    tried = sorted(m.by_cut["cut"].unique())
+    wanted = m.settings.evidence.cuts
+    return {
+        "days": words.listed([words.last_day(cut) for cut in tried]),
+        "count": len(tried),
+        "wanted": wanted,
+        "fewer": len(tried) < wanted,
+    }
+
+
 def evidence(m: Material) -> list[tuple[str, list[dict[str, Any]]]]:
     """Every strategy with its perks and their verdicts."""
     return [
@@ -19,15 +31,21 @@ def evidence(m: Material) -> list[tuple[str, list[dict[str, Any]]]]:
 
 def _evidence_rows(m: Material, strategy: str) -> list[dict[str, Any]]:
     judged = verdicts.of_strategy(m.evidence, strategy)
+    by_cut = m.by_cut[m.by_cut["strategy"] == strategy].sort_values("cut")
     return [
         {
             "perk": m.titles[row["perk"]],
             "customers": f"{row['customers']:,}",
+            "at_cuts": ", ".join(
+                f"{words.month_name(each['cut']).split()[0]} {words.decimal(each['lift'])}"
+                for _, each in by_cut[by_cut["perk"] == row["perk"]].iterrows()
+            ),
+            "detectable": words.decimal(row["detectable_lift"]),
             "outcome": words.OUTCOME_NAMES[row["outcome"]],
             "mean": words.outcome(row["outcome"], row["mean"]),
             "mean_others": words.outcome(row["outcome"], row["mean_others"]),
             "lift": words.decimal(row["lift"]),
-            "interval": f"{words.decimal(row['lift_low'])} to {words.decimal(row['lift_high'])}",
+            "interval": words.interval(row["lift_low"], row["lift_high"]),
             "activity": words.decimal(row["lift_by_activity"]),
             "chance": words.decimal(row["p_holm"], 3),
             "verdict": judged[row["perk"]],

@@ -21,6 +21,8 @@ _FRAMES = {
     "scorecard": "gold/segmentation_scorecard",
     "agreement": "gold/strategy_agreement",
     "evidence": "gold/perk_evidence",
+    "by_cut": "gold/perk_evidence_by_cut",
+    "choice": "gold/strategy_decision",
     "signals": "gold/perk_signals",
     "dbscan": "gold/dbscan_trial",
     "exploration": "gold/exploration",
@@ -31,6 +33,8 @@ _CARD = {
     "candidate": "gold/perk_predictor_candidate",
     "serving": "gold/perk_predictor",
     "decision": "gold/predictor_promotion",
+    "lifts": "gold/predictor_lifts",
+    "held_out": "gold/promotion_lifts",
     "scores": "gold/predictor_scores",
     "importance": "gold/predictor_importance",
     "confusion": "gold/predictor_confusion",
@@ -45,11 +49,12 @@ class Material:
     """Everything the report is made of; the contracts describe the frames.
 
     `strategies` are what the strategies are called, by name and in the order of the scorecard.
-    `before` holds last month's segments of the deciding strategy, or None if that month was not
-    decided. `places` are the k-means segments, for the scatter plot. `quality` has a row per source
-    table (see `quality_section.row_counts`). `campaign` is the campaign's manifest, `status` a
-    sentence on how far the experiment can be read. `card` is None in a month without a model.
-    `notice` is the first line of the report, if its data is generated.
+    `before` holds last month's segments by the strategy that decided then, or None if that month
+    was not decided. `places` are the k-means segments, for the scatter plot. `choice` says which
+    strategy decides and why. `quality` has a row per source table (see
+    `quality_section.row_counts`). `campaign` is the campaign's manifest, `status` a sentence on how
+    far the experiment can be read. `card` is None in a month without a model. `notice` is the
+    first line of the report, if its data is generated.
     """
 
     month: str
@@ -64,6 +69,8 @@ class Material:
     scorecard: pd.DataFrame
     agreement: pd.DataFrame
     evidence: pd.DataFrame
+    by_cut: pd.DataFrame
+    choice: pd.DataFrame
     signals: pd.DataFrame
     dbscan: pd.DataFrame
     exploration: pd.DataFrame
@@ -102,13 +109,13 @@ class Material:
             status=status,
             notice=notice,
             card=model_card.build(**{name: frames[path] for name, path in _CARD.items()}),
-            **{name: frames[path] for name, path in _FRAMES.items()},
+            **{name: settings.policy.permitted(frames[path]) for name, path in _FRAMES.items()},
         )
 
     @property
     def strategy(self) -> str:
         """The strategy that decided."""
-        return self.settings.strategy
+        return str(self.assignments["strategy"].iloc[0])
 
     @property
     def titles(self) -> dict[str, str]:

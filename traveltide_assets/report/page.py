@@ -14,6 +14,7 @@ from traveltide_assets.report import (
     evidence_section,
     experiment_section,
     pictures_section,
+    plain_section,
     prediction_section,
     quality_section,
     scorecard_section,
@@ -25,7 +26,6 @@ from traveltide_assets.report import (
 from traveltide_assets.report.charts import svg
 from traveltide_assets.report.material import Material
 from traveltide_assets.report.scorecard_section import recommended, row_of
-from traveltide_assets.schema.months import shift
 from traveltide_assets.transforms.cohort import describe
 
 _TEMPLATES = Path(__file__).parent
@@ -52,17 +52,16 @@ def context(material: Material) -> dict[str, Any]:
     )
     perks = {perk.id: perk for perk in m.perks}
     judged = verdicts.of_strategy(m.evidence, m.strategy)
-    cut = shift(m.month, -m.settings.evidence.months)
     return {
         "notice": m.notice,
         "month": words.month_name(m.month),
         "as_of": words.last_day(m.month),
-        "cut": words.last_day(cut),
         "evidence_months": m.settings.evidence.months,
         "alpha": words.percent(m.settings.evidence.alpha, 1),
         "cohort": describe(m.settings.cohort, m.month),
         "min_sessions": m.settings.cohort.min_sessions,
         "customers": len(m.assignments),
+        "forbidden": summary_section.forbidden(m.settings.policy),
         "strategy": m.strategies[m.strategy],
         "strategy_id": m.strategy,
         "strategy_description": row_of(m.scorecard, m.strategy)["description"].rstrip("."),
@@ -74,6 +73,8 @@ def context(material: Material) -> dict[str, Any]:
         "recommended": [m.strategies[name] for name in recommended(m.scorecard)],
         "same_perk": scorecard_section.agreement(m, "same_perk_share", words.percent),
         "same_groups": scorecard_section.agreement(m, "adjusted_rand_index", words.decimal),
+        "cuts": evidence_section.cuts(m),
+        "plain": plain_section.plain(m, judged),
         "evidence": evidence_section.evidence(m),
         "signals": evidence_section.signals(m),
         "dbscan": scorecard_section.dbscan(m.dbscan),

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from traveltide_assets.prediction.behaviour_model import NOTHING
 from traveltide_assets.prediction.model_card import ModelCard
-from traveltide_assets.prediction.models import BINS, MAJORITY, MEMBERS, RULES, VOTE
-from traveltide_assets.prediction.promotion import ALL, IN_SERVICE, beaten_by
+from traveltide_assets.prediction.models import BINS, MAJORITY, RULES
+from traveltide_assets.prediction.newcomer_lifts import ALL, ALL_PERKS
+from traveltide_assets.prediction.promotion import IN_SERVICE, beaten_by
 from traveltide_assets.report import charts, words
 from traveltide_assets.report.heat import HeatRow
 
@@ -24,8 +26,11 @@ _ROWS = (
 _RIVALS = {
     IN_SERVICE: "the model in service before",
     RULES: "the rules of the strategy",
-    MAJORITY: "the commonest perk for everybody",
+    MAJORITY: "one perk for everybody",
 }
+
+# Terms of a smaller weight are not told.
+_SAID = 0.03
 
 
 def context(
@@ -41,7 +46,13 @@ def context(
     loss = {name: getattr(card, table).get("log_loss") for name, table in _ROWS[:3]}
     return {
         "version": card.version,
-        "kind": f"{VOTE} ({words.listed(MEMBERS)} together)" if card.kind == VOTE else card.kind,
+        "kind": card.kind,
+        "foretells": card.kind != NOTHING,
+        "history_kind": card.history_kind,
+        "signals": _signals(card, titles),
+        "kinds": _gains(card.lifts),
+        "lifts": _lifts(card, titles),
+        "gains": charts.gains(card.held_out),
         "month": words.month_name(card.trained_on),
         "customers": f"{card.customers:,}",
         "strategy": strategies[card.strategy],
@@ -111,7 +122,7 @@ def _calibration(reliability: pd.DataFrame) -> list[tuple[str, str, str, str]]:
 
 
 def _contest(table: pd.DataFrame) -> dict[str, Any]:
-    """The model and its rivals by number of sessions seen, all together last."""
+    """The gain of the model and its rivals by number of sessions seen, the mean over all last."""
     rivals = [name for name in _RIVALS if name in set(table["rival"])]
     worse = [
         f"worse than {_RIVALS[name]} after {words.listed([str(n) for n in seen])}"
@@ -121,11 +132,8 @@ def _contest(table: pd.DataFrame) -> dict[str, Any]:
     rows = []
     for n in sorted(set(table["sessions_seen"]), key=lambda n: (n == ALL, n)):
         at = table[table["sessions_seen"] == n].set_index("rival")
-        own = at.iloc[0]
         others = [_against(at.loc[name]) for name in rivals]
-        scored = {"loss": words.decimal(own["loss_candidate"], 3)}
-        scored["f1"] = words.decimal(own["f1_candidate"])
-        rows.append(("All together" if n == ALL else str(n), scored, others))
+        rows.append((_after(n), _signed(at["gain_candidate"].iloc[0]), others))
     return {
         "rivals": [_RIVALS[name].removeprefix("the ").capitalize() for name in rivals],
         "rows": rows,
@@ -135,13 +143,70 @@ def _contest(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def _against(row: pd.Series) -> dict[str, str]:
-    mean, low, high = (row[f"difference{end}"] for end in ("", "_low", "_high"))
-    apart = f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
-    return {
-        "loss": words.decimal(row["loss_rival"], 3),
-        "f1": words.decimal(row["f1_rival"]),
-        "apart": apart.replace("-", "\N{MINUS SIGN}"),
-    }
+    apart = _interval(*(row[f"difference{end}"] for end in ("", "_low", "_high")))
+    return {"gain": _signed(row["gain_rival"]), "apart": apart}
+
+
+def _gains(table: pd.DataFrame) -> list[tuple[str, str]]:
+    """The gain over every n of each kind of model and baseline, with its interval."""
+    rows = table[(table["perk"] == ALL_PERKS) & (table["sessions_seen"] == ALL)]
+    return [
+        (row["model"].capitalize(), _interval(row["gain"], row["gain_low"], row["gain_high"]))
+        for row in rows.to_dict("records")
+    ]
+
+
+def _lifts(card: ModelCard, titles: Mapping[str, str]) -> list[tuple[str, str, str, str, str]]:
+    """By n and perk that the model gives: its customers, and what they did against the others."""
+    rows = card.held_out[
+        (card.held_out["model"] == card.kind) & (card.held_out["perk"] != ALL_PERKS)
+    ]
+    return [
+        (
+            _after(row["sessions_seen"]),
+            titles.get(row["perk"], row["perk"]),
+            f"{row['customers']:,}",
+            f"{words.decimal(row['mean'])} against {words.decimal(row['mean_others'])}",
+            f"{words.decimal(row['lift'])} ({words.decimal(row['lift_low'])} to "
+            f"{words.decimal(row['lift_high'])})",
+        )
+        for row in rows.sort_values(["sessions_seen", "perk"]).to_dict("records")
+    ]
+
+
+def _signals(card: ModelCard, titles: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """By perk: what speaks for it and what against it at sign-up, strongest first."""
+    found = []
+    for perk in card.perks:
+        rows = card.signals[card.signals["perk"] == perk]
+        rows = rows.sort_values("weight", key=lambda weights: -weights.abs())
+        said = [
+            [_term(row) for row in rows.to_dict("records") if sign * row["weight"] >= _SAID]
+            for sign in (1, -1)
+        ]
+        more, less = (words.listed(each) if each else "nothing" for each in said)
+        found.append((titles.get(perk, perk), more, less))
+    return found
+
+
+def _term(row: Mapping[str, Any]) -> str:
+    label = _input(row["input"])
+    feature = words.FEATURES[row["input"].partition("=")[0]]
+    yes = feature.type in ("boolean", "string")
+    condition = label if yes else f"{label} {row['threshold']:g} or more"
+    return f"{condition} ({_signed(row['weight'], 2)})"
+
+
+def _after(n: int) -> str:
+    return "Mean over all" if n == ALL else str(n)
+
+
+def _signed(value: float, digits: int = 3) -> str:
+    return f"{value:+.{digits}f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _interval(mean: float, low: float, high: float) -> str:
+    return f"{_signed(mean)} ({_signed(low)} to {_signed(high)})"
 
 
 def _inputs(importance: pd.DataFrame) -> list[dict[str, Any]]:
@@ -167,17 +232,18 @@ def _confusion(card: ModelCard, titles: Mapping[str, str], n: int) -> dict[str, 
     """Share of each perk's customers (row) for whom each perk is predicted after n sessions."""
     at = card.confusion[card.confusion["sessions_seen"] == n]
     shares = at.pivot_table(index="perk", columns="predicted", values="share", fill_value=0.0)
-    shares = shares.reindex(index=card.perks, columns=card.perks, fill_value=0.0)
-    right = pd.Series({perk: shares.loc[perk, perk] for perk in card.perks})
+    perks = card.history_perks
+    shares = shares.reindex(index=perks, columns=perks, fill_value=0.0)
+    right = pd.Series({perk: shares.loc[perk, perk] for perk in perks})
     worst = shares.loc[right.idxmin()].drop(right.idxmin())
     return {
-        "perks": [titles.get(perk, perk) for perk in card.perks],
+        "perks": [titles.get(perk, perk) for perk in perks],
         "confusion": [
             HeatRow(
                 titles.get(perk, perk),
                 tuple((words.percent(v), float(v)) for v in shares.loc[perk]),
             )
-            for perk in card.perks
+            for perk in perks
         ],
         "weakest": {
             "perk": titles.get(str(right.idxmin()), str(right.idxmin())),

@@ -42,12 +42,56 @@ _MEASURES: tuple[tuple[str, str, str, Any], ...] = (
         "persistence",
         words.percent,
     ),
+    (
+        "Keep their perk",
+        "share of customers with the same perk as last month",
+        "perk_persistence",
+        words.percent,
+    ),
+    (
+        "Same group from other visits",
+        "odd against even sessions of the same customers, adjusted Rand index: 1 the same groups, "
+        "0 no more than chance",
+        "reliability_ari",
+        words.decimal,
+    ),
+    (
+        "Same perk from other visits",
+        "odd against even sessions, Cohen's kappa: 1 always the same perk, 0 no more than chance",
+        "reliability_kappa",
+        words.decimal,
+    ),
     ("Perks given", "number of different perks", "perks", "{:.0f}".format),
     ("Perks supported", "by what customers did afterwards", "supported_perks", "{:.0f}".format),
     (
+        "Perks contradicted",
+        "customers given them did less of what they reward",
+        "contradicted_perks",
+        "{:.0f}".format,
+    ),
+    (
         "Customers with a supported perk",
-        "the basis of the recommendation",
+        "by what customers given it did afterwards",
         "supported_share",
+        words.percent,
+    ),
+    (
+        "Customers with a contradicted perk",
+        "those given it did less of it",
+        "contradicted_share",
+        words.percent,
+    ),
+    (
+        "Another perk when it was tried",
+        "share of customers to whom the back-test never gave today's perk",
+        "untried_share",
+        words.percent,
+    ),
+    (
+        "Worth",
+        "share of customers with a supported perk, less where it is not steady or not the same "
+        "from other visits: the basis of the recommendation",
+        "worth",
         words.percent,
     ),
 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -83,13 +84,17 @@ def build(
                 share=words.percent(len(members) / len(assignments)),
                 perk=perk,
                 fit=_fit(perk, members.iloc[0], perks),
-                verdict=judged.get(perk.id, verdicts.not_tested()),
+                verdict=judged.get(perk.id, verdicts.not_tried()),
                 typical=_typical(features.loc[users]),
                 traits=_traits(
                     values.loc[users].mean(), values.mean(), profile.loc[segment], alike
                 ),
                 example=_example(
-                    features.loc[_nearest_to_median(deviations.loc[users, list(_FACTS)])]
+                    features.loc[
+                        _nearest_to_median(
+                            deviations.loc[users, [name for name in _FACTS if name in deviations]]
+                        )
+                    ]
                 ),
             )
         )
@@ -108,7 +113,11 @@ def telling(profile: pd.DataFrame, alike: pd.DataFrame, count: int) -> list[str]
 def _distinct(strength: pd.Series, alike: pd.DataFrame) -> list[str]:
     """Features from the strongest on, without those that repeat a stronger one."""
     chosen: list[str] = []
-    for name in strength.drop(list(_SCORES)).sort_values(ascending=False, kind="stable").index:
+    for name in (
+        strength.drop(list(_SCORES), errors="ignore")
+        .sort_values(ascending=False, kind="stable")
+        .index
+    ):
         if strength[name] >= _NOTABLE_SD and (alike.loc[name, chosen] < _SAME_THING).all():
             chosen.append(str(name))
     return chosen
@@ -152,9 +161,7 @@ def _typical(members: pd.DataFrame) -> tuple[str, ...]:
     )
     discounted = float((members["discounted_booking_rate"] * members["total_trips"]).sum())
     return (
-        f"{members['age'].median():.0f} years old (median); "
-        f"{words.percent(members['married'].mean())} married, "
-        f"{words.percent(members['has_children'].mean())} with children",
+        *_who(members, _MANY),
         f"{words.decimal(trips / len(members), 1)} trips booked in "
         f"{words.decimal(members['total_sessions'].mean(), 1)} sessions; "
         f"{words.percent(_per(members['cancelled_trips'].sum(), trips))} of the trips cancelled, "
@@ -177,13 +184,9 @@ def _nearest_to_median(deviations: pd.DataFrame) -> int:
 
 def _example(customer: pd.Series) -> tuple[str, ...]:
     """Facts rounded so far that no one can be recognised by them."""
-    married = "married" if customer["married"] else "not married"
-    children = "with children" if customer["has_children"] else "without children"
     nights, bags = int(customer["total_nights"]), int(customer["total_checked_bags"])
-    known = pd.notna(customer["age"])
-    age = f"About {_rounded(customer['age'], _AGE_STEP):.0f} years old" if known else "Age unknown"
     return (
-        f"{age}, {married}, {children}",
+        *_who(customer, _ONE),
         f"{words.counted(int(customer['total_trips']), 'trip')} booked, "
         f"{int(customer['cancelled_trips'])} cancelled",
         f"{words.counted(nights, 'hotel night')}, {words.counted(bags, 'checked bag')}",
@@ -191,5 +194,27 @@ def _example(customer: pd.Series) -> tuple[str, ...]:
     )
 
 
+def _who(known: Any, phrases: Mapping[str, Callable[[Any], str]]) -> list[str]:
+    """A line on the profile, or none. Features that may not be used are not in the data."""
+    said = [say(known[name]) for name, say in phrases.items() if name in known]
+    return [", ".join(said)] if said else []
+
+
+def _age(age: float) -> str:
+    return f"About {_rounded(age, _AGE_STEP):.0f} years old" if pd.notna(age) else "Age unknown"
+
+
 def _rounded(value: float, step: int) -> float:
     return round(value / step) * step
+
+
+_MANY: dict[str, Callable[[Any], str]] = {
+    "age": lambda ages: f"{ages.median():.0f} years old (median)",
+    "married": lambda married: f"{words.percent(married.mean())} married",
+    "has_children": lambda children: f"{words.percent(children.mean())} with children",
+}
+_ONE: dict[str, Callable[[Any], str]] = {
+    "age": _age,
+    "married": lambda married: "married" if married else "not married",
+    "has_children": lambda children: "with children" if children else "without children",
+}

@@ -6,6 +6,7 @@ import datetime as dt
 import math
 from collections.abc import Sequence
 
+from traveltide_assets.catalogue.perks import NO_OUTCOME
 from traveltide_assets.schema.months import end_of, start_of
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.outcomes import OUTCOMES
@@ -13,7 +14,10 @@ from traveltide_assets.transforms.outcomes import OUTCOMES
 NONE = "\N{EN DASH}"
 _SPACE = "\N{NO-BREAK SPACE}"
 FEATURES = {feature.name: feature for feature in CATALOGUE}
-OUTCOME_NAMES = {outcome.name: outcome.description for outcome in OUTCOMES}
+OUTCOME_NAMES = {
+    **{outcome.name: outcome.description for outcome in OUTCOMES},
+    NO_OUTCOME: "no behaviour speaks to it",
+}
 _OUTCOME_FORMATS = {
     "nights_per_stay": "{:.1f}",
     "bags_per_flight": "{:.2f}",
@@ -59,6 +63,10 @@ def outcome(name: str, value: float) -> str:
 
 def times(lift: float, low: float, high: float) -> str:
     return f"a lift of {decimal(lift)} (95{_SPACE}% interval {decimal(low)} to {decimal(high)})"
+
+
+def interval(low: float, high: float) -> str:
+    return NONE if math.isnan(low) else f"{decimal(low)} to {decimal(high)}"
 
 
 def month_name(month: str) -> str:

@@ -6,6 +6,7 @@ import datetime as dt
 import re
 
 FORMAT = "%Y-%m"
+SECONDS_PER_DAY = 86_400
 
 
 def is_month(text: str) -> bool:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import ibis
-import pyarrow as pa
+if TYPE_CHECKING:
+    import ibis
+    import pyarrow as pa
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Table:
 
     @cached_property
     def schema(self) -> ibis.Schema:
+        import ibis  # Only here, because many processes read no more than names.
+
         return ibis.schema({column.name: column.type for column in self.columns})
 
     @property

@@ -18,12 +18,13 @@ _BLOCK_VALUES = 2_000_000
 
 
 def profiles(
-    features: pd.DataFrame, groups: pd.Series, names: Iterable[str] = NUMERIC
+    features: pd.DataFrame, groups: pd.Series, names: Iterable[str] | None = None
 ) -> pd.DataFrame:
     """Mean deviation of each group (row) from the cohort in each feature (column), in SD."""
     members, labels = pd.factorize(groups.to_numpy(), sort=True)
     # A few features at a time: for a million customers, one copy of all features takes 400 MB.
-    wanted, step = list(names), max(1, _BLOCK_VALUES // max(1, len(features)))
+    wanted = [name for name in NUMERIC if name in features] if names is None else list(names)
+    step = max(1, _BLOCK_VALUES // max(1, len(features)))
     blocks = [wanted[first : first + step] for first in range(0, len(wanted), step)]
     means = [standardised(numeric(features, block)).groupby(members).mean() for block in blocks]
     return pd.concat(means, axis=1).set_axis(labels, axis=0)
@@ -87,14 +88,14 @@ def assignments(
     groups = features[["user_id"]].merge(merged, on="user_id", validate="one_to_one")["segment"]
     affinity = affinities(profiles(features, groups, sorted(features_of(perks))), perks)
     perk = merged.groupby("segment")["perk"].first()
-    second = runner_up(affinity[_alternatives(perks, perk)], perk)
+    second = runner_up(affinity[alternatives(perks, perk)], perk)
     return merged.rename(columns={"reason": "deciding_features"}).assign(
         runner_up=merged["segment"].map(second),
         **{f"affinity_{name}": merged["segment"].map(affinity[name]) for name in affinity},
     )
 
 
-def _alternatives(perks: tuple[Perk, ...], given: Iterable[str]) -> list[str]:
+def alternatives(perks: tuple[Perk, ...], given: Iterable[str]) -> list[str]:
     """Perks of the first program that contains all assigned perks; all perks if no program does."""
     for program in get_args(Program):
         members = [perk.id for perk in perks if program in perk.programs]

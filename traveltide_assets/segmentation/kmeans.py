@@ -28,7 +28,7 @@ from traveltide_assets.schema.table import Column
 from traveltide_assets.segmentation import affinities, naming
 from traveltide_assets.segmentation.cluster_model import DECIMALS, Model, reasons
 from traveltide_assets.segmentation.config import Config
-from traveltide_assets.segmentation.scaling import NUMERIC, fills, min_max, numeric
+from traveltide_assets.segmentation.scaling import ALL_NUMERIC, fills, min_max, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, CannotFit, History
 from traveltide_assets.stats.threads import one_thread
 
@@ -138,7 +138,8 @@ def fit(
     scaled = unfitted.scale(features)
     centroids = centroids_of(scaled, cluster(scaled, config, seed))
     model = _ordered(replace(unfitted, centroids=centroids))
-    profile = affinities.profiles(features, pd.Series(model.assign(features)[0]))
+    told_by = sorted({*features_of(perks), *config.features})
+    profile = affinities.profiles(features, pd.Series(model.assign(features)[0]), told_by)
     perk = affinities.assign(affinities.affinities(profile, perks))
     names = _inherited(model, naming.names(profile[list(config.features)]), previous)
     return replace(model, segments=tuple(names), perks=tuple(perk))
@@ -197,12 +198,12 @@ def centroids_of(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _unfitted(features: pd.DataFrame, config: Config) -> Model:
-    unknown = [name for name in config.features if name not in NUMERIC]
+    unknown = [name for name in config.features if name not in ALL_NUMERIC]
     if unknown or not config.features:
         raise ClusteringError(
-            f"kmeans.features: {_problem(unknown)}; choose from {', '.join(NUMERIC)}"
+            f"kmeans.features: {_problem(unknown)}; choose from {', '.join(ALL_NUMERIC)}"
         )
-    values = numeric(features)[list(config.features)]
+    values = numeric(features, config.features)
     fill = fills(values)
     values = values.fillna(fill)
     return Model(

@@ -136,7 +136,7 @@ class FittedWide:
 
         `score` is 1 at the centroid and 0 halfway to the next one; `reason` is the segment's.
         """
-        labels, margin = _nearest(self.space.place(features), self.centroids)
+        labels, margin = nearest(self.space.place(features), self.centroids)
         segment, perk, reason = (
             np.array(words, dtype=object)[labels]
             for words in (self.segments, self.perks, self.reasons)
@@ -178,7 +178,7 @@ class WideKMeans:
         space = Space.fit(features, self.config)
         points = space.place(features)
         centroids = kmeans.centroids_of(points, kmeans.cluster(points, self.config, self.seed))
-        profile = affinities.profiles(features, pd.Series(_nearest(points, centroids)[0]))
+        profile = affinities.profiles(features, pd.Series(nearest(points, centroids)[0]))
         order = profile[list(space.features)].sum(axis=1).sort_values(ascending=False).index
         profile = profile.loc[order].reset_index(drop=True)
         perk = affinities.assign(affinities.affinities(profile, self.perks))
@@ -191,7 +191,7 @@ class WideKMeans:
         )
 
 
-def _nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Index of the nearest centroid of each point (row), and its margin.
 
     The margin is 1 at the centroid and 0 halfway to the next one.
@@ -206,7 +206,8 @@ def _nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> WideKMeans:
     """The strategy for the classic perks of a catalogue; `PerkError` if there are none."""
-    return WideKMeans(of_program(perks, "classic"), settings.seed)
+    config = Config(features=settings.policy.allowed(WIDE_FEATURES))
+    return WideKMeans(of_program(perks, "classic"), settings.seed, config)
 
 
 def try_dbscan(features: pd.DataFrame, seed: int) -> pd.DataFrame:

@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingRegressor
 
-from traveltide_assets.catalogue.perks import Perk, Program, of_program
+from traveltide_assets.catalogue.perks import NO_OUTCOME, Perk, Program, of_program
 from traveltide_assets.schema.table import Column
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, CannotFit, History
 from traveltide_assets.stats.threads import one_thread
-from traveltide_assets.transforms.features.catalogue import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import OWN
 from traveltide_assets.transforms.outcomes import OUTCOMES
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # than they are applied to. Shares, means, scores and demographics do not grow.
 _TIMELESS = tuple(
     feature.name
-    for feature in CATALOGUE
+    for feature in OWN
     if feature.name in NUMERIC
     and feature.name != "tenure_months"
     and (feature.source in ("users", "features") or feature.nullable or feature.maximum is not None)
@@ -53,6 +53,7 @@ class PropensityStrategy:
 
     perks: tuple[Perk, ...]
     seed: int
+    features: tuple[str, ...] = _TIMELESS
     name: str = "propensity"
     title: str = "Propensity"
     description: str = (
@@ -65,7 +66,7 @@ class PropensityStrategy:
 
     @property
     def inputs(self) -> frozenset[str]:
-        return frozenset(_TIMELESS)
+        return frozenset(self.features)
 
     def fit(self, history: History) -> FittedPropensity:
         """One expert per perk with enough outcomes; `TooLittleHistory` if none can be trusted."""
@@ -74,11 +75,13 @@ class PropensityStrategy:
                 "propensity needs features of customers as of a cut and their outcomes since"
             )
         known = history.earlier.merge(history.outcomes, on="user_id", validate="one_to_one")
-        bins = Bins.of(known[history.earlier.columns])
+        bins = Bins.of(known, self.features)
         inputs = bins.place(known)
         folds = self._folds(inputs)
         experts = {}
         for perk in self.perks:
+            if perk.outcome == NO_OUTCOME:
+                continue
             amount = known[f"{perk.outcome}_amount"].to_numpy(dtype=np.float64)
             chances = known[f"{perk.outcome}_opportunities"].to_numpy(dtype=np.float64)
             rows = chances > 0
@@ -142,7 +145,8 @@ class PropensityStrategy:
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> PropensityStrategy:
     """The strategy for the classic perks of a catalogue; `PerkError` if there are none."""
-    return PropensityStrategy(of_program(perks, "classic"), settings.seed)
+    features = settings.policy.allowed(_TIMELESS)
+    return PropensityStrategy(of_program(perks, "classic"), settings.seed, features)
 
 
 @dataclass(frozen=True)
@@ -154,17 +158,19 @@ class Bins:
     values stay undefined.
     """
 
+    names: tuple[str, ...]
     edges: tuple[np.ndarray, ...]
 
     @classmethod
-    def of(cls, features: pd.DataFrame) -> Bins:
-        """The bins of a frame with one row per customer."""
-        values = _inputs(features).quantile(np.arange(1, _BINS) / _BINS, interpolation="lower")
-        return cls(tuple(np.unique(column.dropna()) for _, column in values.items()))
+    def of(cls, features: pd.DataFrame, names: tuple[str, ...]) -> Bins:
+        """The bins of the named features in a frame with one row per customer."""
+        values = numeric(features, names)
+        cuts = values.quantile(np.arange(1, _BINS) / _BINS, interpolation="lower")
+        return cls(names, tuple(np.unique(column.dropna()) for _, column in cuts.items()))
 
     def place(self, features: pd.DataFrame) -> np.ndarray:
         """The bin, from 0, of each feature (column) of each customer (row)."""
-        values = _inputs(features).to_numpy()
+        values = numeric(features, self.names).to_numpy()
         placed = np.column_stack(
             [np.searchsorted(edges, values[:, i]) for i, edges in enumerate(self.edges)]
         ).astype(np.float64)
@@ -212,7 +218,7 @@ class FittedPropensity:
         score = lifts.max(axis=1)
         by_id = {entry.id: entry for entry in self.perks}
         averages = perk.map({name: expert.average for name, expert in self.experts.items()})
-        outcome = perk.map({name: _DESCRIPTIONS[entry.outcome] for name, entry in by_id.items()})
+        outcome = perk.map({name: _DESCRIPTIONS[by_id[name].outcome] for name in self.experts})
         segment = perk.map({name: f"Likely: {entry.title}" for name, entry in by_id.items()})
         reason = [
             f"expected {value:.2f} {what}, {times:.2f} times the average" if times > 1 else NEAREST
@@ -227,10 +233,6 @@ class FittedPropensity:
                 "reason": reason,
             }
         )[list(ASSIGNMENT)]
-
-
-def _inputs(features: pd.DataFrame) -> pd.DataFrame:
-    return numeric(features)[list(_TIMELESS)]
 
 
 def _predicted(model: HistGradientBoostingRegressor, inputs: np.ndarray) -> np.ndarray:

@@ -3,43 +3,48 @@
 A customer belongs to the first segment with conditions that hold. The last segment has no
 conditions and takes everybody left, so each customer is in exactly one segment. Thresholds are
 absolute values, or quantiles of the cohort that the strategy is fitted on. An undefined feature
-satisfies no comparison.
+satisfies no comparison. A file may define properties of customers, which its conditions then name
+like features that are yes or no, and the day on which ages are counted.
 """
 
 from __future__ import annotations
 
-import operator
+import datetime as dt
 import tomllib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import compress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import Perk, PerksMissing, Program, of_program
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.table import Column
+from traveltide_assets.segmentation.rule_conditions import (
+    FEATURES,
+    Condition,
+    Definition,
+    Entry,
+    Segment,
+    values_of,
+)
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
 from traveltide_assets.stats.percentiles import depth
-from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
 if TYPE_CHECKING:
     from traveltide_assets.settings import Settings
 
-_ORDERINGS: dict[str, Callable[[Any, Any], Any]] = {
-    ">=": operator.ge,
-    ">": operator.gt,
-    "<=": operator.le,
-    "<": operator.lt,
-}
-_FEATURES = {feature.name: feature for feature in CATALOGUE if feature.type != "string"}
 _REMAINDER = "fits no other segment"
+_AGE, _BIRTH_DAY = "age", "birth_day"
+_EPOCH = dt.date(1970, 1, 1)
+_DAYS_OF_A_YEAR = 365
+_LISTS = ("definition", "segment", "conditions")
 
 
 class RuleError(TravelTideError):
@@ -50,98 +55,19 @@ class RulePerksMissing(RuleError, PerksMissing):
     """The rules assign perks that the perk catalogue lacks; the message names one."""
 
 
-class _Entry(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+class RuleStrategy(Entry):
+    """The rules of a catalogue file: a `Strategy` that learns only quantiles of the cohort.
 
-
-class Condition(_Entry):
-    """A comparison of a feature with a threshold: `value`, or the cohort's `quantile`."""
-
-    feature: str
-    comparison: Literal[">=", ">", "<=", "<", "is true", "is false", "is missing"]
-    value: float | None = None
-    quantile: float | None = Field(None, ge=0, le=1)
-
-    @field_validator("feature")
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        if name not in _FEATURES:
-            raise ValueError(f"unknown feature {name!r}; choose from {', '.join(_FEATURES)}")
-        return name
-
-    @model_validator(mode="after")
-    def _fits_its_feature(self) -> Condition:
-        thresholds = (self.value is not None) + (self.quantile is not None)
-        if self._orders and thresholds != 1:
-            raise ValueError(f"{self.comparison!r} needs either a value or a quantile, not both")
-        if not self._orders and thresholds:
-            raise ValueError(f"{self.comparison!r} takes no threshold")
-        boolean = _FEATURES[self.feature].type == "boolean"
-        if self.comparison != "is missing" and boolean == self._orders:
-            kind = "yes or no" if boolean else "a number"
-            raise ValueError(f"{self.feature} is {kind}, so {self.comparison!r} does not apply")
-        return self
-
-    @property
-    def words(self) -> str:
-        """The condition in words for a marketer."""
-        label = _FEATURES[self.feature].label
-        if self.value is not None:
-            return f"{label} {self.comparison} {_plain(self.value)}"
-        return {
-            "is true": label,
-            "is false": f"{label}: no",
-            "is missing": f"{label}: unknown",
-        }.get(self.comparison, f"{label} {self.comparison} quantile {self.quantile}")
-
-    @property
-    def _orders(self) -> bool:
-        return self.comparison in _ORDERINGS
-
-    def settled(self, values: np.ndarray) -> Condition:
-        """The condition with its quantile computed on the cohort's values (NaN if undefined)."""
-        if self.quantile is None:
-            return self
-        defined = values[~np.isnan(values)]
-        # Without any value the threshold is NaN, which no customer can meet.
-        threshold = float(np.quantile(defined, self.quantile)) if len(defined) else np.nan
-        return self.model_copy(update={"value": threshold, "quantile": None})
-
-    def holds(self, values: np.ndarray) -> np.ndarray:
-        """Whether each value (NaN if undefined) meets the condition; its threshold is a value."""
-        if self.comparison == "is missing":
-            return np.isnan(values)
-        if not self._orders:
-            return values == (self.comparison == "is true")
-        return _ORDERINGS[self.comparison](values, self.value)
-
-    def inward(self, values: np.ndarray) -> np.ndarray:
-        """The values, negated if needed, so that a higher one is further inside the condition."""
-        return -values if self.comparison in ("<", "<=") else values
-
-
-class Segment(_Entry):
-    """A group of customers: those who meet all of its conditions, or any of them with `any`."""
-
-    name: str = Field(min_length=1)
-    perk: str
-    description: str = Field(min_length=1)
-    any: bool = False
-    conditions: tuple[Condition, ...] = ()
-
-    def holds(self, met: np.ndarray) -> np.ndarray:
-        """Whether each customer (row) belongs here, given which conditions (columns) they meet."""
-        decide = np.any if self.any else np.all
-        return np.asarray(decide(met, axis=1))
-
-
-class RuleStrategy(_Entry):
-    """The rules of a catalogue file: a `Strategy` that learns only quantiles of the cohort."""
+    With `ages_as_of`, an age is counted on that day in whole years of 365 days, not at the end of
+    the month.
+    """
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
     title: str = Field(min_length=1)
     description: str = Field(min_length=1)
     program: Program
+    ages_as_of: dt.date | None = None
+    definitions: tuple[Definition, ...] = Field((), alias="definition")
     segments: tuple[Segment, ...] = Field(alias="segment", min_length=1)
 
     @model_validator(mode="after")
@@ -153,28 +79,55 @@ class RuleStrategy(_Entry):
             raise ValueError(
                 f"only the last segment may have no conditions, not {', '.join(empty)}"
             )
-        counts = Counter(segment.name for segment in self.segments)
-        if twice := [name for name, count in counts.items() if count > 1]:
+        if twice := _twice(segment.name for segment in self.segments):
             raise ValueError(f"segment names must be unique; these occur twice: {', '.join(twice)}")
+        return self
+
+    @model_validator(mode="after")
+    def _defines_before_use(self) -> RuleStrategy:
+        names = [definition.name for definition in self.definitions]
+        if twice := _twice([*names, *(FEATURES.keys() & set(names))]):
+            raise ValueError(
+                "names of definitions must be unique, also among features; these are not: "
+                f"{', '.join(twice)}"
+            )
+        for place, definition in enumerate(self.definitions):
+            for condition in definition.conditions:
+                if condition.feature in names[place:]:
+                    raise ValueError(
+                        f"the definition {definition.name!r} names {condition.feature!r}, "
+                        "which is not defined before it"
+                    )
         return self
 
     def fit(self, history: History) -> FittedRules:
         """The rules with quantiles replaced by the cohort's values (one row per customer)."""
-        values = {name: _values(history.features, name) for name in self.inputs}
-        return FittedRules(
-            tuple(
-                segment.model_copy(
-                    update={
-                        "conditions": tuple(
-                            condition.settled(values[condition.feature])
-                            for condition in segment.conditions
-                        )
-                    }
-                )
-                for segment in self.segments
-            ),
-            {name: np.sort(column[~np.isnan(column)]) for name, column in values.items()},
+        known = self._dated(history.features)
+        definitions = []
+        for definition in self.definitions:
+            definitions.append(definition.settled(known))
+            known = _defined(known, definitions[-1:])
+        settled = self.model_copy(
+            update={
+                "definitions": tuple(definitions),
+                "segments": tuple(segment.settled(known) for segment in self.segments),
+            }
         )
+        named = {entry.feature for segment in self.segments for entry in segment.conditions}
+        values = {name: values_of(known, name) for name in sorted(named)}
+        return FittedRules(
+            settled, {name: np.sort(column[~np.isnan(column)]) for name, column in values.items()}
+        )
+
+    def known(self, features: pd.DataFrame) -> pd.DataFrame:
+        """The features with ages on the day of the file, and a column for each definition."""
+        return _defined(self._dated(features), self.definitions)
+
+    def _dated(self, features: pd.DataFrame) -> pd.DataFrame:
+        if self.ages_as_of is None:
+            return features
+        days = (self.ages_as_of - _EPOCH).days - values_of(features, _BIRTH_DAY)
+        return features.assign(**{_AGE: np.floor(days / _DAYS_OF_A_YEAR)})
 
     @property
     def learns_from_outcomes(self) -> bool:
@@ -190,14 +143,19 @@ class RuleStrategy(_Entry):
 
     @property
     def inputs(self) -> frozenset[str]:
-        return frozenset(entry.feature for segment in self.segments for entry in segment.conditions)
+        """The features named by conditions; ages on a day are read off the day of birth too."""
+        groups = (*self.definitions, *self.segments)
+        named = {condition.feature for group in groups for condition in group.conditions}
+        named &= FEATURES.keys()
+        dated = self.ages_as_of is not None and _AGE in named
+        return frozenset(named | {_BIRTH_DAY} if dated else named)
 
 
 @dataclass(frozen=True)
 class FittedRules:
-    """The segments with absolute thresholds, and the cohort's sorted values of their features."""
+    """The rules with absolute thresholds, and the cohort's sorted values of their features."""
 
-    segments: tuple[Segment, ...]
+    rules: RuleStrategy
     cohort: dict[str, np.ndarray]
 
     def assign(self, features: pd.DataFrame) -> pd.DataFrame:
@@ -208,24 +166,19 @@ class FittedRules:
         customer. The weakest condition of a segment counts; with `any`, the strongest. In a segment
         without conditions the score is 1. `reason` lists the conditions met.
         """
+        known = self.rules.known(features)
         result = pd.DataFrame(index=range(len(features)), columns=list(ASSIGNMENT), dtype=object)
         result["user_id"] = features["user_id"].to_numpy()
         score, free = np.ones(len(features)), np.ones(len(features), dtype=bool)
-        for segment in self.segments:
-            met = self._met(segment, features)
+        for segment in self.rules.segments:
+            met = segment.met(known)
             members = free & segment.holds(met)
             free &= ~members
-            score[members] = self._score(segment, features[members], met[members])
+            score[members] = self._score(segment, known[members], met[members])
             result.loc[members, "segment"] = segment.name
             result.loc[members, "perk"] = segment.perk
             result.loc[members, "reason"] = _reasons(segment, met[members])
         return result.assign(score=score)[list(ASSIGNMENT)]
-
-    def _met(self, segment: Segment, features: pd.DataFrame) -> np.ndarray:
-        met = np.ones((len(features), len(segment.conditions)), dtype=bool)
-        for i, condition in enumerate(segment.conditions):
-            met[:, i] = condition.holds(_values(features, condition.feature))
-        return met
 
     def _score(self, segment: Segment, members: pd.DataFrame, met: np.ndarray) -> np.ndarray:
         if not segment.conditions:
@@ -237,7 +190,7 @@ class FittedRules:
     def _depth(self, condition: Condition, members: pd.DataFrame) -> np.ndarray:
         cohort = self.cohort[condition.feature]
         meeting = np.sort(condition.inward(cohort[condition.holds(cohort)]))
-        return depth(condition.inward(_values(members, condition.feature)), meeting)
+        return depth(condition.inward(values_of(members, condition.feature)), meeting)
 
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> RuleStrategy:
@@ -255,7 +208,7 @@ def load_rules(path: Path, perks: tuple[Perk, ...]) -> RuleStrategy:
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise RuleError(f"rule catalogue {path}: {error}") from error
     try:
-        strategy = RuleStrategy.model_validate(content)
+        strategy = RuleStrategy.model_validate(content, context=_names(content))
         offered = [perk.id for perk in of_program(perks, strategy.program)]
     except ValidationError as error:
         raise RuleError(f"rule catalogue {path}: {_problems(error, content)}") from error
@@ -270,6 +223,13 @@ def load_rules(path: Path, perks: tuple[Perk, ...]) -> RuleStrategy:
     return strategy
 
 
+def _names(content: dict[str, Any]) -> list[str]:
+    """The names of the definitions of a file that may not be valid."""
+    entries = content.get("definition", [])
+    entries = entries if isinstance(entries, list) else []
+    return [str(entry.get("name")) for entry in entries if isinstance(entry, dict)]
+
+
 def _problems(error: ValidationError, content: dict[str, object]) -> str:
     return "; ".join(
         f"{_place(problem['loc'], content)}{problem['msg']}" for problem in error.errors()
@@ -280,18 +240,22 @@ def _place(location: tuple[int | str, ...], content: dict[str, object]) -> str:
     """Position in the file, counted from 1: `segment 2 ('Families'), conditions 1, feature: `."""
     steps = [str(step) for step in location if not isinstance(step, int)]
     numbers = iter(step + 1 for step in location if isinstance(step, int))
-    words = [
-        f"{step} {next(numbers, '')}".strip() if step in ("segment", "conditions") else step
-        for step in steps
-    ]
+    words = [f"{step} {next(numbers, '')}".strip() if step in _LISTS else step for step in steps]
     if len(location) > 1 and isinstance(location[1], int):
-        entry = content["segment"][location[1]]  # type: ignore[index]
+        entry = content[str(location[0])][location[1]]  # type: ignore[index]
         words[0] += f" ({entry.get('name')!r})" if isinstance(entry, dict) else ""
     return f"{', '.join(words)}: " if words else ""
 
 
-def _values(features: pd.DataFrame, name: str) -> np.ndarray:
-    return features[name].astype("float64").to_numpy(na_value=np.nan)
+def _twice(names: Iterable[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _defined(features: pd.DataFrame, definitions: Iterable[Definition]) -> pd.DataFrame:
+    """The features with a column for each definition: whether the customer has the property."""
+    for definition in definitions:
+        features = features.assign(**{definition.name: definition.holds(definition.met(features))})
+    return features
 
 
 def _reasons(segment: Segment, met: np.ndarray) -> list[str]:
@@ -299,7 +263,3 @@ def _reasons(segment: Segment, met: np.ndarray) -> list[str]:
     if not words:
         return [_REMAINDER] * len(met)
     return [", ".join(compress(words, row)) for row in met]
-
-
-def _plain(value: float) -> str:
-    return f"{value:,.2f}".rstrip("0").rstrip(".")

@@ -12,15 +12,21 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.transforms.features.catalogue import CATALOGUE
+from traveltide_assets.transforms.features.catalogue import CATALOGUE, OWN
 
-NUMERIC = tuple(feature.name for feature in CATALOGUE if feature.type != "string")
+NUMERIC = tuple(feature.name for feature in OWN if feature.type != "string")
+ALL_NUMERIC = tuple(feature.name for feature in CATALOGUE if feature.type != "string")
+"""Those of published works too."""
 
 
-def numeric(features: pd.DataFrame, names: Iterable[str] = NUMERIC) -> pd.DataFrame:
-    """The numeric features, indexed by `user_id`; yes and no become 1 and 0."""
+def numeric(features: pd.DataFrame, names: Iterable[str] | None = None) -> pd.DataFrame:
+    """Numeric features, indexed by `user_id`; yes and no become 1 and 0.
+
+    Without `names`, all that the frame has: forbidden ones may have been taken off.
+    """
+    wanted = [name for name in NUMERIC if name in features] if names is None else list(names)
     # `set_index` would copy all columns, including text.
-    return features[list(names)].astype("float64").set_axis(pd.Index(features["user_id"]), axis=0)
+    return features[wanted].astype("float64").set_axis(pd.Index(features["user_id"]), axis=0)
 
 
 def fills(frame: pd.DataFrame) -> pd.Series:

@@ -5,6 +5,7 @@ A strategy is fitted on a history and then gives each customer a segment and a p
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,11 +29,15 @@ class History:
     `features` has one row per customer as of that month. `earlier` and `outcomes` are for
     strategies that learn from outcomes: the features of the same customers as of a cut, and their
     outcomes between the cut and the end of the month.
+
+    `mailed` are customers who were sent a perk. They do more of what it rewards, whether or not
+    they prefer it, so a strategy that learns what customers do leaves them out when it learns.
     """
 
     features: pd.DataFrame
     earlier: pd.DataFrame | None = None
     outcomes: pd.DataFrame | None = None
+    mailed: Collection[int] = ()
 
 
 class Fitted(Protocol):

@@ -88,6 +88,33 @@ def segments(strategy: str, extra: tuple[Column, ...]) -> Table:
     )
 
 
+def decided_segments(perks: Iterable[str]) -> Table:
+    """The contract of `gold/decided_segments` for the perks of a catalogue."""
+    return Table(
+        "gold",
+        "decided_segments",
+        "One row per cohort customer: segment and perk by the strategy that decides the month.",
+        (
+            *SEGMENTS,
+            *(preference(perk) for perk in perks),
+            Column("strategy", "string", "The strategy that decided"),
+            Column("model_version", "string", "Version of the model that decided"),
+        ),
+        key=("user_id",),
+        partitioned=True,
+    )
+
+
+def preference(perk: str) -> Column:
+    """What a strategy expects of a customer for a perk, in the tables of those that say so."""
+    return Column(
+        f"preference_{perk}",
+        "float64",
+        f"Expected behaviour for {perk}, divided by the average; null if nothing is expected",
+        required=False,
+    )
+
+
 def perk_assignments(perks: Iterable[str]) -> Table:
     """The contract of `gold/perk_assignments` for the perks of a catalogue."""
     return Table(
@@ -98,12 +125,18 @@ def perk_assignments(perks: Iterable[str]) -> Table:
             Column("user_id", "int64", "The customer"),
             Column("segment", "string", "Name of the segment"),
             Column("perk", "string", "The perk"),
-            Column("runner_up", "string", "The perk with the next highest affinity"),
+            Column(
+                "runner_up",
+                "string",
+                "The strategy's own perk if another one is kept, else that of the next highest "
+                "affinity",
+            ),
             Column("deciding_features", "string", "The features that decided, strongest first"),
             *(
                 Column(f"affinity_{perk}", "float64", f"Affinity of the segment to {perk}, in SD")
                 for perk in perks
             ),
+            Column("steadiness", "string", "Why the perk is that of last month, or is not"),
             Column("strategy", "string", "The strategy that decided"),
             Column("model_version", "string", "Version of the model that decided"),
             Column("as_of_month", "string", "The decided month; only data up to its end was used"),

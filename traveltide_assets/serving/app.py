@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.serving import deps, messages, middleware, pages, routes
+from traveltide_assets.serving import deps, desk, messages, middleware, pages, routes
 from traveltide_assets.serving.service import Service
 from traveltide_assets.settings import Settings
 
@@ -36,6 +36,7 @@ def build_app(lake: Lake, settings: Settings) -> FastAPI:
     app.include_router(routes.protected, dependencies=keys)
     readers = [] if key is None else [Depends(deps.require_of_reader(key))]
     app.include_router(pages.router, dependencies=readers)
+    app.include_router(desk.build(lake, settings))
     app.exception_handler(RequestValidationError)(routes.invalid_path)
     app.exception_handler(messages.Invalid)(routes.invalid)
     app.add_middleware(middleware.Requests, settings.serving.timeout_seconds, service.metrics)

@@ -76,8 +76,11 @@ class _Strict(BaseModel):
 
 def _feature(feature: Feature) -> tuple[Any, Any]:
     if feature.name == "total_sessions":
-        kind = Annotated[int, Field(ge=1, le=MOST_SESSIONS)]
-        text = f"Sessions seen, at most {MOST_SESSIONS}: the model does not use later ones"
+        kind = Annotated[int, Field(ge=0, le=MOST_SESSIONS)]
+        text = (
+            f"Sessions seen, at most {MOST_SESSIONS}: the model does not use later ones. "
+            "0: only the profile is known"
+        )
         return kind, Field(description=text)
     bounds: dict[str, Any] = {}
     if feature.type in ("int64", "float64"):
@@ -105,7 +108,9 @@ def _rows(name: str, columns: Iterable[Column]) -> type[BaseModel]:
 
 _FIELDS: dict[str, Any] = {feature.name: _feature(feature) for feature in EARLY}
 Features: Any = create_model("Features", __base__=_Strict, **_FIELDS)
-Features.__doc__ = "Features of the catalogue, from the first sessions of a customer."
+Features.__doc__ = (
+    "Features of the catalogue, from the profile and the first sessions of a customer, if any."
+)
 Profile: Any = _rows("Profile", SOURCES["users"])
 Session: Any = _rows("Session", SOURCES["sessions"])
 Flight: Any = _rows("Flight", SOURCES["flights"])
@@ -113,10 +118,13 @@ Hotel: Any = _rows("Hotel", SOURCES["hotels"])
 
 
 class History(_Strict):
-    """Raw rows of one customer, as in the source tables. Only the first five sessions are used."""
+    """Raw rows of one customer, as in the source tables. Only the first five sessions are used.
+
+    Without sessions, the profile alone answers.
+    """
 
     profile: Profile
-    sessions: Annotated[list[Session], Field(min_length=1, max_length=1_000)]
+    sessions: Annotated[list[Session], Field(max_length=1_000)] = []
     flights: Annotated[list[Flight], Field(max_length=1_000)] = []
     hotels: Annotated[list[Hotel], Field(max_length=1_000)] = []
 
@@ -286,10 +294,12 @@ class Answer(BaseModel):
     title: str = Field(description="The perk's title")
     runner_up: str = Field(description="The next best perk's id")
     score: float = Field(
-        description="For a predicted perk: its probability. For an assigned perk: how clearly the "
-        "customer belongs to the segment, as measured by the deciding strategy"
+        description="For a predicted perk: how much the customer is expected to do of what the "
+        "perk rewards, per opportunity from now on, divided by what the average newcomer does; 1 "
+        "if nothing speaks for it. For an assigned perk: how clearly the customer belongs to the "
+        "segment, as measured by the deciding strategy"
     )
-    reason: str = Field(description="The features that support this perk")
+    reason: str = Field(description="What speaks for this perk, and how much")
     model_version: str = Field(description="Version of the model that answered")
     as_of_month: str = Field(description="Month of the customers that the model was trained on")
     source: Literal["assigned", "predicted"]
@@ -297,6 +307,20 @@ class Answer(BaseModel):
         None,
         description="For an assigned perk: the campaign's offer to this customer, which is the "
         "perk or the experiment's control offer. Show nothing else. null: offer nothing",
+    )
+    expected: dict[str, float] | None = Field(
+        None,
+        description="For a predicted perk: by perk, the behaviour that it rewards which the "
+        "customer is expected to show per opportunity from now on (nights per stay, bags per "
+        "flight, ...). Behaviour that nothing foretells is that of the average newcomer",
+    )
+    history_perk: str | None = Field(
+        None,
+        description="For a predicted perk: the perk that the strategy would most likely give after "
+        "a full history. It says what the strategy would do, not what the customer will",
+    )
+    history_probability: float | None = Field(
+        None, description="For a predicted perk: the probability of `history_perk`"
     )
 
 

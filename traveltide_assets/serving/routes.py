@@ -97,7 +97,10 @@ def _time(seconds: float | None) -> str | None:
     "/perk", responses=_responses(messages.Answer | messages.Answers, 401, 413, 415, 422, 503, 504)
 )
 async def predicted_perk(request: Request) -> Response:
-    """Predicts the perk of new customers, one or a batch, from features or raw rows."""
+    """Predicts the perk of new customers, one or a batch, from features or raw rows.
+
+    A profile alone is enough: it is what is known at sign-up.
+    """
     service: Service = request.app.state.service
     scorer = scorer_of(service)
     share = service.budget.share()

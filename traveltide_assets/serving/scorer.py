@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from traveltide_assets.campaign.released import (
+from traveltide_assets.campaign.release_files import (
     ASSIGNMENTS,
     CAMPAIGN,
     CATALOGUE,
@@ -22,9 +22,10 @@ from traveltide_assets.campaign.released import (
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.ownership import GENERATED, notice_of
 from traveltide_assets.lake.release import NotReleased, Release
+from traveltide_assets.prediction.behaviour_model import EACH_N
 from traveltide_assets.prediction.early import EARLY, SEEN
 from traveltide_assets.prediction.early import inputs as inputs_of
-from traveltide_assets.prediction.predictor import Predictor, reason
+from traveltide_assets.prediction.predictor import Predictor, reason, speaking
 from traveltide_assets.serving.histories import HistoryFeatures, Plans
 from traveltide_assets.serving.messages import ByFeatures, ByHistory
 
@@ -66,28 +67,36 @@ class Scorer:
         self._catalogue = catalogue
         self._plans = plans
         self._titles = dict(zip(catalogue["perk"], catalogue["title"], strict=True))
-        if unknown := sorted(set(predictor.perks) - set(self._titles)):
+        named = {*predictor.perks, *predictor.history_perks}
+        if unknown := sorted(named - set(self._titles)):
             raise NotUsable(f"the model predicts perks that are not in the catalogue: {unknown}")
-        shares = predictor.probabilities(np.zeros((1, len(predictor.inputs)), np.float32))
-        if shares.shape != (1, len(predictor.perks)) or not np.isfinite(shares).all():
-            raise NotUsable(
-                f"the model gives answers of shape {shares.shape} for {len(predictor.perks)} perks"
-            )
-        place = {name: position for position, name in enumerate(predictor.inputs)}
-        self._weights = {
-            row["perk"]: [
-                (place[name], name, float(weight))
-                for name, weight in zip(row["features"], row["weights"], strict=True)
-                if name in place
-            ]
-            for row in catalogue.to_dict("records")
-        }
-        # Plain floats, one row per number of sessions: for a single customer NumPy is slower.
-        self._mean, self._spread = predictor.mean.tolist(), predictor.spread.tolist()
+        self._try()
+        # Plain numbers, one row per number of sessions: for a single customer NumPy is slower.
+        model = predictor.behaviour
+        self._average, self._spread = model.average.tolist(), model.spread.tolist()
+        self._signal = predictor.signal.tolist()
+        places = range(len(predictor.perks))
+        self._terms = [[speaking(predictor, n, perk) for perk in places] for n in EACH_N]
         split = [name.partition("=") for name in predictor.inputs]
         self._values = itemgetter(*(feature for feature, _, _ in split))
+        # Before any session, what counts sessions and trips is known to be 0.
+        counted = {f.name for f in EARLY if f.source != "users" and not f.nullable}
+        self._counts = [i for i, (name, _, _) in enumerate(split) if name in counted]
         # Inputs that are 1 if a feature equals a text: their position, and the text.
         self._texts = [(i, text) for i, (_, found, text) in enumerate(split) if found]
+
+    def _try(self) -> None:
+        """Raise `NotUsable` if the graphs do not answer as the schema of the model says."""
+        nobody = np.zeros((1, len(self.predictor.inputs)), np.float32)
+        answers = (
+            (self.predictor.deviations(nobody), self.predictor.perks),
+            (self.predictor.history_shares(nobody), self.predictor.history_perks),
+        )
+        for found, perks in answers:
+            if found.shape != (1, len(perks)) or not np.isfinite(found).all():
+                raise NotUsable(
+                    f"the model gives answers of shape {found.shape} for {len(perks)} perks"
+                )
 
     def to_parts(self) -> list[bytes]:
         """The scorer as bytes: model and catalogue as Arrow, plans as JSON."""
@@ -113,8 +122,13 @@ class Scorer:
         values = list(self._values(features))
         for place, text in self._texts:
             values[place] = values[place] == text
-        shares = self.predictor.probabilities(np.array([values], dtype=np.float32))[0].tolist()
-        return self._answer(features["total_sessions"], values, shares)
+        if features["total_sessions"] == 0:
+            for place in self._counts:
+                values[place] = values[place] or 0
+        row = np.array([values], dtype=np.float32)
+        deviations = self.predictor.deviations(row)[0].tolist()
+        shares = self.predictor.history_shares(row)[0].tolist()
+        return self._answer(features["total_sessions"], values, deviations, shares)
 
     def score_many(self, customers: Sequence[ByFeatures | ByHistory]) -> list[dict[str, Any]]:
         """The answers for several customers, in the same order. Not thread-safe.
@@ -132,28 +146,45 @@ class Scorer:
             found = self._histories.of(raw)
             features.loc[found.index] = found[features.columns]
         inputs = inputs_of(features, self.predictor.inputs)
-        shares = self.predictor.probabilities(inputs).tolist()
-        seen = features[SEEN].tolist()
+        seen = features[SEEN].astype("int64").tolist()
+        before = np.ix_(np.flatnonzero(np.equal(seen, 0)), np.asarray(self._counts, np.intp))
+        inputs[before] = np.nan_to_num(inputs[before])
+        deviations = self.predictor.deviations(inputs).tolist()
+        shares = self.predictor.history_shares(inputs).tolist()
         return [
-            self._answer(n, row, found)
-            for n, row, found in zip(seen, inputs.tolist(), shares, strict=True)
+            self._answer(*each)
+            for each in zip(seen, inputs.tolist(), deviations, shares, strict=True)
         ]
 
     def _answer(
-        self, seen: int, values: Sequence[float | None], shares: Sequence[float]
+        self,
+        seen: int,
+        values: Sequence[float | None],
+        deviations: Sequence[float],
+        shares: Sequence[float],
     ) -> dict[str, Any]:
-        order = sorted(range(len(shares)), key=shares.__getitem__, reverse=True)
-        best, second = self.predictor.perks[order[0]], self.predictor.perks[order[1]]
-        mean, spread = self._mean[seen - 1], self._spread[seen - 1]
+        perks, signal = self.predictor.perks, self._signal[seen]
+        usual, spread = self._average[seen], self._spread[seen]
+        # Perks without a signal come last. If there is no signal at all, the first perk is given.
+        order = sorted(range(len(perks)), key=lambda k: (not signal[k], -deviations[k]))
+        best = order[0]
+        expected = [
+            max(mean + unit * far, 0.0)
+            for mean, unit, far in zip(usual, spread, deviations, strict=True)
+        ]
+        likeliest = max(range(len(shares)), key=shares.__getitem__)
         return {
-            "perk": best,
-            "title": self._titles[best],
-            "runner_up": second,
-            "score": min(max(shares[order[0]], 0.0), 1.0),
-            "reason": reason(seen, values, self._weights[best], mean, spread),
+            "perk": perks[best],
+            "title": self._titles[perks[best]],
+            "runner_up": perks[order[1]],
+            "score": expected[best] / usual[best] if usual[best] > 0 else 1.0,
+            "reason": reason(seen, values, self._terms[seen][best]),
             "model_version": self.predictor.version,
             "as_of_month": self.predictor.month,
             "source": "predicted",
+            "expected": dict(zip(perks, expected, strict=True)),
+            "history_perk": self.predictor.history_perks[likeliest],
+            "history_probability": min(max(shares[likeliest], 0.0), 1.0),
         }
 
 

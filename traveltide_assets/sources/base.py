@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, Self, runtime_checkable
-
-import ibis
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from traveltide_assets.schema.errors import TravelTideError
+
+if TYPE_CHECKING:
+    import ibis
 
 
 class SourceError(TravelTideError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from statistics import median
 
 from pydantic import BaseModel, ConfigDict
 
@@ -42,6 +41,8 @@ def horizon_of(
     }
     if not counted:
         return None
+    from statistics import median  # Slow to import, and most processes only read a horizon.
+
     blocks: list[dict[str, int]] = []
     for month, rows in counted.items():
         if blocks and month <= shift(max(blocks[-1]), _LONGEST_GAP + 1):

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import ibis
 
 from traveltide_assets.transforms import cohort
-from traveltide_assets.transforms.config import Config
-from traveltide_assets.transforms.features.build import compared, measured
+from traveltide_assets.transforms.config import LONG_LEAD_DAYS, Config
+from traveltide_assets.transforms.features.build import Catalogue, compared, measured
+from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.trips import bookings_of, build_trips
 
 Hold = Callable[[ibis.Table], AbstractContextManager[ibis.Table]]
@@ -56,14 +57,19 @@ def features_of(
     hotels: ibis.Table,
     month: str,
     within: str | None = None,
+    long_lead_days: int = LONG_LEAD_DAYS,
+    catalogue: Catalogue = CATALOGUE,
+    everybody: bool = False,
 ) -> ibis.Table:
-    """One row per user of these sessions: the feature catalogue from these alone, as an expression.
+    """One row per user of these sessions: the catalogue from these alone, as an expression.
 
-    See `features.build.compared` for `within`.
+    With `everybody`, users without a session have a row too. See `features.build` for `within` and
+    `long_lead_days`.
     """
-    known = users.semi_join(sessions, "user_id")
+    known = users if everybody else users.semi_join(sessions, "user_id")
     trips = build_trips(bookings_of(sessions), known, flights, hotels, month)
-    return compared(measured(known, sessions, trips, month), within)
+    measures = measured(known, sessions, trips, month, long_lead_days, catalogue)
+    return compared(measures, within, catalogue)
 
 
 @contextmanager
@@ -90,7 +96,8 @@ def _trips(t: Tables, rule: Config, month: str, hold: Hold) -> Iterator[ibis.Tab
 @contextmanager
 def _features(t: Tables, rule: Config, month: str, hold: Hold) -> Iterator[ibis.Table]:
     # `compared` reads it twice.
-    with hold(measured(t["users"], t["sessions"], t["trips"], month)) as found:
+    found = measured(t["users"], t["sessions"], t["trips"], month, rule.long_lead_days)
+    with hold(found) as found:
         yield compared(found)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
-
-import ibis
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING
 
 from traveltide_assets.schema.months import end_of, shift, start_of
 from traveltide_assets.transforms.config import Config
+
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.types as ir
 
 
 def window(rule: Config, month: str) -> tuple[dt.datetime | None, dt.datetime]:

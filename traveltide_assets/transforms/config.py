@@ -9,6 +9,8 @@ from pydantic import BeforeValidator, Field
 
 from traveltide_assets.schema.config import Section
 
+LONG_LEAD_DAYS = 60
+
 
 class Config(Section):
     """The cohort rule: who is an active customer. The defaults follow the program's brief."""
@@ -31,4 +33,10 @@ class Config(Section):
             "end. Younger customers, and those of unknown age, are analysed and get no mail. Leave "
             "empty for any age",
         )
+    )
+    long_lead_days: int = Field(
+        LONG_LEAD_DAYS,
+        ge=0,
+        description="A trip is booked long ahead if it starts more than this many days after its "
+        "booking",
     )

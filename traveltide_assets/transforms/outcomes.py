@@ -7,19 +7,26 @@ customers is the sum of amounts divided by the sum of opportunities.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import ibis
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING
 
 from traveltide_assets.schema.months import end_of
 from traveltide_assets.transforms.features import expressions as f
 
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.types as ir
+
 
 @dataclass(frozen=True)
 class Outcome:
-    """One behaviour: `amount` per `opportunities`, both aggregated by customer from one table."""
+    """One behaviour: `amount` per `opportunities`, both aggregated by customer from one table.
+
+    `source` is the table: `sessions` after the cut, `trips` booked after it, or
+    `cancellable_trips`, which are those and the trips that were open at the cut.
+    """
 
     name: str
     description: str
@@ -45,8 +52,8 @@ OUTCOMES: tuple[Outcome, ...] = (
     ),
     Outcome(
         "cancelled_share",
-        "cancelled share of booked trips",
-        "trips",
+        "cancelled share of trips open at the cut or booked after it",
+        "cancellable_trips",
         lambda t: f.count(t.status == "cancelled"),
         lambda t: t.count(),
     ),
@@ -120,12 +127,24 @@ def outcomes_after(
     tables = {
         "sessions": sessions.filter(sessions.session_start >= since),
         "trips": trips.filter((trips.booked_at >= since).fill_null(False)),
+        "cancellable_trips": trips.filter(_cancellable(trips, since).fill_null(False)),
     }
     result = users.select("user_id")
     for source, table in tables.items():
         found = table.group_by("user_id").agg(**_expressions(table, source))
         result = result.left_join(found, "user_id").drop("user_id_right")
     return result.mutate({c: result[c].fill_null(0) for c in result.columns if c != "user_id"})
+
+
+def _cancellable(trips: ibis.Table, since: dt.datetime) -> ir.BooleanValue:
+    """Whether a trip could still be cancelled after the cut: open at the cut, or booked later.
+
+    A trip of which only the cancellation is known does not count: one like it that was kept would
+    not be in the data.
+    """
+    kept_so_far = (trips.cancelled_at >= since).fill_null(True)
+    was_open = (trips.booked_at < since) & (trips.starts_at >= since) & kept_so_far
+    return (trips.booked_at >= since) | was_open
 
 
 def _expressions(table: ibis.Table, source: str) -> dict[str, ir.Value]:

@@ -121,6 +121,11 @@ TRIPS_FINAL = Table(
             "Time of cancellation; null if not cancelled",
             required=False,
         ),
+        Column(
+            "last_row_ended_at",
+            "timestamp(6)",
+            "End of the session that cancels the trip, or else of the one that books it",
+        ),
         Column("status", "string", "cancelled, completed or upcoming"),
         Column("kind", "string", "package, flight or hotel"),
         Column("flight_discount", "boolean", "A flight discount was shown", required=False),
@@ -143,6 +148,9 @@ TRIPS_FINAL = Table(
         Column("hotel_brand", "string", "Brand of the hotel", required=False),
         Column("rooms", "int64", "Rooms booked", required=False),
         Column("nights", "int64", "Nights of the stay", required=False),
+        Column("nights_stored", "int64", "Nights as the source stores them", required=False),
+        Column("check_in_time", "timestamp(6)", "Check-in", required=False),
+        Column("check_out_time", "timestamp(6)", "Check-out", required=False),
         Column(
             "hotel_per_room_usd",
             "float64",
@@ -209,6 +217,34 @@ PERK_OUTCOMES = Table(
     key=("user_id",),
     partitioned=True,
 )
+_CUT = Column("cut", "string", "Last month before the cut")
+CUT_FEATURES = replace(
+    EARLIER_FEATURES,
+    name="cut_features",
+    description="One row per cut before the latest one and customer with sessions before it: their "
+    "features as of the cut. The latest cut is in `earlier_features`.",
+    columns=(_CUT, *EARLIER_FEATURES.columns),
+    key=("cut", "user_id"),
+)
+CUT_OUTCOMES = replace(
+    PERK_OUTCOMES,
+    name="cut_outcomes",
+    description="One row per cut before the latest one and cohort customer: what they did after "
+    "it, for as long as after the latest cut. That one is in `perk_outcomes`.",
+    columns=(_CUT, *PERK_OUTCOMES.columns),
+    key=("cut", "user_id"),
+)
+HALF_FEATURES = replace(
+    EARLIER_FEATURES,
+    name="half_features",
+    description="One row per half of the sessions and cohort customer with sessions in it: the "
+    "features from these sessions alone.",
+    columns=(
+        Column("half", "string", "odd (the first session, the third, ...) or even"),
+        *EARLIER_FEATURES.columns,
+    ),
+    key=("half", "user_id"),
+)
 EXPLORATION = Table(
     "gold",
     "exploration",
@@ -250,5 +286,8 @@ TABLES = (
     USER_FEATURES,
     EARLIER_FEATURES,
     PERK_OUTCOMES,
+    CUT_FEATURES,
+    CUT_OUTCOMES,
+    HALF_FEATURES,
     EXPLORATION,
 )

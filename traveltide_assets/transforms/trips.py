@@ -5,10 +5,9 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.schema.months import end_of
+from traveltide_assets.schema.months import SECONDS_PER_DAY, end_of
 
 EARTH_RADIUS_KM = 6371.0
-SECONDS_PER_DAY = 86_400
 _KM_DECIMALS = 3
 
 
@@ -57,7 +56,8 @@ def bookings_of(sessions: ibis.Table) -> ibis.Table:
     """One row per trip that the sessions book or cancel: its first booking and cancellation.
 
     `booked_at` and the flags are null if the sessions only cancel the trip; `cancelled_at` is null
-    if they only book it.
+    if they only book it. `last_row_ended_at` is the end of the cancellation, or else of the
+    booking.
     """
     named = sessions.filter(sessions.trip_id.notnull())
     bookings = named.filter((named.flight_booked | named.hotel_booked).fill_null(False))
@@ -75,16 +75,20 @@ def bookings_of(sessions: ibis.Table) -> ibis.Table:
         "flight_discount_amount",
         "hotel_discount_amount",
         booked_at=bookings.session_start,
+        booking_ended_at=bookings.session_end,
     )
     cancelled = named.filter(named.cancellation)
     cancellations = cancelled.group_by("trip_id").agg(
-        canceller=cancelled.user_id.min(), cancelled_at=cancelled.session_start.min()
+        canceller=cancelled.user_id.min(),
+        cancelled_at=cancelled.session_start.min(),
+        cancelling_ended_at=cancelled.session_end.max(),
     )
     both = bookings.outer_join(cancellations, "trip_id")
     return both.mutate(
         trip_id=ibis.coalesce(both.trip_id, both.trip_id_right),
         user_id=ibis.coalesce(both.user_id, both.canceller),
-    ).drop("trip_id_right", "canceller")
+        last_row_ended_at=ibis.coalesce(both.cancelling_ended_at, both.booking_ended_at),
+    ).drop("trip_id_right", "canceller", "booking_ended_at", "cancelling_ended_at")
 
 
 def _homes(users: ibis.Table) -> ibis.Table:

@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from traveltide_assets import report
+from traveltide_assets.evidence.tables import NOT_TRIED
 from traveltide_assets.segmentation import registry
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import FEW_MODELS, LAST, QUICK
@@ -49,18 +50,20 @@ def test_it_decides_if_the_settings_say_so(project: Project) -> None:
     assert set(perks["strategy"]) == {"toy"}
     assert (perks["segment"] == "Even").eq(perks["user_id"] % 2 == 0).all()
     graph = project.definitions.resolve_asset_graph()
-    parents = graph.get(dg.AssetKey(["gold", "perk_assignments"])).parent_keys
+    parents = graph.get(dg.AssetKey(["gold", "decided_segments"])).parent_keys
     assert dg.AssetKey(["gold", "segments", "toy"]) in parents
     assert dg.AssetKey(["gold", "segments", "kmeans"]) not in parents
 
 
 def test_it_is_back_tested_and_scored_beside_the_others(project: Project) -> None:
     card = project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
-    assert set(card.index) == set(registry.names())
+    assert set(card.index) == set(project.strategies)
     assert card.loc["toy", "segments"] == 2
     assert card.loc["toy", "stability_bootstrap"] == 1
     evidence = project.frame("gold/perk_evidence", LAST)
-    assert len(evidence[evidence["strategy"] == "toy"]) == 2
+    verdicts = evidence.loc[evidence["strategy"] == "toy", "verdict"]
+    assert len(verdicts) == 5, "all perks of its program"
+    assert (verdicts != NOT_TRIED).sum() == 2
     agreement = project.frame("gold/strategy_agreement", LAST)
     assert set(agreement["other"]) >= {"toy"}
 
@@ -73,5 +76,7 @@ def test_the_report_calls_it_by_its_title(project: Project) -> None:
 
 
 def test_a_name_that_is_not_registered_is_an_error_that_lists_the_strategies() -> None:
-    with pytest.raises(ValueError, match="'nobody' is not a strategy; choose kmeans, kmeans_wide"):
+    with pytest.raises(ValueError, match="'nobody' is not a strategy; choose recommended, kmeans"):
         Settings(strategy="nobody")
+    with pytest.raises(ValueError, match="fallback: 'nobody' is not a strategy; choose kmeans"):
+        Settings(evidence={"fallback": "nobody"})

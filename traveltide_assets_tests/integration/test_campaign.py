@@ -83,7 +83,7 @@ def test_the_manifest_says_what_the_campaign_rests_on(sample_project: Project) -
         "below_minimum_age": len(assigned_now) - len(campaign),
     }
     assert told["model_version"] == assigned_now["model_version"].iloc[0]
-    assert told["strategy"] == "kmeans"
+    assert told["strategy"] == assigned_now["strategy"].iloc[0]
     assert "at least 8 sessions" in str(told["cohort_rule"])
     changes = sample_project.frame("gold/campaign_changes", LAST)["change"].value_counts()
     assert told["changes"] == {

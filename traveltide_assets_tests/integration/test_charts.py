@@ -14,7 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from traveltide_assets.catalogue import perks
 from traveltide_assets.catalogue.perks import load_perks
-from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED
+from traveltide_assets.evidence.tables import NOT_SUPPORTED, SUPPORTED
 from traveltide_assets.experiment import readout
 from traveltide_assets.report import bars, charts
 from traveltide_assets.report.charts import Chart
@@ -50,6 +50,7 @@ DRAWN: Mapping[str, Callable[[Frame, dict[str, str]], Chart]] = {
     "agreement": lambda frame, _: charts.agreement(frame("strategy_agreement"), STRATEGIES),
     "power": lambda frame, _: charts.power(frame("experiment_plan")),
     "differences": lambda frame, _: charts.differences(read_of(frame("experiment_plan"))),
+    "gains": lambda frame, _: charts.gains(frame("predictor_lifts")),
     "learning": lambda frame, _: charts.learning_by_model(frame("predictor_scores")),
     "seasons": lambda frame, _: charts.seasons(bars.by_month(frame("exploration"))),
 }

@@ -33,6 +33,8 @@ SETTINGS = SMALL | {
     "TRAVELTIDE_PARTITIONS__FIRST": "2023-04",
     "TRAVELTIDE_PARTITIONS__LAST": "2023-05",
     "TRAVELTIDE_COHORT__ACTIVE_SINCE": "2023-04-01",
+    # Too few customers for evidence, so nothing would be recommended.
+    "TRAVELTIDE_STRATEGY": "kmeans",
     "TRAVELTIDE_KMEANS__K": "2",
     "TRAVELTIDE_KMEANS__MAX_K": "3",
 }
@@ -115,15 +117,14 @@ def test_python_dash_m_does_what_the_command_does(tmp_path: Path, module: str) -
     assert started.stdout == traveltide(tmp_path, "--help", COLUMNS="80").stdout
 
 
+def imported_by(folder: Path, *arguments: str) -> set[str]:
+    """Every module that a command imports."""
+    done = traveltide(folder, *arguments, PYTHONPROFILEIMPORTTIME="1")
+    return {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+
+
 def test_help_imports_nothing_that_takes_long(tmp_path: Path) -> None:
-    started = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "traveltide_assets", "--help"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    imported = {line.rpartition("|")[2].strip() for line in started.stderr.splitlines()}
+    imported = imported_by(tmp_path, "--help")
     assert "click" in imported
     heavy = {"dagster", "duckdb", "ibis", "numpy", "pandas", "pyarrow", "pydantic", "rich"}
     assert not heavy & imported
@@ -175,6 +176,17 @@ def test_the_summary_of_a_run_counts_rows_customers_and_segments(first: Done) ->
     assert "within_bounds" in first.stdout
     assert "TRAVELTIDE_PARTITIONS__FIRST" in first.stdout
     assert str(Path("lake/releases/month=2023-05")) in first.stdout
+
+
+@pytest.mark.usefixtures("first")
+@pytest.mark.parametrize(
+    "arguments", [("show",), ("explain", "1"), ("explain", "99999"), ("releases",)], ids=" ".join
+)
+def test_what_reads_a_release_imports_no_engine(place: Path, arguments: tuple[str, ...]) -> None:
+    imported = imported_by(place, *arguments)
+    assert "pyarrow.parquet" in imported
+    heavy = {"dagster", "duckdb", "ibis", "scipy", "sklearn", "sqlglot", "pyspark", "boto3"}
+    assert not heavy & imported
 
 
 def test_show_repeats_the_decision(place: Path, first: Done) -> None:
@@ -389,7 +401,8 @@ def test_brackets_in_titles_and_paths_are_printed_as_they_are(tmp_path: Path) ->
     told = traveltide(tmp_path, "report", **odd)
     assert re.fullmatch(r"lake \[v2\]/releases/month=2023-05/\w+/report\.html\n", told.stdout)
     (tmp_path / "perks [v2].toml").unlink()
-    assert_clear_error(traveltide(tmp_path, "show", **odd), "perk catalogue perks [v2].toml cannot")
+    again = traveltide(tmp_path, "run", TRAVELTIDE_SOURCE="source", **odd)
+    assert_clear_error(again, "perk catalogue perks [v2].toml cannot")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.segmentation.registry import build_strategies, names
-from traveltide_assets.segmentation.scaling import NUMERIC
+from traveltide_assets.segmentation.scaling import ALL_NUMERIC
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
@@ -20,14 +20,14 @@ from traveltide_assets_tests.support.project import Project
 def test_a_strategy_looks_at_no_other_features_than_it_names(
     name: str, sample_project: Project
 ) -> None:
-    perks = load_perks(Settings().perks_file)
-    strategy = build_strategies(Settings(), perks)[name]
+    everything = Settings(policy={"forbidden_features": []})
+    strategy = build_strategies(everything, load_perks(everything.perks_file))[name]
     history = History(
         sample_project.frame("gold/user_features", LAST),
         sample_project.frame("gold/earlier_features", LAST),
         sample_project.frame("gold/perk_outcomes", LAST),
     )
-    other = set(NUMERIC) - strategy.inputs
+    other = set(ALL_NUMERIC) - strategy.inputs
     assert strategy.inputs
     assert other
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from traveltide_assets.campaign.released import ASSIGNMENTS
+from traveltide_assets.campaign.release_files import ASSIGNMENTS
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.connections.config import Config as Postgres
 from traveltide_assets.connections.locations import PostgresLocation

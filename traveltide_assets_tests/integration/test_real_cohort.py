@@ -8,6 +8,10 @@ import ibis
 import pandas as pd
 import pytest
 
+from traveltide_assets.prediction.behaviour_model import PROFILE_ONLY
+from traveltide_assets.prediction.early import inputs
+from traveltide_assets.prediction.newcomer_lifts import ALL
+from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.transforms.cohort import cohort_sessions, cohort_users
 from traveltide_assets.transforms.config import Config as Cohort
 from traveltide_assets_tests.conftest import LAST
@@ -120,3 +124,26 @@ def test_everyone_has_exactly_one_perk(real_project: Project) -> None:
     assert assigned["user_id"].is_unique
     assert assigned["perk"].notna().all()
     assert assigned["perk"].nunique() >= 4
+
+
+def test_the_profile_foretells_what_newcomers_do_and_goes_into_service(
+    real_project: Project,
+) -> None:
+    decision = real_project.frame("gold/predictor_promotion", LAST)
+    overall = decision[decision["sessions_seen"] == ALL].set_index("rival")
+    assert decision["promoted"].all()
+    assert (overall["difference_low"] > 0).all()
+    lifts = real_project.frame("gold/promotion_lifts", LAST)
+    given = lifts[lifts["model"] == PROFILE_ONLY].set_index(["sessions_seen", "perk"])
+    assert given.loc[(0, "free_hotel_meal"), "lift_low"] > 1.1
+    assert given.loc[(0, "free_hotel_night_with_flight"), "lift_low"] > 1.1
+
+
+def test_newcomers_get_the_meal_when_young_or_old(real_project: Project) -> None:
+    model = Predictor.from_frame(real_project.frame("gold/perk_predictor", LAST))
+    assert model is not None
+    known = real_project.frame("gold/early_features", LAST)
+    known = known[known["sessions_seen"] == 0].reset_index(drop=True)
+    meal = model.given(inputs(known, model.inputs)) == model.perks.index("free_hotel_meal")
+    assert meal[(known["age"] < 28) | (known["age"] >= 65)].all()
+    assert not meal[known["age"].between(33, 52)].any()

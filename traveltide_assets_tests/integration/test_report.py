@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 from dataclasses import replace
@@ -16,14 +17,21 @@ from traveltide_assets import report
 from traveltide_assets.campaign import mailing
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.cli import main
-from traveltide_assets.evidence.backtest import NOT_SUPPORTED, SUPPORTED, TOO_LITTLE
+from traveltide_assets.evidence.tables import (
+    CONTRADICTED,
+    NOT_SUPPORTED,
+    NOT_TRIED,
+    SUPPORTED,
+    TOO_LITTLE,
+)
 from traveltide_assets.prediction.models import RULES
 from traveltide_assets.prediction.promotion import BETTER, WORSE
-from traveltide_assets.report import words
+from traveltide_assets.report import plain_section, words
 from traveltide_assets.report.material import TABLES, Material
 from traveltide_assets.report.page import render
 from traveltide_assets.report.quality_section import row_counts
 from traveltide_assets.schema.months import span
+from traveltide_assets.segmentation.propensity import NO_PREFERENCE
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support import scenario
@@ -55,7 +63,7 @@ def material(project: Project, **changes: Any) -> Material:
         perks,
         titles(project),
         frames(project),
-        before=project.frame(f"gold/segments/{project.settings.strategy}", LAST),
+        before=project.frame("gold/decided_segments", LAST),
         quality=row_counts(lambda path: 9),
         campaign=json.loads(manifest.read_text("utf-8")),
         status="No experiment has been started.",
@@ -101,10 +109,13 @@ def test_the_real_cohort_is_told_the_truth(real_project: Project) -> None:
     evidence = real_project.frame("gold/perk_evidence", LAST)
     kmeans = evidence[evidence["strategy"] == "kmeans"]
     assert not (kmeans["verdict"] == SUPPORTED).any()
-    assert re.search(r"<strong>none of the \d perks</strong>", page)
     scorecard = real_project.frame("gold/segmentation_scorecard", LAST)
     best = scorecard.loc[scorecard["recommended"], "strategy"].item()
-    assert f"<strong>{titles(real_project)[best]} does better.</strong>" in page
+    assert f"<strong>{titles(real_project)[best]} is also the scorecard" in page
+    given = real_project.frame("gold/perk_assignments", LAST)["perk"]
+    own = evidence[evidence["strategy"] == best].set_index("perk")["verdict"]
+    backed = int(given.map(own).eq(SUPPORTED).sum())
+    assert f"For {backed:,} of them" in plain_words(page)
 
 
 def test_what_a_catalogue_says_is_text_and_never_code(sample_project: Project) -> None:
@@ -152,17 +163,79 @@ def test_too_little_data_and_no_evidence_at_all_are_not_verdicts(sample_project:
     assert "nan" not in re.sub(r"base64,[A-Za-z0-9+/=]+", "", page).lower()
     page = render(material(sample_project, evidence=evidence.iloc[:0], before=None))
     assert 'badge supported"' not in page
-    assert "not tested" in page
+    assert "not tried" in page
 
 
 def test_every_strategy_may_decide(sample_project: Project) -> None:
     evidence = sample_project.frame("gold/perk_evidence", LAST)
-    for strategy in ("hierarchical", "propensity"):
-        settings = sample_project.settings.model_copy(update={"strategy": strategy})
-        page = render(material(sample_project, settings=settings))
+    assigned = sample_project.frame("gold/perk_assignments", LAST)
+    for strategy in ("six_groups", "propensity"):
+        by_it = assigned.assign(strategy=strategy)
+        page = render(material(sample_project, assignments=by_it))
         tried = evidence[evidence["strategy"] == strategy]
         assert f"decided by {titles(sample_project)[strategy]}" in page
         assert (tried["verdict"] == SUPPORTED).any() == ("none of the" not in page)
+
+
+def plain_words(page: str) -> str:
+    """The text of the section in plain words."""
+    section = re.search(r'<section id="plain">(.*?)</section>', page, re.DOTALL)
+    assert section is not None
+    return " ".join(re.sub(r"<[^>]+>", " ", section[1]).split())
+
+
+def test_the_report_begins_with_who_gets_what_in_plain_words(sample_project: Project) -> None:
+    page = render(material(sample_project))
+    assert page.index('<section id="plain">') < page.index('<section id="summary"')
+    said = plain_words(page)
+    assigned = sample_project.frame("gold/perk_assignments", LAST)
+    assert f"Every one of the {len(assigned):,} active customers gets one perk." in said
+    called = material(sample_project).titles
+    for (perk, segment), rows in assigned.groupby(["perk", "segment"]):
+        assert called[perk] in said
+        assert f"{len(rows):,} (" in said
+        assert html.escape(plain_section.in_words(segment)) in said
+    decision = sample_project.frame("gold/strategy_decision", LAST)
+    assert html.escape(decision["because"].iloc[0]) in said
+    assert "only the experiment shows what a perk brings" in said
+
+
+@pytest.mark.parametrize(
+    ("verdict", "words_of_it"),
+    [
+        (SUPPORTED, "That is more than chance explains."),
+        (CONTRADICTED, "They seem to want it less than others do."),
+        (NOT_SUPPORTED, "Take it as an idea to try, not as a finding."),
+        (TOO_LITTLE, "too few customers have done it so far"),
+        (NOT_TRIED, "on the data of earlier months nobody would have been given it"),
+    ],
+)
+def test_each_verdict_has_its_plain_words(
+    sample_project: Project, verdict: str, words_of_it: str
+) -> None:
+    evidence = sample_project.frame("gold/perk_evidence", LAST)
+    said = plain_words(render(material(sample_project, evidence=evidence.assign(verdict=verdict))))
+    assert words_of_it in said
+    assert ("For none of them does the data say" in said) == (verdict != SUPPORTED)
+
+
+def test_names_of_clusters_are_put_in_words_and_others_are_words_already() -> None:
+    assert plain_section.in_words("High checked bags, low spend per trip") == (
+        "those with many checked bags and low spend per trip"
+    )
+    assert plain_section.in_words(NO_PREFERENCE).startswith("those of whom nothing")
+    assert "few nights per stay" in plain_section.in_words("Low nights per stay, high sessions")
+    assert plain_section.in_words("Family Adventurers") == "Family Adventurers"
+
+
+def test_a_history_too_short_for_the_cuts_is_said(sample_project: Project) -> None:
+    by_cut = sample_project.frame("gold/perk_evidence_by_cut", LAST)
+    one = by_cut[by_cut["cut"] == "2023-04"]
+    page = " ".join(render(material(sample_project, by_cut=one)).split())
+    assert "on 1 date (30 April 2023); the history is too short for 3" in page
+    assert "on 3 dates (28 February 2023, 31 March 2023 and 30 April 2023)" in " ".join(
+        render(material(sample_project)).split()
+    )
 
 
 def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> None:
@@ -170,7 +243,7 @@ def test_the_model_card_is_honest_about_the_model(sample_project: Project) -> No
     assert made is not None
     page = render(material(sample_project))
     assert f"Model {made.version}, data {made.data_version}" in page
-    assert f"trained on {made.customers:,} customers of July 2023" in page
+    assert f"{made.customers:,} customers of July 2023" in page
     assert all(made.scores["log_loss"].map(words.decimal).map(lambda v: f"<td>{v}</td>" in page))
     assert "<strong>Not a prediction:</strong>" in page
     rejected = replace(made, promoted=False, because="no better", in_service="none")
@@ -187,8 +260,8 @@ def test_the_model_card_shows_every_rival_after_each_number_of_sessions(
     assert made is not None
     page = render(material(sample_project))
     for row in made.contest.itertuples():
-        assert f"<td>{words.decimal(row.loss_rival, 3)}</td>" in page
-        assert f"<td>{words.decimal(row.f1_candidate)}</td>" in page
+        for gain in (row.gain_candidate, row.gain_rival):
+            assert f"<td>{gain:+.3f}</td>".replace("-", "\N{MINUS SIGN}") in page
     verdict = made.contest["verdict"].where(made.contest["sessions_seen"] != 2, WORSE)
     rules_only = verdict.where(made.contest["rival"] == RULES, BETTER)
     page = render(

@@ -14,8 +14,7 @@ from playwright.sync_api import Page, Route, ViewportSize, sync_playwright
 
 from traveltide_assets import report
 from traveltide_assets.catalogue.perks import load_perks
-from traveltide_assets.evidence.backtest import SUPPORTED
-from traveltide_assets.report import verdicts
+from traveltide_assets.evidence.tables import NOT_TRIED, SUPPORTED
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support.project import Project
 
@@ -87,11 +86,15 @@ def test_every_picture_is_shown_and_has_words_for_those_who_do_not_see_it(visit:
         assert len(picture.get_attribute("alt") or "") > 40
 
 
-def test_the_summary_fits_one_screen(visit: Visit) -> None:
+def test_the_plain_words_come_first_and_they_and_the_summary_fit_one_screen_each(
+    visit: Visit,
+) -> None:
     visit.page.evaluate("window.scrollTo(0, 0)")
-    box = visit.page.locator("#summary").bounding_box()
-    assert box is not None
-    assert box["y"] + box["height"] <= SCREEN["height"]
+    plain, summary = (visit.page.locator(name).bounding_box() for name in ("#plain", "#summary"))
+    assert plain is not None
+    assert summary is not None
+    assert plain["y"] + plain["height"] <= min(SCREEN["height"], summary["y"])
+    assert summary["height"] <= SCREEN["height"]
 
 
 @pytest.mark.parametrize("width", [1280, 1000, 700])
@@ -125,17 +128,18 @@ def test_the_verdicts_are_those_of_the_evidence(visit: Visit) -> None:
     )
     assert said == sorted(zip(evidence["perk"].map(titles), evidence["verdict"], strict=True))
 
-    strategy = visit.project.settings.strategy
-    decided = evidence[evidence["strategy"] == strategy].set_index("perk")["verdict"]
     assigned = visit.project.frame("gold/perk_assignments", LAST)
+    (strategy,) = assigned["strategy"].unique()
+    decided = evidence[evidence["strategy"] == strategy].set_index("perk")["verdict"]
     for perk, title in titles.items():
         row = visit.page.locator("#summary tbody tr").filter(
             has=visit.page.get_by_role("rowheader", name=title, exact=True)
         )
-        if perk not in set(decided.index) | set(assigned["perk"]):
+        tried = decided.index[decided != NOT_TRIED]
+        if perk not in set(tried) | set(assigned["perk"]):
             assert row.count() == 0
             continue
-        assert row.locator(".badge").inner_text()[2:] == decided.get(perk, verdicts.NOT_TESTED)
+        assert row.locator(".badge").inner_text()[2:] == decided.get(perk, NOT_TRIED)
     given = assigned["perk"].unique()
     holding = sum(decided.get(perk) == SUPPORTED for perk in given)
     assert f"{holding} of {len(given)}" in visit.text
@@ -156,7 +160,7 @@ def test_it_is_built_of_headings_and_tables_that_a_screen_reader_understands(vis
     page = visit.page
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.locator("h1").count() == 1
-    assert page.locator("h2").count() == 11
+    assert page.locator("h2").count() == 12
     assert page.locator("th:not([scope])").count() == 0
     assert page.locator("script, link[href^='http'], iframe").count() == 0
     identifiers = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")

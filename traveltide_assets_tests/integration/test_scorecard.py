@@ -6,16 +6,25 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
-from traveltide_assets.segmentation.registry import names
+from traveltide_assets.campaign import steady
 from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.support.project import Project, failed_checks
+
+# The text up to the name of the perk.
+KEPT = steady.KEPT.partition("{")[0]
+
+
+def own_perk(given: pd.DataFrame) -> pd.Series:
+    """The perk that the strategy gave each customer, whether or not another one was kept."""
+    return given["perk"].where(~given["steadiness"].str.startswith(KEPT), given["runner_up"])
 
 
 def test_every_strategy_is_on_the_scorecard_and_covers_the_cohort(sample_project: Project) -> None:
     card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
-    assert set(card.index) == set(names())
+    assert list(card.index) == sorted(sample_project.strategies)
     assert (card["coverage"] == 1).all()
     assert (card["segments"] > 1).all()
     assert card["recommended"].sum() <= 1
@@ -25,37 +34,70 @@ def test_rules_are_the_same_with_another_seed_and_nearly_so_on_bootstrap_draws(
     sample_project: Project,
 ) -> None:
     card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
-    for strategy in ("hierarchical", "personas"):
+    for strategy in ("six_groups", "five_personas"):
         assert card.loc[strategy, "stability_seed"] == 1
         assert card.loc[strategy, "stability_bootstrap"] > 0.9
 
 
 def test_persistence_compares_with_the_month_before(sample_project: Project) -> None:
-    now = sample_project.frame("gold/segments/personas", LAST)
-    before = sample_project.frame("gold/segments/personas", "2023-06")
+    now = sample_project.frame("gold/segments/five_personas", LAST)
+    before = sample_project.frame("gold/segments/five_personas", "2023-06")
     both = now.merge(before, on="user_id")
     card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
     expected = (both["segment_x"] == both["segment_y"]).mean()
-    assert card.loc["personas", "persistence"] == pytest.approx(expected)
+    assert card.loc["five_personas", "persistence"] == pytest.approx(expected)
     first = sample_project.frame("gold/segmentation_scorecard", "2023-06")
     assert first["persistence"].isna().all()
 
 
+def test_perks_kept_and_reliability_are_on_the_scorecard(sample_project: Project) -> None:
+    now = sample_project.frame("gold/segments/kmeans", LAST)
+    before = sample_project.frame("gold/segments/kmeans", "2023-06")
+    both = now.merge(before, on="user_id")
+    card = sample_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
+    expected = (both["perk_x"] == both["perk_y"]).mean()
+    assert card.loc["kmeans", "perk_persistence"] == pytest.approx(expected)
+    # Its segments are made of totals of what few sessions show; the rules also look at the profile.
+    assert card.loc["kmeans", "reliability_ari"] < card.loc["six_groups", "reliability_ari"]
+    assert card["reliability_kappa"].between(-1, 1).all()
+    tried = sample_project.frame("gold/perks_tried", LAST)
+    own = tried[tried["strategy"] == "kmeans"]
+    known = now[now["user_id"].isin(own["user_id"])]
+    pairs = set(zip(own["user_id"], own["perk"], strict=True))
+    never = [pair not in pairs for pair in zip(known["user_id"], known["perk"], strict=True)]
+    assert card.loc["kmeans", "untried_share"] == pytest.approx(sum(never) / len(never))
+
+
+def test_the_decision_is_handed_on_from_month_to_month(sample_project: Project) -> None:
+    first = sample_project.frame("gold/strategy_decision", "2023-06")
+    assert first["in_service"].isna().all()
+    now = sample_project.frame("gold/strategy_decision", LAST)
+    assert set(now["in_service"]) == set(first.loc[first["decides"], "strategy"])
+    given = sample_project.frame("gold/perk_assignments", LAST)
+    assert set(given["strategy"]) == set(now.loc[now["decides"], "strategy"])
+    decided = sample_project.frame("gold/decided_segments", LAST)
+    assert list(decided["user_id"]) == list(given["user_id"])
+    assert list(decided["perk"]) == list(own_perk(given))
+
+
 def test_agreement_holds_every_pair_once_within_its_bounds(sample_project: Project) -> None:
     pairs = sample_project.frame("gold/strategy_agreement", LAST)
-    assert len(pairs) == len(names()) * (len(names()) - 1) / 2
+    strategies = len(sample_project.strategies)
+    assert len(pairs) == strategies * (strategies - 1) / 2
     assert pairs["same_perk_share"].between(0, 1).all()
     assert pairs["normalized_mutual_information"].between(0, 1).all()
     assert pairs["adjusted_rand_index"].between(-0.5, 1).all()
 
 
-def test_a_recommended_strategy_gives_most_customers_a_supported_perk(
+def test_the_recommended_strategy_is_worth_most_and_decides(
     real_project: Project,
 ) -> None:
     card = real_project.frame("gold/segmentation_scorecard", LAST).set_index("strategy")
     recommended = card.index[card["recommended"]]
-    assert list(recommended) == [card["supported_share"].idxmax()]
+    assert list(recommended) == [card["worth"].idxmax()]
     assert card.loc[recommended, "supported_perks"].item() > 0
+    given = real_project.frame("gold/perk_assignments", LAST)["strategy"]
+    assert set(given) == set(recommended)
 
 
 def test_dbscan_puts_nearly_everybody_in_one_cluster_and_the_trial_shows_it(
@@ -65,20 +107,21 @@ def test_dbscan_puts_nearly_everybody_in_one_cluster_and_the_trial_shows_it(
     assert ((tried["clusters"] == 1) | (tried["largest_share"] > 0.6)).all()
 
 
-@pytest.mark.parametrize("strategy", ["personas", "perk_affinity", "propensity"])
+@pytest.mark.parametrize("strategy", ["five_personas", "perk_affinity", "propensity"])
 def test_which_strategy_decides_is_configuration(
     tmp_path: Path, sample_project: Project, strategy: Any
 ) -> None:
     shutil.copytree(sample_project.lake, tmp_path / "lake")
     source = sample_project.source
     project = Project(tmp_path, source, partitions=BOUNDS, strategy=strategy)
-    assert project.materialize("gold/perk_assignments", LAST).success
+    given = ["gold/decided_segments", "gold/perk_assignments"]
+    assert project.materialize_all(given, LAST).success
     assignments = project.frame("gold/perk_assignments", LAST)
     customers = project.frame(f"gold/segments/{strategy}", LAST)
     assert (assignments["strategy"] == strategy).all()
     both = assignments.merge(customers, on="user_id", validate="one_to_one")
     assert len(both) == len(customers)
-    assert (both["perk_x"] == both["perk_y"]).all()
+    assert list(own_perk(both.rename(columns={"perk_x": "perk"}))) == list(both["perk_y"])
     assert (both["runner_up"] != both["perk_x"]).all()
 
 

@@ -30,10 +30,10 @@ import schemathesis.transport.wsgi
 from hypothesis import HealthCheck, settings
 from starlette.testclient import TestClient
 
-from traveltide_assets.campaign.released import ASSIGNMENTS, PREDICTOR
+from traveltide_assets.campaign.release_files import ASSIGNMENTS, PREDICTOR
 from traveltide_assets.connections.locations import S3Location
 from traveltide_assets.lake.ownership import GENERATED
-from traveltide_assets.prediction.early import EARLY, SEEN
+from traveltide_assets.prediction.early import EARLY, PROFILE, SEEN
 from traveltide_assets.prediction.predictor import Predictor
 from traveltide_assets.resources import open_lake
 from traveltide_assets.schema.sources import SOURCES
@@ -122,7 +122,7 @@ def as_features(rows: pd.DataFrame) -> list[dict[str, Any]]:
 def check_history_features(project: Project) -> None:
     raw = raw_tables(project.source)
     of_month = HistoryFeatures(Plans.of(LAST))
-    for n in (1, 3, 5):
+    for n in (0, 1, 3, 5):
         expected = stored_features(project, n)
         asked = histories(raw, list(expected["user_id"]), n)
         parsed = [History.model_validate_json(json.dumps(one)) for one in asked]
@@ -149,7 +149,8 @@ def test_features_and_raw_rows_one_and_a_batch_get_the_same_answers(
     mixed = by_features[:3] + by_rows[3:]
     batch = service.post("/perk", json={"customers": mixed}).json()["answers"]
     for one, other in zip(one_by_one, batch, strict=True):
-        assert one.pop("score") == pytest.approx(other.pop("score"), abs=1e-5)
+        for name in ("score", "expected", "history_probability"):
+            assert one.pop(name) == pytest.approx(other.pop(name), abs=1e-5)
         assert one == other
     alone = service.post("/perk", json=by_rows[0]).json()
     assert alone["perk"] == one_by_one[0]["perk"]
@@ -163,13 +164,41 @@ def test_the_answer_is_the_promoted_models(service: TestClient, sample_project: 
     assert set(answer) == {
         *("perk", "title", "runner_up", "score", "reason"),
         *("model_version", "as_of_month", "source"),
+        *("expected", "history_perk", "history_probability"),
     }
     assert answer["model_version"] == stored.version
     assert answer["as_of_month"] == stored.month
     assert answer["perk"] in stored.perks
     assert answer["runner_up"] != answer["perk"]
-    assert 1 / len(stored.perks) <= answer["score"] <= 1
-    assert answer["reason"].startswith("first 2 sessions: ")
+    best = stored.perks.index(answer["perk"])
+    usual = stored.behaviour.average[2, best]
+    assert answer["score"] == pytest.approx(answer["expected"][answer["perk"]] / usual)
+    assert set(answer["expected"]) == set(stored.perks)
+    assert answer["history_perk"] in stored.history_perks
+    assert 1 / len(stored.history_perks) <= answer["history_probability"] <= 1
+    assert answer["reason"].startswith("profile and first 2 sessions: ")
+
+
+def test_a_profile_alone_is_answered_by_features_and_by_raw_rows_alike(
+    service: TestClient, sample_project: Project
+) -> None:
+    rows = stored_features(sample_project, 0).head(8)
+    raw = raw_tables(sample_project.source)
+    for features, history in zip(
+        as_features(rows), histories(raw, list(rows["user_id"]), 0), strict=True
+    ):
+        profile = {name: features[name] for name in PROFILE} | {"total_sessions": 0}
+        asked = (
+            {"features": profile},
+            {"history": history},
+            {"history": {"profile": history["profile"]}},
+        )
+        answers = [service.post("/perk", json=question).json() for question in asked]
+        assert answers[1] == answers[2]
+        for name in ("score", "expected", "history_probability"):
+            assert answers[0].pop(name) == pytest.approx(answers[1].pop(name), abs=1e-5)
+        assert answers[0] == answers[1]
+        assert answers[0]["reason"].startswith("profile: ")
 
 
 def test_an_assigned_customer_gets_the_perk_of_the_month(
@@ -548,11 +577,11 @@ def test_an_unexpected_error_is_500_and_its_message_is_not_logged(
     built = app(sample_project.lake, tmp_path)
     built.add_api_route("/broken/{user_id}", broken)
     with TestClient(built) as client, caplog.at_level(logging.INFO, "traveltide.serving"):
-        failed = client.get("/broken/4711")
+        failed = client.get("/broken/471108154711")
         counted = client.get("/metrics").text
     assert (failed.status_code, failed.json()) == (500, {"detail": "the service failed"})
     assert "GET /broken/{user_id} failed: ValueError in broken" in caplog.text
-    assert "4711" not in caplog.text + failed.text + counted
+    assert "471108154711" not in caplog.text + failed.text + counted
     assert 'route="/broken/{user_id}",status="500"' in counted
 
 

@@ -25,7 +25,12 @@ from traveltide_assets_tests.support.processes import ROOT
 from traveltide_assets_tests.support.project import Project, instance_in, succeed
 
 MAY, JUNE = "2023-05", "2023-06"
-SCORED = {"gold/segmentation_scorecard", "gold/strategy_agreement"}
+SCORED = {
+    "gold/segmentation_scorecard",
+    "gold/strategy_agreement",
+    "gold/strategy_decision",
+}
+TRIED = {"gold/perk_evidence", "gold/perk_evidence_by_cut", "gold/perks_tried"}
 PRINTS = """
 import json, sys
 from pathlib import Path
@@ -128,20 +133,22 @@ def test_a_setting_names_the_assets_that_use_it_and_the_months(folder: Path) -> 
     found = stale_in(open_project(folder, evidence=quick))
     for month in (MAY, JUNE):
         direct = changed(found, month)
-        assert all(direct[asset] == ("changed: setting evidence.refits",) for asset in SCORED)
-        # The back-test is handed the whole section, and the report shows it.
-        assert set(direct) == SCORED | {"gold/perk_evidence", "gold/report"}
-        assert direct["gold/perk_evidence"] == ("changed: setting evidence",)
-    assert {each.asset for each in found} == set(direct) | {"gold/release"}
+        # They are handed the whole section, and the report shows it.
+        assert set(direct) == SCORED | TRIED | {"gold/report"}
+        for asset in SCORED | TRIED:
+            assert direct[asset] == ("changed: setting evidence",)
+    # What the strategy that decides is made of rests on the decision.
+    assert {"gold/perk_assignments", "gold/release"} <= {each.asset for each in found}
+    assert "gold/segments/kmeans" not in {each.asset for each in found}
     (report,) = [each for each in found if each.asset == "gold/report" and each.month == JUNE]
-    assert set(report.rests_on) == SCORED | {"gold/perk_evidence"}
+    assert SCORED | (TRIED - {"gold/perks_tried"}) <= set(report.rests_on)
 
 
 def test_a_setting_of_a_strategy_names_its_segments_and_what_rests_on_them(folder: Path) -> None:
     found = stale_in(open_project(folder, kmeans=scenario.SMALL | {"restarts": 3}))
     direct = changed(found)
     assert {"gold/kmeans_model", "gold/segments/kmeans"} <= set(direct)
-    assert "gold/segments/personas" not in {each.asset for each in found}
+    assert "gold/segments/five_personas" not in {each.asset for each in found}
     assert "gold/user_features" not in {each.asset for each in found}
     assert "gold/campaign" in {each.asset for each in found}
 
@@ -211,7 +218,10 @@ def test_changed_code_names_what_it_computes(decided: Path, tmp_path: Path) -> N
     direct = changed(found)
     assert set(direct) == SCORED
     assert set(direct.values()) == {("changed: code",)}
-    assert {each.asset for each in found} == SCORED | {"gold/report", "gold/release"}
+    # The strategy that decides is chosen by it, so the perks rest on it, but no segments do.
+    stale = {each.asset for each in found}
+    assert SCORED | {"gold/perk_assignments", "gold/report", "gold/release"} <= stale
+    assert not {asset for asset in stale if asset.startswith("gold/segments/")}
 
 
 def test_words_of_the_code_change_nothing(decided: Path, tmp_path: Path) -> None:

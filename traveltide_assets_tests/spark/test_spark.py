@@ -6,6 +6,8 @@ import datetime as dt
 import gzip
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -40,16 +42,24 @@ SETTINGS = {
     "partitions": {"first": FIRST, "last": LAST},
     # Two months of few users, some of their rows damaged: enough of everything.
     "cohort": {"min_sessions": 2},
+    "strategy": "kmeans",
     "checks": {"max_quarantine_share": 1},
 }
 OTHERS = (
+    "mailed_customers",
     "earlier_features",
     "perk_outcomes",
+    "cut_features",
+    "cut_outcomes",
+    "half_features",
     "segments/kmeans_wide",
-    "segments/hierarchical",
-    "segments/personas",
+    "segments/published_kmeans",
+    "segments/six_groups",
+    "segments/five_personas",
+    "segments/seven_segments",
     "segments/perk_affinity",
     "segments/propensity",
+    "decided_segments",
     "perk_assignments",
 )
 EVENTS = Table(
@@ -237,20 +247,73 @@ def test_text_is_read_as_numbers_and_times_as_duckdb_reads_it(
     assert duckdb["time"].notna().sum() > 5
 
 
-def test_damaged_stays_are_cleaned_as_by_duckdb(tmp_path: Path, engines: list[Engine]) -> None:
+def test_what_is_cleaned_is_read_from_bronze_once_though_there_is_a_duplicate(
+    tmp_path: Path, engines: list[Engine]
+) -> None:
+    _write_stays(tmp_path / "hotels.parquet", [_STAY, {**_STAY, "rooms": "2"}])
+    spark: Any = engines[1]
+    raw = spark.read_parquet([tmp_path / "hotels.parquet"])
+    with judge.clean_hotels(raw) as found:
+        assert found.rejections == {"duplicate_key": 1}
+        plan = spark.backend.rows(found.processed)._jdf.queryExecution().withCachedData()
+        leaves = plan.collectLeaves()
+        kinds = {leaves.apply(place).nodeName() for place in range(leaves.size())}
+    assert kinds == {"InMemoryRelation"}
+
+
+def _options_of(master: str, folder: Path, **environment: str) -> str:
+    """`spark.sql.shuffle.partitions` in a session of its own."""
+    code = (
+        "import sys; from pathlib import Path; from traveltide_assets.engines.spark import Spark; "
+        "session = Spark(sys.argv[1], Path(sys.argv[2])).session; "
+        "print('partitions', session.conf.get('spark.sql.shuffle.partitions')); session.stop()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, master, folder],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.rpartition("partitions ")[2].strip()
+
+
+@pytest.mark.usefixtures("cluster")
+def test_on_one_machine_there_are_as_many_partitions_as_its_cores_can_use(tmp_path: Path) -> None:
+    (tmp_path / "none").mkdir()
+    bare = {"SPARK_CONF_DIR": str(tmp_path / "none")}
+    assert _options_of("local[3]", tmp_path, **bare) == "12"
+    # That of the tests sets two.
+    assert _options_of("local[3]", tmp_path) == "2"
+
+
+_STAY = dict(
+    zip(
+        [column.name for column in SOURCES["hotels"]],
+        ("t", "Hilton - x", "1", "1", "2023-01-04 16:00:00", "2023-01-05 11:00:00", "120"),
+        strict=True,
+    )
+)
+
+
+def _write_stays(file: Path, rows: list[dict[str, str]]) -> None:
+    """A raw table of stays, as bronze has it."""
     columns = [column.name for column in SOURCES["hotels"]]
-    sound = ("t", "Hilton - x", "1", "1", "2023-01-04 16:00:00", "2023-01-05 11:00:00", "120")
-    rows = [dict(zip(columns, sound, strict=True)) | {"trip_id": "t"}]
-    for column in columns:
-        for text in (*TEXTS, *ODD):
-            changed = {"trip_id": f"t{len(rows)}", column: text}
-            rows.append({**rows[0], **changed})
     table = pa.Table.from_pylist(rows, schema=pa.schema([(c, pa.string()) for c in columns]))
     place = pa.array(range(len(rows)), pa.int64())
     for name, values in (("source_row", place), ("source_order", pa.nulls(len(rows), pa.int64()))):
         table = table.append_column(name, values)
     table = table.append_column("source_file", pa.array(["hotels.csv"] * len(rows)))
-    pq.write_table(table, tmp_path / "hotels.parquet")
+    pq.write_table(table, file)
+
+
+def test_damaged_stays_are_cleaned_as_by_duckdb(tmp_path: Path, engines: list[Engine]) -> None:
+    rows = [_STAY]
+    for column in _STAY:
+        for text in (*TEXTS, *ODD):
+            changed = {"trip_id": f"t{len(rows)}", column: text}
+            rows.append({**_STAY, **changed})
+    _write_stays(tmp_path / "hotels.parquet", rows)
 
     def cleaned(engine: Engine) -> list[pd.DataFrame]:
         raw = engine.read_parquet([tmp_path / "hotels.parquet"])

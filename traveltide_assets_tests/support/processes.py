@@ -27,7 +27,6 @@ SMALL = {
     "TRAVELTIDE_EVIDENCE__PERMUTATIONS": "100",
     "TRAVELTIDE_PREDICTION__FOLDS": "2",
     "TRAVELTIDE_PREDICTION__REPEATS": "1",
-    "TRAVELTIDE_PREDICTION__TREES": "10",
     "TRAVELTIDE_PREDICTION__ITERATIONS": "10",
 }
 """Settings with which a run of everything on a small source takes seconds."""

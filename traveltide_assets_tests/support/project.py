@@ -10,6 +10,7 @@ import dagster as dg
 import pandas as pd
 import pyarrow.parquet as pq
 
+from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.defs import tags as dagster_tags
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
@@ -17,6 +18,7 @@ from traveltide_assets.defs.run import QUIET
 from traveltide_assets.lake.ownership import MANIFEST, Told
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.resources import open_claim
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings
 
 # Gold up to the segments that decide by default.
@@ -43,6 +45,11 @@ class Project:
         places = {"source": source, "lake": self.lake, "home": folder / "home"}
         self.settings = Settings(**(places | settings))
         self.definitions = build_definitions(self.settings)
+
+    @property
+    def strategies(self) -> list[str]:
+        """The strategies by name, without those that the settings leave out."""
+        return list(build_strategies(self.settings, load_perks(self.settings.perks_file)))
 
     def ingest(self, first: str, last: str) -> dg.ExecuteInProcessResult:
         """Bronze and silver of the months from `first` to `last`, in one run."""

@@ -25,7 +25,7 @@ QUICK: dict[str, Any] = {
         "refits": 2,
         "sample_rows": 500,
     },
-    "prediction": {"folds": 2, "repeats": 1, "trees": 10, "iterations": 10, "resamples": 100},
+    "prediction": {"folds": 2, "repeats": 1, "iterations": 10, "resamples": 100},
 }
 
 PACKAGE, HOTEL_ONLY, CANCELLER, LATE_CANCELLER, BROWSER, ELSEWHERE, UPCOMING = range(1, 8)

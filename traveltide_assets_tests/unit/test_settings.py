@@ -50,6 +50,19 @@ def test_two_underscores_reach_into_a_section(monkeypatch: pytest.MonkeyPatch) -
     assert settings.kmeans.features == ("total_trips", "age")
 
 
+@pytest.mark.parametrize(
+    ("old", "new"), [("hierarchical", "six_groups"), ("personas", "five_personas")]
+)
+def test_a_strategy_of_an_earlier_version_names_the_one_that_replaces_it(
+    monkeypatch: pytest.MonkeyPatch, old: str, new: str
+) -> None:
+    monkeypatch.setenv("TRAVELTIDE_STRATEGY", old)
+    with pytest.raises(SettingsError, match=f"strategy: '{old}' is no longer .* '{new}' replaces"):
+        load_settings()
+    monkeypatch.setenv("TRAVELTIDE_STRATEGY", new)
+    assert load_settings().strategy == new
+
+
 def test_releases_wait_by_one_word_or_by_the_settings_of_the_section(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""The evidence: every perk back-tested, every strategy scored on the same customers."""
+"""The evidence: every perk back-tested, every strategy scored, and which of them decides."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,53 +9,87 @@ import pandas as pd
 from traveltide_assets.catalogue.perks import Perk, titles
 from traveltide_assets.defs.assets.inputs import PERKS, decided_by
 from traveltide_assets.defs.describe import picture, preview
-from traveltide_assets.defs.partitions import AND_PREVIOUS, MONTHLY
-from traveltide_assets.evidence import backtest, scorecard
+from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY
+from traveltide_assets.evidence import backtest, decision, reliability, scorecard, signals
+from traveltide_assets.evidence.backtest import Past
 from traveltide_assets.lake.lake import Months
 from traveltide_assets.report import charts
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation.strategy import History, Strategy
 from traveltide_assets.settings import Settings
+from traveltide_assets.transforms import cuts
 
-_PAST = {
+_LATEST = {
     "earlier": dg.AssetIn(["gold", "earlier_features"]),
     "later": dg.AssetIn(["gold", "perk_outcomes"]),
+}
+_BEFORE = {
+    "cut_features": dg.AssetIn(["gold", "cut_features"]),
+    "cut_outcomes": dg.AssetIn(["gold", "cut_outcomes"]),
 }
 
 
 def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
-    """The back-test and the scorecard of all strategies, and the signals of the perks."""
+    """The back-test, the scorecard and the decision between strategies, and the perks' signals."""
     return [_perk_evidence(strategies), perk_signals, _scorecard(strategies)]
+
+
+def _out(name: str) -> dg.AssetOut:
+    return dg.AssetOut(key=["gold", name], dagster_type=pd.DataFrame, kinds={"scikitlearn"})
 
 
 def _perk_evidence(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
     named = {name: strategy.title for name, strategy in strategies.items()}
 
-    @dg.asset(
-        key_prefix="gold",
-        kinds={"scikitlearn"},
-        partitions_def=MONTHLY,
-        ins=_PAST,
+    @dg.multi_asset(
+        name="back_test",
+        outs={
+            name: _out(name) for name in ("perk_evidence", "perk_evidence_by_cut", "perks_tried")
+        },
+        ins=_LATEST | _BEFORE,
         deps=decided_by(strategies),
+        partitions_def=MONTHLY,
     )
     def perk_evidence(
+        context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
         earlier: pd.DataFrame,
         later: pd.DataFrame,
-    ) -> dg.MaterializeResult[pd.DataFrame]:
-        judged = backtest.run(
-            strategies, earlier, later, perk_catalogue, settings.evidence, settings.seed
-        )
-        return dg.MaterializeResult(
-            value=judged,
+        cut_features: pd.DataFrame,
+        cut_outcomes: pd.DataFrame,
+    ) -> Iterator[Any]:
+        latest = cuts.latest(context.partition_key, settings.evidence.months)
+        pasts = [
+            Past(latest, earlier, later),
+            *(
+                Past(cut, *(_at(cut, frame) for frame in (cut_features, cut_outcomes)))
+                for cut in sorted(cut_features["cut"].unique(), reverse=True)
+            ),
+        ]
+        judged = backtest.run(strategies, pasts, perk_catalogue, settings.evidence, settings.seed)
+        yield dg.Output(
+            judged.pooled,
+            output_name="perk_evidence",
             metadata={
-                "lifts": picture(charts.lifts(judged, titles(perk_catalogue), named)),
-                "verdicts": preview(judged, rows=len(judged)),
+                "lifts": picture(charts.lifts(judged.pooled, titles(perk_catalogue), named)),
+                "verdicts": preview(judged.pooled, rows=len(judged.pooled)),
+                "cuts_after": [past.cut for past in pasts if len(past.earlier)],
+                "cuts_asked_for": settings.evidence.cuts,
             },
         )
+        yield dg.Output(
+            judged.by_cut,
+            output_name="perk_evidence_by_cut",
+            metadata={"cuts": preview(judged.by_cut, rows=len(judged.by_cut))},
+        )
+        yield dg.Output(judged.tried, output_name="perks_tried")
 
     return perk_evidence
+
+
+def _at(cut: str, frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["cut"] == cut].drop(columns="cut")
 
 
 @dg.asset(
@@ -68,10 +102,8 @@ def _perk_evidence(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
 def perk_signals(
     perk_catalogue: dg.ResourceParam[tuple[Perk, ...]], features: pd.DataFrame
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    signals = backtest.perk_signals(features, perk_catalogue)
-    return dg.MaterializeResult(
-        value=signals, metadata={"signals": preview(signals, rows=len(signals))}
-    )
+    found = signals.perk_signals(features, perk_catalogue)
+    return dg.MaterializeResult(value=found, metadata={"signals": preview(found, rows=len(found))})
 
 
 def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
@@ -81,13 +113,17 @@ def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
     @dg.multi_asset(
         name="scorecard",
         outs={
-            name: dg.AssetOut(key=["gold", name], dagster_type=pd.DataFrame, kinds={"scikitlearn"})
-            for name in ("segmentation_scorecard", "strategy_agreement")
+            name: _out(name)
+            for name in ("segmentation_scorecard", "strategy_agreement", "strategy_decision")
         },
         ins={
             "features": dg.AssetIn(["gold", "user_features"]),
+            "halves": dg.AssetIn(["gold", "half_features"]),
             "judged": dg.AssetIn(["gold", "perk_evidence"]),
-            **_PAST,
+            "tried": dg.AssetIn(["gold", "perks_tried"]),
+            # The strategy in service may have been chosen in any earlier month.
+            "decided": dg.AssetIn(["gold", "strategy_decision"], partition_mapping=ALL_BEFORE),
+            **_LATEST,
             **{
                 name: dg.AssetIn(
                     ["gold", "segments", strategy],
@@ -104,24 +140,50 @@ def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         features: pd.DataFrame,
+        halves: pd.DataFrame,
         judged: pd.DataFrame,
+        tried: pd.DataFrame,
+        decided: Months,
         earlier: pd.DataFrame,
         later: pd.DataFrame,
         **stored: Months,
     ) -> Iterator[Any]:
         month, before = context.partition_key, previous_month(context.partition_key)
+        history, config = History(features, earlier, later), settings.evidence
         # In the order of the strategies, since Dagster does not guarantee the order of inputs.
-        assigned = {strategy: stored[name][month] for name, strategy in segments.items()}
+        offers = {
+            strategy: decision.Offers(
+                stored[name][month],
+                stored[name].get(before),
+                reliability.twice(strategies[strategy], history, halves),
+            )
+            for name, strategy in segments.items()
+        }
+        previous = decision.deciding(decided[max(decided)]) if len(decided) else None
+        chosen = decision.decide(
+            settings.strategy, offers, judged, previous, features["user_id"], config
+        )
         table = scorecard.score(
             list(strategies.values()),
-            assigned,
-            {strategy: stored[name].get(before) for name, strategy in segments.items()},
-            History(features, earlier, later),
+            offers,
+            history,
             judged,
+            tried,
+            chosen,
             settings.seed,
-            settings.evidence.refits,
+            config.refits,
         )
-        agreement = scorecard.agreement(assigned)
+        agreement = scorecard.agreement({name: each.customers for name, each in offers.items()})
+        # First, since each table depends on the decisions of earlier months.
+        yield dg.Output(
+            chosen,
+            output_name="strategy_decision",
+            metadata={
+                "decides": decision.deciding(chosen),
+                "because": str(chosen["because"].iloc[0]),
+                "decision": preview(chosen, rows=len(chosen)),
+            },
+        )
         yield dg.Output(
             table,
             output_name="segmentation_scorecard",

@@ -13,7 +13,7 @@ from traveltide_assets.defs.assets.inputs import OUTCOMES, SUPPRESSION_LIST
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY
-from traveltide_assets.experiment import assignment, plan, readout
+from traveltide_assets.experiment import assignment, plan, readout, stopping
 from traveltide_assets.lake.lake import Months
 from traveltide_assets.report import charts
 from traveltide_assets.settings import Settings
@@ -86,7 +86,9 @@ def experiment_plan_and_readout(
     metadata: dict[str, Any] = {"status": status.words}
     if len(read):
         shown = read[["metric", "segment", "verdict", "in_words"]]
+        decided = stopping.decide(read, bool(read["peek"].any()), config)
         metadata |= {
+            "decision": f"{decided.verdict}: {decided.in_words}",
             "differences": picture(charts.differences(read)),
             "verdicts": preview(shown, rows=len(shown)),
         }

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+import pandas as pd
 
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.defs import tags
 from traveltide_assets.defs.beta import relied_on
+from traveltide_assets.evidence.decision import deciding
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.settings import Settings
@@ -47,6 +50,21 @@ def rules_of(strategy: str) -> dg.AssetKey:
 def decided_by(strategies: Iterable[str]) -> list[dg.AssetKey]:
     """The catalogue files that strategies depend on: the perks, and the rule files they have."""
     return [PERKS, *(rules_of(name) for name in strategies if name in _RULES)]
+
+
+def chosen_by(rivals: Collection[str]) -> dict[str, dg.AssetIn]:
+    """The input that says which of several strategies decides. None if there is only one."""
+    if len(rivals) == 1:
+        return {}
+    return {"decision": dg.AssetIn(["gold", "strategy_decision"], dagster_type=pd.DataFrame)}
+
+
+def chosen(rivals: Collection[str], stored: Mapping[str, Any]) -> str:
+    """The strategy that decides, by the input of `chosen_by`."""
+    if len(rivals) == 1:
+        (only,) = rivals
+        return only
+    return deciding(stored["decision"])
 
 
 class Inputs:

@@ -1,42 +1,62 @@
 """One perk per customer, by the strategy that decides."""
 
+import datetime as dt
+from collections.abc import Iterable
+from typing import Any
+
 import dagster as dg
 import ibis
 import pandas as pd
 
+from traveltide_assets.campaign import steady
 from traveltide_assets.catalogue.perks import Perk, features_of, titles, to_frame
-from traveltide_assets.defs.assets.inputs import PERKS
-from traveltide_assets.defs.describe import picture
-from traveltide_assets.defs.partitions import MONTHLY
-from traveltide_assets.lake.lake import Lake
+from traveltide_assets.defs.assets.inputs import PERKS, chosen, chosen_by
+from traveltide_assets.defs.describe import picture, preview
+from traveltide_assets.defs.partitions import ALL_BEFORE, MONTHLY, PREVIOUS
+from traveltide_assets.evidence.config import RECOMMENDED
+from traveltide_assets.experiment.periods import month_of_assignment, runs_in_campaign
+from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.report import charts
-from traveltide_assets.segmentation import affinities
+from traveltide_assets.schema.months import previous_month
+from traveltide_assets.segmentation import affinities, tables
+from traveltide_assets.settings import Settings
 
 
-def build(strategy: str) -> list[dg.AssetsDefinition]:
-    """The perks of the deciding strategy, and the catalogue that they come from."""
-    return [_perk_assignments(strategy), perk_catalogue]
+def build(
+    setting: str, strategies: Iterable[str], start: dt.date | None
+) -> list[dg.AssetsDefinition]:
+    """The segments and perks of the deciding strategy, and the catalogue they come from.
+
+    A strategy that the setting names decides without waiting for the others. `start` is the first
+    day of the experiment, if there is one.
+    """
+    rivals = tuple(strategies) if setting == RECOMMENDED else (setting,)
+    return [_decided_segments(rivals), _perk_assignments(start), perk_catalogue]
 
 
-def _perk_assignments(strategy: str) -> dg.AssetsDefinition:
+def _decided_segments(rivals: tuple[str, ...]) -> dg.AssetsDefinition:
+    segments = {f"segments_{name}": name for name in rivals}
+
     @dg.asset(
         key_prefix="gold",
         kinds={"pandas"},
         partitions_def=MONTHLY,
         ins={
-            "features": dg.AssetIn(["gold", "user_features"]),
-            "customers": dg.AssetIn(["gold", "segments", strategy]),
+            **chosen_by(rivals),
+            **{
+                name: dg.AssetIn(["gold", "segments", strategy], dagster_type=Months)
+                for name, strategy in segments.items()
+            },
         },
-        deps=[PERKS],
     )
-    def perk_assignments(
+    def decided_segments(
         context: dg.AssetExecutionContext,
         lake: dg.ResourceParam[Lake],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
-        features: ibis.Table,
-        customers: pd.DataFrame,
+        **stored: Any,
     ) -> dg.MaterializeResult[pd.DataFrame]:
-        month = context.partition_key
+        month, strategy = context.partition_key, chosen(rivals, stored)
+        customers = stored[f"segments_{strategy}"][month]
         if customers.empty:
             raise dg.Failure(
                 f"the deciding strategy, {strategy}, has too little history in {month} to assign "
@@ -45,20 +65,64 @@ def _perk_assignments(strategy: str) -> dg.AssetsDefinition:
             )
         if "model_version" not in customers:
             customers["model_version"] = lake.digest(f"gold/segments/{strategy}", month)[:12]
+        columns = tables.decided_segments(perk.id for perk in perk_catalogue).column_names
+        decided = customers.assign(strategy=strategy).reindex(columns=columns)
+        return dg.MaterializeResult(value=decided, metadata={"strategy": strategy})
+
+    return decided_segments
+
+
+def _perk_assignments(start: dt.date | None) -> dg.AssetsDefinition:
+    @dg.asset(
+        key_prefix="gold",
+        kinds={"pandas"},
+        partitions_def=MONTHLY,
+        ins={
+            "features": dg.AssetIn(["gold", "user_features"]),
+            "customers": dg.AssetIn(["gold", "decided_segments"]),
+            # An experiment holds the perks of its start, which may be any earlier month.
+            "decided": dg.AssetIn(
+                ["gold", "perk_assignments"],
+                partition_mapping=ALL_BEFORE if start else PREVIOUS,
+                dagster_type=Months,
+            ),
+        },
+        deps=[PERKS],
+    )
+    def perk_assignments(
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+        features: ibis.Table,
+        customers: pd.DataFrame,
+        decided: Months,
+    ) -> dg.MaterializeResult[pd.DataFrame]:
+        month = context.partition_key
         weighed = features.select("user_id", *sorted(features_of(perk_catalogue)))
         known = weighed.order_by("user_id").to_pyarrow().to_pandas()
-        assignments = affinities.assignments(known, customers, perk_catalogue).assign(
-            strategy=strategy, as_of_month=month
-        )
+        own = affinities.assignments(known, customers, perk_catalogue)
+        running = start and runs_in_campaign(settings.experiment, month)
+        assignments = steady.steadied(
+            own,
+            decided.get(previous_month(month)),
+            decided.get(month_of_assignment(start)) if start and running else None,
+            affinities.alternatives(perk_catalogue, own["perk"].unique()),
+            settings.decision.keep_margin,
+        ).assign(as_of_month=month)
         return dg.MaterializeResult(
             value=assignments,
             metadata={
-                "strategy": strategy,
+                "strategy": str(customers["strategy"].iloc[0]),
+                "steadiness": preview(_counted(assignments["steadiness"]), rows=100),
                 "perks": picture(charts.perk_counts(assignments, titles(perk_catalogue))),
             },
         )
 
     return perk_assignments
+
+
+def _counted(steadiness: pd.Series) -> pd.DataFrame:
+    return steadiness.value_counts(sort=False).sort_index().rename("customers").reset_index()
 
 
 @dg.asset(key_prefix="gold", kinds={"pandas"}, partitions_def=MONTHLY, deps=[PERKS])

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from traveltide_assets.campaign.released import ASSIGNMENTS
+from traveltide_assets.campaign.release_files import ASSIGNMENTS
 from traveltide_assets.connections import publishing
 from traveltide_assets.connections.locations import PostgresLocation
 from traveltide_assets.defs.assets import release

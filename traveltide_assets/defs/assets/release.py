@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from traveltide_assets.campaign import mailing, released
+from traveltide_assets.campaign import mailing, release_files, released
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.defs import provenance, tags
@@ -64,14 +64,14 @@ class _Months:
 
 def build(
     gold: Iterable[dg.AssetsDefinition],
-    deciding: str,
     tables: Mapping[str, Table],
     every_month: dg.PartitionsDefinition,
 ) -> dg.AssetsDefinition:
-    """The asset `gold/release`. `gold` are the assets of a month, `deciding` is the strategy."""
+    """The asset `gold/release`. `gold` are the assets of a month."""
     months = _Months.of(gold)
-    copied = released.tables(deciding)
+    copied = released.tables()
     of_gold, of_ingestion = blocking(tables)
+    of_warning = warning(tables)
     needed = {*months.last, *(dg.AssetKey(path.split("/")) for path in copied.values())}
 
     @dg.asset(
@@ -96,7 +96,7 @@ def build(
             expected = lake.releases.record(month).current
             stored = {
                 name: lake.path(path, month).read_bytes() for name, path in copied.items()
-            } | {released.REPORT: lake.read_bytes(PATH, month, FILE)}
+            } | {release_files.REPORT: lake.read_bytes(PATH, month, FILE)}
             facts = mailing.read_facts(lake, month)
             checked = context_of(context.op_execution_context, tables, every_month)
             made = provenance.of_month(context.instance, months.keys, month)
@@ -107,6 +107,7 @@ def build(
                 **_recorded(context.instance, of_ingestion, month),
                 **_judge(of_gold, checked, known),
             }
+            warned = _warned(of_warning, checked)
             content = released.compose(stored, facts)
             released.check(content, read_suppressed(settings.campaign.suppression_file))
             published = lake.releases.add(
@@ -118,6 +119,7 @@ def build(
                 inputs={path: asset.data for path, asset in made.items()},
                 code={path: asset.code for path, asset in made.items()},
                 checks=outcomes,
+                warnings=warned,
             )
             if now:
                 lake.releases.point(published, expected)
@@ -149,6 +151,16 @@ def blocking(tables: Mapping[str, Table]) -> tuple[list[Check], list[Check]]:
         or (tables[check.table].layer == "silver" and not is_basic(check) and not step.reads_source)
     ]
     return evaluated, [check for _, check in checks if check not in evaluated]
+
+
+def warning(tables: Mapping[str, Table]) -> list[Check]:
+    """The checks of gold that only warn. Those of ingestion are told when it is ingested."""
+    return [
+        check
+        for step in every_step(tables)
+        for check in step.checks
+        if check.severity is Severity.WARNING and tables[check.table].layer == "gold"
+    ]
 
 
 def described(release: Release, current: str | None, swept: Sequence[str] = ()) -> dict[str, Any]:
@@ -193,6 +205,21 @@ def _judge(checks: Sequence[Check], context: Context, known: Container[str]) -> 
             failed.append(f"{name} ({', '.join(f'{k}: {v}' for k, v in outcome.facts.items())})")
     _stop_if(failed, context.month)
     return outcomes
+
+
+def _warned(checks: Sequence[Check], context: Context) -> dict[str, str]:
+    """The facts of each check that warns of what is stored now."""
+    found = {}
+    for check in checks:
+        try:
+            outcome = check.outcome(_for_month(context, check.table))
+        except NotStored:
+            found[f"{check.table}:{check.name}"] = "not evaluated: a table is not in the lake"
+            continue
+        if not outcome.passed:
+            facts = ", ".join(f"{name}: {value}" for name, value in outcome.facts.items())
+            found[f"{check.table}:{check.name}"] = facts
+    return found
 
 
 def _recorded(instance: dg.DagsterInstance, checks: Sequence[Check], month: str) -> dict[str, str]:

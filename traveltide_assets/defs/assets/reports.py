@@ -12,7 +12,7 @@ from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.defs.assets.inputs import PERKS
 from traveltide_assets.defs.describe import preview
 from traveltide_assets.defs.io_manager import file_metadata
-from traveltide_assets.defs.partitions import ALL_UP_TO, AND_PREVIOUS, MONTHLY
+from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY, PREVIOUS
 from traveltide_assets.experiment.readout import status
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.lake.ownership import notice_of
@@ -27,9 +27,9 @@ from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.exploration import explore
 
 
-def build(strategies: Mapping[str, Strategy], deciding: str) -> list[dg.AssetsDefinition]:
-    """The figures of the cohort and the report. `deciding` is the strategy that decides."""
-    return [exploration, _report(strategies, deciding)]
+def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
+    """The figures of the cohort and the report."""
+    return [exploration, _report(strategies)]
 
 
 @dg.asset(
@@ -52,11 +52,10 @@ def exploration(
     )
 
 
-def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefinition:
-    segments_path = f"gold/segments/{deciding}"
+def _report(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
     named = {name: strategy.title for name, strategy in strategies.items()}
     # Dagster names inputs by identifiers, and tables are named by paths.
-    tables = {path.replace("/", "_"): path for path in TABLES if path != segments_path}
+    tables = {path.replace("/", "_"): path for path in TABLES}
 
     @dg.asset(
         key_prefix="gold",
@@ -64,7 +63,7 @@ def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefin
         partitions_def=MONTHLY,
         ins={
             **{name: dg.AssetIn(path.split("/")) for name, path in tables.items()},
-            "segments": dg.AssetIn(segments_path.split("/"), partition_mapping=AND_PREVIOUS),
+            "segments": dg.AssetIn(["gold", "decided_segments"], partition_mapping=PREVIOUS),
             "arms": dg.AssetIn(["gold", "experiment_assignment"], partition_mapping=ALL_UP_TO),
         },
         # The report reads row counts of silver and the facts of the campaign. Quarantine is not
@@ -100,8 +99,7 @@ def _report(strategies: Mapping[str, Strategy], deciding: str) -> dg.AssetsDefin
             settings,
             perk_catalogue,
             named,
-            {path: frames[name] for name, path in tables.items()}
-            | {segments_path: segments[month]},
+            {path: frames[name] for name, path in tables.items()},
             before=segments.get(previous_month(month)),
             quality=row_counts(partial(lake.total_rows, bounds=bounds)),
             campaign=mailing.read_facts(lake, month),

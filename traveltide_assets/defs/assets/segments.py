@@ -108,7 +108,7 @@ def kmeans_segments(
 
 def _segments(strategy: Strategy) -> dg.AssetsDefinition:
     """The asset of a strategy that is fitted and applied in one step."""
-    history = {"features": "user_features"}
+    history = {"features": "user_features", "mailed": "mailed_customers"}
     if strategy.learns_from_outcomes:
         history |= {"earlier": "earlier_features", "outcomes": "perk_outcomes"}
 
@@ -121,14 +121,20 @@ def _segments(strategy: Strategy) -> dg.AssetsDefinition:
         deps=decided_by([strategy.name]),
     )
     def segments(
-        context: dg.AssetExecutionContext, **frames: pd.DataFrame
+        context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
+        features: pd.DataFrame,
+        mailed: pd.DataFrame,
+        **past: pd.DataFrame,
     ) -> dg.MaterializeResult[pd.DataFrame]:
+        known = History(features, **past, mailed=mailed["user_id"])
         try:
-            customers = strategy.fit(History(**frames)).assign(frames["features"])
+            customers = strategy.fit(known).assign(features)
         except CannotFit as problem:
-            if not strategy.learns_from_outcomes:
+            if strategy.name == settings.strategy and not strategy.learns_from_outcomes:
                 raise
-            # In the first months there is no past to learn from. The other strategies continue.
+            # In the first months there is no past to learn from, and few customers may be fewer
+            # than the clusters of a published work. The other strategies continue.
             context.log.warning(f"{strategy.name} assigns no perks: {problem}")
             columns = [*ASSIGNMENT, *(column.name for column in strategy.extra_columns)]
             customers = pd.DataFrame(columns=columns)

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.evidence.config import RECOMMENDED
+from traveltide_assets.evidence.decision import deciding
 from traveltide_assets.evidence.drift import population_stability
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation import kmeans
@@ -21,7 +23,7 @@ _FEATURES = "gold/user_features"
 _MODEL = "gold/kmeans_model"
 _DIAGNOSTICS = "gold/kmeans_diagnostics"
 _SEGMENTS = "gold/segments/kmeans"
-_SCORECARD = "gold/segmentation_scorecard"
+_DECISION = "gold/strategy_decision"
 _ASSIGNMENTS = "gold/perk_assignments"
 
 
@@ -107,18 +109,6 @@ def _segments_are_apart(context: Context) -> Outcome:
     return Outcome(value >= limit, {"silhouette": value, "limit": limit})
 
 
-def _refits_find_the_segments(context: Context) -> Outcome:
-    card = context.lake.stored_frame(_SCORECARD, context.month)
-    if card is None:
-        return Outcome(True, {"scorecard": "no scorecard for this month, so no refits"})
-    value = float(card.set_index("strategy").loc["kmeans", "stability_bootstrap"])
-    limit, refits = context.settings.checks.min_stability, context.settings.evidence.refits
-    # The UI cannot show NaN.
-    shown = "undefined: a refit found no segments" if np.isnan(value) else value
-    facts = {"mean_adjusted_rand_index": shown, "refits": refits, "limit": limit}
-    return Outcome(value >= limit, facts)
-
-
 def _no_segment_is_tiny(context: Context) -> Outcome:
     given = context.lake.frame(_SEGMENTS, context.month, ["segment"])["segment"]
     shares, limit = given.value_counts(normalize=True), context.settings.checks.min_segment_share
@@ -130,6 +120,14 @@ def _no_segment_is_tiny(context: Context) -> Outcome:
 def _covers_the_cohort(path: str, context: Context) -> Outcome:
     size, rows = (context.lake.rows(each, context.month) for each in (_USERS, path))
     return Outcome(rows == size, {"customers": size, "rows": rows})
+
+
+def _by_the_decided_strategy(context: Context) -> Outcome:
+    given = list(context.lake.frame(_ASSIGNMENTS, context.month, ["strategy"])["strategy"].unique())
+    decides = context.settings.strategy
+    if decides == RECOMMENDED:
+        decides = deciding(context.lake.frame(_DECISION, context.month))
+    return Outcome(given == [decides], {"decides": decides, "perks_by": given})
 
 
 def _one_perk_each(context: Context) -> Outcome:
@@ -251,31 +249,19 @@ STEPS = (
             ),
         ),
     ),
-    Step("earlier_features_perk_outcomes", ("gold/earlier_features", "gold/perk_outcomes")),
-    Step(
-        "perk_evidence_perk_signals_dbscan_trial",
-        ("gold/perk_evidence", "gold/perk_signals", "gold/dbscan_trial"),
-    ),
-    Step(
-        "segmentation_scorecard_strategy_agreement",
-        (_SCORECARD, "gold/strategy_agreement"),
-        (
-            # Not in the model's step: segments wait for that one, and the scorecard for segments.
-            Check(
-                _MODEL,
-                "stability",
-                "Refits of the strategy on bootstrap samples find the same segments, measured by "
-                "the adjusted Rand index (ARI) in the scorecard.",
-                Severity.WARNING,
-                _refits_find_the_segments,
-                after=(_SCORECARD,),
-            ),
-        ),
-    ),
     Step(
         "perk",
-        (_ASSIGNMENTS,),
+        ("gold/decided_segments", _ASSIGNMENTS),
         (
+            Check(
+                _ASSIGNMENTS,
+                "by_the_decided_strategy",
+                "All perks are by the strategy that decides the month.",
+                Severity.ERROR,
+                _by_the_decided_strategy,
+                blocking=True,
+                after=(_DECISION,),
+            ),
             Check(
                 _ASSIGNMENTS,
                 "exactly_one_perk",

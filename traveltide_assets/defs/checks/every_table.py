@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -11,9 +11,12 @@ import ibis
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity
 
 if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
     from traveltide_assets.lake.lake import Lake
     from traveltide_assets.schema.table import Table
 
+Footers = Mapping["str | None", "pq.FileMetaData"]
 _CONTRACT, _PRIMARY_KEY = "contract", "primary_key"
 
 
@@ -58,7 +61,8 @@ def contract_problems(table: Table, lake: Lake, months: Sequence[str]) -> list[s
 
     Values are checked only if the columns are right.
     """
-    return _schema_problems(table, lake, months) or _missing_values(table, lake, months)
+    footers = lake.footers(table.path, months)
+    return _schema_problems(table, footers) or _missing_values(table, footers, lake)
 
 
 def repeated_keys(table: Table, lake: Lake, months: Sequence[str]) -> int:
@@ -69,10 +73,10 @@ def repeated_keys(table: Table, lake: Lake, months: Sequence[str]) -> int:
     return int(extra or 0)
 
 
-def _schema_problems(table: Table, lake: Lake, months: Sequence[str]) -> list[str]:
+def _schema_problems(table: Table, footers: Footers) -> list[str]:
     problems = []
-    for month in months or (None,):
-        stored = ibis.Schema.from_pyarrow(lake.stored_schema(table.path, month))
+    for month, footer in footers.items():
+        stored = ibis.Schema.from_pyarrow(footer.schema.to_arrow_schema())
         problems += [
             f"{month or table.path}: {name} is {stored.get(name, 'missing')}, not {expected}"
             for name, expected in table.schema.items()
@@ -84,11 +88,25 @@ def _schema_problems(table: Table, lake: Lake, months: Sequence[str]) -> list[st
     return problems
 
 
-def _missing_values(table: Table, lake: Lake, months: Sequence[str]) -> list[str]:
-    stored = lake.table(table.path, months)
-    counts = stored.agg(**{name: stored[name].isnull().sum() for name in table.required})
-    return [
-        f"{name} is empty in {rows} rows"
-        for name, rows in counts.to_pyarrow().to_pylist()[0].items()
-        if rows
-    ]
+def _missing_values(table: Table, footers: Footers, lake: Lake) -> list[str]:
+    """Rows are read only for columns of which a footer does not say how many values are null."""
+    counted = [_nulls(footer) for footer in footers.values()]
+    known = [name for name in table.required if all(name in nulls for nulls in counted)]
+    found = {name: sum(nulls[name] for nulls in counted) for name in known}
+    if unknown := [name for name in table.required if name not in found]:
+        stored = lake.table(table.path, [month for month in footers if month is not None])
+        nulls = stored.agg(**{name: stored[name].isnull().sum() for name in unknown})
+        found |= nulls.to_pyarrow().to_pylist()[0]
+    return [f"{name} is empty in {found[name]} rows" for name in table.required if found[name]]
+
+
+def _nulls(footer: pq.FileMetaData) -> dict[str, int]:
+    """The number of nulls in each column of a file, if its footer has it. Lists have no such."""
+    columns = {footer.schema.column(place).path: place for place in range(footer.num_columns)}
+    groups = [footer.row_group(group) for group in range(footer.num_row_groups)]
+    nulls: dict[str, int] = {}
+    for name, place in columns.items():
+        found = [group.column(place).statistics for group in groups if group.num_rows]
+        if all(each is not None and each.has_null_count for each in found):
+            nulls[name] = sum(each.null_count for each in found)
+    return nulls

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
-from traveltide_assets.prediction.promotion import ALL, beaten_by
+from traveltide_assets.prediction.newcomer_lifts import ALL
+from traveltide_assets.prediction.promotion import beaten_by
 
 _PROMOTION = "gold/predictor_promotion"
 
@@ -32,7 +33,7 @@ def _rivals(rows: pd.DataFrame) -> dict[str, object]:
         rival = against.rival.replace(" ", "_")
         worse = ", ".join(map(str, beaten_by(rows, against.rival)))
         facts |= {
-            f"loss_less_that_of_{rival}": float(against.difference),
+            f"gain_over_{rival}": float(against.difference),
             f"verdict_against_{rival}": against.verdict,
             f"worse_than_{rival}_after": f"{worse} sessions" if worse else "never",
         }
@@ -41,10 +42,11 @@ def _rivals(rows: pd.DataFrame) -> dict[str, object]:
 
 STEPS = (
     Step(
-        "perk_predictor_candidate_predictor_scores_predictor_confusion_predictor_importance_"
+        "perk_predictor_candidate_predictor_lifts_predictor_scores_predictor_confusion_predictor_importance_"
         "predictor_reliability",
         (
             "gold/perk_predictor_candidate",
+            "gold/predictor_lifts",
             "gold/predictor_scores",
             "gold/predictor_confusion",
             "gold/predictor_importance",
@@ -53,15 +55,16 @@ STEPS = (
     ),
     Step(
         "promotion",
-        (_PROMOTION,),
+        (_PROMOTION, "gold/promotion_lifts"),
         (
             Check(
                 _PROMOTION,
                 "promotion",
-                "The model of the month may go into service: over all session counts it beats "
-                "predicting the most frequent perk for everybody, and is not significantly worse "
-                "than the current model. Otherwise the current model stays. Also reports the "
-                "session counts at which it loses to the current model or the rules.",
+                "The model of the month may go into service: by what customers did after their "
+                "n-th session, over every n, it beats one perk for everybody, and is not "
+                "significantly worse than the strategy's rules or the current model; or nothing "
+                "foretells anything, and it is one perk for everybody. Otherwise the current model "
+                "stays. Also reports the n at which it loses to any of them.",
                 # The model in service waits for the decision. Keeping it does not fail the run.
                 Severity.WARNING,
                 _promoted,

@@ -12,6 +12,7 @@ from traveltide_assets.defs.checks import (
     campaign,
     decisions,
     every_table,
+    evidence,
     experiment,
     ingestion,
     prediction,
@@ -34,6 +35,7 @@ def every_step(tables: Mapping[str, Table]) -> list[Step]:
     named = [
         *ingestion.STEPS,
         *decisions.STEPS,
+        *evidence.STEPS,
         decisions.strategies(tables),
         *prediction.STEPS,
         *experiment.STEPS,

@@ -7,7 +7,7 @@ numbers are worked out here beyond what a chart shows. Bars drawn as HTML tables
 from traveltide_assets.report.charts.canvas import Chart, png, svg
 from traveltide_assets.report.charts.customers import perk_counts, seasons
 from traveltide_assets.report.charts.experiments import differences, power
-from traveltide_assets.report.charts.newcomers import learning, learning_by_model
+from traveltide_assets.report.charts.newcomers import gains, learning, learning_by_model
 from traveltide_assets.report.charts.segments import correlations, elbow, profile, scatter
 from traveltide_assets.report.charts.strategies import agreement, lifts
 
@@ -17,6 +17,7 @@ __all__ = [
     "correlations",
     "differences",
     "elbow",
+    "gains",
     "learning",
     "learning_by_model",
     "lifts",

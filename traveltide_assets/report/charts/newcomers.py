@@ -1,4 +1,4 @@
-"""Charts of the predictor: how good it is by the number of sessions seen."""
+"""Charts of the predictor: what it gains and how good it is, by the number of sessions seen."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from traveltide_assets.prediction.models import KINDS, MAJORITY, RULES
+from traveltide_assets.prediction.newcomer_lifts import ALL, ALL_PERKS
 from traveltide_assets.prediction.training import CROSS_VALIDATION
 from traveltide_assets.report import words
 from traveltide_assets.report.charts.canvas import COLOURS, MARKERS, STYLE, Chart
@@ -41,6 +42,41 @@ def learning(loss: Mapping[str, pd.Series], spread: Mapping[str, pd.Series] | No
         figure,
         "Log loss on unseen customers by number of sessions seen",
         f"Line chart of the log loss by number of sessions seen. {'; '.join(facts)}.",
+    )
+
+
+@mpl.rc_context(STYLE)
+def gains(lifts: pd.DataFrame) -> Chart:
+    """Gain by n with its 95 % interval, a line for each model of a table of lifts."""
+    shown = lifts[(lifts["perk"] == ALL_PERKS) & (lifts["sessions_seen"] != ALL)]
+    names = list(dict.fromkeys(shown["model"]))
+    figure = Figure(figsize=(6.4, 2.7 + 0.4 * (-(-len(names) // 2) - 1)))
+    axes = figure.subplots()
+    facts = []
+    for place, (name, colour, marker) in enumerate(zip(names, COLOURS, MARKERS, strict=False)):
+        rows = shown[shown["model"] == name].sort_values("sessions_seen")
+        ends = rows["gain"] - rows["gain_low"], rows["gain_high"] - rows["gain"]
+        # Beside each other, or the intervals would hide one another.
+        at = rows["sessions_seen"] + 0.06 * (place - (len(names) - 1) / 2)
+        axes.errorbar(
+            at,
+            rows["gain"],
+            [end.clip(lower=0) for end in ends],
+            color=colour,
+            marker=marker,
+            ms=5,
+            label=name,
+        )
+        facts.append(f"{name}: mean {words.decimal(rows['gain'].mean(), 3)}")
+    axes.axhline(0, color="black", lw=0.6)
+    seen = sorted(set(shown["sessions_seen"]))
+    axes.set(xlabel="sessions seen", ylabel="gain (SD of behaviour)", xticks=seen)
+    if names:
+        figure.legend(loc="outside lower center", frameon=False, ncols=2)
+    return Chart(
+        figure,
+        "Gain of each model by number of sessions seen",
+        f"Line chart of the gain by number of sessions seen. {'; '.join(facts)}.",
     )
 
 

@@ -14,18 +14,19 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from traveltide_assets.evidence.backtest import SUPPORTED
+from traveltide_assets.evidence.tables import CONTRADICTED, SUPPORTED
 from traveltide_assets.report import words
 from traveltide_assets.report.charts.canvas import COLOURS, STYLE, Chart, heat_map
 
 _LIFT_TICKS = (0.25, 0.5, 1, 2, 4)
+_FACES = {SUPPORTED: COLOURS[0], CONTRADICTED: "#888888"}
 
 
 @mpl.rc_context(STYLE)
 def lifts(
     evidence: pd.DataFrame, titles: Mapping[str, str], strategies: Mapping[str, str]
 ) -> Chart:
-    """Lift with interval of each perk, a panel per strategy; filled: supported."""
+    """Lift and interval of each perk, a panel per strategy; blue: supported, grey: contradicted."""
     shown = [name for name in strategies if name in set(evidence["strategy"])]
     height = max(-(-len(shown) // 2), 1)
     # The numbers stand beside the panels, which takes room.
@@ -41,26 +42,32 @@ def lifts(
     figure.legend(
         [
             Line2D([], [], **marks),
+            Line2D([], [], markerfacecolor=_FACES[CONTRADICTED], **marks),
             Line2D([], [], markerfacecolor="white", **marks),
             Line2D([], [], color=COLOURS[5], marker="|", linestyle="", ms=11, mew=2),
         ],
         [
             "supported, with 95 % interval",
-            "not supported or too little data",
-            "what the number of sessions alone explains",
+            "contradicted",
+            "neither",
+            "what the number of sessions explains",
         ],
         loc="outside lower center",
         frameon=False,
-        ncols=3,
+        ncols=4,
     )
-    supported = evidence[evidence["verdict"] == SUPPORTED]
-    found = [
-        f"{titles[row['perk']]} by {strategies[row['strategy']]} {row['lift']:.2f}"
-        for _, row in supported.iterrows()
-    ]
+    found = {
+        verdict: [
+            f"{titles[row['perk']]} by {strategies[row['strategy']]} {row['lift']:.2f}"
+            for _, row in evidence[evidence["verdict"] == verdict].iterrows()
+        ]
+        for verdict in (SUPPORTED, CONTRADICTED)
+    }
     alt = (
         "Lift of every perk by strategy with its 95 % interval; 1 means no difference. "
-        f"Supported: {words.listed(found) if found else 'none'}. The others are not."
+        f"Supported: {words.listed(found[SUPPORTED]) if found[SUPPORTED] else 'none'}. "
+        f"Contradicted: {words.listed(found[CONTRADICTED]) if found[CONTRADICTED] else 'none'}. "
+        "The others are neither."
     )
     return Chart(figure, "Lift of each perk by strategy", alt)
 
@@ -68,7 +75,7 @@ def lifts(
 def _lift_panel(axes: Axes, rows: pd.DataFrame, titles: Mapping[str, str]) -> None:
     low, high = _LIFT_TICKS[0] * 0.8, _LIFT_TICKS[-1] * 1.2
     for place, (_, row) in enumerate(rows.iterrows()):
-        face = COLOURS[0] if row["verdict"] == SUPPORTED else "white"
+        face = _FACES.get(row["verdict"], "white")
         axes.plot(row[["lift_low", "lift_high"]], [place] * 2, color=COLOURS[0], linewidth=1.5)
         axes.plot(row["lift_by_activity"], place, "|", color=COLOURS[5], ms=11, mew=2)
         axes.plot(row["lift"], place, "o", color=COLOURS[0], markerfacecolor=face, ms=6)

@@ -37,12 +37,12 @@ class Cleaned:
 
     `processed` has one row per valid row, `quarantine` one per rejected row; both have the column
     `month` if the raw table has one. `repairs` and `rejections` are numbers of rows by rule. Both
-    tables read the cached table `validated`, so use them inside a `with` block.
+    tables read the tables in `cached`, so use them inside a `with` block.
     """
 
     processed: ibis.Table
     quarantine: ibis.Table
-    validated: CachedTable
+    cached: Sequence[CachedTable]
     repairs: Mapping[str, int]
     rejections: Mapping[str, int]
 
@@ -50,7 +50,8 @@ class Cleaned:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.validated.release()
+        for table in self.cached:
+            table.release()
 
 
 def clean_users(raw: ibis.Table, null_words: Collection[str] = ()) -> Cleaned:
@@ -105,9 +106,14 @@ def _session_facts(
     repeated: ibis.Table,
     null_words: Collection[str],
 ) -> ibis.Table:
-    """Sessions of some months, with two facts: is the user known, and is the id already taken?"""
+    """Sessions of some months, with two facts: is the user known, and is the id already taken?
+
+    Normally no id occurs twice, and then no other month is looked at.
+    """
     wanted = _typed("sessions", raw.filter(raw.month.isin(months)), null_words)
     wanted = _with_user(wanted, users)
+    if not repeated.count().to_pyarrow().as_py():
+        return wanted.mutate(**{_own("id_is_taken"): ibis.literal(False)})
     first = _first_valid_month(raw, users, repeated, null_words)
     facts = wanted.left_join(first, wanted[_own("session_id")] == first[_own("used_id")])
     taken = (facts[_own("first_month")] < facts.month).fill_null(False)
@@ -202,23 +208,35 @@ def _values(name: str, rows: ibis.Table) -> dict[str, ir.Value]:
 def _clean(
     name: str, raw: ibis.Table, facts: ibis.Table, repeated: ibis.Table | None = None
 ) -> Cleaned:
-    """Validate rows; `repeated` are the keys that may have duplicates, if known in advance."""
-    validated = _validated(name, facts).cache()
-    duplicates = _duplicates(name, raw, validated, repeated)
-    if duplicates.count().to_pyarrow().as_py():
-        first, validated = validated, _with_duplicates(validated, duplicates).cache()
-        first.release()
-    valid = validated.filter(validated.reason.isnull())
-    counts = valid.agg(**{rule.name: valid[_own(rule.name)].sum() for rule in REPAIRS[name]})
+    """Validate rows; `repeated` are the keys that may have duplicates, if known in advance.
+
+    Each row is validated once, into a cache. Duplicates are few, so they have a cache of their own
+    and are joined where rows are read. Nothing is released before all is read: on Spark, a cache is
+    filled when it is first read, and would be computed from bronze again.
+    """
+    first = _validated(name, facts).cache()
+    duplicates = _duplicates(name, raw, first, repeated).cache()
+    found = duplicates.count().to_pyarrow().as_py()
+    validated = _with_duplicates(first, duplicates) if found else first
     rejected = validated.filter(validated.reason.notnull())
-    by_reason = rejected.group_by("reason").agg(rows=rejected.count()).order_by("reason")
+    repairs, rejections = _counts(name, validated)
     return Cleaned(
         processed=processed(name, validated),
         quarantine=raw.inner_join(rejected.select(*_PLACE, "reason"), _PLACE),
-        validated=validated,
-        repairs={key: int(n or 0) for key, n in counts.to_pyarrow().to_pylist()[0].items()},
-        rejections={line["reason"]: line["rows"] for line in by_reason.to_pyarrow().to_pylist()},
+        cached=(first, duplicates),
+        repairs=repairs,
+        rejections=rejections,
     )
+
+
+def _counts(name: str, validated: ibis.Table) -> tuple[dict[str, int], dict[str, int]]:
+    """The numbers of valid rows by repair, and of rejected rows by reason, from one scan."""
+    repairs = {rule.name: validated[_own(rule.name)].sum() for rule in REPAIRS[name]}
+    counted = validated.group_by("reason").agg(**{_own("rows"): validated.count()}, **repairs)
+    lines = {line.pop("reason"): line for line in counted.to_pyarrow().to_pylist()}
+    valid = lines.pop(None, {})
+    rejections = {reason: lines[reason][_own("rows")] for reason in sorted(lines)}
+    return {rule: int(valid.get(rule) or 0) for rule in repairs}, rejections
 
 
 def _validated(name: str, facts: ibis.Table) -> ibis.Table:

@@ -8,29 +8,50 @@ import ibis
 import ibis.expr.types as ir
 
 from traveltide_assets.schema.months import end_of
+from traveltide_assets.transforms.config import LONG_LEAD_DAYS
 from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
 from traveltide_assets.transforms.features.expressions import COHORT
 
+Catalogue = tuple[Feature, ...]
 
-def measured(users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, month: str) -> ibis.Table:
+
+def measured(
+    users: ibis.Table,
+    sessions: ibis.Table,
+    trips: ibis.Table,
+    month: str,
+    long_lead_days: int = LONG_LEAD_DAYS,
+    catalogue: Catalogue = CATALOGUE,
+) -> ibis.Table:
     """One row per customer: the features that do not depend on other customers.
 
-    Trips booked before the data begins are left out, because their bookings were not observed.
+    A trip is booked long ahead if it starts more than `long_lead_days` days after its booking.
+    Trips booked before the data begins are left out, because their bookings were not observed; only
+    the features from `rows` count their cancellations.
     """
     as_of = end_of(month)
     last_day = ibis.date((as_of - dt.timedelta(days=1)).date().isoformat())
-    by_session = _aggregated(sessions.mutate(as_of=ibis.timestamp(as_of.isoformat())), "sessions")
-    by_trip = _aggregated(trips.filter(trips.booked_at.notnull()), "trips")
+    month_end = ibis.timestamp(as_of.isoformat())
+    dated_trips = trips.mutate(as_of=month_end, long_lead_days=ibis.literal(long_lead_days))
+    events = {
+        "sessions": sessions.mutate(as_of=month_end),
+        "trips": dated_trips.filter(trips.booked_at.notnull()),
+        "rows": dated_trips,
+    }
     dated = users.mutate(last_day=last_day)
-    customers = dated.select("user_id", **_expressions(dated, "users"))
-    table = customers.left_join(by_session, "user_id").drop("user_id_right")
-    table = table.left_join(by_trip, "user_id").drop("user_id_right")
+    table = dated.select("user_id", **_expressions(dated, "users", catalogue))
+    for source, rows in events.items():
+        if found := _expressions(rows, source, catalogue):
+            by_customer = rows.group_by("user_id").agg(**found)
+            table = table.left_join(by_customer, "user_id").drop("user_id_right")
     return table.mutate(
-        {f.name: table[f.name].fill_null(0) for f in CATALOGUE if _fills_with_zero(f)}
+        {f.name: table[f.name].fill_null(0) for f in catalogue if _fills_with_zero(f)}
     )
 
 
-def compared(customers: ibis.Table, within: str | None = None) -> ibis.Table:
+def compared(
+    customers: ibis.Table, within: str | None = None, catalogue: Catalogue = CATALOGUE
+) -> ibis.Table:
     """One row per customer: the `measured` features and the scores, in catalogue order.
 
     Scores compare a customer with the whole cohort, or only with customers that have the same value
@@ -38,9 +59,9 @@ def compared(customers: ibis.Table, within: str | None = None) -> ibis.Table:
     """
     table = customers if within is None else customers.mutate({COHORT: customers[within]})
     # Scores are computed apart: a window function holds every column that passes through it.
-    scores = table.select("user_id", **_expressions(table, "features"))
+    scores = table.select("user_id", **_expressions(table, "features", catalogue))
     return customers.left_join(scores, "user_id").select(
-        "user_id", *[feature.name for feature in CATALOGUE]
+        "user_id", *[feature.name for feature in catalogue]
     )
 
 
@@ -48,9 +69,5 @@ def _fills_with_zero(feature: Feature) -> bool:
     return feature.source in ("sessions", "trips") and not feature.nullable
 
 
-def _expressions(table: ibis.Table, source: str) -> dict[str, ir.Value]:
-    return {f.name: f.expression(table) for f in CATALOGUE if f.source == source}
-
-
-def _aggregated(table: ibis.Table, source: str) -> ibis.Table:
-    return table.group_by("user_id").agg(**_expressions(table, source))
+def _expressions(table: ibis.Table, source: str, catalogue: Catalogue) -> dict[str, ir.Value]:
+    return {f.name: f.expression(table) for f in catalogue if f.source == source}

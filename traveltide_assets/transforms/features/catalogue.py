@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-
-import ibis
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING
 
 from traveltide_assets.transforms.cohort import completed_months, completed_years
+from traveltide_assets.transforms.features import published_works
 from traveltide_assets.transforms.features.expressions import (
     LONG_HAUL_KM,
     SCORES,
@@ -32,13 +31,19 @@ from traveltide_assets.transforms.features.expressions import (
     flown,
     hotel,
     kept,
+    long_lead,
     quintile,
     savings_per_km,
     share,
     short_solo,
     stayed,
+    still_open,
     weekend,
 )
+
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.types as ir
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,13 @@ class Feature:
     """One column of `user_features`.
 
     `source` is the table that `expression` reads. It aggregates sessions or trips by customer, or
-    reads the customer's row in users or in the other features. `label` is the name for marketers.
-    `minimum` and `maximum` are the accepted range, in `unit`; None means unbounded.
+    reads the customer's row in users or in the other features. `rows` are the trips with those
+    booked before the data begins, whose only row is a cancellation. `label` is the name for
+    marketers. `minimum` and `maximum` are the accepted range, in `unit`; None means unbounded.
+
+    A feature is a trait or a habit. A trait is known at sign-up, from the profile, or from trips
+    that the customer has booked and not begun. A habit is what earlier sessions and trips add up
+    to.
     """
 
     name: str
@@ -60,6 +70,232 @@ class Feature:
     minimum: float | None = 0
     maximum: float | None = None
     nullable: bool = False
+    open_trips: bool = False
+
+    @property
+    def is_trait(self) -> bool:
+        """Whether the feature is a trait; all others are habits."""
+        return self.source == "users" or self.open_trips
+
+
+# What the published works on this case counted by. Only strategies that rebuild them read these:
+# other models, profiles and explanations use `OWN`.
+PUBLISHED: tuple[Feature, ...] = (
+    Feature(
+        "discounted_row_share_with_cancellations",
+        "rows with a discount flag",
+        "share",
+        "sessions",
+        "Share of session rows with a discount flag, cancellations included, whose flags are "
+        "always true in the source",
+        lambda s: published_works.flagged_rows(s) / s.count(),
+        maximum=1,
+    ),
+    Feature(
+        "total_stored_nights_booked",
+        "stored nights",
+        "nights",
+        "trips",
+        "Nights of all booked stays as the source stores them, trips cancelled later included",
+        lambda t: t.nights_stored.sum().fill_null(0),
+        "int64",
+        minimum=None,
+    ),
+    Feature(
+        "total_checked_bags_booked",
+        "checked bags booked",
+        "bags",
+        "trips",
+        "Checked bags of all booked flights, trips cancelled later included",
+        lambda t: t.checked_bags.sum().fill_null(0),
+        "int64",
+    ),
+    Feature(
+        "total_base_fare_booked",
+        "fares booked",
+        "USD",
+        "trips",
+        "Fares of all booked flights before discount, trips cancelled later included",
+        lambda t: exact_sum(t.base_fare_usd, 2, t.base_fare_usd.notnull()),
+    ),
+    Feature(
+        "negative_stays_booked",
+        "stays of negative length",
+        "stays",
+        "trips",
+        "Booked stays whose stored nights are negative; the features of booked trips below leave "
+        "these trips out",
+        lambda t: count(~published_works.sound(t)),
+        "int64",
+    ),
+    Feature(
+        "mean_base_fare_booked",
+        "fare per booked flight",
+        "USD",
+        "trips",
+        "Mean fare of booked flights before discount, trips cancelled later included",
+        lambda t: exact_mean(t.base_fare_usd, 2, published_works.sound_flight(t)),
+        nullable=True,
+    ),
+    Feature(
+        "mean_stay_price_booked",
+        "price per booked stay",
+        "USD",
+        "trips",
+        "Mean price of one room for the whole of a booked stay, trips cancelled later included: "
+        "price of a night x (whole days between check-in and check-out + 1)",
+        published_works.stay_price,
+        nullable=True,
+    ),
+    Feature(
+        "package_rate_booked",
+        "packages booked",
+        "share",
+        "trips",
+        "Share of booked trips with both a flight and a hotel, trips cancelled later included",
+        lambda t: share(t.kind == "package", published_works.sound(t)),
+        maximum=1,
+        nullable=True,
+    ),
+    Feature(
+        "mean_seats_booked",
+        "seats per booked flight",
+        "seats",
+        "trips",
+        "Mean seats of booked flights, trips cancelled later included",
+        lambda t: exact_mean(t.seats, 0, published_works.sound_flight(t)),
+        nullable=True,
+    ),
+    Feature(
+        "mean_checked_bags_booked",
+        "bags per booked flight",
+        "bags",
+        "trips",
+        "Mean checked bags of booked flights, trips cancelled later included",
+        lambda t: exact_mean(t.checked_bags, 0, published_works.sound_flight(t)),
+        nullable=True,
+    ),
+    Feature(
+        "mean_nights_booked",
+        "nights per booked stay",
+        "nights",
+        "trips",
+        "Mean of whole days between check-in and check-out + 1 of booked stays, trips cancelled "
+        "later included",
+        lambda t: exact_mean(published_works.nights_and_one(t), 0, published_works.sound_stay(t)),
+        nullable=True,
+    ),
+    Feature(
+        "weekday_departures_booked",
+        "weekday departures",
+        "flights",
+        "trips",
+        "Booked flights that depart from Monday to Saturday, trips cancelled later included",
+        lambda t: count(published_works.weekday_departure(t)),
+        "int64",
+    ),
+    Feature(
+        "weekday_departure_rate",
+        "weekday departures per session",
+        "share",
+        "features",
+        "Booked flights that depart from Monday to Saturday per browsing session",
+        published_works.weekday_departure_rate,
+        nullable=True,
+    ),
+    Feature(
+        "kept_trips",
+        "trips kept",
+        "trips",
+        "trips",
+        "Booked trips not cancelled so far, completed or upcoming",
+        lambda t: count(kept(t)),
+        "int64",
+    ),
+    Feature(
+        "discounted_flight_rate_with_cancellations",
+        "flight rows with a discount flag",
+        "share",
+        "rows",
+        "Share of trips with a flight whose last row has the flag of a flight discount; both are "
+        "always true for cancelled trips. Two decimals",
+        lambda t: published_works.discounted_rate(t, "flight"),
+        maximum=1,
+        nullable=True,
+    ),
+    Feature(
+        "discounted_hotel_rate_with_cancellations",
+        "hotel rows with a discount flag",
+        "share",
+        "rows",
+        "Share of trips with a hotel whose last row has the flag of a hotel discount; both are "
+        "always true for cancelled trips. Two decimals",
+        lambda t: published_works.discounted_rate(t, "hotel"),
+        maximum=1,
+        nullable=True,
+    ),
+    Feature(
+        "mean_lead_days_with_cancellations",
+        "days from the last row to departure",
+        "days",
+        "rows",
+        "Mean days from the end of a trip's last row, which may be its cancellation, to departure "
+        "or check-in. Two decimals",
+        published_works.lead_days,
+        minimum=None,
+        nullable=True,
+    ),
+    Feature(
+        "mean_stored_nights",
+        "stored nights per stay",
+        "nights",
+        "trips",
+        "Mean nights per stay as the source stores them",
+        lambda t: exact_mean(t.nights_stored, 0, stayed(t)),
+        minimum=None,
+        nullable=True,
+    ),
+    Feature(
+        "mean_hotel_bill_stored",
+        "hotel bill by stored nights",
+        "USD",
+        "trips",
+        "Mean rooms x price of a night x stored nights per stay, before discount",
+        published_works.hotel_bill,
+        minimum=None,
+        nullable=True,
+    ),
+    Feature(
+        "mean_fare_times_seats",
+        "fare times seats",
+        "USD",
+        "trips",
+        "Mean seats x fare per flight before discount, though the fare covers all seats already",
+        published_works.fare_times_seats,
+        nullable=True,
+    ),
+    Feature(
+        "gender",
+        "gender",
+        "name",
+        "users",
+        "Gender as the source says: F, M, O or unknown",
+        lambda u: u.gender,
+        "string",
+        minimum=None,
+    ),
+    Feature(
+        "birth_day",
+        "day of birth",
+        "days since 1970-01-01",
+        "users",
+        "Day of birth; an age on any day follows from it. Null if the source does not say",
+        lambda u: published_works.day_of(u.birthdate),
+        "int64",
+        minimum=None,
+        nullable=True,
+    ),
+)
 
 
 CATALOGUE: tuple[Feature, ...] = (
@@ -447,6 +683,68 @@ CATALOGUE: tuple[Feature, ...] = (
         nullable=True,
     ),
     Feature(
+        "long_lead_trips",
+        "trips booked long ahead",
+        "trips",
+        "trips",
+        "Trips booked more than `cohort.long_lead_days` days ahead, cancelled ones included",
+        lambda t: count(long_lead(t)),
+        "int64",
+    ),
+    Feature(
+        "cancelled_long_lead_trips",
+        "cancelled trips booked long ahead",
+        "trips",
+        "trips",
+        "Trips booked more than `cohort.long_lead_days` days ahead and cancelled by the end of the "
+        "month",
+        lambda t: count(long_lead(t) & (t.status == "cancelled")),
+        "int64",
+    ),
+    Feature(
+        "open_trips",
+        "open trips",
+        "trips",
+        "trips",
+        "Trips booked by the end of the month that depart later and are not cancelled so far",
+        lambda t: count(still_open(t)),
+        "int64",
+        open_trips=True,
+    ),
+    Feature(
+        "open_trips_long_lead",
+        "open trips booked long ahead",
+        "trips",
+        "trips",
+        "Open trips that were booked more than `cohort.long_lead_days` days ahead",
+        lambda t: count(still_open(t) & long_lead(t)),
+        "int64",
+        open_trips=True,
+    ),
+    Feature(
+        "days_to_next_departure",
+        "days to the next trip",
+        "days",
+        "trips",
+        "Days from the end of the month to the first departure or check-in of an open trip; null "
+        "without an open trip",
+        lambda t: days_between(t.as_of, t.starts_at).min(where=still_open(t)),
+        nullable=True,
+        open_trips=True,
+    ),
+    Feature(
+        "longest_open_lead_days",
+        "longest lead of an open trip",
+        "days",
+        "trips",
+        "Most days from booking to departure or check-in of an open trip; null without an open "
+        "trip",
+        lambda t: t.lead_days.max(where=still_open(t)),
+        minimum=None,
+        nullable=True,
+        open_trips=True,
+    ),
+    Feature(
         "age",
         "age",
         "years",
@@ -538,4 +836,7 @@ CATALOGUE: tuple[Feature, ...] = (
         minimum=1,
         maximum=SCORES,
     ),
+    *PUBLISHED,
 )
+OWN: tuple[Feature, ...] = tuple(feature for feature in CATALOGUE if feature not in PUBLISHED)
+"""The features that models, profiles and explanations use: all but those of published works."""

@@ -1,14 +1,19 @@
 """Building blocks of the feature catalogue: counts, exact sums and conditions.
 
 Unless its name says "booked", an expression of trips counts only trips not cancelled so far.
+Ibis is imported where an expression needs it: the catalogue is also read by commands that compute
+nothing.
 """
 
 from __future__ import annotations
 
-import ibis
-import ibis.expr.types as ir
+from typing import TYPE_CHECKING
 
-from traveltide_assets.transforms.trips import SECONDS_PER_DAY
+from traveltide_assets.schema.months import SECONDS_PER_DAY
+
+if TYPE_CHECKING:
+    import ibis
+    import ibis.expr.types as ir
 
 LONG_HAUL_KM = 6_000
 SHORT_TRIP_NIGHTS = 3
@@ -70,6 +75,15 @@ def stayed(t: ibis.Table) -> ir.BooleanValue:
     return kept(t) & t.kind.isin(["hotel", "package"]) & t.nights.notnull()
 
 
+def still_open(t: ibis.Table) -> ir.BooleanValue:
+    """Booked, not cancelled so far, and not begun by the end of the month (`as_of`)."""
+    return kept(t) & (t.starts_at >= t.as_of)
+
+
+def long_lead(t: ibis.Table) -> ir.BooleanValue:
+    return t.lead_days > t.long_lead_days
+
+
 def discounted_trip(t: ibis.Table) -> ir.BooleanValue:
     return t.flight_discount_used | t.hotel_discount_used
 
@@ -85,6 +99,8 @@ def weekend(t: ibis.Table) -> ir.BooleanValue:
 
 
 def short_solo(t: ibis.Table) -> ir.BooleanValue:
+    import ibis
+
     return (ibis.coalesce(t.seats, t.rooms) == 1) & (_days(t) <= SHORT_TRIP_NIGHTS)
 
 
@@ -108,6 +124,8 @@ def _cohort(f: ibis.Table) -> dict[str, ir.Value]:
 
 
 def _scaled(f: ibis.Table, value: ir.NumericValue) -> ir.FloatingValue:
+    import ibis
+
     everybody = ibis.window(**_cohort(f))
     low, high = value.min().over(everybody), value.max().over(everybody)
     return ((value - low) / (high - low).nullif(0)).fill_null(0)
@@ -123,5 +141,7 @@ def bargain_hunter(f: ibis.Table) -> ir.FloatingValue:
 
 def quintile(f: ibis.Table, value: ir.NumericValue) -> ir.IntegerValue:
     """Score from 1 to 5 by percentile rank within the cohort; equal values get equal scores."""
+    import ibis
+
     rank = ibis.percent_rank().over(ibis.window(order_by=value, **_cohort(f)))
     return ibis.least((rank * SCORES).floor().cast("int64") + 1, SCORES)

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets.campaign import invitations, mailing
+from traveltide_assets.campaign import invitations, mailing, steady
 from traveltide_assets.campaign.config import Config as Campaign
 from traveltide_assets.campaign.suppression import Suppressed, SuppressionError, read_suppressed
 from traveltide_assets.catalogue import FOLDER
@@ -33,9 +33,9 @@ def assigned(users: list[int], seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     perk = rng.choice(PERKS, len(users))
     segment = np.char.add("likes ", perk)
-    return pd.DataFrame({"user_id": users, "perk": perk, "segment": segment}).astype(
-        {"user_id": "int64"}
-    )
+    return pd.DataFrame(
+        {"user_id": users, "perk": perk, "segment": segment, "steadiness": steady.SAME}
+    ).astype({"user_id": "int64"})
 
 
 def suppressed(users: set[int]) -> Suppressed:
@@ -69,7 +69,7 @@ def test_a_suppressed_customer_is_nowhere_and_nobody_else_is_lost(
     campaign = invitations.invite(
         assigned(users), suppressed(blocked), Campaign(holdout_share=share), HEADLINES, None
     )
-    changes = invitations.changed(campaign, before, suppressed(blocked))
+    changes = invitations.changed(campaign, before, suppressed(blocked), assigned(users))
     mailed = [
         user
         for name, content in mailing.files(campaign).items()
@@ -113,14 +113,23 @@ def test_new_moved_and_dropped_customers_are_told_from_those_who_stay() -> None:
         now.assign(holdout=[False, False, True, False]),
         before.assign(holdout=[False, False, False, False]),
         suppressed(set()),
+        now.assign(steadiness="clearly better"),
     )
     rows = found.astype(object).where(found.notna(), None).to_numpy().tolist()
     assert rows == [
-        [2, "moved", "bag", "meal"],
-        [3, "dropped", "bag", None],
-        [4, "dropped", "bag", None],
-        [5, "new", None, "meal"],
+        [2, "moved", "bag", "meal", "clearly better"],
+        [3, "dropped", "bag", None, "not in this month's mailing"],
+        [4, "dropped", "bag", None, "not in this month's mailing"],
+        [5, "new", None, "meal", "not in last month's mailing"],
     ]
+
+
+def test_an_offer_that_the_experiment_changed_says_so() -> None:
+    before = pd.DataFrame({"user_id": [1], "perk": ["bag"], "holdout": [False]})
+    now = pd.DataFrame({"user_id": [1], "perk": ["control_offer"], "holdout": [False]})
+    assignments = pd.DataFrame({"user_id": [1], "perk": ["bag"], "steadiness": [steady.HELD]})
+    found = invitations.changed(now, before, suppressed(set()), assignments)
+    assert list(found["reason"]) == ["the offer of the experiment's arm, or of its end"]
 
 
 @FEW

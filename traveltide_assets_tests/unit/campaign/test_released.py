@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets.campaign import mailing, released
+from traveltide_assets.campaign import mailing, released, steady
 from traveltide_assets.campaign.config import Config as Campaign
 from traveltide_assets.campaign.invitations import invite
-from traveltide_assets.campaign.released import (
+from traveltide_assets.campaign.release_files import (
     ARMS,
     ASSIGNMENTS,
     CAMPAIGN,
@@ -43,7 +43,9 @@ def frames(customers: int = 40, running: bool = False) -> dict[str, pd.DataFrame
     """The tables of a small decision."""
     users = pd.Series(range(1, customers + 1), dtype="int64")
     perk = users.map(lambda user: PERKS[user % len(PERKS)])
-    assigned = pd.DataFrame({"user_id": users, "segment": "likes " + perk, "perk": perk})
+    assigned = pd.DataFrame(
+        {"user_id": users, "segment": "likes " + perk, "perk": perk, "steadiness": steady.FIRST}
+    )
     config = Campaign(holdout_share=0.2)
     campaign = invite(assigned, NOBODY, config, HEADLINES, None)
     written = assigned[assigned["user_id"].isin(campaign.loc[~campaign["holdout"], "user_id"])]
@@ -103,9 +105,26 @@ def suppressing(*users: int) -> Suppressed:
     return Suppressed(frozenset(users), f"list of {users}")
 
 
+def test_a_segment_that_an_experiment_holds_may_differ_from_that_of_the_month() -> None:
+    tables = frames(running=True)
+    tables[SEGMENTS] = tables[SEGMENTS].assign(segment="another")
+    held = tables[ASSIGNMENTS].assign(steadiness=steady.HELD)
+    assert released.misfits(tables | {ASSIGNMENTS: held}, NOBODY, running=True) == []
+    moved = held.assign(steadiness=steady.CLEARLY_BETTER)
+    found = released.misfits(tables | {ASSIGNMENTS: moved}, NOBODY, running=True)
+    assert found == ["40 customers whose segment is another"]
+
+
 @pytest.mark.parametrize("running", [False, True])
 def test_the_tables_of_one_decision_fit(running: bool) -> None:
     assert released.misfits(frames(running=running), NOBODY, running) == []
+
+
+def test_a_customer_whose_perk_an_experiment_holds_keeps_the_segment_of_its_start() -> None:
+    tables = frames()
+    held = tables[ASSIGNMENTS].assign(steadiness=steady.HELD)
+    moved = tables[SEGMENTS].assign(segment="likes something else by now")
+    assert released.misfits(tables | {ASSIGNMENTS: held, SEGMENTS: moved}, NOBODY, False) == []
 
 
 @pytest.mark.parametrize(

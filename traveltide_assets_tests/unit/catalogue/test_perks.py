@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traveltide_assets.catalogue.perks import PerkError, load_perks
+from traveltide_assets.catalogue.perks import (
+    NO_OUTCOME,
+    PerkError,
+    PerksMissing,
+    Program,
+    chosen,
+    load_perks,
+    of_program,
+)
 from traveltide_assets.segmentation.affinities import (
     affinities,
     assign,
@@ -149,6 +158,7 @@ def test_a_perk_needs_nothing_but_an_entry_in_the_file(tmp_path: Path) -> None:
         (ENTRY.replace("{ total_nights = 1.0 }", "{}"), "features"),
         (ENTRY.replace(PERKS[0].outcome, "applause"), "applause"),
         (ENTRY + "price = 3", "price"),
+        (ENTRY + 'programs = ["personas"]', "now called 'five_personas'"),
         ("[[perk]", "perks.toml"),
         ("perk = 3", "perks.toml"),
     ],
@@ -161,6 +171,26 @@ def test_a_catalogue_that_is_not_valid_is_refused_with_its_fault(
     with pytest.raises(PerkError) as error:
         load_perks(path)
     assert said in str(error.value)
+
+
+def test_a_perk_may_say_that_no_behaviour_speaks_to_it(tmp_path: Path) -> None:
+    path = tmp_path / "perks.toml"
+    path.write_text(ENTRY.replace(PERKS[0].outcome, NO_OUTCOME), encoding="utf-8")
+    (perk,) = load_perks(path)
+    assert perk.outcome == NO_OUTCOME
+
+
+def test_every_program_has_perks_and_each_of_the_classic_ones_can_be_tried() -> None:
+    for program in get_args(Program):
+        assert of_program(PERKS, program)
+    assert all(perk.outcome != NO_OUTCOME for perk in of_program(PERKS, "classic"))
+
+
+def test_chosen_perks_come_in_catalogue_order_and_missing_ones_are_named() -> None:
+    found = chosen(PERKS, ["exclusive_discounts", "free_hotel_meal", "free_hotel_meal"], "Mine")
+    assert [perk.id for perk in found] == ["free_hotel_meal", "exclusive_discounts"]
+    with pytest.raises(PerksMissing, match="Mine needs free_lunch"):
+        chosen(PERKS, ["free_lunch", "free_hotel_meal"], "Mine")
 
 
 def test_a_catalogue_that_does_not_exist_is_named(tmp_path: Path) -> None:

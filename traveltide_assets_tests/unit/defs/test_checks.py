@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 import pytest
 
 from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.contracts import build_tables
-from traveltide_assets.defs.checks import decisions, steps
+from traveltide_assets.defs.checks import decisions, evidence, steps
 from traveltide_assets.defs.checks.campaign import lost
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity
 from traveltide_assets.defs.partitions import bounded
@@ -39,6 +40,7 @@ TOY = Table(
     partitioned=True,
 )
 SCORECARD = "gold/segmentation_scorecard"
+DECISION = "gold/strategy_decision"
 
 
 @pytest.fixture
@@ -56,7 +58,8 @@ def context(tmp_path: Path) -> Callable[..., Context]:
 
 
 def check_of(table: str, name: str) -> Check:
-    every = [check for step in decisions.STEPS for check in step.checks]
+    declared = (*decisions.STEPS, *evidence.STEPS)
+    every = [check for step in declared for check in step.checks]
     (found,) = [check for check in every if (check.table, check.name) == (table, name)]
     return found
 
@@ -188,3 +191,63 @@ def test_customers_lost_between_the_perks_and_the_files_are_counted_by_format() 
         "parquet_missing": 1,
         "parquet_without_perk": 1,
     }
+
+
+def judged(verdict: str, **changes: Any) -> pd.DataFrame:
+    row: dict[str, Any] = {"customers": 500, "lift_low": 1.1, "lift_high": 1.3, "p_holm": 0.001}
+    return pd.DataFrame([row | {"verdict": verdict} | changes])
+
+
+@pytest.mark.parametrize(
+    ("rows", "problem"),
+    [
+        (judged("proven"), "unknown"),
+        (judged("supported", p_holm=0.2), "supported_without_support"),
+        (judged("supported", lift_low=0.99), "supported_without_support"),
+        (judged("contradicted"), "contradicted_without_reason"),
+        (judged("not tried"), "not_tried_on_customers"),
+    ],
+)
+def test_a_verdict_that_its_figures_do_not_bear_is_counted(
+    rows: pd.DataFrame, problem: str
+) -> None:
+    found = evidence.verdict_problems(rows, alpha=0.025)
+    assert [name for name, count in found.items() if count] == [problem]
+
+
+def test_verdicts_that_their_figures_bear_are_sound() -> None:
+    rows = pd.concat(
+        [
+            judged("supported"),
+            judged("contradicted", lift_low=0.7, lift_high=0.9),
+            judged("not supported", lift_low=0.9),
+            judged("too little data", p_holm=np.nan),
+            judged("not tried", customers=0, p_holm=np.nan),
+        ]
+    )
+    assert not any(evidence.verdict_problems(rows, alpha=0.025).values())
+
+
+def decision(*deciding: str) -> pd.DataFrame:
+    names = ["kmeans", "five_personas"]
+    row: dict[str, Any] = dict.fromkeys(TABLES[DECISION].column_names, 0)
+    row |= {"verdict": "no rival", "because": "so", "recommended": False, "in_service": None}
+    return pd.DataFrame([row | {"strategy": n, "decides": n in deciding} for n in names])
+
+
+@pytest.mark.parametrize(
+    ("deciding", "setting", "passed"),
+    [
+        (["kmeans"], "recommended", True),
+        (["kmeans"], "kmeans", True),
+        (["kmeans"], "five_personas", False),
+        ([], "recommended", False),
+        (["kmeans", "five_personas"], "recommended", False),
+    ],
+)
+def test_exactly_one_strategy_decides_and_the_one_that_the_setting_names(
+    context: Callable[..., Context], deciding: list[str], setting: str, passed: bool
+) -> None:
+    seen = context(MONTH, strategy=setting)
+    seen.lake.write(TABLES[DECISION], decision(*deciding), MONTH)
+    assert check_of(DECISION, "one_decides").outcome(seen).passed == passed

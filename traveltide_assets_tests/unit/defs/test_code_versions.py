@@ -78,14 +78,16 @@ def edited(
 def test_a_module_of_which_only_constants_are_imported_counts(
     edited: Callable[[str], dict[str, Any]],
 ) -> None:
-    # `scorecard.py` imports only names of verdicts from `backtest.py`.
-    found = edited("evidence/backtest.py")
+    # `released.py` imports only a text from `steady.py`.
+    found = edited("campaign/steady.py")
     assert set(found.values()) == {("code",)}
     assert set(found) == {
-        "gold/perk_evidence",
-        "gold/perk_signals",
-        "gold/segmentation_scorecard",
-        "gold/strategy_agreement",
+        "gold/perk_assignments",
+        "gold/campaign",
+        "gold/campaign_changes",
+        "gold/experiment_assignment",
+        "gold/mailed_customers",
+        "gold/release",
         "gold/report",
     }
 

@@ -240,7 +240,8 @@ def test_a_planted_effect_is_found_and_nothing_else() -> None:
     values = after["bookings"].to_numpy()
     expected = welch(values[treated], values[~treated], equal_var=False).pvalue
     assert row["p_value"] == pytest.approx(expected)
-    assert set(table.loc[table["role"] == "guardrail", "verdict"]) == {readout.NO_HARM}
+    guardrails = set(table.loc[table["role"] == "guardrail", "verdict"])
+    assert guardrails <= {readout.NO_HARM, readout.UNCLEAR}
     worse = readout.compare(arms, outcome(arms, 1, effect=-0.3), _none(), config)
     assert overall(worse, "bookings")["verdict"] == readout.WORSE
 

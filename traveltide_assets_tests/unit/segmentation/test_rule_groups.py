@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import PerkError, Program, load_perks, of_program
@@ -19,8 +21,12 @@ from traveltide_assets_tests.support.customers import customers
 
 PERKS = load_perks(FOLDER / "perks.toml")
 STRATEGIES = {
-    name: load_rules(FOLDER / f"{name}.toml", PERKS) for name in ("hierarchical", "personas")
+    name: load_rules(FOLDER / f"{name}.toml", PERKS) for name in ("six_groups", "five_personas")
 }
+PROGRAMS: list[tuple[str, Program]] = [
+    ("six_groups", "six_groups"),
+    ("five_personas", "five_personas"),
+]
 HEAD = 'name = "mine"\ntitle = "Mine"\ndescription = "Mine"\nprogram = "classic"\n'
 REST = '[[segment]]\nname = "Rest"\nperk = "free_checked_bag"\ndescription = "The rest"\n'
 
@@ -72,11 +78,112 @@ def test_the_order_of_the_customers_does_not_matter(name: str, features: pd.Data
 @given(features=customers())
 @settings(max_examples=30)
 def test_a_customer_is_in_the_first_segment_whose_conditions_hold(features: pd.DataFrame) -> None:
-    assigned = decide(STRATEGIES["hierarchical"], features).set_index(features.index)
-    assert (assigned["segment"] == "Families").equals(features["has_children"])
-    others = features[~features["has_children"]]
-    dreamers = (others["total_trips"] <= 0) | (others["cancellation_rate"] >= 0.5)
-    assert (assigned.loc[others.index, "segment"] == "Dreamers and cancellers").equals(dreamers)
+    segment = decide(STRATEGIES["five_personas"], features).set_index(features.index)["segment"]
+    kept = features["kept_trips"]
+    assert (segment == "Dreamers").equals(kept < 1)
+    assert (segment == "Business Travelers").equals(kept >= 4)
+    discounted = (features["discounted_flight_rate_with_cancellations"] > 0.55) | (
+        features["discounted_hotel_rate_with_cancellations"] > 0.55
+    )
+    late = features["mean_lead_days_with_cancellations"] <= 5
+    # A customer whose kept trips are unknown is neither in the first two nor outside of them.
+    between = ~(kept < 1) & ~(kept >= 4)
+    assert (segment == "Globetrotters").equals(between & (discounted | late))
+
+
+@given(features=customers())
+@settings(max_examples=50)
+def test_the_six_groups_follow_spend_children_and_age(features: pd.DataFrame) -> None:
+    found = decide(STRATEGIES["six_groups"], features).set_index(features.index)["segment"]
+    fare, stay = features["mean_base_fare_booked"], features["mean_stay_price_booked"]
+    low = (fare <= 500) & (stay <= 500)
+    middling = ~low & (fare.between(500, 1000, "right") | stay.between(500, 1000, "right"))
+    days = (dt.date(2025, 11, 30) - dt.date(1970, 1, 1)).days - features["birth_day"]
+    age = days // 365
+    core = (age >= 35) & (age < 50)
+    business = (
+        age.between(30, 55)
+        & (features["package_rate_booked"] >= 1)
+        & (features["mean_seats_booked"] <= 1)
+        & (features["mean_checked_bags_booked"] <= 1)
+        & (features["mean_nights_booked"] <= 3)
+        & (features["weekday_departure_rate"] > 0.6)
+    )
+    expected = np.select(
+        [
+            ~low & ~middling & core,
+            ~low & ~middling,
+            features["has_children"] & ~business,
+            middling & core,
+            middling,
+        ],
+        [
+            "Premium High Engaged Core",
+            "Premium High Engaged Other",
+            "Family Market",
+            "Mid-Ranged High Engaged Core",
+            "Mid-Ranged High Engaged Other",
+        ],
+        "Price Sensitive Buyer",
+    )
+    assert found.tolist() == expected.tolist()
+
+
+def test_whoever_never_booked_is_premium_as_the_work_counts() -> None:
+    nobody = pd.DataFrame({"user_id": [1], "has_children": [True]}).assign(
+        **dict.fromkeys(STRATEGIES["six_groups"].inputs - {"has_children"}, np.nan)
+    )
+    found = decide(STRATEGIES["six_groups"], nobody)
+    assert found["segment"].tolist() == ["Premium High Engaged Other"]
+
+
+DEFINED = """
+[[definition]]
+name = "stays long"
+conditions = [{ feature = "mean_nights", comparison = ">=", quantile = 0.5 }]
+[[definition]]
+name = "single and away"
+conditions = [
+    { feature = "married", comparison = "is false" },
+    { feature = "stays long", comparison = "is true" },
+]
+"""
+
+
+def test_a_definition_is_named_like_a_feature_and_may_be_denied(tmp_path: Path) -> None:
+    away = DEFINED + segment('{ feature = "single and away", comparison = "is true" }', "Away")
+    denied = segment('{ feature = "stays long", comparison = "is false" }', "Short")
+    strategy = rules(tmp_path, away, denied)
+    assigned = decide(strategy, five())
+    # The fifth never stays. A comparison of nothing does not hold, so its denial does.
+    assert assigned["segment"].tolist() == ["Short", "Short", "Away", "Rest", "Short"]
+    assert assigned["reason"].tolist()[2:4] == ["single and away", "fits no other segment"]
+    assert strategy.inputs == {"mean_nights", "married"}
+
+
+@given(
+    days=st.lists(st.integers(-40_000, 20_000), min_size=1, max_size=20), years=st.integers(1, 90)
+)
+def test_an_age_on_a_day_counts_whole_years_of_365_days(days: list[int], years: int) -> None:
+    day = dt.date(1970, 1, 1) + dt.timedelta(days=10_000)
+    condition = {"feature": "age", "comparison": ">=", "value": years}
+    strategy = RuleStrategy.model_validate(
+        {
+            "name": "mine",
+            "title": "Mine",
+            "description": "Mine",
+            "program": "classic",
+            "ages_as_of": day,
+            "segment": [
+                {"name": "Old", "perk": "a", "description": "Old", "conditions": [condition]},
+                {"name": "Rest", "perk": "b", "description": "Rest"},
+            ],
+        }
+    )
+    features = pd.DataFrame({"user_id": range(len(days)), "age": 1, "birth_day": days})
+    old = decide(strategy, features)["segment"] == "Old"
+    assert old.tolist() == [10_000 - born >= 365 * years for born in days]
+    assert strategy.inputs == {"age", "birth_day"}
 
 
 @pytest.mark.parametrize(
@@ -176,6 +283,19 @@ TEN_KM = '{ feature = "total_distance_km", comparison = ">=", value = 10 }'
         (segment(TEN_KM) + segment(TEN_KM) + REST, "must be unique"),
         (segment(TEN_KM), "must have no conditions"),
         (segment("") + REST, "only the last segment"),
+        (DEFINED + DEFINED + REST, "must be unique"),
+        (DEFINED.replace('name = "stays long"', 'name = "age"') + REST, "unknown feature"),
+        ('[[definition]]\nname = "age"\nconditions = [' + MARRIED + "]\n" + REST, "among features"),
+        (
+            DEFINED.replace(
+                'feature = "mean_nights", comparison = ">=", quantile = 0.5',
+                'feature = "single and away", comparison = "is true"',
+            )
+            + REST,
+            "not defined before it",
+        ),
+        ('[[definition]]\nname = "all"\nconditions = []\n' + REST, "at least 1"),
+        ("definition = 3\n" + REST, "definition"),
         ("", "segment"),
         ("segment = [", "mine.toml"),
     ],
@@ -200,17 +320,13 @@ def test_a_catalogue_that_does_not_exist_is_refused(tmp_path: Path) -> None:
         load_rules(tmp_path / "none.toml", PERKS)
 
 
-def test_each_persona_has_a_perk_of_its_own_and_the_groups_use_the_classic_five() -> None:
-    personas = [segment.perk for segment in STRATEGIES["personas"].segments]
-    assert sorted(personas) == sorted(perk.id for perk in of_program(PERKS, "personas"))
-    groups = {segment.perk for segment in STRATEGIES["hierarchical"].segments}
-    assert groups == {perk.id for perk in of_program(PERKS, "classic")}
-    assert len(STRATEGIES["hierarchical"].segments) == 6
+def test_each_group_and_persona_has_a_perk_of_its_own_and_the_program_has_no_others() -> None:
+    for name, program in PROGRAMS:
+        given = [segment.perk for segment in STRATEGIES[name].segments]
+        assert sorted(given) == sorted(perk.id for perk in of_program(PERKS, program))
 
 
-@pytest.mark.parametrize(
-    ("name", "program"), [("hierarchical", "classic"), ("personas", "personas")]
-)
+@pytest.mark.parametrize(("name", "program"), PROGRAMS)
 def test_the_runner_up_is_another_perk_of_the_same_program(name: str, program: Program) -> None:
     rng = np.random.default_rng(5)
     features = pd.DataFrame({f.name: rng.integers(0, 6, 200).astype(float) for f in CATALOGUE})
@@ -222,5 +338,5 @@ def test_the_runner_up_is_another_perk_of_the_same_program(name: str, program: P
 
 
 def test_a_program_without_perks_is_refused() -> None:
-    with pytest.raises(PerkError, match="personas"):
-        of_program(PERKS[:1], "personas")
+    with pytest.raises(PerkError, match="five_personas"):
+        of_program(PERKS[:1], "five_personas")

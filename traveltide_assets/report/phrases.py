@@ -96,8 +96,13 @@ def of_customer(name: str, own: float, segment: float, cohort: float) -> str:
 
 def number(name: str, value: float) -> str:
     """A mean of a feature with its unit, as in the report. A dash if it is undefined."""
-    text = words.feature(name, value).replace(f"{_NO_BREAK_SPACE}%", "%")
+    text = plain(words.feature(name, value))
     return re.sub(r"[\d.]+", "0", text, count=1) if value == 0 else text
+
+
+def plain(text: str) -> str:
+    """A text of the report for a terminal: a percent sign stands at its number."""
+    return text.replace(f"{_NO_BREAK_SPACE}%", "%")
 
 
 def customers_number(name: str, value: float) -> str:
@@ -109,6 +114,11 @@ def customers_number(name: str, value: float) -> str:
         _, blank, unit = text.partition(_NO_BREAK_SPACE)
         return f"{value:,.0f}{blank}{unit}"
     return text
+
+
+def share(value: float, digits: int = 0) -> str:
+    """A share as `39%`, as in the sentences."""
+    return words.percent(value, digits).replace(f"{_NO_BREAK_SPACE}%", "%")
 
 
 def _through_number(rest: str) -> str:

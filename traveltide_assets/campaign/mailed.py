@@ -1,0 +1,54 @@
+"""Who was sent a perk, by the releases that were mailed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pandas as pd
+
+from traveltide_assets.campaign import release_files
+from traveltide_assets.campaign.invitations import written_to
+from traveltide_assets.campaign.tables import MAILED
+from traveltide_assets.experiment.assignment import CONTROL
+from traveltide_assets.experiment.config import Config
+from traveltide_assets.experiment.periods import has_begun, runs_in_campaign
+from traveltide_assets.lake.release import Damaged, Listed, Release, Releases
+
+
+def sent_before(releases: Releases, experiment: Config, month: str) -> pd.DataFrame:
+    """One row per customer who was sent a perk by the end of a month; see `gold/mailed_customers`.
+
+    The decision of a month is mailed in the next one. A release counts if it is marked as mailed,
+    or if it is the current one of a month from whose campaign the experiment reads outcomes.
+    Customers who were held out, or are in the control arm, were not sent a perk of their own.
+    `Damaged` if a release was mailed and cannot be read, since nobody can then say to whom.
+    """
+    found = [_recipients(release) for release in _mailed(releases, experiment, month)]
+    if not found:
+        return pd.DataFrame(columns=[*MAILED.column_names]).astype({"user_id": "int64"})
+    return pd.concat(found).groupby("user_id", as_index=False)["decided_in"].min()
+
+
+def _mailed(releases: Releases, experiment: Config, month: str) -> Iterator[Release]:
+    for listed in releases.all():
+        if listed.month < month and (listed.mailed or _of_experiment(listed, experiment, month)):
+            if listed.release is None:
+                raise Damaged(
+                    f"release {listed.entry.id} of {listed.month} was mailed and is damaged, so "
+                    "nobody can say who was sent a perk: restore its files"
+                )
+            yield listed.release
+
+
+def _of_experiment(listed: Listed, experiment: Config, month: str) -> bool:
+    begun = has_begun(experiment, month)
+    return begun and listed.current and runs_in_campaign(experiment, listed.month)
+
+
+def _recipients(release: Release) -> pd.DataFrame:
+    written = written_to(release.frame(release_files.CAMPAIGN, ["user_id", "perk", "holdout"]))
+    users = written["user_id"]
+    if release.manifest.decision["experiment"]["running"]:
+        arms = release.frame(release_files.ARMS, ["user_id", "arm"])
+        users = users[~users.isin(arms.loc[arms["arm"] == CONTROL, "user_id"])]
+    return pd.DataFrame({"user_id": users, "decided_in": release.month})

@@ -1,0 +1,131 @@
+"""Lifts over several cuts, with what chance alone would give: bootstrap and permutations.
+
+The windows of different cuts overlap, so a customer's windows are not independent. Customers are:
+a bootstrap draw takes a customer with all windows, and a permutation moves all outcomes of a
+customer together. Cuts are combined by the ratio of Mantel and Haenszel, which compares customers
+within each cut only, so that a month in which everybody books more favours nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+# Rounds end for an outcome when chance has reached each of its lifts so often, in one direction or
+# the other, that more permutations could not make it significant.
+_REACHED_OFTEN = 20
+Permutations = Callable[[], Iterator[np.ndarray]]
+"""Rounds of permutations of the customers: one permutation per row."""
+
+
+@dataclass(frozen=True)
+class Sums:
+    """Amounts and opportunities of a group (`a`, `n`) and of the others (`b`, `m`).
+
+    The last axis is the cuts.
+    """
+
+    a: np.ndarray
+    n: np.ndarray
+    b: np.ndarray
+    m: np.ndarray
+
+    def by_cut(self) -> np.ndarray:
+        """The lift at each cut, NaN where undefined."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lifts = (self.a / self.n) / (self.b / self.m)
+        return np.where(np.isfinite(lifts), lifts, np.nan)
+
+    def pooled(self) -> np.ndarray:
+        """The lift over all cuts, NaN where undefined."""
+        whole = np.maximum(self.n + self.m, 1)
+        top, bottom = (self.a * self.m / whole).sum(-1), (self.b * self.n / whole).sum(-1)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lifts = top / bottom
+        return np.where(np.isfinite(lifts), lifts, np.nan)
+
+
+@dataclass(frozen=True)
+class Done:
+    """What customers did after each cut: `amount` and `chances`, a row per cut."""
+
+    amount: np.ndarray
+    chances: np.ndarray
+
+    def sums(self, given: np.ndarray) -> Sums:
+        """The sums of each group; `given` is groups by cuts by customers."""
+        a, n = ((part * given).sum(-1) for part in (self.amount, self.chances))
+        return self._with_others(a, n)
+
+    def drawn(self, given: np.ndarray, weights: np.ndarray) -> Sums:
+        """The sums of each group (first axis) in each bootstrap draw (row of `weights`)."""
+        groups, cuts, _ = given.shape
+        parts = np.concatenate(
+            [part * side for side in (given, ~given) for part in (self.amount, self.chances)]
+        )
+        found = weights @ parts.reshape(4 * groups * cuts, -1).astype(np.float32).T
+        shaped = found.T.reshape(4, groups, cuts, -1).transpose(0, 1, 3, 2).astype(np.float64)
+        return Sums(*shaped)
+
+    def permuted(self, given: np.ndarray, permutations: np.ndarray) -> Sums:
+        """The sums of each group (first axis) with the outcomes of customers permuted."""
+        a, n = (
+            np.stack(
+                [
+                    part[cut][permutations] @ given[:, cut].T.astype(np.float64)
+                    for cut in range(len(part))
+                ],
+                axis=-1,
+            ).transpose(1, 0, 2)
+            for part in (self.amount, self.chances)
+        )
+        return self._with_others(a, n)
+
+    def _with_others(self, a: np.ndarray, n: np.ndarray) -> Sums:
+        return Sums(a, n, self.amount.sum(-1) - a, self.chances.sum(-1) - n)
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What permutations give a group: p-values in both directions, mean and SD of the lift."""
+
+    above: float
+    below: float
+    mean: float
+    sd: float
+
+
+def by_chance(done: Done, given: np.ndarray, permutations: Permutations) -> list[Chance]:
+    """The lifts of each group under permutations, in as many rounds as it takes."""
+    lifts = done.sums(given).pooled()
+    permuted = np.empty((len(given), 0))
+    for round_ in permutations():
+        permuted = np.hstack([permuted, done.permuted(given, round_).pooled()])
+        reached = (_reached(lift, found) for lift, found in zip(lifts, permuted, strict=True))
+        if all(min(both) >= _REACHED_OFTEN for both in reached):
+            break
+    return [_summarised(lift, found) for lift, found in zip(lifts, permuted, strict=True)]
+
+
+def _summarised(lift: float, permuted: np.ndarray) -> Chance:
+    known = permuted[np.isfinite(permuted)]
+    if not np.isfinite(lift) or not len(known):
+        return Chance(*[float("nan")] * 4)
+    above, below = ((1 + count) / (1 + len(permuted)) for count in _reached(lift, permuted))
+    return Chance(float(above), float(below), float(known.mean()), float(known.std()))
+
+
+def _reached(lift: float, permuted: np.ndarray) -> tuple[int, int]:
+    """How many permutations reach the lift: from above, and from below.
+
+    A permutation with an undefined lift counts as one that reaches it. One that changes nothing
+    sums in another order, and must not fall short because of rounding.
+    """
+    if not np.isfinite(lift):
+        return len(permuted), len(permuted)
+    undefined = int(np.isnan(permuted).sum())
+    above = int((permuted >= lift * (1 - 1e-9)).sum())
+    below = int((permuted <= lift * (1 + 1e-9)).sum())
+    return above + undefined, below + undefined

@@ -1,0 +1,143 @@
+"""A log of decisions: who got which action with which probability, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from traveltide_assets.schema.errors import TravelTideError
+
+_FEWEST_FOLDS = 2
+
+
+class LogError(TravelTideError, ValueError):
+    """The log, or what is asked about it, is not valid. The message says what and where."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """One row per decision, normally one per customer.
+
+    `features` are known before the decision: numbers, booleans or texts. `action` is a place in
+    `actions`, `propensity` the probability with which that action was drawn, `reward` what came
+    back, in any unit where more is better. Build it with `Log.of`, which validates.
+    """
+
+    features: pd.DataFrame
+    action: np.ndarray
+    propensity: np.ndarray
+    reward: np.ndarray
+    actions: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        features: pd.DataFrame | np.ndarray,
+        action: Sequence[object] | np.ndarray | pd.Series,
+        propensity: float | Sequence[float] | np.ndarray | pd.Series,
+        reward: Sequence[float] | np.ndarray | pd.Series,
+        actions: Sequence[str] | None = None,
+    ) -> Log:
+        """A log of columns of equal length; `propensity` may be one number for all rows.
+
+        `actions` are the names of all actions, the one to compare with (nothing sent) first.
+        Without it they are the names that occur, sorted. Raises `LogError` for missing or
+        infinite rewards, infinite features or none, a propensity outside (0, 1], an unknown
+        action, or columns that differ in length.
+        """
+        table = features_of(features)
+        taken = np.asarray(action).astype(str)
+        names = tuple(actions) if actions is not None else tuple(sorted(set(taken)))
+        rewards = np.asarray(reward, dtype="float64")
+        chances = np.asarray(propensity, dtype="float64")
+        if chances.ndim == 0:
+            chances = np.full(len(table), float(chances))
+        lengths = {"action": taken, "propensity": chances, "reward": rewards}
+        for name, column in lengths.items():
+            if column.shape != (len(table),):
+                raise LogError(
+                    f"{name} has the shape {column.shape}; it needs one value for each of the "
+                    f"{len(table):,} rows of features"
+                )
+        places = {name: place for place, name in enumerate(names)}
+        if len(places) != len(names) or len(names) < 2:
+            raise LogError(f"actions must be two or more different names; they are {names}")
+        if unknown := sorted(set(taken) - set(places)):
+            raise LogError(f"unknown actions in the log: {', '.join(unknown[:5])}; known: {names}")
+        if not np.isfinite(rewards).all():
+            raise LogError(f"{(~np.isfinite(rewards)).sum():,} rewards are missing or infinite")
+        if not ((chances > 0) & (chances <= 1)).all():
+            raise LogError("propensity must be above 0 and at most 1 in every row")
+        codes = np.array([places[name] for name in taken], dtype="int64")
+        return cls(table, codes, chances, rewards, names)
+
+    def __len__(self) -> int:
+        return len(self.reward)
+
+    def rows(self, chosen: np.ndarray) -> Log:
+        """The log of some rows: a mask, or their places."""
+        return replace(
+            self,
+            features=self.features.iloc[
+                np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+            ].reset_index(drop=True),
+            action=self.action[chosen],
+            propensity=self.propensity[chosen],
+            reward=self.reward[chosen],
+        )
+
+    def net_of(self, costs: Sequence[float] | np.ndarray | None) -> Log:
+        """The log with what each action costs, in units of the reward, taken off its rewards."""
+        if costs is None:
+            return self
+        prices = np.asarray(costs, dtype="float64")
+        if prices.shape != (len(self.actions),) or not np.isfinite(prices).all():
+            raise LogError(f"costs need one number for each of {self.actions}; they are {costs}")
+        return replace(self, reward=self.reward - prices[self.action])
+
+    def weights(self, policy: np.ndarray) -> np.ndarray:
+        """Probability of the logged action under a policy ÷ its propensity, per row."""
+        chances = self.probabilities(policy)
+        return chances[np.arange(len(self)), self.action] / self.propensity
+
+    def probabilities(self, policy: np.ndarray) -> np.ndarray:
+        """A policy as rows by actions. It is given like that, or as one action's place per row."""
+        given = np.asarray(policy)
+        count = len(self.actions)
+        if given.shape == (len(self),):
+            if not np.isin(given, np.arange(count)).all():
+                raise LogError(f"a policy names places of actions, 0 to {count - 1}")
+            return np.eye(count)[given.astype("int64")]
+        if given.shape != (len(self), count):
+            raise LogError(f"a policy of the shape {given.shape} does not fit this log")
+        sums = given.sum(axis=1)
+        if (given < 0).any() or not np.allclose(sums, 1, atol=1e-9):
+            raise LogError("the probabilities of a policy must be at least 0 and add up to 1")
+        return given.astype("float64")
+
+    def always(self, action: int) -> np.ndarray:
+        """The policy that takes the same action for everybody."""
+        return np.full(len(self), action, dtype="int64")
+
+
+def features_of(features: pd.DataFrame | np.ndarray) -> pd.DataFrame:
+    """Features as models take them: columns named by texts, numbers and booleans as floats."""
+    table = pd.DataFrame(features).reset_index(drop=True)
+    table.columns = [str(name) for name in table.columns]
+    if table.shape[1] == 0:
+        raise LogError("there are no features")
+    numbers = [name for name in table if pd.api.types.is_numeric_dtype(table[name])]
+    table = table.astype(dict.fromkeys(numbers, "float64"))
+    if infinite := [name for name in numbers if np.isinf(table[name]).any()]:
+        raise LogError(f"features are infinite in some rows: {', '.join(infinite)}")
+    return table
+
+
+def folds_of(rows: int, folds: int, seed: int) -> np.ndarray:
+    """The fold of each row, 0 to `folds` - 1, at random and of equal size up to one row."""
+    if not _FEWEST_FOLDS <= folds <= rows:
+        raise LogError(f"{folds} folds of {rows:,} rows; take {_FEWEST_FOLDS} or more of each")
+    return np.random.default_rng(seed).permutation(np.arange(rows) % folds)

@@ -1,0 +1,169 @@
+"""Promotion: a learnt policy must beat every single action and the incumbent, beyond noise.
+
+The learnt policy is valued out of fold: in each fold, everything about it (models, method) is
+learnt from the other folds. So its value is not flattered by having been chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from traveltide_assets.experiment.learning import heterogeneity, policy, reward_model
+from traveltide_assets.experiment.learning.heterogeneity import Heterogeneity
+from traveltide_assets.experiment.learning.log import Log, folds_of
+from traveltide_assets.experiment.learning.policy import Policy
+from traveltide_assets.experiment.learning.policy_value import doubly_robust_scores
+from traveltide_assets.experiment.learning.simultaneous import simultaneous_intervals
+
+PROMOTED = "promoted"
+NOTHING_TO_GAIN = "nothing to gain by targeting"
+TOO_LITTLE_DATA = "too little data"
+LEARNED = "learned"
+_POWER = 0.8
+
+Learner = Callable[[Log, Sequence[float] | np.ndarray | None, int], Policy]
+"""Learns a policy from a log, the costs and a seed."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a log says about a learnt policy.
+
+    `scorecard` has a row per policy: net reward per row of the log, with intervals that hold
+    together. `gains` has a row per policy that the learnt one must beat: by how much it does.
+    `decisions` is the learnt policy out of fold, as places of actions; `policy` is learnt from all
+    rows and is what to use after a promotion. `rows_needed` is how many rows the log would need,
+    not set unless there is too little data.
+    """
+
+    verdict: str
+    in_words: str
+    scorecard: pd.DataFrame
+    gains: pd.DataFrame
+    heterogeneity: tuple[Heterogeneity, ...]
+    rows_needed: int | None
+    decisions: np.ndarray
+    policy: Policy
+
+    @property
+    def promoted(self) -> bool:
+        return self.verdict == PROMOTED
+
+
+def judge(
+    log: Log,
+    costs: Sequence[float] | np.ndarray | None = None,
+    *,
+    others: Mapping[str, np.ndarray] | None = None,
+    incumbent: str | None = None,
+    worthwhile: float = 0.1,
+    level: float = 0.95,
+    folds: int = 4,
+    seed: int = 0,
+    learner: Learner | None = None,
+) -> Judgement:
+    """Learn a policy, value it against every single action and `others`, and decide.
+
+    `others` are policies by name (not learnt from this log), `incumbent` names the one in use: it
+    must be beaten, too. A gain of less than `worthwhile` times the value of the best single action
+    is not worth having. Raises `LogError` if the log cannot be learnt from.
+    """
+    learn = learner or _learn
+    parts = folds_of(len(log), folds, seed + 1)
+    decisions = np.empty(len(log), dtype="int64")
+    for fold in np.unique(parts):
+        held_out = parts == fold
+        found = learn(log.rows(~held_out), costs, seed)
+        decisions[held_out] = found.choose(log.features[held_out])
+    expected = reward_model.cross_fitted(log, parts, lambda: reward_model.boosted_trees(seed))
+    scores = doubly_robust_scores(log, expected)
+    prices = np.zeros(len(log.actions)) if costs is None else np.asarray(costs, dtype="float64")
+    policies = {f"always {name}": log.always(place) for place, name in enumerate(log.actions)}
+    policies |= others or {}
+    policies[LEARNED] = decisions
+    brought = pd.DataFrame(
+        {
+            name: (log.probabilities(chosen) * (scores - prices)).sum(axis=1)
+            for name, chosen in policies.items()
+        }
+    )
+    scorecard = simultaneous_intervals(brought, level)
+    scorecard["effective_sample_size"] = [_effective(log, chosen) for chosen in policies.values()]
+    rivals = [f"always {name}" for name in log.actions] + ([incumbent] if incumbent else [])
+    gains = simultaneous_intervals(
+        pd.DataFrame({name: brought[LEARNED] - brought[name] for name in rivals}), level
+    )
+    tested = heterogeneity.from_scores(log, scores, expected, parts, seed)
+    verdict, needed = _verdict(scorecard, gains, worthwhile, level, len(log))
+    return Judgement(
+        verdict,
+        _in_words(verdict, scorecard, gains, tested, needed, len(log)),
+        scorecard,
+        gains,
+        tested,
+        needed,
+        decisions,
+        learn(log, costs, seed),
+    )
+
+
+def _learn(log: Log, costs: Sequence[float] | np.ndarray | None, seed: int) -> Policy:
+    return policy.learn(log, costs, seed=seed)
+
+
+def _effective(log: Log, chosen: np.ndarray) -> float:
+    weights = log.weights(chosen)
+    return float(weights.sum() ** 2 / (weights @ weights)) if weights.any() else 0.0
+
+
+def _hardest(scorecard: pd.DataFrame, gains: pd.DataFrame) -> str:
+    """The best of those that the learnt policy must beat."""
+    return str(scorecard.loc[gains.index, "value"].idxmax())
+
+
+def _verdict(
+    scorecard: pd.DataFrame, gains: pd.DataFrame, worthwhile: float, level: float, rows: int
+) -> tuple[str, int | None]:
+    if (gains["low"] > 0).all():
+        return PROMOTED, None
+    rival = _hardest(scorecard, gains)
+    least = worthwhile * abs(float(scorecard.loc[rival, "value"]))
+    gain, error, high = gains.loc[rival, ["value", "standard_error", "high"]]
+    if high < least or error == 0:
+        return NOTHING_TO_GAIN, None
+    sought = max(float(gain), least)
+    if not sought > 0:
+        return NOTHING_TO_GAIN, None
+    reach = float(norm.ppf((1 + level) / 2) + norm.ppf(_POWER))
+    needed = int(np.ceil(rows * (reach * float(error) / sought) ** 2))
+    # A log of that size would have shown a gain worth having.
+    return (NOTHING_TO_GAIN, None) if needed <= rows else (TOO_LITTLE_DATA, needed)
+
+
+def _in_words(
+    verdict: str,
+    scorecard: pd.DataFrame,
+    gains: pd.DataFrame,
+    tested: tuple[Heterogeneity, ...],
+    needed: int | None,
+    rows: int,
+) -> str:
+    rival = _hardest(scorecard, gains)
+    gain, low, high = gains.loc[rival, ["value", "low", "high"]]
+    change = f"{gain:+.4g} per row against {rival} ({low:+.4g} to {high:+.4g})"
+    if verdict == PROMOTED:
+        return f"The learnt policy is promoted: {change}, and it beats all it must beat."
+    if verdict == NOTHING_TO_GAIN:
+        return f"There is nothing to gain by targeting: {change}. Use {rival}."
+    p_value = min((test.p_holm for test in tested), default=1.0)
+    differ = "differ between customers" if p_value <= 0.05 else "are not shown to differ"
+    return (
+        f"There is too little data to tell whether targeting pays: {change}. Effects {differ} "
+        f"(p {p_value:.2g}). It takes about {needed:,} rows; there are {rows:,}. "
+        f"Use {rival} so far."
+    )

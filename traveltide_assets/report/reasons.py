@@ -1,0 +1,49 @@
+"""Why a perk suits a segment or a customer, in sentences that the features bear out."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from traveltide_assets.catalogue.perks import StoredPerk
+from traveltide_assets.report import phrases
+
+
+def of_segment(perk: StoredPerk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:
+    """A sentence for each feature of the perk with a segment mean that supports it."""
+    return [
+        phrases.of_segment(name, peers[name].mean(), features[name].mean())
+        for name, weight in perk.features.items()
+        if _speaks(name, weight, peers[name].mean(), features[name].mean())
+    ]
+
+
+def of_customer(perk: StoredPerk, values: pd.DataFrame) -> list[str]:
+    """Sentences about the customer, then about the segment if only that supports the perk.
+
+    `values` has a row per feature: the customer's value, and the means of segment and cohort.
+    """
+    own, shared = [], []
+    for name, weight in perk.features.items():
+        customer, segment, cohort = values.loc[name, ["customer", "segment", "cohort"]]
+        if _speaks(name, weight, customer, cohort):
+            own.append(phrases.of_customer(name, customer, segment, cohort))
+        elif _speaks(name, weight, segment, cohort):
+            shared.append(phrases.of_segment(name, segment, cohort))
+    lines = [" ".join(own)] if own else []
+    if shared and own:
+        lines.append(f"The customers in the segment also point to it. {' '.join(shared)}")
+    elif shared:
+        lines.append(
+            "The customer's own behaviour does not point to it, but the behaviour "
+            f"of the segment does. {' '.join(shared)}"
+        )
+    return lines or [
+        "Nothing stands out for it. Neither the customer nor the segment shows the "
+        "behaviour it is for more than the cohort does."
+    ]
+
+
+def _speaks(name: str, weight: float, value: float, cohort: float) -> bool:
+    """Whether a value, as displayed, differs from the cohort's mean in the perk's favour."""
+    differs = phrases.number(name, value) != phrases.number(name, cohort)
+    return differs and (value - cohort) * weight > 0

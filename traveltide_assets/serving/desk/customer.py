@@ -1,0 +1,119 @@
+"""The page *One customer*: the perk, why, what supports it, and what was offered when."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from traveltide_assets.campaign import release_files
+from traveltide_assets.lake.release import Release
+from traveltide_assets.report import phrases, reasons, verdicts, words
+from traveltide_assets.segmentation.naming import LABELS
+from traveltide_assets.serving.desk.decision import Decision, Decisions
+from traveltide_assets.serving.desk.dimensions import HELD_OUT, LEFT_OUT
+
+_MONTHS = 12
+_AT_MONTHS_END = (
+    "total_sessions",
+    "total_trips",
+    "completed_trips",
+    "cancelled_trips",
+    "total_spend",
+)
+
+
+def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str, Any] | None:
+    """What the template shows; None if the customer is not in the cohort of the month."""
+    if user_id not in decision.people.index:
+        return None
+    mine, given = decision.people.loc[user_id], decision.assignments.loc[user_id]
+    perk, features = decision.perks[mine["perk"]], decision.features
+    peers = features[(decision.people["segment"] == mine["segment"]).to_numpy()]
+    values = pd.DataFrame(
+        {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
+    )
+    judged = decision.verdicts
+    return {
+        "user_id": user_id,
+        "perk": perk,
+        "runner_up": decision.title(given["runner_up"]),
+        "segment": mine["segment"],
+        "peers": f"{len(peers):,}",
+        "reasons": reasons.of_customer(perk, values),
+        "verdict": None if judged is None else judged.get(perk.id, verdicts.not_tried()),
+        "offer": _offer(decision, user_id),
+        "contact": mine["contact"],
+        "held_out": mine["contact"] == HELD_OUT,
+        "left_out": mine["contact"] == LEFT_OUT,
+        "arm": mine["arm"] if decision.facts["experiment"]["running"] else None,
+        "perks": _compared(decision, given, values),
+        "months": [
+            row for m in decisions.months()[-_MONTHS:] if (row := _month(decisions, m, user_id))
+        ],
+        "columns": [LABELS[name] for name in _AT_MONTHS_END],
+    }
+
+
+def _offer(decision: Decision, user_id: int) -> str | None:
+    """The title of the perk that the customer is offered; None if nothing is sent."""
+    if user_id not in decision.campaign.index or decision.campaign.loc[user_id, "holdout"]:
+        return None
+    return decision.title(decision.campaign.loc[user_id, "perk"])
+
+
+def _compared(decision: Decision, given: pd.Series, values: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each perk with its affinity and its features, the highest affinity first."""
+    ranked = sorted(decision.perks.values(), key=lambda perk: -given[f"affinity_{perk.id}"])
+    return [
+        {
+            "title": perk.title,
+            "affinity": _signed(given[f"affinity_{perk.id}"]),
+            "features": [
+                (
+                    LABELS[name],
+                    phrases.customers_number(name, values.loc[name, "customer"]),
+                    phrases.number(name, values.loc[name, "segment"]),
+                    phrases.number(name, values.loc[name, "cohort"]),
+                )
+                for name in perk.features
+            ],
+        }
+        for perk in ranked
+    ]
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 2) + 0.0:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _month(decisions: Decisions, month: str, user_id: int) -> dict[str, Any] | None:
+    """What a month's release says of the customer; None if it has nothing on them."""
+    release = decisions.releases.current(month)
+    assigned = _row(release, release_files.ASSIGNMENTS, ["segment", "perk"], user_id)
+    if assigned is None:
+        return None
+    campaign = _row(release, release_files.CAMPAIGN, ["perk", "holdout"], user_id)
+    features = _row(release, release_files.FEATURES, list(_AT_MONTHS_END), user_id)
+    decision = decisions.of(release)
+    if campaign is None:
+        offer = "no mail: suppressed or too young"
+    elif campaign["holdout"]:
+        offer = "no mail: held out"
+    else:
+        offer = decision.title(campaign["perk"])
+    return {
+        "month": words.month_name(month),
+        "segment": assigned["segment"],
+        "perk": decision.title(assigned["perk"]),
+        "offer": offer,
+        "values": []
+        if features is None
+        else [phrases.customers_number(name, features[name]) for name in _AT_MONTHS_END],
+    }
+
+
+def _row(release: Release, name: str, columns: list[str], user_id: int) -> pd.Series | None:
+    frame = release.frame(name, ["user_id", *columns])
+    found = frame[frame["user_id"] == user_id]
+    return None if found.empty else found.iloc[0]

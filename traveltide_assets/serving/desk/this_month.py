@@ -1,0 +1,199 @@
+"""The first page: what was decided, what supports it, what changed since last month and why."""
+
+from __future__ import annotations
+
+import functools
+import re
+from typing import Any
+
+import pandas as pd
+
+from traveltide_assets.campaign.invitations import CHANGES
+from traveltide_assets.evidence.tables import NOT_TRIED, TOO_LITTLE
+from traveltide_assets.report import phrases, verdicts, words
+from traveltide_assets.schema.months import previous_month
+from traveltide_assets.segmentation.naming import LABELS
+from traveltide_assets.serving.desk import charts
+from traveltide_assets.serving.desk.counts import FEWEST, told
+from traveltide_assets.serving.desk.decision import Decision, Decisions
+
+_FLOWS, _TELLING = 8, 2
+_NOTABLE_SD = 0.2
+# They change with the calendar, or only repeat what others say.
+_PASSING = (
+    "age",
+    "tenure_months",
+    "days_since_last_session",
+    "upcoming_trips",
+    "recency_score",
+    "frequency_score",
+    "monetary_score",
+)
+_DECIDES = {
+    "strategy": "The strategy",
+    "perk_catalogue_version": "The perk catalogue",
+    "cohort_rule": "The rule of the cohort",
+}
+
+
+def context(decisions: Decisions, decision: Decision) -> dict[str, Any]:
+    """What the template shows."""
+    given = told(decision.people["perk"].value_counts().to_dict())
+    total = max(len(decision.people), 1)
+    rows: list[dict[str, Any]] = [
+        {
+            "id": perk,
+            "title": decision.title(perk),
+            "audience": decision.perks[perk].audience if perk in decision.perks else "",
+            "customers": number,
+            "share": None if number is None else phrases.share(number / total),
+            "verdict": _verdict(decision, perk),
+        }
+        for perk, number in given.items()
+    ]
+    shown = [row for row in rows if row["customers"]]
+    before = decisions.released(previous_month(decision.month))
+    return {
+        "sentences": _sentences(decision, rows),
+        "perks": rows,
+        "chart": charts.perks([r["title"] for r in shown], [r["customers"] for r in shown]),
+        "changes": _changes(decision),
+        "before": None if before is None else words.month_name(before.month),
+        "reasons": [] if before is None else why(decision, before),
+        "flows": [] if before is None else flows(decision, before),
+        "checks": _checks(decision),
+    }
+
+
+def _verdict(decision: Decision, perk: str) -> verdicts.Verdict | None:
+    judged = decision.verdicts
+    return None if judged is None else judged.get(perk, verdicts.not_tried())
+
+
+def _sentences(decision: Decision, rows: list[dict[str, Any]]) -> list[str]:
+    """What was decided, who is written to, and how sure it is."""
+    customers, month = decision.release.manifest.customers, words.month_name(decision.month)
+    largest = rows[0]
+    most = f", most often {largest['title']} ({largest['share']})" if largest["share"] else ""
+    young = customers.get("below_minimum_age", 0)
+    first = (
+        f"{words.counted(customers['assigned'], 'active customer')} got one of "
+        f"{words.counted(len(rows), 'perk')} for {month}{most}."
+    )
+    second = (
+        f"{customers['written_to']:,} get a mail, {customers['held_out']:,} are held out for "
+        f"comparison, {customers['suppressed']:,} are suppressed"
+        + (f" and {young:,} are not known to be old enough." if young else ".")
+    )
+    if decision.facts["experiment"]["running"]:
+        second += f" An experiment runs since {decision.facts['experiment']['start']}."
+    return [first, second, _how_sure(rows)]
+
+
+def _how_sure(rows: list[dict[str, Any]]) -> str:
+    if any(row["verdict"] is None for row in rows):
+        return "This release holds no evidence, so nothing is said of how well it is supported."
+    holding = [row for row in rows if row["verdict"].supported]
+    unjudged = sum(row["verdict"].name in (NOT_TRIED, TOO_LITTLE) for row in rows)
+    others = f" ({unjudged} could not be judged)" if unjudged else ""
+    if not holding:
+        return (
+            f"What customers did later supports none of the {words.counted(len(rows), 'perk')}"
+            f"{others}: take them as a start, and let the experiment decide."
+        )
+    titles = words.listed([row["title"] for row in holding])
+    return f"What customers did later supports {len(holding)} of {len(rows)}{others}: {titles}."
+
+
+def _changes(decision: Decision) -> dict[str, Any]:
+    stored = decision.facts["changes"]
+    compared = stored["compared_with"]
+    numbers = {kind: stored[kind] for kind in CHANGES}
+    return {
+        "compared_with": None if compared is None else words.month_name(compared),
+        "numbers": [] if compared is None else list(numbers.items()),
+    }
+
+
+def _common(now: Decision, before: Decision) -> pd.DataFrame:
+    """The customers of both months with their perks, `before` and `now`."""
+    perks = before.assignments["perk"].rename("before").to_frame()
+    return perks.join(now.assignments["perk"].rename("now"), how="inner")
+
+
+@functools.lru_cache(maxsize=2)
+def why(now: Decision, before: Decision) -> list[str]:
+    """Sentences on what differs between the decisions of two months."""
+    said = [
+        f"{name} changed: {was} before, {is_now} now."
+        for key, name in _DECIDES.items()
+        if (was := _rests_on(before, key)) != (is_now := _rests_on(now, key))
+    ]
+    both = _common(now, before)
+    joined, left = len(now.people) - len(both), len(before.people) - len(both)
+    said.append(
+        f"{joined:,} customers joined the cohort and {left:,} left it; {len(both):,} are in both "
+        "months."
+    )
+    moved = both.index[both["before"] != both["now"]]
+    if len(moved) < FEWEST:
+        return [*said, f"Fewer than {FEWEST} of them have another perk."]
+    sessions = "total_sessions"
+    idle = now.features.loc[moved, sessions] == before.features.loc[moved, sessions]
+    share = phrases.share(len(moved) / len(both))
+    said.append(f"{len(moved):,} of them ({share}) have another perk.")
+    if idle.sum() >= FEWEST:
+        said.append(
+            f"{int(idle.sum()):,} of those had no new session: the groups were drawn anew around "
+            "them."
+        )
+    return said
+
+
+def _rests_on(decision: Decision, key: str) -> str:
+    """A fact of a decision, without the month's last day, which always differs."""
+    value = str(decision.release.manifest.decision.get(key, "nothing"))
+    return re.sub(r" to \d{4}-\d{2}-\d{2}$", "", value)
+
+
+@functools.lru_cache(maxsize=2)
+def flows(now: Decision, before: Decision) -> list[dict[str, Any]]:
+    """The largest moves from one perk to another: how many, and what they do otherwise now."""
+    both = _common(now, before)
+    moved = both[both["before"] != both["now"]]
+    sizes = moved.groupby(["before", "now"]).size().sort_values(ascending=False, kind="stable")
+    spread = before.features.std(ddof=0).drop(list(_PASSING))
+    rows = []
+    for (was, is_now), size in sizes[sizes >= FEWEST].head(_FLOWS).items():
+        users = moved.index[(moved["before"] == was) & (moved["now"] == is_now)]
+        earlier, later = before.features.loc[users].mean(), now.features.loc[users].mean()
+        apart = ((later - earlier)[spread.index] / spread.where(spread > 0)).abs()
+        apart = apart.sort_values(ascending=False, kind="stable")
+        telling = apart[apart >= _NOTABLE_SD].index[:_TELLING]
+        rows.append(
+            {
+                "before": before.title(was),
+                "now": now.title(is_now),
+                "customers": f"{size:,}",
+                "why": words.listed(
+                    [
+                        f"{LABELS[name]} from {phrases.number(name, earlier[name])} to "
+                        f"{phrases.number(name, later[name])}"
+                        for name in telling
+                    ]
+                )
+                if len(telling)
+                else "little changed in what they do",
+            }
+        )
+    return rows
+
+
+def _checks(decision: Decision) -> dict[str, Any]:
+    outcomes, warned = decision.release.manifest.checks, decision.release.manifest.warnings
+    return {
+        "passed": sum(outcome == "passed" for outcome in outcomes.values()),
+        "total": len(outcomes),
+        "warnings": None if warned is None else sorted(warned.items()),
+        "others": sorted((n, o) for n, o in outcomes.items() if o != "passed"),
+    }

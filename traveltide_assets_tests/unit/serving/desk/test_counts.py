@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from traveltide_assets.serving.desk.counts import FEWEST, disclosable, told
+
+
+@given(st.lists(st.integers(0, 40), max_size=12))
+def test_no_small_group_is_shown_nor_left_over_from_the_total(sizes: list[int]) -> None:
+    numbers = np.array(sizes, dtype="int64")
+    shown = disclosable(numbers)
+    assert not ((numbers > 0) & (numbers < FEWEST) & shown).any()
+    hidden = numbers[~shown].sum()
+    nobody_left = not (numbers[shown] > 0).any()
+    assert hidden == 0 or hidden >= FEWEST or nobody_left
+
+
+@given(st.lists(st.integers(FEWEST, 1000) | st.just(0), max_size=12))
+def test_groups_that_are_large_enough_are_all_shown(sizes: list[int]) -> None:
+    assert disclosable(np.array(sizes, dtype="int64")).all()
+
+
+def test_the_smallest_shown_group_hides_a_single_small_one() -> None:
+    assert told({"a": 500, "b": 30, "c": 3}) == {"a": 500, "b": None, "c": None}
