@@ -187,7 +187,9 @@ def reissue(releases: Releases, release: Release, suppressed: Suppressed, keep: 
     expected = releases.record(release.month).current
     content = again(release, suppressed)
     check(content, suppressed)
-    rests_on = release.manifest.model_dump(include={"inputs", "code", "checks", "warnings"})
+    rests_on = release.manifest.model_dump(
+        include={"inputs", "code", "checks", "warnings", "notice"}
+    )
     new = releases.add(
         release.month,
         content.files,

@@ -18,9 +18,7 @@ from rich.text import Text
 from traveltide_assets.campaign import release_files
 from traveltide_assets.catalogue.perks import StoredPerk, from_frame, load_perks
 from traveltide_assets.evidence.tables import NOT_TRIED
-from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import NotReleased, Release
-from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.report import phrases, reasons, words
 from traveltide_assets.resources import open_lake, open_releases
 from traveltide_assets.schema.config import Partitions
@@ -61,7 +59,7 @@ def print_run(
     lake = open_lake(settings)
     record = lake.releases.record(month)
     made = lake.releases.find(str(record.latest))
-    _print_notice(console, lake.storage)
+    print_notice(console, made)
     if follows:
         write(console, _chosen(settings, follows))
         console.print()
@@ -140,14 +138,14 @@ def find_release(settings: Settings, month: str | None) -> Release:
 
 def print_decisions(console: Console, made: Release) -> None:
     """Print who gets which perk in a release, and why."""
-    _print_notice(console, made.storage)
+    print_notice(console, made)
     _print_decisions(console, made)
 
 
-def _print_notice(console: Console, storage: Storage) -> None:
+def print_notice(console: Console, made: Release) -> None:
     """Print the first line of whatever shows generated data."""
-    if notice := notice_of(storage):
-        write(console, notice, style="bold")
+    if made.manifest.notice:
+        write(console, made.manifest.notice, style="bold")
         console.print()
 
 
@@ -222,7 +220,7 @@ def print_explanation(console: Console, made: Release, user_id: int) -> None:
     values = pd.DataFrame(
         {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
     )
-    _print_notice(console, made.storage)
+    print_notice(console, made)
     write(console, f"Customer {user_id} at the end of {made.month}", style="bold")
     console.print()
     for name, fact in {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from traveltide_assets.campaign.suppression import read_suppressed
-from traveltide_assets.cli.console import find_release, grid, write
+from traveltide_assets.cli.console import find_release, grid, print_notice, write
 from traveltide_assets.connections.locations import PostgresLocation, parse_location
 from traveltide_assets.resources import open_releases, open_storage
 from traveltide_assets.schema.errors import SettingsError
@@ -48,6 +48,7 @@ def _up_to_date(settings: Settings, releases: Releases, release: Release) -> Rel
 def print_current(console: Console, releases: Releases, made: Release) -> None:
     """Print which release is current, and the one that it replaced."""
     customers = made.manifest.customers
+    print_notice(console, made)
     write(
         console,
         f"Release {made.id} of {made.month} is current: {customers['assigned']:,} customers, "

@@ -37,7 +37,7 @@ class Manifest(_Data):
     the data versions of the tables it was made of, `code` their code versions, `checks` the
     blocking checks that it passed, `warnings` the facts of the checks that only warn and did not
     hold (None in releases of an earlier version). `made_from` is the release that it repeats
-    without the customers suppressed since.
+    without the customers suppressed since. `notice` says so if the customers are generated.
     """
 
     release: str
@@ -50,6 +50,7 @@ class Manifest(_Data):
     checks: dict[str, str] = {}
     warnings: dict[str, str] | None = None
     made_from: str | None = None
+    notice: str | None = None
 
 
 class Entry(_Unverified):

@@ -35,7 +35,7 @@ _TIMELESS = tuple(
     and feature.name != "tenure_months"
     and (feature.source in ("users", "features") or feature.nullable or feature.maximum is not None)
 )
-_DESCRIPTIONS = {outcome.name: outcome.description for outcome in OUTCOMES}
+_OUTCOMES = {outcome.name: outcome for outcome in OUTCOMES}
 
 NO_PREFERENCE = "No clear preference"
 NEAREST = "nothing is expected above the average; this comes nearest to it"
@@ -218,10 +218,12 @@ class FittedPropensity:
         score = lifts.max(axis=1)
         by_id = {entry.id: entry for entry in self.perks}
         averages = perk.map({name: expert.average for name, expert in self.experts.items()})
-        outcome = perk.map({name: _DESCRIPTIONS[by_id[name].outcome] for name in self.experts})
+        outcome = perk.map({name: _OUTCOMES[by_id[name].outcome] for name in self.experts})
         segment = perk.map({name: f"Likely: {entry.title}" for name, entry in by_id.items()})
         reason = [
-            f"expected {value:.2f} {what}, {times:.2f} times the average" if times > 1 else NEAREST
+            f"expected {what.in_words(value)}, {times:.2f} times the average"
+            if times > 1
+            else NEAREST
             for value, what, times in zip(score * averages, outcome, score, strict=True)
         ]
         return pd.DataFrame(

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from traveltide_assets.settings import Settings
 
 NO_PREFERENCE = "No preference known"
-_DESCRIPTIONS = {outcome.name: outcome.description for outcome in OUTCOMES}
+_OUTCOMES = {outcome.name: outcome for outcome in OUTCOMES}
 # Equal lifts differ in their last bits.
 _DECIMALS = 9
 
@@ -228,9 +228,8 @@ class FittedTraits:
         outcome = {each.id: each.outcome for each in self.perks}[perk]
         said = trait_words.of_levels(kind, self.levels, effects.speaking(kind, self.levels))
         who, expected = said or "customers like them", lift * effects.average
-        return (
-            f"{who}: expected {expected:.2f} {_DESCRIPTIONS[outcome]}, {lift:.2f} times the average"
-        )
+        behaviour = _OUTCOMES[outcome].in_words(expected)
+        return f"{who}: expected {behaviour}, {lift:.2f} times the average"
 
 
 def _placed(features: pd.DataFrame, levels: tuple[Levels, ...]) -> np.ndarray:

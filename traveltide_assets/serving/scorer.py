@@ -20,7 +20,7 @@ from traveltide_assets.campaign.release_files import (
     SEGMENTS,
 )
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.lake.ownership import GENERATED, notice_of
+from traveltide_assets.lake.ownership import GENERATED
 from traveltide_assets.lake.release import NotReleased, Release
 from traveltide_assets.prediction.behaviour_model import EACH_N
 from traveltide_assets.prediction.early import EARLY, SEEN
@@ -242,7 +242,7 @@ def load(lake: Lake, histories: Callable[[str], Plans]) -> Snapshot | None:
         else Scorer(predictor, catalogue, histories(predictor.month)),
         state=(("release", release.month, release.id),),
         # Whoever asks need not learn where the data lies.
-        notice=GENERATED if notice_of(lake.storage) else None,
+        notice=GENERATED if release.manifest.notice else None,
     )
 
 

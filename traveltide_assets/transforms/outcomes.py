@@ -25,20 +25,27 @@ class Outcome:
     """One behaviour: `amount` per `opportunities`, both aggregated by customer from one table.
 
     `source` is the table: `sessions` after the cut, `trips` booked after it, or
-    `cancellable_trips`, which are those and the trips that were open at the cut.
+    `cancellable_trips`, which are those and the trips that were open at the cut. `wording` is the
+    behaviour in words, with a place for how much of it there is per opportunity.
     """
 
     name: str
     description: str
+    wording: str
     source: str
     amount: Callable[[ibis.Table], ir.NumericValue]
     opportunities: Callable[[ibis.Table], ir.IntegerValue]
+
+    def in_words(self, value: float) -> str:
+        """This much of the behaviour per opportunity, for people."""
+        return self.wording.format(value)
 
 
 OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "nights_per_stay",
         "nights per hotel stay",
+        "{:.2f} nights per hotel stay",
         "trips",
         lambda t: t.nights.sum(where=f.stayed(t)).fill_null(0),
         lambda t: f.count(f.stayed(t)),
@@ -46,6 +53,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "bags_per_flight",
         "checked bags per flight",
+        "{:.2f} checked bags per flight",
         "trips",
         lambda t: t.checked_bags.sum(where=f.flown(t)).fill_null(0),
         lambda t: f.count(f.flown(t)),
@@ -53,6 +61,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "cancelled_share",
         "cancelled share of trips open at the cut or booked after it",
+        "{:.1%} of trips cancelled",
         "cancellable_trips",
         lambda t: f.count(t.status == "cancelled"),
         lambda t: t.count(),
@@ -60,6 +69,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "discounted_share",
         "discounted share of booked trips",
+        "{:.1%} of booked trips discounted",
         "trips",
         lambda t: f.count(f.discounted_trip(t)),
         lambda t: t.count(),
@@ -67,6 +77,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "package_share",
         "share of trips booked with flight and hotel",
+        "{:.1%} of trips with flight and hotel",
         "trips",
         lambda t: f.count(f.kept(t) & (t.kind == "package")),
         lambda t: f.count(f.kept(t)),
@@ -74,6 +85,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "short_solo_share",
         "share of trips that are short and for one",
+        "{:.1%} of trips short and for one",
         "trips",
         lambda t: f.count(f.short_solo(t) & f.kept(t)),
         lambda t: f.count(f.kept(t)),
@@ -81,6 +93,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "km_per_flight",
         "kilometres per flight",
+        "{:,.0f} kilometres per flight",
         "trips",
         lambda t: f.exact_sum(t.distance_km, 3, f.flown(t)),
         lambda t: f.count(f.flown(t) & t.distance_km.notnull()),
@@ -88,6 +101,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "spend_per_trip",
         "dollars spent per trip",
+        "{:,.0f} dollars spent per trip",
         "trips",
         lambda t: f.exact_sum(t.spend_usd, 4, f.kept(t)),
         lambda t: f.count(f.kept(t)),
@@ -95,6 +109,7 @@ OUTCOMES: tuple[Outcome, ...] = (
     Outcome(
         "browsing_without_booking",
         "share of browsing sessions that book nothing",
+        "{:.1%} of visits without a booking",
         "sessions",
         lambda s: f.count(~f.booking(s)),
         lambda s: f.count(f.browsing(s)),

@@ -140,7 +140,7 @@ def test_bash_completes_commands_and_options(tmp_path: Path) -> None:
         'eval "$(traveltide completion bash)"\n'
         "complete_words() { COMPREPLY=(); COMP_WORDS=(traveltide $@); COMP_CWORD=$#;"
         " _traveltide_completion traveltide; echo ${COMPREPLY[@]}; }\n"
-        "complete_words ex\n"
+        "complete_words expl\n"
         "complete_words sample --us\n"
     )
     path = f"{COMMAND.parent}:{os.environ['PATH']}"

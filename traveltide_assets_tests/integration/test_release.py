@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -14,10 +15,12 @@ from click.testing import CliRunner, Result
 from starlette.testclient import TestClient
 
 from traveltide_assets.campaign.release_files import ASSIGNMENTS, REPORT
-from traveltide_assets.campaign.released import tables
+from traveltide_assets.campaign.released import reissue, tables
+from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.cli import main
 from traveltide_assets.defs import tags
 from traveltide_assets.defs.jobs import RELEASE
+from traveltide_assets.lake.ownership import GENERATED
 from traveltide_assets.lake.release import MAILING, Releases
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.resources import open_lake
@@ -262,6 +265,21 @@ def test_going_back_leaves_out_whoever_was_suppressed_since_and_what_was_mailed_
     assert event is not None
     assert event.asset_materialization is not None
     assert event.asset_materialization.metadata["release"].value == made.id
+
+
+def test_a_release_says_itself_that_its_customers_are_generated(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(sample_project.lake / "releases", tmp_path / "lake" / "releases")
+    releases = Releases(Folder(tmp_path / "lake"))
+    made = releases.current()
+    mailed = made.read(next(name for name in made.names if name.endswith(".csv")))
+    user = int(pd.read_csv(io.BytesIO(mailed))["user_id"].iloc[0])
+    again = reissue(releases, made, read_suppressed(suppressing(tmp_path, user)), keep=12)
+    assert again.id != made.id
+    assert again.manifest.notice == made.manifest.notice
+    shown = CliRunner().invoke(main, ["show"], env={"TRAVELTIDE_LAKE": str(tmp_path / "lake")})
+    assert shown.output.startswith(GENERATED)
 
 
 def test_the_mailing_folder_holds_the_current_release_and_nobody_suppressed_since(

@@ -470,7 +470,7 @@ def test_a_lake_that_is_away_leaves_everything_in_service_and_is_told(
         wait_for(lambda: client.get("/ready").status_code == 200)
         sound = client.get("/ready").json()
         assert (sound["as_of_month"], sound["warning"]) == (LAST, None)
-        assert sound["notice"] is None, "a lake of releases alone does not say whose data it holds"
+        assert sound["notice"] == GENERATED, "the release says so, whatever else is readable"
         lake.rename(tmp_path / "away")
         wait_for(lambda: client.get("/ready").json().get("warning") is not None)
         told = client.get("/ready").json()

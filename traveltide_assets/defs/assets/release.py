@@ -19,6 +19,7 @@ from traveltide_assets.defs.partitions import MONTHLY
 from traveltide_assets.defs.retries import permanent_errors_end_the_step
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.manifest import sha256
+from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import Release
 from traveltide_assets.report import FILE, PATH
 from traveltide_assets.schema.errors import NotStored, TravelTideError
@@ -120,6 +121,7 @@ def build(
                 code={path: asset.code for path, asset in made.items()},
                 checks=outcomes,
                 warnings=warned,
+                notice=notice_of(lake.storage),
             )
             if now:
                 lake.releases.point(published, expected)

@@ -21,7 +21,6 @@ from fastapi.responses import HTMLResponse
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.manifest import sha256
-from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import Damaged, NotReleased
 from traveltide_assets.report import words
 from traveltide_assets.serving.desk import (
@@ -246,6 +245,7 @@ class _Desk:
         since = self._decisions.since(decision)
         frame = {
             **self._frame(request),
+            "notice": decision.release.manifest.notice,
             "month": decision.month,
             "month_name": words.month_name(decision.month),
             "release": decision.release.id,
@@ -269,7 +269,7 @@ class _Desk:
             "navigation": [
                 (f"{path}{suffix}", label, path == request.url.path) for path, label in NAVIGATION
             ],
-            "notice": notice_of(self._lake.storage),
+            "notice": None,
             "locked": self.door.locked,
         }
 
