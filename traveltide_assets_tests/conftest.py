@@ -28,7 +28,7 @@ CASES = Path(os.environ.get("CASES", Path(__file__).parents[2] / "shared" / "cas
 FIRST, LAST = "2022-10", "2023-07"
 BOUNDS = {"first": FIRST, "last": LAST}
 # Enough to be the real thing, and no more: tests of behaviour do not need narrow intervals.
-QUICK = {"resamples": 200, "permutations": 200, "folds": 2, "refits": 2}
+QUICK = {"resamples": 100, "permutations": 100, "folds": 2, "refits": 2, "cuts": 2}
 FEW_MODELS = {"folds": 2, "repeats": 1, "iterations": 10, "resamples": 200}
 
 

@@ -16,7 +16,7 @@ from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets_tests.conftest import BOUNDS, FEW_MODELS, LAST, QUICK
 from traveltide_assets_tests.support.project import Project, succeed
 
-CUTS = ["2023-02", "2023-03"]
+CUTS = ["2023-03"]
 PERKS = load_perks(Settings().perks_file)
 
 

@@ -19,6 +19,7 @@ SMALL = {"k": 2, "max_k": 3, "restarts": 2, "sample_rows": 100}
 # Settings of what repeats itself for its statistics, where these do not matter.
 QUICK: dict[str, Any] = {
     "evidence": {
+        "cuts": 1,
         "folds": 2,
         "resamples": 100,
         "permutations": 100,
