@@ -22,7 +22,8 @@ from traveltide_assets.contracts import build_tables
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.lake.lease import LeaseLost
+from traveltide_assets.lake.lease import KEY, LeaseLost
+from traveltide_assets.lake.release import Release
 from traveltide_assets.lake.storage.base import Fence, no_fence
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.segmentation.registry import build_strategies
@@ -212,3 +213,23 @@ def test_the_asset_publishes_its_month_and_keeps_the_password_to_itself(
     assert PASSWORD not in repr([*result.all_events, *refused.all_events])
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert [path for path in written if PASSWORD.encode() in path.read_bytes()] == []
+
+
+def test_a_run_that_loses_its_lease_publishes_nothing(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(tmp_path, tmp_path, publish=PostgresLocation(url), publish_table="perks")
+    releases = Lake(Folder(project.lake), DuckDB(tmp_path / "scratch"), TABLES).releases
+    releases.point(releases.add(MONTH, {ASSIGNMENTS: parquet(assignments(7))}, {}, {}), None)
+    assert project.materialize("gold/published_assignments", MONTH).success
+    read = Release.frame
+
+    def cut_off(release: Release, name: str) -> pd.DataFrame:
+        (project.lake / KEY).unlink()
+        return read(release, name).assign(model_version="two")
+
+    monkeypatch.setattr(Release, "frame", cut_off)
+    lost = project.materialize("gold/published_assignments", MONTH)
+    assert not lost.success
+    assert "Nothing more of this run is written" in failure(lost)
+    assert versions(url) == [("one", 7)]
