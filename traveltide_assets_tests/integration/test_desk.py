@@ -131,8 +131,11 @@ def test_no_customer_reaches_the_browser_but_in_counts(
         assert len(found & set(large)) < 3, page
 
 
-def test_a_selection_of_few_is_neither_counted_nor_listed(desk: TestClient) -> None:
-    few = "age=25..25&perk=free_hotel_meal&spend=100..101"
+def test_a_selection_of_few_is_neither_counted_nor_listed(
+    desk: TestClient, sample_project: Project
+) -> None:
+    perk = current(sample_project.lake).frame(ASSIGNMENTS)["perk"].iloc[0]
+    few = f"age=25..25&perk={perk}&spend=100..101"
     page = desk.get(f"/customers?{few}").text
     assert f"Fewer than {FEWEST} customers" in page
     assert "On average" not in page

@@ -95,7 +95,8 @@ def test_a_run_releases_what_it_decided_whole_and_with_its_evidence(
     for name, path in tables().items():
         assert made.read(name) == scenario_project.file(path, MONTH).read_bytes()
     assert made.read(REPORT).startswith(b"<!DOCTYPE html>")
-    assert manifest.decision["strategy"] == "kmeans"
+    decided = scenario_project.frame("gold/strategy_decision", MONTH).set_index("strategy")
+    assert manifest.decision["strategy"] == decided.index[decided["decides"]].item()
     assert "at least 2 sessions" in manifest.decision["cohort_rule"]
     assert manifest.customers["assigned"] == len(scenario.CUSTOMERS)
     assert {*manifest.checks.values()} == {"passed"}
