@@ -183,5 +183,8 @@ def _sparse(terms: np.ndarray, y: np.ndarray, chances: np.ndarray, seed: int) ->
 
 def _path(x: np.ndarray, y: np.ndarray, penalties: np.ndarray) -> np.ndarray:
     """The weight of each term (row) at each penalty (column), from the largest penalty on."""
-    _, weights, _ = lasso_path(np.asfortranarray(x), y, alphas=penalties, precompute=True, tol=1e-3)
+    # Terms of one input overlap, so that small penalties take more than the usual 1,000 rounds.
+    _, weights, _ = lasso_path(
+        np.asfortranarray(x), y, alphas=penalties, precompute=True, tol=1e-3, max_iter=20_000
+    )
     return np.asarray(weights)
