@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -156,8 +157,9 @@ def features_of(perks: Iterable[Perk]) -> frozenset[str]:
 
 def contributions(profile: pd.DataFrame, perk: Perk) -> pd.DataFrame:
     """Contribution of each feature (column) to the perk's index in each row, in SD."""
-    weights = pd.Series(perk.features)
-    return profile[list(weights.index)] * weights / weights.abs().sum()
+    weights = np.array(list(perk.features.values()), dtype="float64")
+    values = profile[list(perk.features)].to_numpy() * weights / np.abs(weights).sum()
+    return pd.DataFrame(values, index=profile.index, columns=list(perk.features))
 
 
 def to_frame(perks: Iterable[Perk]) -> pd.DataFrame:

@@ -70,27 +70,41 @@ class ScoredSample:
 
 
 def stability(
-    strategy: Strategy, history: History, segments: pd.Series, seed: int, refits: int
-) -> dict[str, float]:
-    """Adjusted Rand index of the segments with refits: on bootstrap draws, and with another seed.
+    strategies: Sequence[Strategy],
+    history: History,
+    segments: Mapping[str, pd.Series],
+    seed: int,
+    refits: int,
+) -> dict[str, dict[str, float]]:
+    """By strategy, the adjusted Rand index of its segments with refits.
 
-    NaN if the strategy cannot be fitted on one of the draws.
+    These are on bootstrap draws, the same for all strategies, and with another seed. NaN if the
+    strategy cannot be fitted on one of the draws.
     """
     rng = np.random.default_rng(seed)
-    agreement = []
+    agreement: dict[str, list[float]] = {strategy.name: [] for strategy in strategies}
     for _ in range(refits):
-        drawn, other = _drawn(history, rng), strategy.reseeded(int(rng.integers(2**31)))
-        try:
-            again = other.fit(drawn).assign(history.features)
-        except CannotFit:
-            agreement.append(float("nan"))
-            continue
-        agreement.append(adjusted_rand_score(segments, again["segment"]))
-    reseeded = strategy.reseeded(seed + 1).fit(history).assign(history.features)
+        drawn, other = _drawn(history, rng), int(rng.integers(2**31))
+        for strategy in strategies:
+            try:
+                again = strategy.reseeded(other).fit(drawn).assign(history.features)
+            except CannotFit:
+                agreement[strategy.name].append(float("nan"))
+                continue
+            found = adjusted_rand_score(segments[strategy.name], again["segment"])
+            agreement[strategy.name].append(found)
     return {
-        "stability_bootstrap": float(np.mean(agreement)),
-        "stability_seed": float(adjusted_rand_score(segments, reseeded["segment"])),
+        strategy.name: {
+            "stability_bootstrap": float(np.mean(agreement[strategy.name])),
+            "stability_seed": _seed_stability(strategy, history, segments[strategy.name], seed),
+        }
+        for strategy in strategies
     }
+
+
+def _seed_stability(strategy: Strategy, history: History, segments: pd.Series, seed: int) -> float:
+    reseeded = strategy.reseeded(seed + 1).fit(history).assign(history.features)
+    return float(adjusted_rand_score(segments, reseeded["segment"]))
 
 
 def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
@@ -123,6 +137,11 @@ def score(
     `decision` the result of `decision.decide`, which says what each strategy is worth.
     """
     sample = ScoredSample.of(history.features, seed)
+    segments = {
+        name: each.customers["segment"] for name, each in offers.items() if len(each.customers)
+    }
+    assigning = [strategy for strategy in strategies if strategy.name in segments]
+    stable = stability(assigning, history, segments, seed, refits)
     worth = decision.set_index("strategy")[["worth", "recommended"]]
     rows = []
     for strategy in strategies:
@@ -145,7 +164,7 @@ def score(
                 "smallest_share": float(shares.min()),
                 "largest_share": float(shares.max()),
                 **sample.separation(customers["segment"]),
-                **stability(strategy, history, customers["segment"], seed, refits),
+                **stable[strategy.name],
                 "persistence": persistence(customers, offered.before),
                 "perk_persistence": perk_persistence(customers, offered.before),
                 **reliability.agreement(offered.twice),
@@ -224,11 +243,12 @@ def _drawn(history: History, rng: np.random.Generator) -> History:
     """A bootstrap draw of customers, the same in every frame; each copy gets its own id."""
     rows = rng.integers(0, len(history.features), len(history.features))
     users = history.features["user_id"].to_numpy()[rows]
-    copies = pd.DataFrame({"user_id": users, "copy": np.arange(len(rows))})
 
     def draw(frame: pd.DataFrame) -> pd.DataFrame:
-        drawn = copies.merge(frame, on="user_id", validate="many_to_one")
-        return drawn.drop(columns="user_id").rename(columns={"copy": "user_id"})
+        at = pd.Index(frame["user_id"]).get_indexer(users)
+        known = np.flatnonzero(at >= 0)
+        drawn = frame.take(at[known]).reset_index(drop=True)
+        return drawn.assign(user_id=known)
 
     return History(
         draw(history.features),

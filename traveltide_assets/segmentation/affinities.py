@@ -69,7 +69,7 @@ def deciding(profile: pd.DataFrame, perk: pd.Series, perks: tuple[Perk, ...]) ->
     by_id = {entry.id: entry for entry in perks}
     return pd.Series(
         {
-            group: _strongest(contributions(profile.loc[[group]], by_id[given]), profile.loc[group])
+            group: _strongest(profile.loc[[group], list(by_id[given].features)], by_id[given])
             for group, given in perk.items()
         },
         dtype=object,
@@ -104,7 +104,14 @@ def alternatives(perks: tuple[Perk, ...], given: Iterable[str]) -> list[str]:
     return [perk.id for perk in perks]
 
 
-def _strongest(contribution: pd.DataFrame, deviation: pd.Series) -> str:
-    ranked = contribution.iloc[0].sort_values(ascending=False, kind="stable")
-    favourable = ranked.index[(ranked > 0) & (deviation[ranked.index].round(2) != 0)]
-    return ", ".join(f"{n} ({deviation[n]:+.2f} SD)" for n in favourable[:DECIDING]) or LEFT_OVER
+def _strongest(profile: pd.DataFrame, perk: Perk) -> str:
+    """The features of a group (the only row) that speak for the perk most, with their deviations.
+
+    A deviation that is written as zero speaks for nothing.
+    """
+    deviation = profile.to_numpy()[0]
+    contribution = contributions(profile, perk).to_numpy()[0]
+    ranked = np.argsort(-contribution, kind="stable")
+    favourable = ranked[(contribution[ranked] > 0) & (deviation[ranked].round(2) != 0)][:DECIDING]
+    names = profile.columns
+    return ", ".join(f"{names[i]} ({deviation[i]:+.2f} SD)" for i in favourable) or LEFT_OVER

@@ -1,17 +1,20 @@
 """The fitted cluster model, and the one place where it assigns customers to segments.
 
 The model is data: scales, centroids and the order of features. It assigns customers with an Ibis
-expression, which engines run over any number of customers; frames in memory go through the same
-expression. Models are fitted in `kmeans.py`.
+expression, which engines run over any number of customers. Frames in memory are computed here, by
+the same steps in the same order, so that results are equal to the bit: to plan an expression takes
+longer than to place thousands of customers, and a month places its cohort a hundred times. Models
+are fitted in `kmeans.py`.
 """
 
 from __future__ import annotations
 
 import hashlib
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 import ibis
 import ibis.expr.types as ir
@@ -19,12 +22,12 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.catalogue.perks import Perk, features_of
 from traveltide_assets.segmentation import affinities
+from traveltide_assets.segmentation.scaling import min_max
 from traveltide_assets.stats.threads import one_thread
 
 DECIMALS = 10
-_ROW = "row in the frame"
 
 
 @dataclass(frozen=True)
@@ -57,16 +60,18 @@ class Model:
 
     def scale(self, features: pd.DataFrame) -> np.ndarray:
         """The features (columns) of each customer (row) on the model's scale."""
-        scaled = _of_frame(features, self, lambda rows: rows.select(_ROW, **_scaled(rows, self)))
-        return scaled.to_numpy()
+        values = features[list(self.features)].astype("float64").to_numpy()
+        filled = np.where(np.isnan(values), self.fill, values)
+        return min_max(filled, self.minimum, self.maximum)
 
     def assign(self, features: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         """Index of the nearest centroid of each customer (row), and its margin.
 
         The margin is 1 at the centroid and 0 halfway to the next one.
         """
-        found = _of_frame(features, self, lambda rows: _assigned(rows, self, [_ROW]))
-        return found["label"].to_numpy(), found["margin"].to_numpy()
+        scaled = self.scale(features)
+        apart = [_sum([*np.square(scaled - centroid).T]) for centroid in self.centroids]
+        return nearest(np.sqrt(np.column_stack(apart)))
 
     def to_frame(self) -> pd.DataFrame:
         """One row per segment and feature; `from_frame` reads it back."""
@@ -134,22 +139,26 @@ def segment(
     )
 
 
+def nearest(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Index of the nearest centroid (column) of each customer (row), and its margin.
+
+    The margin is 1 at the centroid and 0 halfway to the next one. If several centroids are equally
+    near, the first counts.
+    """
+    labels = distances.argmin(axis=1)
+    if distances.shape[1] == 1:
+        return labels, np.ones(len(distances))
+    two = np.partition(distances, 1, axis=1)[:, :2]
+    return labels, 1 - two[:, 0] / np.where(two[:, 1] > 0, two[:, 1], 1.0)
+
+
 def reasons(sample: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> dict[str, str]:
     """The features that decided the perk of each segment; empty for a segment without customers."""
     segments = pd.Series(np.array(model.segments, dtype=object)[model.assign(sample)[0]])
-    profile = affinities.profiles(sample, segments)
+    profile = affinities.profiles(sample, segments, sorted(features_of(perks)))
     perk = pd.Series(model.perks, index=model.segments)
     found = affinities.deciding(profile, perk[profile.index], perks)
     return {name: found.get(name, "") for name in model.segments}
-
-
-def _of_frame(
-    features: pd.DataFrame, model: Model, expression: Callable[[ibis.Table], ibis.Table]
-) -> pd.DataFrame:
-    """The result of an expression on customers in memory: one row each, in the same order."""
-    rows = features[list(model.features)].assign(**{_ROW: np.arange(len(features))})
-    found = expression(ibis.memtable(rows)).to_pyarrow().to_pandas()
-    return found.sort_values(_ROW, ignore_index=True).drop(columns=_ROW)
 
 
 def _assigned(features: ibis.Table, model: Model, keys: list[str]) -> ibis.Table:
@@ -196,7 +205,8 @@ def _length(differences: list[ir.FloatingValue]) -> ir.FloatingValue:
     return _sum([difference * difference for difference in differences]).sqrt()
 
 
-def _sum(values: list[ir.FloatingValue]) -> ir.FloatingValue:
+def _sum(values: list[Any]) -> Any:
+    """The sum of columns, or of arrays, from the first to the last."""
     return reduce(operator.add, values)
 
 

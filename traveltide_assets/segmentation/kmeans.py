@@ -7,6 +7,7 @@ that continues one of last month keeps its name. A fitted model assigns customer
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -157,8 +158,11 @@ def cluster(scaled: np.ndarray, config: Config, seed: int) -> np.ndarray:
     if isinstance(config.k, int):
         _count_distinct(scaled, config.k)
         return _cluster(scaled, config.k, seed, config.restarts).labels_
-    tried, labels = try_all(scaled, config, seed)
-    return labels[int(tried.loc[tried["silhouette"].fillna(-np.inf).idxmax(), "k"])]
+    sample, distances = _scored(scaled, config, seed)
+    labels = {k: fitted.labels_ for k, fitted in _fits(scaled, config, seed)}
+    # The other indices would not change the choice, and take longer than the fits.
+    apart = {k: _silhouette(found[sample], distances) for k, found in labels.items()}
+    return labels[max(labels, key=lambda k: np.nan_to_num(apart[k], nan=-np.inf))]
 
 
 def try_all(
@@ -169,15 +173,9 @@ def try_all(
     The indices other than inertia are computed on a sample of `config.sample_rows`.
     `ClusteringError` if there are fewer different rows than the configured k.
     """
-    fixed = config.k if isinstance(config.k, int) else 2
-    distinct = _count_distinct(scaled, fixed)
-    sample = np.random.default_rng(seed).permutation(len(scaled))[: config.sample_rows]
-    sample.sort()
-    with one_thread():
-        distances = pairwise_distances(scaled[sample])
+    sample, distances = _scored(scaled, config, seed)
     rows, labels = [], {}
-    for k in range(1, min(max(config.max_k, fixed), distinct) + 1):
-        fitted = _cluster(scaled, k, seed, config.restarts)
+    for k, fitted in _fits(scaled, config, seed):
         labels[k] = fitted.labels_
         rows.append(
             {
@@ -189,6 +187,22 @@ def try_all(
             }
         )
     return pd.DataFrame(rows), labels
+
+
+def _fits(scaled: np.ndarray, config: Config, seed: int) -> Iterator[tuple[int, KMeans]]:
+    """Each k up to `config.max_k` with its fit."""
+    fixed = config.k if isinstance(config.k, int) else 2
+    distinct = _count_distinct(scaled, fixed)
+    for k in range(1, min(max(config.max_k, fixed), distinct) + 1):
+        yield k, _cluster(scaled, k, seed, config.restarts)
+
+
+def _scored(scaled: np.ndarray, config: Config, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The rows that fits are judged on, at most `config.sample_rows`, and their distances."""
+    sample = np.random.default_rng(seed).permutation(len(scaled))[: config.sample_rows]
+    sample.sort()
+    with one_thread():
+        return sample, pairwise_distances(scaled[sample])
 
 
 def centroids_of(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -240,13 +254,24 @@ def _count_distinct(scaled: np.ndarray, k: int) -> int:
 
 
 def _indices(scaled: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> dict[str, float]:
-    if not 1 < len(np.unique(labels)) < len(labels):
+    if not _divides(labels):
         return dict.fromkeys(("silhouette", "davies_bouldin", "calinski_harabasz"), float("nan"))
     return {
-        "silhouette": float(silhouette_score(distances, labels, metric="precomputed")),
+        "silhouette": _silhouette(labels, distances),
         "davies_bouldin": float(davies_bouldin_score(scaled, labels)),
         "calinski_harabasz": float(calinski_harabasz_score(scaled, labels)),
     }
+
+
+def _silhouette(labels: np.ndarray, distances: np.ndarray) -> float:
+    if not _divides(labels):
+        return float("nan")
+    return float(silhouette_score(distances, labels, metric="precomputed"))
+
+
+def _divides(labels: np.ndarray) -> bool:
+    """Whether there are several clusters, and not all of a single row: indices need both."""
+    return 1 < len(np.unique(labels)) < len(labels)
 
 
 def _ordered(model: Model) -> Model:

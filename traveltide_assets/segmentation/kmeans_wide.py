@@ -20,7 +20,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from traveltide_assets.catalogue.perks import Perk, Program, features_of, of_program
 from traveltide_assets.schema.table import Column
-from traveltide_assets.segmentation import affinities, kmeans, naming
+from traveltide_assets.segmentation import affinities, cluster_model, kmeans, naming
 from traveltide_assets.segmentation import config as classic
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
@@ -178,7 +178,9 @@ class WideKMeans:
         space = Space.fit(features, self.config)
         points = space.place(features)
         centroids = kmeans.centroids_of(points, kmeans.cluster(points, self.config, self.seed))
-        profile = affinities.profiles(features, pd.Series(nearest(points, centroids)[0]))
+        labels, _ = nearest(points, centroids)
+        told_by = sorted({*features_of(self.perks), *space.features})
+        profile = affinities.profiles(features, pd.Series(labels), told_by)
         order = profile[list(space.features)].sum(axis=1).sort_values(ascending=False).index
         profile = profile.loc[order].reset_index(drop=True)
         perk = affinities.assign(affinities.affinities(profile, self.perks))
@@ -196,12 +198,7 @@ def nearest(points: np.ndarray, centroids: np.ndarray) -> tuple[np.ndarray, np.n
 
     The margin is 1 at the centroid and 0 halfway to the next one.
     """
-    distances = cdist(points, centroids)
-    labels = distances.argmin(axis=1)
-    if len(centroids) == 1:
-        return labels, np.ones(len(points))
-    two = np.partition(distances, 1, axis=1)[:, :2]
-    return labels, 1 - two[:, 0] / np.where(two[:, 1] > 0, two[:, 1], 1.0)
+    return cluster_model.nearest(cdist(points, centroids))
 
 
 def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> WideKMeans:

@@ -167,18 +167,17 @@ class FittedRules:
         without conditions the score is 1. `reason` lists the conditions met.
         """
         known = self.rules.known(features)
-        result = pd.DataFrame(index=range(len(features)), columns=list(ASSIGNMENT), dtype=object)
-        result["user_id"] = features["user_id"].to_numpy()
+        name, perk, reason = (np.empty(len(features), dtype=object) for _ in range(3))
         score, free = np.ones(len(features)), np.ones(len(features), dtype=bool)
         for segment in self.rules.segments:
             met = segment.met(known)
             members = free & segment.holds(met)
             free &= ~members
             score[members] = self._score(segment, known[members], met[members])
-            result.loc[members, "segment"] = segment.name
-            result.loc[members, "perk"] = segment.perk
-            result.loc[members, "reason"] = _reasons(segment, met[members])
-        return result.assign(score=score)[list(ASSIGNMENT)]
+            name[members], perk[members] = segment.name, segment.perk
+            reason[members] = _reasons(segment, met[members])
+        columns = (features["user_id"].to_numpy(), name, perk, score, reason)
+        return pd.DataFrame(dict(zip(ASSIGNMENT, columns, strict=True)))
 
     def _score(self, segment: Segment, members: pd.DataFrame, met: np.ndarray) -> np.ndarray:
         if not segment.conditions:

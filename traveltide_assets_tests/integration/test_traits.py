@@ -92,7 +92,8 @@ def test_the_segments_are_the_same_if_the_same_behaviour_is_drawn_again(
     features = real_project.frame("gold/user_features", LAST)
     made = strategy_of(real_project)
     segments = made.fit(History(features)).assign(features)["segment"]
-    assert stability(made, History(features), segments, 7, 5)["stability_bootstrap"] >= 0.8
+    found = stability([made], History(features), {made.name: segments}, 7, 5)[made.name]
+    assert found["stability_bootstrap"] >= 0.8
 
 
 @pytest.fixture(scope="module")
