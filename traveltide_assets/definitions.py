@@ -44,7 +44,7 @@ from traveltide_assets.resources import (
     open_source,
 )
 from traveltide_assets.schema.errors import SettingsError
-from traveltide_assets.segmentation.registry import build_strategies, left_out
+from traveltide_assets.segmentation.registry import build_strategies, left_out, unrestricted
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
@@ -112,7 +112,7 @@ def _groups(
         "silver": [*silver.ASSETS],
         "gold": [*cohort.build(), *features.ASSETS],
         "segments": segments.build(strategies),
-        "evidence": evidence.build(strategies),
+        "evidence": evidence.build(strategies, unrestricted(settings)),
         "perks": perks.build(settings.strategy, strategies, settings.experiment.start),
         "prediction": prediction.build(settings.strategy, strategies),
         "experiment": [*experiment.ASSETS],

@@ -128,13 +128,15 @@ def score(
     evidence: pd.DataFrame,
     tried: pd.DataFrame,
     decision: pd.DataFrame,
+    costs: Mapping[str, float],
     seed: int,
     refits: int,
 ) -> pd.DataFrame:
     """One row per strategy: the scorecard.
 
     `offers` are the segments of each strategy, `tried` the perks that the back-test gave, and
-    `decision` the result of `decision.decide`, which says what each strategy is worth.
+    `decision` the result of `decision.decide`, which says what each strategy is worth. `costs` is
+    what the policy costs those that would use forbidden features.
     """
     sample = ScoredSample.of(history.features, seed)
     segments = {
@@ -174,6 +176,7 @@ def score(
                 "supported_share": float(customers["perk"].isin(supported).mean()),
                 "contradicted_share": float(customers["perk"].isin(contradicted).mean()),
                 "untried_share": untried(customers, tried[tried["strategy"] == strategy.name]),
+                "policy_cost": costs.get(strategy.name, float("nan")),
             }
         )
     table = pd.DataFrame(rows).join(worth, on="strategy")

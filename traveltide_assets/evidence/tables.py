@@ -182,6 +182,13 @@ SCORECARD = Table(
             required=False,
         ),
         Column(
+            "policy_cost",
+            "float64",
+            "Share of customers with a supported perk lost to features that may not be used, when "
+            "both ways were tried at the latest cut; null if it would not use any of them",
+            required=False,
+        ),
+        Column(
             "worth",
             "float64",
             "Share of customers with a supported perk; one that is not kept since last month, or "

@@ -88,6 +88,12 @@ _MEASURES: tuple[tuple[str, str, str, Any], ...] = (
         words.percent,
     ),
     (
+        "Cost of the policy",
+        "share of customers with a supported perk lost to features that may not be used",
+        "policy_cost",
+        words.percent,
+    ),
+    (
         "Worth",
         "share of customers with a supported perk, less where it is not steady or not the same "
         "from other visits: the basis of the recommendation",
@@ -107,10 +113,11 @@ def recommended(scorecard: pd.DataFrame) -> list[str]:
 
 
 def measures(scorecard: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
-    """Name, explanation and a text per strategy, for each measure."""
+    """Name, explanation and a text per strategy, for each measure that any strategy has."""
     return [
         (name, meaning, [words.NONE if math.isnan(v) else shown(v) for v in scorecard[column]])
         for name, meaning, column, shown in _MEASURES
+        if scorecard[column].notna().any()
     ]
 
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from traveltide_assets.catalogue.perks import PerksMissing
+from traveltide_assets.catalogue.perks import PerksMissing, load_perks
 from traveltide_assets.schema.errors import SettingsError, TravelTideError
+from traveltide_assets.transforms.features.config import Policy
 
 if TYPE_CHECKING:
     from traveltide_assets.catalogue.perks import Perk
@@ -61,6 +62,12 @@ def build_strategies(settings: Settings, perks: tuple[Perk, ...]) -> dict[str, S
         if name in (decides, _DRAWN):
             raise problem
     return built
+
+
+def unrestricted(settings: Settings) -> dict[str, Strategy]:
+    """The strategies as they would be if no feature were forbidden, to see what that costs."""
+    free = settings.model_copy(update={"policy": Policy(forbidden_features=())})
+    return _tried(free, load_perks(settings.perks_file))[0]
 
 
 def left_out(settings: Settings, perks: tuple[Perk, ...]) -> dict[str, str]:

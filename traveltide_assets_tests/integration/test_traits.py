@@ -123,6 +123,9 @@ def test_a_run_without_age_decides_and_its_report_says_so(ageless: Project) -> N
     card = ageless.frame("gold/segmentation_scorecard", LAST)
     assert "traits" in set(card["strategy"])
     assert "six_groups" not in set(card["strategy"])
+    cost = card.set_index("strategy")["policy_cost"]
+    assert set(cost.dropna().index) == {"traits", "propensity", "kmeans_wide"}
+    assert "Cost of the policy" in page
     importance = ageless.frame("gold/predictor_importance", LAST)
     assert not {"age", "has_children"} & set(importance["input"])
 

@@ -12,6 +12,7 @@ from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY
 from traveltide_assets.evidence import backtest, decision, reliability, scorecard, signals
 from traveltide_assets.evidence.backtest import Past
+from traveltide_assets.evidence.policy_cost import policy_costs
 from traveltide_assets.lake.lake import Months
 from traveltide_assets.report import charts
 from traveltide_assets.schema.months import previous_month
@@ -29,9 +30,14 @@ _BEFORE = {
 }
 
 
-def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
-    """The back-test, the scorecard and the decision between strategies, and the perks' signals."""
-    return [_perk_evidence(strategies), perk_signals, _scorecard(strategies)]
+def build(
+    strategies: Mapping[str, Strategy], free: Mapping[str, Strategy]
+) -> list[dg.AssetsDefinition]:
+    """The back-test, the scorecard and the decision between strategies, and the perks' signals.
+
+    `free` are the strategies as they would be if no feature were forbidden. They decide nothing.
+    """
+    return [_perk_evidence(strategies), perk_signals, _scorecard(strategies, free)]
 
 
 def _out(name: str) -> dg.AssetOut:
@@ -106,7 +112,9 @@ def perk_signals(
     return dg.MaterializeResult(value=found, metadata={"signals": preview(found, rows=len(found))})
 
 
-def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
+def _scorecard(
+    strategies: Mapping[str, Strategy], free: Mapping[str, Strategy]
+) -> dg.AssetsDefinition:
     segments = {f"segments_{name}": name for name in strategies}
     named = {name: strategy.title for name, strategy in strategies.items()}
 
@@ -139,6 +147,7 @@ def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
     def segmentation_scorecard(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
+        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
         features: pd.DataFrame,
         halves: pd.DataFrame,
         judged: pd.DataFrame,
@@ -163,6 +172,7 @@ def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         chosen = decision.decide(
             settings.strategy, offers, judged, previous, features["user_id"], config
         )
+        past = Past(cuts.latest(month, config.months), earlier, later)
         table = scorecard.score(
             list(strategies.values()),
             offers,
@@ -170,6 +180,7 @@ def _scorecard(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
             judged,
             tried,
             chosen,
+            policy_costs(strategies, free, past, perk_catalogue, config, settings.seed),
             settings.seed,
             config.refits,
         )
