@@ -47,6 +47,8 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
         "TRAVELTIDE_HOME": str(folder / "home"),
         "TRAVELTIDE_PARTITIONS__FIRST": MONTHS[0],
         "TRAVELTIDE_PARTITIONS__LAST": MONTHS[1],
+        # It gives several perks on any source, so that there is a model to attack.
+        "TRAVELTIDE_STRATEGY": "kmeans",
         **changes,
     }
 

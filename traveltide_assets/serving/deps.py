@@ -78,13 +78,8 @@ async def decided(service: RunningService) -> Snapshot:
     return service.snapshot
 
 
-async def promoted(service: RunningService) -> Scorer:
-    """The promoted model; 503 if none has been promoted yet."""
-    return scorer_of(service)
-
-
 def scorer_of(service: Service) -> Scorer:
-    """The same without a dependency, each of which takes time with every request."""
+    """The promoted model; 503 if none is. No dependency: each takes time with every request."""
     if service.snapshot is None or service.snapshot.scorer is None:
         raise HTTPException(503, _absent(service, "no model has been promoted yet"))
     return service.snapshot.scorer
@@ -127,4 +122,3 @@ async def read_body(request: Request, limit: int, share: Share) -> bytearray:
 
 
 Decided = Annotated[Snapshot, Depends(decided)]
-Promoted = Annotated[Scorer, Depends(promoted)]

@@ -350,8 +350,12 @@ class Ready(BaseModel):
 
     detail: Literal["ready"]
     notice: str | None = Field(description="That the customers are generated. null: they are real")
-    model_version: str = Field(description="Version of the promoted model")
-    as_of_month: str = Field(description="Month of the customers that the model was trained on")
+    model_version: str | None = Field(
+        description="Version of the promoted model. null: none is, and `POST /perk` answers 503"
+    )
+    as_of_month: str | None = Field(
+        description="Month of the customers that the model was trained on. null: without a model"
+    )
     in_service_since: str = Field(description="When what is in service was loaded (UTC)")
     last_good_look: str = Field(
         description="When the lake was last seen to hold just what is in service (UTC)"

@@ -19,7 +19,6 @@ from traveltide_assets.serving.deps import (
     HEADER,
     SOON,
     Decided,
-    Promoted,
     RunningService,
     read_body,
     scorer_of,
@@ -65,12 +64,13 @@ async def health() -> Response:
 
 
 @public.get("/ready", responses=_responses(messages.Ready, 503))
-async def ready(service: RunningService, scorer: Promoted) -> Response:
-    """Whether a promoted model is in service, since when, and how old it may be.
+async def ready(service: RunningService, snapshot: Decided) -> Response:
+    """Whether a release is in service, with which model, since when, and how old it may be.
 
     What is in service stays there while the lake cannot be read. The answer is 200 then, with a
     `warning`, unless the setting `serving.max_age_seconds` is exceeded.
     """
+    predictor = None if snapshot.scorer is None else snapshot.scorer.predictor
     age = service.age() or 0.0
     if service.stale:
         raise HTTPException(503, f"{service.problem or 'no look at the lake'} for {age:.0f} s")
@@ -78,8 +78,8 @@ async def ready(service: RunningService, scorer: Promoted) -> Response:
         {
             "detail": "ready",
             "notice": service.notice,
-            "model_version": scorer.predictor.version,
-            "as_of_month": scorer.predictor.month,
+            "model_version": None if predictor is None else predictor.version,
+            "as_of_month": None if predictor is None else predictor.month,
             "in_service_since": _time(service.since),
             "last_good_look": _time(service.confirmed),
             "age_seconds": round(age, 1),

@@ -320,7 +320,7 @@ def test_bodies_batches_and_keys_are_limited(sample_project: Project, tmp_path: 
     assert "sesame" not in repr(Settings(api_key="sesame"))
 
 
-def test_an_empty_lake_is_503_until_a_model_is_promoted(
+def test_an_empty_lake_is_503_until_something_is_released(
     sample_project: Project, tmp_path: Path
 ) -> None:
     lake = tmp_path / "lake"
@@ -333,6 +333,22 @@ def test_an_empty_lake_is_503_until_a_model_is_promoted(
         shutil.copytree(sample_project.lake / "releases", lake / "releases")
         wait_for(lambda: client.get("/ready").status_code == 200)
         assert client.post("/perk", json={"features": {"total_sessions": 1}}).status_code == 200
+
+
+def test_without_a_model_customers_are_answered_and_newcomers_are_not(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    shutil.copytree(sample_project.lake / "releases", tmp_path / "lake" / "releases")
+    nobody = current(sample_project.lake).frame(PREDICTOR).iloc[:0]
+    made = release_with(tmp_path / "lake", {PREDICTOR: parquet(nobody)})
+    user = int(made.frame(ASSIGNMENTS)["user_id"].iloc[0])
+    with TestClient(app(tmp_path / "lake", tmp_path)) as client:
+        wait_for(lambda: client.get("/ready").status_code == 200)
+        assert client.get("/ready").json()["model_version"] is None
+        assert client.get(f"/customers/{user}/perk").status_code == 200
+        refused = client.post("/perk", json={"features": {"total_sessions": 1}})
+        assert refused.status_code == 503
+        assert "no model has been promoted" in refused.json()["detail"]
 
 
 def wait_for(reached: Any, seconds: float = 90) -> None:
