@@ -16,7 +16,7 @@ from traveltide_assets.defs.checks.ingestion import silver_must_pass
 from traveltide_assets.defs.checks.soundness import ROWS_BEFORE, has_lost_many, layers
 from traveltide_assets.defs.partitions import months_of_run
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import RAW
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Source, SourceError
 from traveltide_assets.transforms.cohort import months_needed
@@ -60,7 +60,7 @@ class Gate:
         limit = self._settings.checks.max_row_loss
         lost = [
             f"{name}{f' of {month}' if month else ''}: {now:,} rows instead of {before:,}"
-            for name in SOURCES
+            for name in RAW
             if not run.asset_selection  # all of the job
             or dg.AssetKey(layers(name)[0].split("/")) in run.asset_selection
             for month, before, now in self._rows(name, source, months)

@@ -22,7 +22,7 @@ from traveltide_assets.defs.checks.soundness import (
     outside_bounds,
     undated_rows,
 )
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import OPTIONAL, RAW, SOURCES
 
 if TYPE_CHECKING:
     from traveltide_assets.lake.lake import Lake
@@ -120,7 +120,8 @@ def _silver(name: str) -> Step:
         after=(processed,),
     )
     trips = (_complete(name), _foreign_key(processed)) if name in BOOKED else ()
-    checks = (reconciliation, readable, not_empty, *trips, share)
+    filled = () if name in OPTIONAL else (not_empty,)
+    checks = (reconciliation, readable, *filled, *trips, share)
     return Step(f"{name}_silver", (processed, quarantine), checks)
 
 
@@ -196,7 +197,7 @@ def orphans(path: str, lake: Lake) -> int:
 
 
 STEPS = (
-    *(_bronze(name) for name in SOURCES),
+    *(_bronze(name) for name in RAW),
     Step(
         "sessions_undated",
         (UNDATED,),
@@ -227,7 +228,7 @@ STEPS = (
         ),
         reads_source=True,
     ),
-    *(_silver(name) for name in SOURCES),
+    *(_silver(name) for name in RAW),
 )
 
 
