@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -38,6 +39,47 @@ def _mailed(releases: Releases, experiment: Config, month: str) -> Iterator[Rele
                     "nobody can say who was sent a perk: restore its files"
                 )
             yield listed.release
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A campaign as it was released: its customers, and their arms if an experiment ran in it.
+
+    `certain` says whether it is known that it was mailed: it is marked so, or the experiment reads
+    it.
+    """
+
+    campaign: pd.DataFrame
+    arms: pd.DataFrame | None
+    certain: bool
+
+
+def campaigns(releases: Releases, experiment: Config, month: str) -> dict[str, Sent]:
+    """The campaigns decided before a month, by month: of each the release that was mailed last.
+
+    Where none is marked as mailed, it is the current one. `Damaged` if it cannot be read.
+    """
+    chosen: dict[str, Listed] = {}
+    for listed in releases.all():
+        if listed.month < month and (listed.mailed or listed.current):
+            known = chosen.get(listed.month)
+            if known is None or (listed.mailed or "") >= (known.mailed or ""):
+                chosen[listed.month] = listed
+    return {name: _sent(listed, experiment, month) for name, listed in sorted(chosen.items())}
+
+
+def _sent(listed: Listed, experiment: Config, month: str) -> Sent:
+    release = listed.release
+    if release is None:
+        raise Damaged(
+            f"release {listed.entry.id} of {listed.month} is damaged, so nobody can say who was "
+            "sent what: restore its files"
+        )
+    running = release.manifest.decision["experiment"]["running"]
+    arms = release.frame(release_files.ARMS, ["user_id", "arm"]) if running else None
+    columns = ["user_id", "perk", "segment", "holdout"]
+    certain = bool(listed.mailed) or _of_experiment(listed, experiment, month)
+    return Sent(release.frame(release_files.CAMPAIGN, columns), arms, certain)
 
 
 def _of_experiment(listed: Listed, experiment: Config, month: str) -> bool:

@@ -78,13 +78,17 @@ def test_times_that_are_none_are_refused(times: tuple[float, ...]) -> None:
         looks.bounds(times, 0.05)
 
 
-def test_the_looks_taken_are_the_ends_of_months_and_the_planned_end() -> None:
-    config = Experiment(start=dt.date(2023, 5, 15), weeks=8)
-    assert config.start is not None
-    assert periods.looks_taken(config.start, config, "2023-04") == ()
-    assert periods.looks_taken(config.start, config, "2023-05") == (17 / 56,)
-    taken = periods.looks_taken(config.start, config, "2023-09")
-    assert taken == (17 / 56, 47 / 56, 1.0)
+def test_every_whole_week_is_a_look_up_to_the_planned_end() -> None:
+    start = dt.date(2023, 5, 15)
+    config = Experiment(start=start, weeks=8)
+    weeks = {m: periods.weeks_read(start, config, m) for m in ("2023-04", "2023-05", "2023-06")}
+    assert weeks == {"2023-04": 0, "2023-05": 2, "2023-06": 6}
+    assert periods.weeks_read(start, config, "2023-09") == 8
+    assert periods.looks_at(2, config) == (0.125, 0.25)
+    assert periods.looks_at(8, config) == WEEKLY
+    said = readout.status(Experiment(start=dt.date(2023, 5, 28)), "2023-05", ["2023-04"])
+    assert said.run is None
+    assert "its first is not over" in said.words
 
 
 def arms_and(effect: float, harm: float = 0.0, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
