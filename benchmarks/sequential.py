@@ -219,6 +219,7 @@ def _median_week(reached: np.ndarray) -> str:
     return str(weeks[0] + 1) if len(weeks) else "never"
 
 
-def _share(alarms: np.ndarray) -> str:
+def _share(alarms: np.ndarray | np.bool_) -> str:
+    alarms = np.asarray(alarms)
     low, high = proportion_confint(alarms.sum(), len(alarms), method="beta")
     return f"{alarms.mean():.1%} [{low:.1%}, {high:.1%}]"

@@ -22,7 +22,7 @@ from traveltide_assets.schema.months import end_of
 from traveltide_assets.transforms import responses, traffic
 
 HOLDOUT, EXPLORATION, NEITHER = "holdout", "exploration", "neither"
-OFFERED = ("user_id", "segment", "arm", "offer")
+OFFERED = ("user_id", "segment", "arm", "arm_probability", "offer", "probability")
 """What a campaign's customers must say: the input that everything here is computed from."""
 
 _RESPONSES = ("clicks", "sign_ups", "redemptions", "unsubscribed")
@@ -69,8 +69,10 @@ def offered(campaign: pd.DataFrame, arms: pd.DataFrame | None) -> pd.DataFrame:
     arm = pd.Series(PERSONALISED, index=rows.index, dtype=object)
     if arms is not None:
         arm = rows["user_id"].map(arms.set_index("user_id")["arm"]).fillna(NEITHER)
-    rows["arm"] = arm.where(~rows["holdout"], HOLDOUT)
-    return rows[list(OFFERED)]
+    # Of one type with what is stored: a closed campaign must be written with the same bytes again.
+    rows["arm"] = arm.where(~rows["holdout"], HOLDOUT).astype("str")
+    # A release of this version says of no arm how likely it was; an offer follows from its arm.
+    return rows.assign(arm_probability=np.nan, probability=1.0)[list(OFFERED)]
 
 
 def horizon_of(campaign: str, days: int, month: str, known: dt.datetime) -> Horizon | None:

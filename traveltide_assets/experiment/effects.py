@@ -145,13 +145,16 @@ def _with_intervals(
     wide = float(student.isf(_LEVEL / 2, freedom)) * error
     relative = _relative(means, [one.variance, other.variance])
     return Effect(
-        *means,
+        means[0],
+        means[1],
         difference,
         error,
         difference - wide,
         difference + wide,
         float(2 * student.sf(abs(difference) / error, freedom)),
-        *relative,
+        relative[0],
+        relative[1],
+        relative[2],
         saved,
     )
 

@@ -32,7 +32,7 @@ def _customers(row: pd.Series) -> int:
 
 
 def _start(enough: pd.DataFrame, config: Config) -> list[str]:
-    said = []
+    said: list[str] = []
     for _, row in enough.sort_values("customers_needed", kind="stable").iterrows():
         begin = "Also: " if said else "Start it: "
         sentence = (

@@ -188,7 +188,14 @@ CAMPAIGN_OUTCOMES = Table(
         Column("user_id", "int64", "The customer"),
         Column("segment", "string", "Name of the segment, then"),
         Column("arm", "string", "Arm: personalised, control, exploration or holdout"),
+        Column(
+            "arm_probability",
+            "float64",
+            "Probability with which the arm was drawn; null if the release does not say",
+            required=False,
+        ),
         Column("offer", "string", "The offer; of the held-out, the one they did not get"),
+        Column("probability", "float64", "Probability with which it was drawn in the arm"),
         Column("clicks", "int64", "Clicks on the offer"),
         Column("sign_ups", "int64", "Sign-ups for the offer"),
         Column("redemptions", "int64", "Redemptions of the offer"),
@@ -269,4 +276,25 @@ CAMPAIGN_READOUT = Table(
     key=("campaign", "comparison", "metric", "segment"),
     partitioned=True,
 )
-TABLES = (ASSIGNMENT, PLAN, READOUT, LOOKS, CAMPAIGN_OUTCOMES, CAMPAIGN_READOUT)
+POLICY_SCORECARD = Table(
+    "gold",
+    "policy_scorecard",
+    "One row per way of choosing offers: what it would bring per customer, from those whose offer "
+    "was drawn. Empty without exploration.",
+    (
+        Column("policy", "string", "always none, always a perk, a strategy, incumbent or learned"),
+        Column("value", "float64", "Revenue per customer over the horizon, USD"),
+        Column("gain", "float64", "The same, more than with nothing sent"),
+        Column("standard_error", "float64", "Standard error of the value"),
+        Column("low", "float64", "Lower end of its interval; all hold at once in 95 %"),
+        Column("high", "float64", "Upper end of its interval"),
+        Column("effective_sample_size", "float64", "Customers whose offer says as much"),
+        Column("customers", "int64", "Customers in the log"),
+        Column("verdict", "string", "On the learned policy: promoted, nothing to gain, too little"),
+        Column("in_words", "string", "The verdict in plain words"),
+        Column("rows_needed", "float64", "Customers that it takes to tell", required=False),
+    ),
+    key=("policy",),
+    partitioned=True,
+)
+TABLES = (ASSIGNMENT, PLAN, READOUT, LOOKS, CAMPAIGN_OUTCOMES, CAMPAIGN_READOUT, POLICY_SCORECARD)

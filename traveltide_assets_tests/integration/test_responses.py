@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from traveltide_assets_tests.support import scenario
-from traveltide_assets_tests.support.project import Project, failed_checks, owned, succeed
+from traveltide_assets_tests.support.project import Project, owned, succeed
 
 HEADER = "user_id,offer,event,at,value_usd"
 NEXT = "2023-06"
@@ -36,7 +36,8 @@ def answered(scenario_project: Project, tmp_path_factory: pytest.TempPathFactory
     project = owned(Project(folder, folder / "source", **settings))
     offers = project.frame("gold/campaign", scenario.MONTH)
     sound = [
-        f"{user},{perk},clicked,2023-06-02 08:00:00,"
+        f"{user},{perk},{event},2023-06-02 08:00:00,"
+        for event in ("delivered", "opened", "clicked")
         for user, perk in zip(offers["user_id"], offers["perk"], strict=True)
     ]
     deliver(project, *sound)
@@ -64,8 +65,7 @@ def test_responses_are_ingested_and_change_no_other_table(
 ) -> None:
     sound = delivered(answered)
     deliver(answered, *sound, *sound[:1], *DAMAGED)
-    result = answered.ingest(**scenario.PARTITIONS)
-    assert "silver/responses_processed:readable" in failed_checks(result), "most rows are damaged"
+    succeed(answered.ingest(**scenario.PARTITIONS))
     deliver(answered, *sound)
     assert hashes(answered) == hashes(scenario_project)
     raw = answered.frame("bronze/responses_raw")
@@ -80,9 +80,8 @@ def test_responses_are_ingested_and_change_no_other_table(
     ]
 
 
-def test_a_closed_campaign_stays_as_it_is(answered: Project) -> None:
+def test_a_closed_campaign_stays_as_it_is_whatever_comes_late(answered: Project) -> None:
     sound = delivered(answered)
-    succeed(answered.ingest(**scenario.PARTITIONS))
     succeed(answered.materialize_all(OUTCOMES, NEXT))
     found = answered.frame("gold/campaign_outcomes", NEXT)
     assert set(found["campaign"]) == {scenario.MONTH}

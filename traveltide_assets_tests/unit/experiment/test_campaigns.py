@@ -98,7 +98,9 @@ CUSTOMERS = pd.DataFrame(
         "user_id": [1, 2, 3],
         "segment": "all",
         "arm": [PERSONALISED, CONTROL, outcomes.HOLDOUT],
+        "arm_probability": 0.5,
         "offer": "bag",
+        "probability": 1.0,
     }
 )
 
