@@ -27,7 +27,7 @@ from traveltide_assets.contracts import build_tables
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.resources import open_lake
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import RAW
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.serving.app import build_app
 from traveltide_assets.settings import Settings
@@ -184,10 +184,10 @@ def _rules() -> str:
     rejects: list[tuple[str, str, str]] = [
         ("all", f"`{rule}_<column>`", reason) for rule, reason in VALUE_REASONS.items()
     ]
-    for name in SOURCES:
+    for name in RAW:
         rejects += [(name, f"`{rule.name}`", rule.reason) for rule in REJECTIONS[name]]
     rejects += [("all", f"`{name}`", reason) for name, reason in DUPLICATES.items()]
-    repairs = [(name, f"`{rule.name}`", rule.reason) for name in SOURCES for rule in REPAIRS[name]]
+    repairs = [(name, f"`{rule.name}`", rule.reason) for name in RAW for rule in REPAIRS[name]]
     head = ("table", "rule", "because")
     return "\n\n".join(
         [

@@ -18,6 +18,7 @@ from traveltide_assets.defs.assets import (
     experiment,
     features,
     perks,
+    policies,
     prediction,
     published,
     release,
@@ -115,7 +116,7 @@ def _groups(
         "evidence": evidence.build(strategies, unrestricted(settings)),
         "perks": perks.build(settings.strategy, strategies, settings.experiment.start),
         "prediction": prediction.build(settings.strategy, strategies),
-        "experiment": [*experiment.ASSETS],
+        "experiment": [*experiment.ASSETS, *policies.build(strategies)],
         "campaign": [*campaign.ASSETS],
         "reports": reports.build(strategies),
     }

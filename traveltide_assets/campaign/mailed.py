@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pandas as pd
 
@@ -33,11 +34,59 @@ def _mailed(releases: Releases, experiment: Config, month: str) -> Iterator[Rele
     for listed in releases.all():
         if listed.month < month and (listed.mailed or _of_experiment(listed, experiment, month)):
             if listed.release is None:
-                raise Damaged(
-                    f"release {listed.entry.id} of {listed.month} was mailed and is damaged, so "
-                    "nobody can say who was sent a perk: restore its files"
-                )
+                raise _nobody_knows(listed)
             yield listed.release
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A campaign as it was released.
+
+    `certain` says whether it is known that it was mailed: it is marked so, or the experiment reads
+    it.
+    """
+
+    release: Release
+    certain: bool
+
+    def campaign(self) -> pd.DataFrame:
+        """One row per customer: `user_id`, `perk`, `segment` and `holdout`."""
+        columns = ["user_id", "perk", "segment", "holdout"]
+        return self.release.frame(release_files.CAMPAIGN, columns)
+
+    def arms(self) -> pd.DataFrame | None:
+        """The arms of its customers, if an experiment ran in it."""
+        running = self.release.manifest.decision["experiment"]["running"]
+        return self.release.frame(release_files.ARMS, ["user_id", "arm"]) if running else None
+
+
+def campaigns(releases: Releases, experiment: Config, month: str) -> dict[str, Sent]:
+    """The campaigns decided before a month, by month: of each the release that was mailed last.
+
+    Where none is marked as mailed, it is the current one. `Damaged` if one that was mailed for
+    certain cannot be read.
+    """
+    chosen: dict[str, Listed] = {}
+    for listed in releases.all():
+        if listed.month < month and (listed.mailed or listed.current):
+            known = chosen.get(listed.month)
+            if known is None or (listed.mailed or "") >= (known.mailed or ""):
+                chosen[listed.month] = listed
+    found = {}
+    for name, listed in sorted(chosen.items()):
+        certain = bool(listed.mailed) or _of_experiment(listed, experiment, month)
+        if listed.release is not None:
+            found[name] = Sent(listed.release, certain)
+        elif certain:
+            raise _nobody_knows(listed)
+    return found
+
+
+def _nobody_knows(listed: Listed) -> Damaged:
+    return Damaged(
+        f"release {listed.entry.id} of {listed.month} was mailed and is damaged, so nobody can say "
+        "who was sent a perk: restore its files"
+    )
 
 
 def _of_experiment(listed: Listed, experiment: Config, month: str) -> bool:

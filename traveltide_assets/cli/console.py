@@ -23,7 +23,7 @@ from traveltide_assets.report import phrases, reasons, words
 from traveltide_assets.resources import open_lake, open_releases
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.errors import TravelTideError
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import OPTIONAL, RAW
 from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.segmentation.registry import left_out
 from traveltide_assets.segmentation.scaling import numeric
@@ -294,7 +294,7 @@ def _signed(value: float) -> str:
 
 def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
     table = grid("table", numbers=("rows read", "processed", "quarantined", "no month"))
-    for name in SOURCES:
+    for name in RAW:
         read, kept, rejected = (
             lake.total_rows(path, bounds)
             for path in (
@@ -303,6 +303,8 @@ def _row_counts(lake: Lake, bounds: Partitions) -> Grid:
                 f"silver/{name}_quarantine",
             )
         )
+        if name in OPTIONAL and not read:
+            continue
         undated = lake.rows(SESSIONS_UNDATED.path) if name == "sessions" else 0
         table.add_row(name, f"{read + undated:,}", f"{kept:,}", f"{rejected:,}", f"{undated:,}")
     return table

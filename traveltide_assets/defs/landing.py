@@ -2,7 +2,7 @@
 
 A file is identified by its name and version. It affects the months of its sessions, both in its
 current version and in the one ingested before. Files of other tables affect no month, because
-users, flights and hotels are snapshots that every run of `ingest` reads whole. Each unbroken block
+all but sessions are snapshots that every run of `ingest` reads whole. Each unbroken block
 of months is one run. Months before them that the lake lacks are ingested with them, since a month
 without any session counts only once it is known to be empty.
 
@@ -28,9 +28,10 @@ from traveltide_assets.defs.jobs import INGEST
 from traveltide_assets.defs.schedules import LANDED, sensor_status
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.months import next_month, span
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import RAW
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import BadFiles, FileSource, Source, SourceError
+from traveltide_assets.sources.delivery import tables_in
 
 if TYPE_CHECKING:
     from traveltide_assets.lake.lake import Lake
@@ -110,7 +111,7 @@ def _sensor(
             bad, sound, files = _sound(source, cursor, failed)
         except SourceError as error:
             return _waits(cursor, str(error), alerts)
-        tables = {name: table for table in SOURCES for name in sound.versions_of(table)}
+        tables = {name: table for table in RAW for name in sound.versions_of(table)}
         there = _Ingested(context.instance, lake, settings.partitions)
         due = {
             name: file
@@ -154,13 +155,13 @@ def _whole(sound: Iterable[str], bad: Iterable[str]) -> set[str]:
     A month of sessions may be whole without a file of other months. The other tables are snapshots,
     which are whole with all of their files or not at all.
     """
-    damaged = {table for table in SOURCES for name in bad if table in name.lower()}
+    damaged = {table for name in bad for table in tables_in(name)}
     return set(sound) - (damaged - {"sessions"})
 
 
 def _source_of(spec: dg.AssetSpec) -> str:
     """The table of the source that an asset of bronze or silver comes from."""
-    return next(name for name in SOURCES if spec.key.path[-1].startswith(name))
+    return next(name for name in RAW if spec.key.path[-1].startswith(name))
 
 
 def _waits(cursor: _Cursor, problem: str, alerts: Alerts) -> dg.SensorResult:

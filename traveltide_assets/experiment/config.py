@@ -58,6 +58,24 @@ class Config(Section):
         lt=1,
         description="Chance of still finding `relative_effect` below which an early look says drop",
     )
+    horizon_days: int = Field(
+        28,
+        ge=2,
+        description="Days after its mailing over which a campaign's outcomes count. Then it is "
+        "closed, and late events change nothing",
+    )
+    revenue_cap: float = Field(
+        0.99,
+        gt=0.5,
+        le=1,
+        description="Percentile, as a share, of what those who spent anything spent, above which "
+        "revenue is cut off in comparisons. With 1 it is not",
+    )
+    reopen: bool = Field(
+        False,
+        description="Compute the outcomes of closed campaigns again. For one run, to take in a "
+        "deliberate correction of their events",
+    )
     history_weeks: int = Field(
         26, ge=1, description="Weeks of sessions that the plan is based on, at most"
     )

@@ -1,4 +1,4 @@
-"""Outcomes of customers in the experiment, from sessions and from a file of measured outcomes."""
+"""Outcomes of customers in the experiment: from sessions, responses and a file of outcomes."""
 
 from __future__ import annotations
 
@@ -46,6 +46,17 @@ def from_sessions(counts: pd.DataFrame, users: pd.Series) -> pd.DataFrame:
         if metric.measured
     }
     return pd.DataFrame(values, index=table.index).astype("float64")
+
+
+def from_responses(outcomes: pd.DataFrame, counts: pd.DataFrame | None) -> pd.DataFrame:
+    """The outcomes with those that responses measure: 0 for whoever did not respond.
+
+    `counts` has a row per user with a response. Without responses nothing is measured of them.
+    """
+    if counts is None:
+        return outcomes
+    table = counts.set_index("user_id").reindex(outcomes.index, fill_value=0)
+    return outcomes.assign(**{name: (table[name] > 0).astype("float64") for name in table})
 
 
 def read_measured(file: Path) -> Measured:

@@ -35,22 +35,19 @@ def runs_in_campaign(config: Config, month: str) -> bool:
     return end_of(month) < planned_end(config.start, config)
 
 
-def read_until(start: dt.date, config: Config, month: str) -> dt.datetime:
-    """The end (exclusive) of the outcomes read as of a month: its own end or the experiment's."""
-    return min(end_of(month), planned_end(start, config))
+def weeks_read(start: dt.date, config: Config, month: str) -> int:
+    """The whole weeks of the experiment that are over by the end of a month."""
+    weeks = (end_of(month) - starts_at(start)) // dt.timedelta(weeks=1)
+    return max(0, min(weeks, config.weeks))
 
 
-def looks_taken(start: dt.date, config: Config, month: str) -> tuple[float, ...]:
-    """When the experiment has been looked at as of a month, as shares of its planned length.
+def looks_at(weeks: int, config: Config) -> tuple[float, ...]:
+    """When the experiment has been looked at after some weeks, as shares of its planned length.
 
-    It is read with every month that is decided: each end of a month counts, and the planned end.
+    Each week counts as a look, whenever it was that somebody read it: the readout tells of every
+    week, and stops at the first that decides.
     """
-    ends: list[dt.datetime] = []
-    while (end := read_until(start, config, month)) > starts_at(start):
-        ends.append(end)
-        month = previous_month(month)
-    length = dt.timedelta(weeks=config.weeks)
-    return tuple(sorted({(end - starts_at(start)) / length for end in ends}))
+    return tuple((week + 1) / config.weeks for week in range(weeks))
 
 
 def has_begun(config: Config, month: str) -> bool:

@@ -13,23 +13,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import ibis
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2_contingency, fisher_exact, norm
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from traveltide_assets.experiment import looks, measurements, periods
+from traveltide_assets.experiment import looks, periods
 from traveltide_assets.experiment.assignment import EVERYBODY, PERSONALISED, mismatch
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.metrics import BY_NAME, METRICS, Metric
 from traveltide_assets.experiment.tables import READOUT
 from traveltide_assets.stats.holm import holm
-from traveltide_assets.transforms import traffic
 
 BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
 HARM, NO_HARM, UNCLEAR = "harm", "no harm beyond the margin", "harm not excluded"
@@ -47,7 +45,7 @@ class Run:
     """The part of an experiment that can be read: from `start` to `until`, exclusive.
 
     `assigned_in` is the month of the assignment that holds for the whole experiment. `looks` are
-    the times of the looks taken, this one last, as shares of the planned length.
+    the times of the looks taken, this one last, as shares of the planned length: one per week.
     """
 
     start: dt.datetime
@@ -59,6 +57,11 @@ class Run:
     @property
     def length(self) -> dt.timedelta:
         return self.planned_end - self.start
+
+    def after(self, weeks: int) -> Run:
+        """What could be read of it after some weeks."""
+        until = self.start + dt.timedelta(weeks=weeks)
+        return replace(self, until=until, looks=self.looks[:weeks])
 
     @property
     def peeking(self) -> bool:
@@ -80,15 +83,21 @@ def status(config: Config, month: str, assigned: Sequence[str]) -> Status:
         return Status(
             "No experiment has been started: set experiment.start to the day of the first mailing."
         )
+    if not periods.has_begun(config, month):
+        return Status(f"The experiment starts on {config.start}, after the end of {month}.")
+    weeks = periods.weeks_read(config.start, config, month)
+    if weeks == 0:
+        return Status(
+            f"The experiment started on {config.start} and is read every week: its first is not "
+            f"over by the end of {month}."
+        )
     run = Run(
         start=periods.starts_at(config.start),
-        until=periods.read_until(config.start, config, month),
+        until=periods.starts_at(config.start) + dt.timedelta(weeks=weeks),
         planned_end=periods.planned_end(config.start, config),
         assigned_in=periods.month_of_assignment(config.start),
-        looks=periods.looks_taken(config.start, config, month),
+        looks=periods.looks_at(weeks, config),
     )
-    if run.until <= run.start:
-        return Status(f"The experiment starts on {config.start}, after the end of {month}.")
     if run.assigned_in not in assigned:
         return Status(
             f"The experiment started on {config.start}, but {run.assigned_in}, whose campaign it "
@@ -113,30 +122,6 @@ def _day_before(instant: dt.datetime) -> str:
 def nothing() -> pd.DataFrame:
     """The empty readout of an experiment that has not started."""
     return pd.DataFrame({name: pd.Series(dtype=object) for name in READOUT.column_names})
-
-
-def of_run(
-    sessions: ibis.Table,
-    customers: ibis.Table,
-    arms: pd.DataFrame,
-    config: Config,
-    run: Run,
-) -> pd.DataFrame:
-    """The readout from sessions and, if there is one, the file of measured outcomes.
-
-    `customers` and `arms` are the assignment of the month that the experiment started from.
-    """
-    periods_read = ((run.start, run.until), (run.start - run.length, run.start))
-    after, before = (
-        measurements.from_sessions(
-            traffic.between(sessions, customers, *period).to_pyarrow().to_pandas(), arms["user_id"]
-        )
-        for period in periods_read
-    )
-    measured = measurements.read_measured(config.outcomes_file) if config.outcomes_file else None
-    if measured is not None:
-        measurements.check_covers(measured, arms["user_id"])
-    return read(arms, measurements.joined(after, measured), before, config, run)
 
 
 def read(

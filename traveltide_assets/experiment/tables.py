@@ -1,4 +1,4 @@
-"""Contracts of the experiment: the assignment, the plan and the readout."""
+"""Contracts of the experiment: assignment, plan, readout, and outcomes of campaigns."""
 
 from __future__ import annotations
 
@@ -145,4 +145,156 @@ READOUT = Table(
     key=("metric", "segment"),
     partitioned=True,
 )
-TABLES = (ASSIGNMENT, PLAN, READOUT)
+LOOKS = Table(
+    "gold",
+    "experiment_looks",
+    "One row per week and metric of a started experiment, over all customers: what that look "
+    "shows, and what the rule says after it. Empty if none was started.",
+    (
+        Column("week", "int64", "Weeks since the start"),
+        *(_METRIC_AND_SEGMENT[0], _METRIC_AND_SEGMENT[3]),
+        *_ARM_SIZES,
+        Column("personalised", "float64", "Mean or rate in the personalised arm", required=False),
+        Column("control", "float64", "Mean or rate in the control arm", required=False),
+        Column("difference", "float64", "Difference that decides (CUPED, if any)", required=False),
+        Column("low", "float64", "Lower end of its 95 % interval", required=False),
+        Column("high", "float64", "Upper end of its 95 % interval", required=False),
+        Column("p_look", "float64", "P-value, corrected for the looks taken", required=False),
+        Column(
+            "p_holm", "float64", "p_look, Holm-corrected over metrics and segments", required=False
+        ),
+        Column("look_bound", "float64", "Standard errors that a difference must reach here"),
+        Column(
+            "conditional_power",
+            "float64",
+            "Chance that a goal still reaches its bound, if the effect is the one planned",
+            required=False,
+        ),
+        Column("verdict", "string", "Verdict of this look"),
+        Column("in_words", "string", "The verdict in plain words"),
+        Column("decision", "string", "The rule after it: stop and ship, stop and drop, or go on"),
+        Column("stopped_in", "int64", "Week whose look stopped the experiment", required=False),
+    ),
+    key=("week", "metric"),
+    partitioned=True,
+)
+CAMPAIGN_OUTCOMES = Table(
+    "gold",
+    "campaign_outcomes",
+    "One row per customer of a campaign that was open or closed in the month: what they did over "
+    "its horizon. A campaign is in no month after that in which it was closed.",
+    (
+        Column("campaign", "string", "Month whose decision was mailed"),
+        Column("user_id", "int64", "The customer"),
+        Column("segment", "string", "Name of the segment, then"),
+        Column("arm", "string", "Arm: personalised, control, exploration or holdout"),
+        Column(
+            "arm_probability",
+            "float64",
+            "Probability with which the arm was drawn; null if the release does not say",
+            required=False,
+        ),
+        Column("offer", "string", "The offer; of the held-out, the one they did not get"),
+        Column("probability", "float64", "Probability with which it was drawn in the arm"),
+        Column("clicks", "int64", "Clicks on the offer"),
+        Column("sign_ups", "int64", "Sign-ups for the offer"),
+        Column("redemptions", "int64", "Redemptions of the offer"),
+        Column("unsubscribed", "int64", "Unsubscriptions after the offer"),
+        Column("bookings", "int64", "Bookings"),
+        Column("sessions", "int64", "Browsing sessions"),
+        Column("cancellations", "int64", "Cancellations"),
+        Column("completed_trips", "int64", "Trips booked and completed within the horizon"),
+        Column(
+            "retained", "boolean", "Came back in the second half of the horizon", required=False
+        ),
+        Column("revenue_usd", "float64", "Price of trips booked and not cancelled, USD"),
+        Column("revenue_capped_usd", "float64", "The same, cut off at `experiment.revenue_cap`"),
+        Column("bookings_before", "int64", "Bookings in as many days before the mailing"),
+        Column("sessions_before", "int64", "Browsing sessions in these days"),
+        Column("revenue_before_usd", "float64", "Revenue in these days, capped, USD"),
+        Column("starts_at", "timestamp(6)", "Start of the horizon"),
+        Column("ends_at", "timestamp(6)", "End of the horizon, exclusive"),
+        Column("read_until", "timestamp(6)", "End of what is known of it, exclusive"),
+        Column("closed", "boolean", "Whether the whole horizon is known"),
+    ),
+    key=("campaign", "user_id"),
+    partitioned=True,
+)
+CAMPAIGN_READOUT = Table(
+    "gold",
+    "campaign_readout",
+    "One row per campaign open or closed in the month, comparison, metric and segment: what the "
+    "offers did.",
+    (
+        Column("campaign", "string", "Month whose decision was mailed"),
+        Column(
+            "comparison",
+            "string",
+            "invited against held out, personalised against control, or a perk against none",
+        ),
+        Column("metric", "string", "Metric, one number per customer"),
+        Column("segment", "string", "Name of the segment, or all customers"),
+        Column("kind", "string", "mean, rate (of yes or no) or ratio (of two sums)"),
+        Column("role", "string", "goal, or guardrail, which must not get worse"),
+        Column("customers_one", "int64", "Customers in the first group of the comparison"),
+        Column("customers_other", "int64", "Customers in the second"),
+        Column("one", "float64", "Adjusted mean, rate or ratio of the first group", required=False),
+        Column("other", "float64", "The same of the second", required=False),
+        Column("difference", "float64", "First minus second", required=False),
+        Column("error", "float64", "Standard error of the difference", required=False),
+        Column("low", "float64", "Lower end of the 95 % interval", required=False),
+        Column("high", "float64", "Upper end of the 95 % interval", required=False),
+        Column("relative", "float64", "Difference, relative to the second group", required=False),
+        Column("relative_low", "float64", "Lower end of its 95 % interval", required=False),
+        Column("relative_high", "float64", "Upper end of its 95 % interval", required=False),
+        Column(
+            "variance_reduction",
+            "float64",
+            "Share of variance removed by the adjustment",
+            required=False,
+        ),
+        Column("p_value", "float64", "P-value of the difference", required=False),
+        Column("p_look", "float64", "The same, corrected for the looks taken", required=False),
+        Column("p_holm", "float64", "p_look, Holm-corrected in its comparison", required=False),
+        Column(
+            "p_margin",
+            "float64",
+            "P-value of a guardrail's harm beyond the margin, corrected for looks and rows",
+            required=False,
+        ),
+        Column("look_bound", "float64", "Standard errors that a difference must reach here"),
+        Column(
+            "mismatch_p_value",
+            "float64",
+            "P-value of groups that are not as large as they were drawn",
+        ),
+        Column("verdict", "string", "Verdict, such as better, worse, no difference shown, harm"),
+        Column("in_words", "string", "The verdict in plain words"),
+        Column("read_until", "timestamp(6)", "End of the outcomes read, exclusive"),
+        Column("peek", "boolean", "Whether the horizon was not over"),
+    ),
+    key=("campaign", "comparison", "metric", "segment"),
+    partitioned=True,
+)
+POLICY_SCORECARD = Table(
+    "gold",
+    "policy_scorecard",
+    "One row per way of choosing offers: what it would bring per customer, from those whose offer "
+    "was drawn. Empty without exploration.",
+    (
+        Column("policy", "string", "always none, always a perk, a strategy, incumbent or learned"),
+        Column("value", "float64", "Revenue per customer over the horizon, USD"),
+        Column("gain", "float64", "The same, more than with nothing sent"),
+        Column("standard_error", "float64", "Standard error of the value"),
+        Column("low", "float64", "Lower end of its interval; all hold at once in 95 %"),
+        Column("high", "float64", "Upper end of its interval"),
+        Column("effective_sample_size", "float64", "Customers whose offer says as much"),
+        Column("customers", "int64", "Customers in the log"),
+        Column("verdict", "string", "On the learned policy: promoted, nothing to gain, too little"),
+        Column("in_words", "string", "The verdict in plain words"),
+        Column("rows_needed", "float64", "Customers that it takes to tell", required=False),
+    ),
+    key=("policy",),
+    partitioned=True,
+)
+TABLES = (ASSIGNMENT, PLAN, READOUT, LOOKS, CAMPAIGN_OUTCOMES, CAMPAIGN_READOUT, POLICY_SCORECARD)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.experiment import readout
+from traveltide_assets.experiment import plan_advice, readout
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.metrics import BY_NAME, METRICS
@@ -36,6 +36,7 @@ def context(
         "overall": [_planned(row) for _, row in overall.iterrows()],
         "segments": _by_segment(plan),
         "metrics": [BY_NAME[name].title for name in dict.fromkeys(plan["metric"])],
+        "advice": plan_advice.advise(plan, config),
         "status": status,
         "peek": bool(read["peek"].any()),
         "read": [

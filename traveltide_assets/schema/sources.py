@@ -1,4 +1,7 @@
-"""The four raw tables of the source, typed. Money is in US dollars; times have no zone."""
+"""The raw tables of the source, typed. Money is in US dollars; times have no zone.
+
+Four of them every source has. Responses to offers are optional: without them the table is empty.
+"""
 
 from __future__ import annotations
 
@@ -64,14 +67,38 @@ HOTELS = (
         aliases=("hotel_price_per_room_night",),
     ),
 )
+EVENTS = (
+    "sent",
+    "delivered",
+    "exposed",
+    "opened",
+    "clicked",
+    "signed_up",
+    "redeemed",
+    "unsubscribed",
+)
+"""What a customer may do about an offer, or what may be done with it."""
+
+RESPONSES = (
+    Column("user_id", "int64", "The customer"),
+    Column("offer", "string", "The offer: id of a perk, or the experiment's control offer"),
+    Column("event", "string", f"What happened: {', '.join(EVENTS)}"),
+    Column("at", "timestamp(6)", "When it happened"),
+    Column("value_usd", "float64", "Value of the event, USD", required=False),
+)
 SOURCES: dict[str, tuple[Column, ...]] = {
     "users": USERS,
     "sessions": SESSIONS,
     "flights": FLIGHTS,
     "hotels": HOTELS,
 }
+OPTIONAL: dict[str, tuple[Column, ...]] = {"responses": RESPONSES}
+RAW = {**SOURCES, **OPTIONAL}
+"""Every raw table: those that a source must have, and those that it may have."""
+
 KEYS = {"users": "user_id", "sessions": "session_id", "flights": "trip_id", "hotels": "trip_id"}
 IDS = frozenset(KEYS.values())
+_KEYS_OF_OPTIONAL = {"responses": ("user_id", "offer", "event", "at")}
 # What users need not say: an empty value costs nobody.
 ATTRIBUTES = frozenset(
     column.name for column in USERS if not column.required or column.type == "boolean"
@@ -90,6 +117,11 @@ PLACE = (
         "1, the oldest; for a database 1",
     ),
 )
+
+
+def key_of(name: str) -> tuple[str, ...]:
+    """The columns by which the rows of a raw table are unique."""
+    return (KEYS[name],) if name in KEYS else _KEYS_OF_OPTIONAL[name]
 
 
 def as_text(columns: Iterable[Column]) -> tuple[Column, ...]:

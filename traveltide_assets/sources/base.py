@@ -1,4 +1,4 @@
-"""The interface of a source of the four raw tables."""
+"""The interface of a source of the raw tables."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ class Run:
 
 
 class Source(Protocol):
-    """The four raw tables, as text, with the origin of each row."""
+    """The raw tables, as text, with the origin of each row.
+
+    An optional table that the source does not have is empty.
+    """
 
     def table(self, name: str) -> ibis.Table:
         """One row per row of the source, every column as text, plus `source_file`, `source_row`.

@@ -1,12 +1,16 @@
-"""Renames the columns of a source to their names in the contract."""
+"""The columns of a raw table: named as in the contract, or those of a table that is not there."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import PLACE, RAW, as_text
 from traveltide_assets.sources.base import SourceError
+
+if TYPE_CHECKING:
+    import ibis
 
 # Names that bronze, the quarantine and the numbering of rows use for their own columns.
 _OURS = ("source_file", "source_row", "source_order", "month", "reason", "file_row_number")
@@ -26,7 +30,7 @@ def contract_columns(name: str, where: object, header: Sequence[str]) -> dict[st
             raise SourceError(f"{where}: {_of_one_name(named[plain], theirs)}: rename one of them")
         named[plain] = theirs
     missing = []
-    for column in SOURCES[name]:
+    for column in RAW[name]:
         known = [alias for alias in (column.name, *column.aliases) if alias in named]
         if known:
             named[column.name] = named.pop(known[0])
@@ -40,9 +44,17 @@ def contract_columns(name: str, where: object, header: Sequence[str]) -> dict[st
     return named
 
 
+def without_rows(name: str, other: ibis.Table) -> ibis.Table:
+    """An optional table that the source lacks, as an expression on another of its tables."""
+    import ibis
+
+    columns = {c.name: ibis.null(c.type) for c in (*as_text(RAW[name]), *PLACE)}
+    return other.filter(ibis.literal(False)).select(**columns)
+
+
 def names_known(table: str, header: Iterable[str]) -> int:
     """How many names of a header are columns of the table."""
-    known = {name for column in SOURCES[table] for name in (column.name, *column.aliases)}
+    known = {name for column in RAW[table] for name in (column.name, *column.aliases)}
     return len(known & {_plain(name) for name in header})
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from traveltide_assets.lake.storage.folder import partial
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import RAW
 from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.columns import names_known
 
@@ -173,7 +173,7 @@ def _check_dialect(first: Sequence[str], uri: str, table: str) -> None:
                 "regional settings that use a point)"
             )
     if known == 0:
-        columns = ", ".join(column.name for column in SOURCES[table])
+        columns = ", ".join(column.name for column in RAW[table])
         raise SourceError(
             f"{uri}: the first line names none of the required columns of table {table}. It must "
             f"be the header: {columns}"

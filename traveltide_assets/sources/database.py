@@ -3,8 +3,7 @@
 The first step of a run that reads the source copies the tables the run needs into staged Parquet,
 all in one transaction. Every other step of the run, and its checks, read that copy. The server
 converts every value to text, as `column::text` writes it. Rows have no order in a database, so they
-are numbered in the order of their content: users, flights and hotels as whole tables, sessions
-month by month.
+are numbered in the order of their content: snapshots as whole tables, sessions month by month.
 """
 
 from __future__ import annotations
@@ -43,10 +42,10 @@ from traveltide_assets.engines.base import Engine
 from traveltide_assets.lake.storage.folder import unused
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.months import next_month
-from traveltide_assets.schema.sources import IDS, KEYS, SOURCES
+from traveltide_assets.schema.sources import IDS, OPTIONAL, RAW, key_of
 from traveltide_assets.schema.table import Column
 from traveltide_assets.sources.base import Run, SourceError
-from traveltide_assets.sources.columns import contract_columns
+from traveltide_assets.sources.columns import contract_columns, without_rows
 from traveltide_assets.transforms.cleaning.parse import month_of
 
 _SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -88,7 +87,7 @@ Columns = Mapping[str, Mapping[str, str]]
 
 
 class Database:
-    """The four raw tables on the search path of a database, as one run sees them."""
+    """The raw tables on the search path of a database, as one run sees them."""
 
     def __init__(
         self,
@@ -197,11 +196,17 @@ class Database:
 
         Works month by month, because numbering sorts the rows, which takes memory.
         """
-        for name in SOURCES:
+        for name in RAW:
             (folder / name).mkdir()
             for part in self._parts(name):
                 raw = part if part in (name, _UNDATED) else name
-                table = self._engine.single.read_parquet([folder / _RAW / f"{raw}.parquet"])
+                file = folder / _RAW / f"{raw}.parquet"
+                if name in OPTIONAL and not file.exists():
+                    users = self._engine.single.read_parquet([folder / _RAW / "users.parquet"])
+                    table = without_rows(name, users)
+                    self._engine.single.write_parquet(table, folder / name / f"{part}.parquet")
+                    continue
+                table = self._engine.single.read_parquet([file])
                 if name == "sessions":
                     if part != _UNDATED:
                         table = table.filter(table.session_start.startswith(part))
@@ -223,7 +228,7 @@ class Database:
         return [*(m for m in self._bounds.months() if first <= m <= last), _UNDATED]
 
     def _queries(self, session: Session, columns: Columns) -> dict[str, exp.Select]:
-        """One query per raw file: three tables, the sessions of the run's months, the undated."""
+        """One query per raw file: the snapshots, the sessions of the run's months, the undated."""
         bounds, months = self._bounds, self._run.months
         session.set("traveltide.lower", f"{bounds.first}-01")
         session.set("traveltide.upper", f"{next_month(bounds.months()[-1])}-01")
@@ -234,7 +239,7 @@ class Database:
         of_run = exp.and_(start >= _time("first"), start < _time("after"))
         outside = exp.or_(start < _time("lower"), start >= _time("upper"))
         of_no_month = exp.or_(start.is_(exp.null()), outside)
-        queries = {name: _select(name, columns[name]) for name in SOURCES}
+        queries = {name: _select(name, theirs) for name, theirs in columns.items()}
         return {
             **queries,
             "sessions": queries["sessions"].where(of_run),
@@ -259,13 +264,15 @@ def identity_of(location: PostgresLocation, config: Config) -> str | None:
 
 
 def _described(session: Session) -> Columns:
-    """The columns of every table by their name in the lake.
+    """The columns of every table that is there by their name in the lake.
 
     Raises one `SourceError` that lists every problem.
     """
     found, problems = {}, []
-    for name in SOURCES:
+    for name in RAW:
         types = session.columns(name)
+        if not types and name in OPTIONAL:
+            continue
         if not types:
             problems.append(f"{session.location}: no table {name} on the search path")
             continue
@@ -283,7 +290,7 @@ def _described(session: Session) -> Columns:
 def _type_problems(name: str, columns: Mapping[str, str], types: Mapping[str, str]) -> list[str]:
     """Problems with column types that would have every row refused, or guess at its time."""
     problems = []
-    for column in SOURCES[name]:
+    for column in RAW[name]:
         theirs = columns[column.name]
         if why := _type_problem(column, types[theirs]):
             zoned = types[theirs] in _ZONED
@@ -310,8 +317,8 @@ def _type_problem(column: Column, found: str) -> str:
 
 def _count(session: Session, columns: Columns) -> dict[str, dict[str, int]]:
     """Rows of sessions by month, and of the other tables in total, under an empty month."""
-    counted = {}
-    for name in SOURCES:
+    counted: dict[str, dict[str, int]] = {name: {} for name in RAW}
+    for name in columns:
         month: exp.Expression = exp.Literal.string("")
         if name == "sessions":
             start = exp.column(columns[name]["session_start"], quoted=True)
@@ -338,7 +345,8 @@ def _time(name: str) -> exp.Expression:
 
 def _numbered(table: ibis.Table, name: str) -> ibis.Table:
     """The table with row numbers, in the order of the rows' content."""
-    order = [KEYS[name], *[column for column in table.columns if column != KEYS[name]]]
+    key = key_of(name)
+    order = [*key, *[column for column in table.columns if column not in key]]
     return table.mutate(source_row=ibis.row_number().over(order_by=order) + 1)
 
 

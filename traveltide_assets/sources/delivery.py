@@ -6,14 +6,18 @@ delivery.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from traveltide_assets.lake.storage.base import Entry, Storage
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import RAW, SOURCES
 from traveltide_assets.sources.base import BadFiles, SourceError
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
+JSON_LINES = ".jsonl"
+# The scoring service logs exposures in a file per day.
+_LOG_OF_EVENTS = re.compile(r"events-\d{4}-\d\d-\d\d\.jsonl")
 _WORKBOOKS = {"xlsx", "xlsm", "xlsb", "xls", "ods", "numbers"}
 _ARCHIVES = {"zip", "tar", "tgz", "7z", "rar", "gz", "gzip", "bz2", "xz", "zst", "lz4", "snappy"}
 # What people and programs put beside a delivery: notes, checksums, copies of earlier states.
@@ -29,7 +33,10 @@ _ANSWERS = ("truth", "damage")
 
 @dataclass(frozen=True)
 class Delivery:
-    """The files of each table by name, and the names of files that were left aside."""
+    """The files of each table by name, and the names of files that were left aside.
+
+    An optional table may have no file.
+    """
 
     tables: dict[str, dict[str, Entry]]
     nameless: list[str]
@@ -42,14 +49,14 @@ def look(landing: Storage, without: Collection[str] = ()) -> Delivery:
     Raises one `BadFiles` that names every problem with a file, or `SourceError` if files of a table
     are missing.
     """
-    found: dict[str, dict[str, Entry]] = {table: {} for table in SOURCES}
+    found: dict[str, dict[str, Entry]] = {table: {} for table in RAW}
     nameless, no_data = [], []
     problems: dict[str, str] = {}
-    spared = {table for table in SOURCES for name in without if table in name.lower()}
+    spared = {table for name in without for table in tables_in(name)}
     for entry in landing.entries():
         if entry.name in without:
             continue
-        tables = [table for table in SOURCES if table in entry.name.lower()]
+        tables = tables_in(entry.name)
         if not tables:
             if _is_read(entry.name) and entry.name.partition(".")[0] not in _ANSWERS:
                 nameless.append(shown(entry.name))
@@ -61,14 +68,21 @@ def look(landing: Storage, without: Collection[str] = ()) -> Delivery:
             found[tables[0]][entry.name] = entry
     if problems:
         raise BadFiles(problems)
-    if missing := [t for t, files in found.items() if not files and t not in spared]:
+    if missing := [t for t in SOURCES if not found[t] and t not in spared]:
         raise SourceError(_nothing_for(missing, landing, [*_names(found), *nameless]))
     return Delivery(found, nameless, no_data)
 
 
 def carries_a_table(name: str) -> bool:
-    """Whether a name contains that of a table."""
-    return any(table in name.lower() for table in SOURCES)
+    """Whether a file of this name belongs to a table."""
+    return bool(tables_in(name))
+
+
+def tables_in(name: str) -> list[str]:
+    """The tables that a file's name mentions. A log of events holds responses."""
+    if _LOG_OF_EVENTS.fullmatch(name.lower()):
+        return ["responses"]
+    return [table for table in RAW if table in name.lower()]
 
 
 def shown(text: str) -> str:
@@ -91,7 +105,7 @@ def _problem(entry: Entry, tables: list[str]) -> str:
         return ": the file name is not UTF-8: rename the file"
     if suffix in _WORKBOOKS:
         return f" is a workbook: save its sheet as {tables[0]}.csv (comma-separated, UTF-8)"
-    if _is_read(entry.name):
+    if _is_read(entry.name) or (tables == ["responses"] and entry.name.endswith(JSON_LINES)):
         return "" if len(tables) == 1 else f": the file name mentions {' and '.join(tables)}"
     if suffix in _ARCHIVES:
         return f" is an archive: unpack it, or compress the file alone, as {tables[0]}.csv.gz"

@@ -1,4 +1,4 @@
-"""Landed CSV, gzipped CSV or Parquet files as the source: a folder, or a prefix in S3.
+"""Landed CSV, gzipped CSV, Parquet or JSON-lines files as the source: a folder, or a prefix in S3.
 
 Each file is parsed once into a staged Parquet copy of its text. Every later read uses the copy,
 until the file changes.
@@ -20,7 +20,9 @@ from traveltide_assets.engines.base import Engine, LocalEngine
 from traveltide_assets.lake.storage.base import Entry, Storage
 from traveltide_assets.lake.storage.folder import unused
 from traveltide_assets.schema import places
+from traveltide_assets.schema.sources import OPTIONAL
 from traveltide_assets.sources.base import BadFiles, SourceError
+from traveltide_assets.sources.columns import without_rows
 from traveltide_assets.sources.delivery import carries_a_table, look
 from traveltide_assets.sources.landed import Landed
 
@@ -31,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Files:
-    """The four raw tables of the landed files, as text, with file and row number."""
+    """The raw tables of the landed files, as text, with file and row number."""
 
     def __init__(
         self, landing: Storage, engine: Engine, staging: Path, without: Collection[str] = ()
@@ -90,8 +92,11 @@ class Files:
         # first table is written.
         landed = self._landed()
         versions = _versions(landed)
-        staged = self._staged(versions)[name]
+        everything = self._staged(versions)
         self._forget_all_but(versions)
+        if name in OPTIONAL and not versions[name]:
+            return without_rows(name, self._engine.read_parquet(everything["users"]))
+        staged = everything[name]
         rows = self._engine.read_parquet(staged, numbered="source_row")
         ages = _by_age(landed[name])
         if len(ages) == 1:

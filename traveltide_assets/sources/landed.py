@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from traveltide_assets.engines.base import LocalEngine, UnreadableFile
 from traveltide_assets.lake.storage.folder import partial, replacing
-from traveltide_assets.schema.sources import IDS, SOURCES
-from traveltide_assets.sources import csv_file
+from traveltide_assets.schema.sources import IDS, RAW
+from traveltide_assets.sources import csv_file, json_lines
 from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.columns import contract_columns
+from traveltide_assets.sources.delivery import JSON_LINES
 from traveltide_assets.transforms.cleaning.parse import month_of
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ class Landed:
 
     def header(self) -> list[str]:
         """The names of the columns. Raises `SourceError` if the file cannot be of the table."""
+        if self._is_json:
+            return json_lines.keys(self.file, self.uri, self.table)
         if not self._is_parquet:
             names = csv_file.header(self.file, self.uri, self.table)
             contract_columns(self.table, self.uri, names)
@@ -56,6 +59,10 @@ class Landed:
         with replacing(self.copy) as staged:
             if self._is_parquet:
                 self._write(engine, engine.read_parquet([self.file]), staged)
+            elif self._is_json:
+                with partial(self.copy.with_suffix(".csv")) as rewritten:
+                    json_lines.rewrite(self.file, self.uri, columns, rewritten)
+                    self._write(engine, engine.read_csv(rewritten, columns), staged)
             else:
                 with csv_file.uncompressed(self.file, self.uri, self.copy) as plain:
                     self._stage_csv(engine, plain, columns, staged)
@@ -84,7 +91,7 @@ class Landed:
     def _named(self, rows: ibis.Table) -> ibis.Table:
         """The rows as text, with the columns of the contract, in file order."""
         theirs = contract_columns(self.table, self.uri, rows.columns)
-        known = {column.name for column in SOURCES[self.table]}
+        known = {column.name for column in RAW[self.table]}
         rows = rows.select(
             **{ours: _text(rows[name], strict=ours in known) for ours, name in theirs.items()}
         )
@@ -105,6 +112,10 @@ class Landed:
     @property
     def _is_parquet(self) -> bool:
         return self.name.lower().endswith(".parquet")
+
+    @property
+    def _is_json(self) -> bool:
+        return self.name.lower().endswith(JSON_LINES)
 
 
 # Functions of the engine: the text in bytes of UTF-8, and null in place of an error.
@@ -132,7 +143,7 @@ def _text(value: ir.Value, strict: bool) -> ir.StringValue:
 def _type_problems(table: str, fields: dict[str, pa.Field]) -> list[str]:
     """Columns whose type would have every row refused, or its id rounded."""
     problems = []
-    for column in SOURCES[table]:
+    for column in RAW[table]:
         field = fields[column.name]
         if pa.types.is_timestamp(field.type) and field.type.tz is not None:
             if column.type in ("timestamp(6)", "date"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from traveltide_assets.schema.sources import PLACE, SESSIONS, SOURCES, as_text
+from traveltide_assets.schema.sources import PLACE, RAW, SESSIONS, as_text
 from traveltide_assets.schema.table import Column, Table
 
 
@@ -11,7 +11,7 @@ def _raw(name: str) -> Table:
         "bronze",
         f"{name}_raw",
         f"One row per row of {name} in the source: verbatim, as text, in file order.",
-        (*as_text(SOURCES[name]), *PLACE),
+        (*as_text(RAW[name]), *PLACE),
         key=("source_file", "source_row"),
         partitioned=name == "sessions",
         keeps_extra_columns=True,
@@ -28,4 +28,4 @@ SESSIONS_UNDATED = Table(
 )
 
 
-TABLES = (*(_raw(name) for name in SOURCES), SESSIONS_UNDATED)
+TABLES = (*(_raw(name) for name in RAW), SESSIONS_UNDATED)

@@ -8,10 +8,12 @@ from traveltide_assets.schema.sources import (
     FLIGHTS,
     HOTELS,
     PLACE,
+    RAW,
+    RESPONSES,
     SESSIONS,
-    SOURCES,
     USERS,
     as_text,
+    key_of,
 )
 from traveltide_assets.schema.table import Column, Table
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
@@ -29,7 +31,7 @@ def _quarantine(name: str) -> Table:
         f"{name}_quarantine",
         f"One row per rejected row of {name}_raw, as it came, with the reason.",
         (
-            *as_text(SOURCES[name]),
+            *as_text(RAW[name]),
             *PLACE,
             Column("reason", "string", "Name of the first cleaning rule that the row breaks"),
         ),
@@ -97,6 +99,16 @@ HOTELS_PROCESSED = Table(
         *HOTELS[3:],
     ),
     key=("trip_id",),
+)
+
+
+RESPONSES_PROCESSED = Table(
+    "silver",
+    "responses_processed",
+    "One row per customer, offer, event and time: a response to an offer, typed. Empty if the "
+    "source has no responses.",
+    RESPONSES,
+    key=key_of("responses"),
 )
 
 
@@ -277,7 +289,8 @@ TABLES = (
     SESSIONS_PROCESSED,
     FLIGHTS_PROCESSED,
     HOTELS_PROCESSED,
-    *(_quarantine(name) for name in SOURCES),
+    RESPONSES_PROCESSED,
+    *(_quarantine(name) for name in RAW),
     USERS_FINAL,
     SESSIONS_FINAL,
     FLIGHTS_FINAL,

@@ -45,6 +45,14 @@ def first_session(sessions: ibis.Table) -> dt.datetime | None:
     return first if isinstance(first, dt.datetime) else None
 
 
+def known_until(sessions: ibis.Table) -> dt.datetime:
+    """The end of the last day with a session: what comes after it is not known yet."""
+    last = sessions.agg(last=sessions.session_start.max()).to_pyarrow()["last"][0].as_py()
+    if not isinstance(last, dt.datetime):
+        return dt.datetime.min
+    return dt.datetime.combine(last.date() + dt.timedelta(days=1), dt.time())
+
+
 def _of(
     sessions: ibis.Table, customers: ibis.Table, start: dt.datetime, end: dt.datetime
 ) -> ibis.Table:

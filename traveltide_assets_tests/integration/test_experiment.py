@@ -29,6 +29,7 @@ ASSETS = (
     "gold/experiment_assignment",
     "gold/experiment_plan",
     "gold/experiment_readout",
+    "gold/experiment_looks",
     "gold/campaign",
     "gold/campaign_changes",
     "gold/report",
@@ -100,7 +101,7 @@ def test_without_a_start_the_pipeline_goes_on_and_says_that_nothing_was_started(
 
 def test_a_started_experiment_is_mailed_and_read(sample_project: Project, tmp_path: Path) -> None:
     project = started(sample_project, tmp_path)
-    result = project.materialize_all(ASSETS[:5], "2023-06")
+    result = project.materialize_all(ASSETS[:6], "2023-06")
     assert result.success, failure(result)
     arms = project.frame("gold/experiment_assignment", "2023-06").set_index("user_id")
     campaign = project.frame("gold/campaign", "2023-06").set_index("user_id")
@@ -134,7 +135,7 @@ def test_a_started_experiment_is_mailed_and_read(sample_project: Project, tmp_pa
 
 def test_a_peek_and_an_undecided_first_month_warn(sample_project: Project, tmp_path: Path) -> None:
     peek = started(sample_project, tmp_path / "peek", weeks=8)
-    result = peek.materialize_all(ASSETS[:3], LAST)
+    result = peek.materialize_all(ASSETS[:4], LAST)
     assert result.success, failure(result)
     assert "gold/experiment_readout:no_peeking" in failed_checks(result)
     read = peek.frame("gold/experiment_readout", LAST)
@@ -142,7 +143,7 @@ def test_a_peek_and_an_undecided_first_month_warn(sample_project: Project, tmp_p
     assert read["in_words"].str.startswith("Too early to decide.").all()
 
     late = started(sample_project, tmp_path / "late", start=dt.date(2023, 6, 1))
-    result = late.materialize_all(ASSETS[:3], LAST)
+    result = late.materialize_all(ASSETS[:4], LAST)
     assert result.success, failure(result)
     assert "gold/experiment_readout:readable" in failed_checks(result)
     assert late.frame("gold/experiment_readout", LAST).empty
@@ -154,7 +155,7 @@ def test_uploaded_outcomes_are_read(sample_project: Project, tmp_path: Path) -> 
     file = tmp_path / "outcomes.csv"
     arms[["user_id"]].assign(sign_ups=signed.astype(int)).to_csv(file, index=False)
     project = started(sample_project, tmp_path, outcomes_file=file)
-    result = project.materialize_all(ASSETS[:3], LAST)
+    result = project.materialize_all(ASSETS[:4], LAST)
     assert result.success, failure(result)
     row = overall(project.frame("gold/experiment_readout", LAST), "sign_ups")
     assert row["verdict"] == readout.BETTER

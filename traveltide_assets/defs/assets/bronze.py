@@ -73,6 +73,7 @@ def _snapshot(name: str) -> dg.AssetsDefinition:
 users_raw = _snapshot("users")
 flights_raw = _snapshot("flights")
 hotels_raw = _snapshot("hotels")
+responses_raw = _snapshot("responses")
 
 
 with relied_on():
@@ -123,4 +124,4 @@ def sessions_undated(
     return dg.MaterializeResult(value=undated, metadata=_files(source, "sessions"))
 
 
-ASSETS = (users_raw, flights_raw, hotels_raw, sessions_raw, sessions_undated)
+ASSETS = (users_raw, flights_raw, hotels_raw, responses_raw, sessions_raw, sessions_undated)

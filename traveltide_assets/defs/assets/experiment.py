@@ -1,4 +1,4 @@
-"""The experiment: the random assignment to arms, the power analysis and the readout."""
+"""The experiment: assignment to arms, power analysis and readout; and what campaigns did."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,16 +7,20 @@ import dagster as dg
 import ibis
 import pandas as pd
 
-from traveltide_assets.campaign import invitations
+from traveltide_assets.campaign import invitations, mailed
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.defs.assets.inputs import OUTCOMES, SUPPRESSION_LIST
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.gate import Gate
-from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY
-from traveltide_assets.experiment import assignment, plan, readout, stopping
-from traveltide_assets.lake.lake import Months
+from traveltide_assets.defs.partitions import ALL_BEFORE, ALL_UP_TO, MONTHLY
+from traveltide_assets.experiment import assignment, plan, plan_advice, readout, weekly_looks
+from traveltide_assets.experiment import campaign_outcomes as outcomes
+from traveltide_assets.experiment import campaign_readout as campaign_read
+from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.report import charts
+from traveltide_assets.schema.sources import RAW
 from traveltide_assets.settings import Settings
+from traveltide_assets.transforms import traffic
 
 
 @dg.asset(
@@ -48,12 +52,13 @@ def experiment_assignment(
     name="experiment",
     outs={
         name: dg.AssetOut(key=["gold", name], dagster_type=pd.DataFrame, kinds={"statsmodels"})
-        for name in ("experiment_plan", "experiment_readout")
+        for name in ("experiment_plan", "experiment_readout", "experiment_looks")
     },
     ins={
         # The readout uses the arms of the month that the experiment started from.
         "arms": dg.AssetIn(["gold", "experiment_assignment"], partition_mapping=ALL_UP_TO),
         "sessions": dg.AssetIn(["silver", "sessions_processed"], partition_mapping=ALL_UP_TO),
+        "responses": dg.AssetIn(["silver", "responses_processed"]),
     },
     deps=[OUTCOMES],
     partitions_def=MONTHLY,
@@ -64,9 +69,10 @@ def experiment_plan_and_readout(
     gate: dg.ResourceParam[Gate],
     arms: Months,
     sessions: ibis.Table,
+    responses: ibis.Table,
 ) -> Iterator[Any]:
     month, config = context.partition_key, settings.experiment
-    gate.require_sound(month)
+    gate.require_sound(month, RAW)
     planned = plan.of_month(
         sessions, arms.table(month), arms[month], month, config, settings.cohort
     )
@@ -74,25 +80,114 @@ def experiment_plan_and_readout(
         planned,
         output_name="experiment_plan",
         metadata={
+            "advice": "\n".join(plan_advice.advise(planned, config)),
             "power": picture(charts.power(planned)),
             "plan": preview(planned, rows=len(planned)),
         },
     )
     status = readout.status(config, month, list(arms))
-    read = readout.nothing()
+    weekly = None
     if run := status.run:
         assigned = arms.table(run.assigned_in), arms[run.assigned_in]
-        read = readout.of_run(sessions, *assigned, config, run)
+        weekly = weekly_looks.of_run(sessions, responses, *assigned, config, run)
     metadata: dict[str, Any] = {"status": status.words}
-    if len(read):
-        shown = read[["metric", "segment", "verdict", "in_words"]]
-        decided = stopping.decide(read, bool(read["peek"].any()), config)
+    if weekly is not None:
+        shown = weekly.read[["metric", "segment", "verdict", "in_words"]]
         metadata |= {
-            "decision": f"{decided.verdict}: {decided.in_words}",
-            "differences": picture(charts.differences(read)),
+            "decision": f"Week {weekly.week}, {weekly.decided.verdict}: {weekly.decided.in_words}",
+            "differences": picture(charts.differences(weekly.read)),
             "verdicts": preview(shown, rows=len(shown)),
         }
+    read = readout.nothing() if weekly is None else weekly.read
     yield dg.Output(read, output_name="experiment_readout", metadata=metadata)
+    seen = weekly_looks.nothing() if weekly is None else weekly.looks
+    yield dg.Output(
+        seen, output_name="experiment_looks", metadata={"looks": preview(seen, rows=len(seen))}
+    )
 
 
-ASSETS = (experiment_assignment, experiment_plan_and_readout)
+_OUTCOMES = "gold/campaign_outcomes"
+
+
+@dg.asset(
+    key_prefix="gold",
+    kinds={"duckdb"},
+    partitions_def=MONTHLY,
+    ins={
+        "sessions": dg.AssetIn(["silver", "sessions_processed"], partition_mapping=ALL_UP_TO),
+        **{
+            name: dg.AssetIn(["silver", f"{name}_processed"])
+            for name in ("responses", "users", "flights", "hotels")
+        },
+    },
+    # A campaign of an earlier month is read from its release.
+    deps=[dg.AssetDep(dg.AssetKey(["gold", "campaign"]), partition_mapping=ALL_BEFORE)],
+)
+def campaign_outcomes(
+    context: dg.AssetExecutionContext,
+    settings: dg.ResourceParam[Settings],
+    lake: dg.ResourceParam[Lake],
+    gate: dg.ResourceParam[Gate],
+    sessions: ibis.Table,
+    responses: ibis.Table,
+    users: ibis.Table,
+    flights: ibis.Table,
+    hotels: ibis.Table,
+) -> dg.MaterializeResult[pd.DataFrame]:
+    """A closed campaign stays as it is; `experiment.reopen` computes it again."""
+    month, config = context.partition_key, settings.experiment
+    gate.require_sound(month, RAW)
+    sources = outcomes.Sources(sessions, responses, users, flights, hotels)
+    closed = {} if config.reopen else _closed(lake, month)
+    known = traffic.known_until(sessions)
+    parts = [rows for stored_in, rows in closed.values() if stored_in == month]
+    for name, sent in mailed.campaigns(lake.releases, config, month).items():
+        horizon = outcomes.horizon_of(name, config.horizon_days, month, known)
+        if horizon is None or name in closed:
+            continue
+        customers = outcomes.offered(sent.campaign(), sent.arms())
+        if sent.certain or outcomes.answered(customers, responses, horizon):
+            parts.append(outcomes.of_campaign(customers, sources, horizon, config.revenue_cap))
+    found = pd.concat(parts, ignore_index=True) if parts else outcomes.nobody()
+    late = {name: outcomes.late(rows, responses) for name, (_, rows) in closed.items()}
+    sizes = found.groupby(["campaign", "arm"]).size().rename("customers").reset_index()
+    return dg.MaterializeResult(
+        value=found,
+        metadata={
+            "campaigns": preview(sizes, rows=100),
+            "late_responses": dg.MetadataValue.json(late),
+        },
+    )
+
+
+def _closed(lake: Lake, month: str) -> dict[str, tuple[str, pd.DataFrame]]:
+    """The campaigns closed by a month: the month in which they were, and their outcomes."""
+    found: dict[str, tuple[str, pd.DataFrame]] = {}
+    for stored_in in lake.months(_OUTCOMES):
+        if stored_in <= month:
+            rows = lake.frame(_OUTCOMES, stored_in)
+            for name, each in rows[rows["closed"].astype(bool)].groupby("campaign"):
+                found.setdefault(str(name), (stored_in, each))
+    return found
+
+
+@dg.asset(
+    key_prefix="gold",
+    kinds={"pandas"},
+    partitions_def=MONTHLY,
+    ins={"found": dg.AssetIn(["gold", "campaign_outcomes"])},
+)
+def campaign_readout(
+    settings: dg.ResourceParam[Settings], found: pd.DataFrame
+) -> dg.MaterializeResult[pd.DataFrame]:
+    read = campaign_read.read(found, settings.experiment, settings.campaign.holdout_share)
+    shown = read[["campaign", "comparison", "metric", "segment", "verdict", "in_words"]]
+    return dg.MaterializeResult(value=read, metadata={"verdicts": preview(shown, rows=100)})
+
+
+ASSETS = (
+    experiment_assignment,
+    experiment_plan_and_readout,
+    campaign_outcomes,
+    campaign_readout,
+)

@@ -22,7 +22,7 @@ from traveltide_assets.defs import tags
 from traveltide_assets.defs.beta import relied_on
 from traveltide_assets.evidence.decision import deciding
 from traveltide_assets.schema.errors import TravelTideError
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import RAW
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import FileSource, Source
 
@@ -89,7 +89,7 @@ class Inputs:
         for name, file in _RULES.items():
             self._add(rules_of(name), f"The rules of the strategy {name}.", partial(_of_file, file))
         if isinstance(source, FileSource):
-            for name in SOURCES:
+            for name in RAW:
                 look = partial(_of_table, source, name, self._bounds.months)
                 self._add(table_of(name), f"The files of the source's {name}.", look)
 
@@ -100,7 +100,7 @@ class Inputs:
         self, months: dg.PartitionsDefinition
     ) -> list[dg.AssetsDefinition | dg.SourceAsset | dg.AssetSpec]:
         """One asset per input. Database tables are not observable, since they have no version."""
-        unversioned = [table_of(name) for name in SOURCES if table_of(name) not in self._looks]
+        unversioned = [table_of(name) for name in RAW if table_of(name) not in self._looks]
         return [
             *(
                 _observable(key, self._words[key], look, months)

@@ -27,8 +27,12 @@ from traveltide_assets.schema.table import Table
 from traveltide_assets.settings import Settings
 
 KEY = dg.AssetKey(["gold", "release"])
-# They read later sessions than the decision does, for the plan and the readout of an experiment.
-_READ_LATER = {"gold/experiment_plan", "gold/experiment_readout", "gold/report"}
+# They read later sessions and responses than the decision does: for the plan and the readout of an
+# experiment, and for what earlier campaigns did.
+_READ_LATER = {
+    *("gold/experiment_plan", "gold/experiment_readout", "gold/experiment_looks"),
+    *("gold/campaign_outcomes", "gold/campaign_readout", "gold/policy_scorecard", "gold/report"),
+}
 
 
 class CheckFailed(TravelTideError):

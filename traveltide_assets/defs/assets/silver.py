@@ -82,4 +82,19 @@ def hotels_silver(raw: ibis.Table, settings: dg.ResourceParam[Settings]) -> Iter
     yield from _outputs("hotels", judge.clean_hotels(raw, settings.cleaning.null_words))
 
 
-ASSETS = (users_silver, sessions_silver, flights_silver, hotels_silver)
+@dg.multi_asset(
+    name="responses_silver",
+    outs=_outs("responses"),
+    ins={
+        "raw": dg.AssetIn(["bronze", "responses_raw"]),
+        "users": dg.AssetIn(["silver", "users_processed"]),
+    },
+)
+def responses_silver(
+    raw: ibis.Table, users: ibis.Table, settings: dg.ResourceParam[Settings]
+) -> Iterator[Any]:
+    cleaned = judge.clean_responses(raw, users, settings.cleaning.null_words)
+    yield from _outputs("responses", cleaned)
+
+
+ASSETS = (users_silver, sessions_silver, flights_silver, hotels_silver, responses_silver)

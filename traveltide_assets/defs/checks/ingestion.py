@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from traveltide_assets.defs.checks.soundness import (
     outside_bounds,
     undated_rows,
 )
-from traveltide_assets.schema.sources import SOURCES
+from traveltide_assets.schema.sources import OPTIONAL, RAW, SOURCES
 
 if TYPE_CHECKING:
     from traveltide_assets.lake.lake import Lake
@@ -120,7 +120,8 @@ def _silver(name: str) -> Step:
         after=(processed,),
     )
     trips = (_complete(name), _foreign_key(processed)) if name in BOOKED else ()
-    checks = (reconciliation, readable, not_empty, *trips, share)
+    filled = () if name in OPTIONAL else (not_empty,)
+    checks = (reconciliation, readable, *filled, *trips, share)
     return Step(f"{name}_silver", (processed, quarantine), checks)
 
 
@@ -196,7 +197,7 @@ def orphans(path: str, lake: Lake) -> int:
 
 
 STEPS = (
-    *(_bronze(name) for name in SOURCES),
+    *(_bronze(name) for name in RAW),
     Step(
         "sessions_undated",
         (UNDATED,),
@@ -227,14 +228,14 @@ STEPS = (
         ),
         reads_source=True,
     ),
-    *(_silver(name) for name in SOURCES),
+    *(_silver(name) for name in RAW),
 )
 
 
-def silver_must_pass(tables: Mapping[str, Table]) -> list[Check]:
+def silver_must_pass(tables: Mapping[str, Table], names: Iterable[str] = SOURCES) -> list[Check]:
     """The blocking checks of what gold reads of silver; a fault of one may cause the next."""
     listed = [check for step in STEPS for check in step.checks]
-    paths = [layers(name)[1] for name in SOURCES]
+    paths = [layers(name)[1] for name in names]
     return [
         check
         for path in paths

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from traveltide_assets.schema.sources import KEYS, SOURCES
+from traveltide_assets.schema.sources import RAW, key_of
 from traveltide_assets.schema.table import Column
 from traveltide_assets.transforms.cleaning.rules import rule_reasons
 from traveltide_assets.transforms.cleaning.values import VALUE_REASONS
@@ -163,11 +163,11 @@ def diagnose(column: Column, values: Sequence[str]) -> Diagnosis:
 
 def column_of(table: str, rule: str) -> Column | None:
     """The column of a source's table that a rejecting rule looks at; None if it is not one."""
-    columns = {column.name: column for column in SOURCES[table]}
+    columns = {column.name: column for column in RAW[table]}
     known = {
         **_LOOKS_AT,
-        "exact_duplicate": KEYS[table],
-        "duplicate_key": KEYS[table],
+        "exact_duplicate": key_of(table)[0],
+        "duplicate_key": key_of(table)[0],
         "latitude_out_of_range": next((name for name in columns if name.endswith("_lat")), ""),
         "longitude_out_of_range": next((name for name in columns if name.endswith("_lon")), ""),
         "discount_out_of_range": "flight_discount_amount",

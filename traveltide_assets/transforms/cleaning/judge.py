@@ -15,7 +15,7 @@ import ibis
 import ibis.expr.types as ir
 from ibis.expr.types.relations import CachedTable
 
-from traveltide_assets.schema.sources import KEYS, SOURCES
+from traveltide_assets.schema.sources import RAW, key_of
 from traveltide_assets.transforms.cleaning.parse import is_one_of, parse, text_of
 from traveltide_assets.transforms.cleaning.rules import (
     REJECTIONS,
@@ -121,7 +121,7 @@ def _session_facts(
 
 
 def _with_user(typed: ibis.Table, users: ibis.Table) -> ibis.Table:
-    """The sessions, with the fact whether silver has their user."""
+    """The rows, with the fact whether silver has their user."""
     known = users.select(**{_own("known"): users.user_id})
     joined = typed.left_join(known, typed[_own("user_id")] == known[_own("known")])
     return joined.mutate(**{_own("user_is_known"): joined[_own("known")].notnull()})
@@ -142,9 +142,9 @@ def _first_valid_month(
     return valid.group_by(_own("used_id")).agg(**{_own("first_month"): valid.month.min()})
 
 
-def _repeated(rows: ibis.Table, key: str) -> ibis.Table:
+def _repeated(rows: ibis.Table, *key: str) -> ibis.Table:
     """The keys that occur in more than one row."""
-    return rows.group_by(key).having(rows.count() > 1).agg()
+    return rows.group_by(*key).having(rows.count() > 1).agg()
 
 
 def clean_flights(raw: ibis.Table, null_words: Collection[str] = ()) -> Cleaned:
@@ -157,6 +157,13 @@ def clean_hotels(raw: ibis.Table, null_words: Collection[str] = ()) -> Cleaned:
     return _clean("hotels", raw, _typed("hotels", raw, null_words))
 
 
+def clean_responses(
+    raw: ibis.Table, users: ibis.Table, null_words: Collection[str] = ()
+) -> Cleaned:
+    """`responses_raw` to `responses_processed` and its quarantine."""
+    return _clean("responses", raw, _with_user(_typed("responses", raw, null_words), users))
+
+
 def _own(name: str) -> str:
     """Name of an internal column. The space guarantees it cannot clash with a source column."""
     return f"own {name}"
@@ -167,7 +174,7 @@ def _typed(name: str, raw: ibis.Table, null_words: Collection[str]) -> ibis.Tabl
 
     Rules use a value many times, so each value is a column and is computed once.
     """
-    columns = SOURCES[name]
+    columns = RAW[name]
     texts = raw.mutate(**{_own_text(c.name): text_of(raw[c.name]) for c in columns})
     words = {c.name: words_for_null(c, null_words) for c in columns}
     texts = texts.mutate(
@@ -201,7 +208,7 @@ def _own_null_word(name: str) -> str:
 
 def _values(name: str, rows: ibis.Table) -> dict[str, ir.Value]:
     """The typed values of a row and, if present, the facts about it."""
-    names = [*(column.name for column in SOURCES[name]), "user_is_known", "id_is_taken"]
+    names = [*(column.name for column in RAW[name]), "user_is_known", "id_is_taken"]
     return {column: rows[_own(column)] for column in names if _own(column) in rows.columns}
 
 
@@ -246,7 +253,7 @@ def _validated(name: str, facts: ibis.Table) -> ibis.Table:
     return facts.select(
         *_SOURCE_ORDER,
         *month,
-        *[_own(column.name) for column in SOURCES[name]],
+        *[_own(column.name) for column in RAW[name]],
         reason=_first_broken_rule(name, facts),
         **{_own(rule.name): rule.applies(row).fill_null(False) for rule in REPAIRS[name]},
     )
@@ -257,7 +264,7 @@ def _row(name: str, facts: ibis.Table) -> Row:
 
     `null_word` says of columns for which there are such words whether the text was one.
     """
-    columns = [column.name for column in SOURCES[name]]
+    columns = [column.name for column in RAW[name]]
     return {
         **_values(name, facts),
         "raw": {column: facts[column] for column in columns},
@@ -285,13 +292,13 @@ def _duplicates(
 
     Only rows with repeated keys, normally none, are sorted and compared.
     """
-    key = _own(KEYS[name])
-    valid = validated.filter(validated.reason.isnull()).select(key, *_SOURCE_ORDER)
+    key = [_own(column) for column in key_of(name)]
+    valid = validated.filter(validated.reason.isnull()).select(*key, *_SOURCE_ORDER)
     if repeated is not None:
         valid = valid.semi_join(repeated, key)
-    rivals = valid.semi_join(_repeated(valid, key), key)
+    rivals = valid.semi_join(_repeated(valid, *key), key)
     rivals = rivals.inner_join(raw.drop("source_order"), _PLACE)
-    content = _content(rivals, [column.name for column in SOURCES[name]])
+    content = _content(rivals, [column.name for column in RAW[name]])
     window = ibis.window(group_by=key, order_by=[ibis.desc(c) for c in _SOURCE_ORDER])
     placed = rivals.select(
         *_PLACE,
@@ -326,7 +333,7 @@ def _content(table: ibis.Table, columns: Sequence[str]) -> ir.StringValue:
 
 
 def _repaired(name: str, row: Row) -> dict[str, ir.Value]:
-    values = {column.name: row[column.name] for column in SOURCES[name]}
+    values = {column.name: row[column.name] for column in RAW[name]}
     if name == "users":
         return _with_unknowns(row)
     if name == "sessions":
@@ -349,7 +356,7 @@ def _with_unknowns(row: Row) -> dict[str, ir.Value]:
         column.name: row[column.name].fill_null(UNKNOWN)
         if column.type == "string"
         else row[column.name]
-        for column in SOURCES["users"]
+        for column in RAW["users"]
     }
     birthdate = ibis.ifelse(too_old(row), ibis.null("date"), row["birthdate"])
     return values | {"birthdate": birthdate}

@@ -12,7 +12,7 @@ from operator import or_
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.schema.sources import ATTRIBUTES, SOURCES
+from traveltide_assets.schema.sources import ATTRIBUTES, EVENTS, RAW
 from traveltide_assets.transforms.cleaning.parse import number, stripped
 from traveltide_assets.transforms.cleaning.values import Row, Rule, value_rules
 
@@ -119,6 +119,20 @@ REJECTIONS: dict[str, tuple[Rule, ...]] = {
         _implausible("hotel_per_room_usd", 1_000_000),
         _too_long("stay_too_long", "a stay", "check_in_time", "check_out_time", _DAYS_OF_A_TRIP),
     ),
+    "responses": (
+        Rule(
+            "unknown_event",
+            f"an event is one of {', '.join(EVENTS)}",
+            lambda r: ~r["event"].isin(EVENTS),
+        ),
+        _negative("value_usd"),
+        _implausible("value_usd", 10_000_000),
+        Rule(
+            "unknown_user",
+            "a response belongs to a user in silver",
+            lambda r: ~r["user_is_known"],
+        ),
+    ),
 }
 DUPLICATES = {
     "exact_duplicate": "a copy of a row adds nothing",
@@ -146,7 +160,7 @@ def brand_and_city(r: Row) -> tuple[ir.StringValue, ir.StringValue]:
 
 
 def _blank_boolean(name: str) -> Callable[[Row], ir.BooleanValue]:
-    columns = [column.name for column in SOURCES[name] if column.type == "boolean"]
+    columns = [column.name for column in RAW[name] if column.type == "boolean"]
     return lambda r: reduce(or_, [r["text"][column].isnull() for column in columns])
 
 
@@ -161,7 +175,7 @@ def _padded(name: str) -> Callable[[Row], ir.BooleanValue]:
         word = r["null_word"].get(column)
         return found if word is None else found & ~word.fill_null(False)
 
-    columns = [column.name for column in SOURCES[name]]
+    columns = [column.name for column in RAW[name]]
     return lambda r: reduce(or_, [differs(r, column) for column in columns])
 
 
@@ -182,7 +196,7 @@ def _common_repairs(name: str) -> tuple[Rule, ...]:
             _null_words,
         ),
     ]
-    if any(column.type == "boolean" for column in SOURCES[name]):
+    if any(column.type == "boolean" for column in RAW[name]):
         rules.append(
             Rule(
                 "blank_boolean",
@@ -224,6 +238,7 @@ REPAIRS: dict[str, tuple[Rule, ...]] = {
         ),
     ),
     "flights": _common_repairs("flights"),
+    "responses": _common_repairs("responses"),
     "hotels": (
         *_common_repairs("hotels"),
         Rule(
@@ -252,4 +267,4 @@ def rule_reasons(name: str) -> dict[str, str]:
 
 
 def _boolean(name: str, column: str) -> bool:
-    return any(c.name == column and c.type == "boolean" for c in SOURCES[name])
+    return any(c.name == column and c.type == "boolean" for c in RAW[name])

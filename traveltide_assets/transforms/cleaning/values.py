@@ -8,7 +8,7 @@ from typing import Any
 
 import ibis.expr.types as ir
 
-from traveltide_assets.schema.sources import ATTRIBUTES, IDS, SOURCES
+from traveltide_assets.schema.sources import ATTRIBUTES, IDS, RAW
 from traveltide_assets.schema.table import Column
 from traveltide_assets.transforms.cleaning.parse import LARGEST_EXACT_INTEGER, is_one_of
 
@@ -112,6 +112,6 @@ def value_rules(name: str) -> list[Rule]:
     return [
         Rule(f"{rule}_{column.name}", reason, condition(column))
         for rule, reason, has, condition in _VALUE_RULES
-        for column in SOURCES[name]
+        for column in RAW[name]
         if has(column)
     ]

@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from traveltide_assets.experiment import assignment, looks, periods, plan, readout, stopping
+from traveltide_assets.experiment import (
+    assignment,
+    looks,
+    periods,
+    plan,
+    plan_advice,
+    readout,
+    stopping,
+    weekly_looks,
+)
 from traveltide_assets.experiment.assignment import EVERYBODY, PERSONALISED
 from traveltide_assets.experiment.config import Config as Experiment
 
@@ -78,13 +87,17 @@ def test_times_that_are_none_are_refused(times: tuple[float, ...]) -> None:
         looks.bounds(times, 0.05)
 
 
-def test_the_looks_taken_are_the_ends_of_months_and_the_planned_end() -> None:
-    config = Experiment(start=dt.date(2023, 5, 15), weeks=8)
-    assert config.start is not None
-    assert periods.looks_taken(config.start, config, "2023-04") == ()
-    assert periods.looks_taken(config.start, config, "2023-05") == (17 / 56,)
-    taken = periods.looks_taken(config.start, config, "2023-09")
-    assert taken == (17 / 56, 47 / 56, 1.0)
+def test_every_whole_week_is_a_look_up_to_the_planned_end() -> None:
+    start = dt.date(2023, 5, 15)
+    config = Experiment(start=start, weeks=8)
+    weeks = {m: periods.weeks_read(start, config, m) for m in ("2023-04", "2023-05", "2023-06")}
+    assert weeks == {"2023-04": 0, "2023-05": 2, "2023-06": 6}
+    assert periods.weeks_read(start, config, "2023-09") == 8
+    assert periods.looks_at(2, config) == (0.125, 0.25)
+    assert periods.looks_at(8, config) == WEEKLY
+    said = readout.status(Experiment(start=dt.date(2023, 5, 28)), "2023-05", ["2023-04"])
+    assert said.run is None
+    assert "its first is not over" in said.words
 
 
 def arms_and(effect: float, harm: float = 0.0, seed: int = 1) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -160,3 +173,63 @@ def test_the_plan_says_what_looking_every_week_does() -> None:
     assert 0.78 <= row["power_with_looks"] < 0.8
     assert 4 < row["expected_weeks"] < 7
     assert plan._with_looks(0.8, 0.05, 1)["power_with_looks"] == pytest.approx(0.8, abs=1e-6)
+
+
+def weekly_of(effect: float) -> weekly_looks.Weekly:
+    arms, outcomes = arms_and(effect, seed=3)
+    # Each week adds as much, and from the fifth on the effect is gone.
+    calm = arms_and(0.0, seed=5)[1]
+    added = [outcomes if week < 4 else calm for week in range(8)]
+    known, total = [], None
+    for each in added:
+        total = each if total is None else total + each
+        known.append(total.assign(cancellations=(total["cancellations"] > 0).astype(float)))
+    run = readout.Run(
+        dt.datetime(2023, 5, 1), dt.datetime(2023, 6, 26), dt.datetime(2023, 6, 26), "", WEEKLY
+    )
+    before = pd.DataFrame(index=outcomes.index)
+    return weekly_looks.at_looks(arms, known, before, Experiment(), run)
+
+
+def test_the_first_look_that_decides_stands() -> None:
+    found = weekly_of(0.4)
+    assert found.decided.verdict == stopping.SHIP
+    assert found.week < 5
+    rows = found.looks[found.looks["metric"] == "bookings"].set_index("week")
+    assert set(rows.loc[: found.week - 1, "decision"]) <= {stopping.GO_ON}
+    assert set(rows.loc[found.week :, "decision"]) == {stopping.SHIP}
+    assert set(rows.loc[found.week :, "stopped_in"]) == {found.week}
+    assert rows["look_bound"].is_monotonic_decreasing
+    for week, row in rows.iterrows():
+        early = row["p_holm"] > 0.05
+        assert (row["verdict"] == readout.NO_DIFFERENCE) == early, week
+
+
+def test_the_advice_follows_from_the_plan() -> None:
+    config = Experiment()
+    row = {
+        "metric": "bookings",
+        "segment": EVERYBODY,
+        "role": "goal",
+        "customers_personalised": 2_700,
+        "customers_control": 2_698,
+        "baseline_from": "sessions",
+        "alpha": 0.0033,
+        "power": 0.43,
+        "detectable_relative": 0.31,
+        "customers_needed": 53_830.0,
+        "weeks_needed": np.nan,
+        "expected_weeks": 7.0,
+        "verdict": plan.TOO_FEW,
+    }
+    clicks = row | {"metric": "click_through", "customers_needed": 193_371.0, "power": 0.1}
+    said = " ".join(plan_advice.advise(pd.DataFrame([clicks, row]), config))
+    assert said.startswith("Do not start it as planned: among these 5,398 customers")
+    assert "53,830 for bookings per customer, which takes the fewest" in said
+    assert "sooner" not in said
+    assert "31%" in said
+    enough = row | {"power": 0.9, "verdict": plan.ENOUGH}
+    said = " ".join(plan_advice.advise(pd.DataFrame([clicks, enough]), config))
+    assert said.startswith("Start it: 10% more bookings per customer would be found")
+    assert "week 7" in said
+    assert "click" not in said

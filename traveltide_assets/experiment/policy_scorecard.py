@@ -1,0 +1,105 @@
+"""What each way of choosing offers would be worth, from the customers whose offer was drawn.
+
+The log is of closed campaigns: whoever was in exploration, where the offer was drawn among perks,
+and the held-out, who were drawn to get none. Nothing else was left to chance, so nothing else can
+say what another choice would have brought. The reward is what a customer spent over the horizon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from traveltide_assets.experiment.campaign_outcomes import EXPLORATION, HOLDOUT
+from traveltide_assets.experiment.learning.log import Log
+from traveltide_assets.experiment.learning.policy_promotion import Judgement, Learner, judge
+from traveltide_assets.experiment.tables import POLICY_SCORECARD
+
+NONE = "none"
+INCUMBENT = "incumbent"
+_FEWEST = 50
+"""Customers per action below which nothing is learnt."""
+
+_PLACE = ["campaign", "user_id"]
+
+
+@dataclass(frozen=True)
+class Explored:
+    """The log, and the campaign and customer of each of its rows."""
+
+    log: Log
+    customers: pd.DataFrame
+
+
+def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
+    """The log of exploration; None if an action has too few customers, or there is none.
+
+    `outcomes` are rows of `gold/campaign_outcomes`, `features` those of `gold/user_features` with
+    the campaign that they were known for.
+    """
+    drawn = outcomes["arm"].isin([EXPLORATION, HOLDOUT]) & outcomes["closed"].astype(bool)
+    rows = outcomes[drawn & outcomes["arm_probability"].notna()]
+    rows = rows.merge(features, on=_PLACE, how="inner").sort_values(_PLACE, ignore_index=True)
+    action = rows["offer"].where(rows["arm"] == EXPLORATION, NONE)
+    sizes = action.value_counts()
+    if len(sizes) < 2 or NONE not in sizes or sizes.min() < _FEWEST:
+        return None
+    known = rows[[name for name in features if name not in _PLACE]].select_dtypes("number")
+    log = Log.of(
+        known.fillna(known.mean()).fillna(0.0),
+        action,
+        _propensities(rows),
+        rows["revenue_capped_usd"],
+        [NONE, *sorted(set(action) - {NONE})],
+    )
+    return Explored(log, rows[_PLACE])
+
+
+def _propensities(rows: pd.DataFrame) -> pd.Series:
+    """How likely the offer of each row was, among those that the log is made of."""
+    arms = rows.groupby(["campaign", "arm"])["arm_probability"].first().groupby("campaign").sum()
+    return rows["arm_probability"] * rows["probability"] / rows["campaign"].map(arms)
+
+
+def judged(
+    found: Explored,
+    choices: Mapping[str, pd.DataFrame],
+    seed: int,
+    learner: Learner | None = None,
+) -> Judgement:
+    """The judgement on a learnt policy against every single perk, and against `choices`.
+
+    Each of them has `campaign`, `user_id` and `perk`: whom a strategy would have offered what. One
+    of them may be called `INCUMBENT`. Whoever it does not know gets none.
+    """
+    places = {name: place for place, name in enumerate(found.log.actions)}
+    others = {
+        name: found.customers.merge(chosen, on=_PLACE, how="left")["perk"]
+        .map(places)
+        .fillna(places[NONE])
+        .to_numpy(dtype="int64")
+        for name, chosen in choices.items()
+    }
+    incumbent = INCUMBENT if INCUMBENT in others else None
+    return judge(found.log, others=others, incumbent=incumbent, seed=seed, learner=learner)
+
+
+def table(found: Explored, judgement: Judgement) -> pd.DataFrame:
+    """One row per policy: see `gold/policy_scorecard`."""
+    rows = judgement.scorecard.rename_axis("policy").reset_index()
+    none = float(judgement.scorecard.loc[f"always {NONE}", "value"])
+    return rows.assign(
+        gain=rows["value"] - none,
+        customers=len(found.log),
+        verdict=judgement.verdict,
+        in_words=judgement.in_words,
+        rows_needed=np.nan if judgement.rows_needed is None else float(judgement.rows_needed),
+    )[list(POLICY_SCORECARD.column_names)]
+
+
+def nothing() -> pd.DataFrame:
+    """The scorecard without exploration."""
+    return pd.DataFrame({name: pd.Series(dtype=object) for name in POLICY_SCORECARD.column_names})

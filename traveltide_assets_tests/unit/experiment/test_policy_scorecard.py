@@ -1,0 +1,72 @@
+"""The scorecard of policies: a log of what was drawn, with its probabilities, and a verdict."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from traveltide_assets.experiment import policy_scorecard as scorecard
+from traveltide_assets.experiment.campaign_outcomes import EXPLORATION, HOLDOUT, PERSONALISED
+from traveltide_assets.experiment.learning.policy_promotion import LEARNED, PROMOTED
+
+COUNT = 3_000
+
+
+def drawn() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A campaign in which a bag is worth 40 to those who carry much, and -20 to the others."""
+    rng = np.random.default_rng(7)
+    arm = rng.choice([HOLDOUT, EXPLORATION, PERSONALISED], COUNT, p=[0.3, 0.6, 0.1])
+    offer = rng.choice(["bag", "meal"], COUNT, p=[0.75, 0.25])
+    heavy = rng.random(COUNT) < 0.5
+    effect = np.where(offer == "bag", np.where(heavy, 40.0, -20.0), 0.0) * (arm == EXPLORATION)
+    outcomes = pd.DataFrame(
+        {
+            "campaign": "2023-05",
+            "user_id": np.arange(COUNT),
+            "arm": arm,
+            "arm_probability": np.select([arm == HOLDOUT, arm == EXPLORATION], [0.3, 0.6], 0.1),
+            "offer": offer,
+            "probability": np.where(arm == EXPLORATION, np.where(offer == "bag", 0.75, 0.25), 1.0),
+            "revenue_capped_usd": 100 + effect + rng.normal(0, 20, COUNT),
+            "closed": True,
+        }
+    )
+    features = outcomes[["campaign", "user_id"]].assign(
+        bags=heavy * 2.0, noise=rng.normal(size=COUNT)
+    )
+    return outcomes, features
+
+
+def test_the_log_has_what_was_drawn_with_its_probability() -> None:
+    found = scorecard.explored(*drawn())
+    assert found is not None
+    assert found.log.actions == ("none", "bag", "meal")
+    by_action = pd.Series(found.log.propensity).groupby(found.log.action)
+    assert by_action.first().tolist() == pytest.approx([0.3 / 0.9, 0.45 / 0.9, 0.15 / 0.9])
+    assert by_action.nunique().tolist() == [1, 1, 1]
+    assert len(found.log) == (drawn()[0]["arm"] != PERSONALISED).sum()
+
+
+def test_a_policy_that_beats_all_it_must_beat_is_promoted() -> None:
+    outcomes, features = drawn()
+    found = scorecard.explored(outcomes, features)
+    assert found is not None
+    everybody = outcomes[["campaign", "user_id"]].assign(perk="bag")
+    judgement = scorecard.judged(found, {scorecard.INCUMBENT: everybody}, seed=1)
+    rows = scorecard.table(found, judgement).set_index("policy")
+    assert rows["verdict"].eq(PROMOTED).all()
+    assert rows.loc[LEARNED, "low"] < 120 < rows.loc[LEARNED, "high"]
+    assert rows.loc["always bag", "value"] == pytest.approx(110, abs=4)
+    assert rows.loc["incumbent", "value"] == rows.loc["always bag", "value"]
+    assert rows.loc["always none", "gain"] == 0
+
+
+def test_without_enough_that_was_drawn_there_is_no_log() -> None:
+    outcomes, features = drawn()
+    assert scorecard.explored(outcomes.assign(arm=PERSONALISED), features) is None
+    assert scorecard.explored(outcomes[outcomes["arm"] != HOLDOUT], features) is None
+    assert scorecard.explored(outcomes.assign(closed=False), features) is None
+    assert scorecard.explored(outcomes.assign(arm_probability=np.nan), features) is None
+    assert scorecard.explored(outcomes.iloc[:100], features) is None
+    assert scorecard.nothing().empty
