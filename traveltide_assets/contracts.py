@@ -35,6 +35,7 @@ def build_tables(perks: tuple[Perk, ...], strategies: Mapping[str, Strategy]) ->
         *prediction.TABLES,
         *catalogue.TABLES,
         *campaign.TABLES,
+        campaign.offers(perk.id for perk in perks),
         *experiment.TABLES,
     )
     return {table.path: table for table in tables}

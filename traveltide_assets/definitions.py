@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from traveltide_assets.campaign.net_value import check_caps
+from traveltide_assets.campaign.random_offers import check_weights
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.contracts import build_tables
 from traveltide_assets.defs import alerts, jobs, landing, partitions, schedules, tags
@@ -17,6 +19,7 @@ from traveltide_assets.defs.assets import (
     evidence,
     experiment,
     features,
+    offers,
     perks,
     policies,
     prediction,
@@ -56,7 +59,10 @@ _log = logging.getLogger(__name__)
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for the given settings."""
     perk_catalogue = load_perks(settings.perks_file, settings.policy.forbidden_features)
-    headlines(perk_catalogue, settings.experiment)  # Raises now rather than in the run.
+    # These raise now rather than in the run.
+    headlines(perk_catalogue, settings.experiment)
+    check_weights(perk_catalogue, settings.exploration)
+    check_caps(perk_catalogue, settings.economics)
     strategies = build_strategies(settings, perk_catalogue)
     for name, why in left_out(settings, perk_catalogue).items():
         _log.info("the strategy %s is left out. %s", name, why)
@@ -117,7 +123,7 @@ def _groups(
         "perks": perks.build(settings.strategy, strategies, settings.experiment.start),
         "prediction": prediction.build(settings.strategy, strategies),
         "experiment": [*experiment.ASSETS, *policies.build(strategies)],
-        "campaign": [*campaign.ASSETS],
+        "campaign": [offers.build(strategies), *campaign.ASSETS],
         "reports": reports.build(strategies),
     }
 

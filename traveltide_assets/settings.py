@@ -35,6 +35,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as UnreadableSetting
 
 from traveltide_assets.campaign.config import Config as Campaign
+from traveltide_assets.campaign.config import Economics, Exploration
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.connections.config import Config as Postgres
 from traveltide_assets.connections.locations import (
@@ -173,6 +174,8 @@ class Settings(BaseSettings):
     decision: Decision = Decision()
     evidence: Evidence = Evidence()
     campaign: Campaign = Campaign()
+    exploration: Exploration = Exploration()
+    economics: Economics = Economics()
     experiment: Experiment = Experiment()
     checks: Checks = Checks()
     release: Release = Release()

@@ -2,8 +2,7 @@
 
 Customers on the suppression list, and those below the minimum age, are left out entirely. A share
 of the others is held out: they get no invitation at all, which allows measuring the effect of
-inviting. All remaining customers are contacted with their perk or, in the control arm of a running
-experiment, with the control offer.
+inviting. All remaining customers are contacted with their offer (`offers`), unless that is nothing.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import pandas as pd
 from traveltide_assets.campaign.config import Config
 from traveltide_assets.campaign.steady import HELD, SAME
 from traveltide_assets.campaign.suppression import Suppressed
+from traveltide_assets.catalogue.perks import NO_OFFER
 from traveltide_assets.schema.months import end_of
 from traveltide_assets.stats import bucketing
 
@@ -56,7 +56,8 @@ def invite(
 ) -> pd.DataFrame:
     """One row per customer not suppressed: `user_id`, `perk`, `headline`, `segment`, `holdout`.
 
-    `offers` are the offers of a running experiment by `user_id`. Held-out customers are not in it.
+    `offers` are the offers by `user_id`; without one it is the perk decided. That is also the perk
+    of a held-out customer. An offer of nothing has no headline.
     """
     rows = assignments.loc[
         allowed(assignments["user_id"], suppressed), ["user_id", "perk", "segment"]
@@ -65,7 +66,7 @@ def invite(
     if offers is not None:
         offered = rows["user_id"].map(offers)
         rows["perk"] = offered.where(offered.notna() & ~rows["holdout"], rows["perk"])
-    return rows.assign(headline=rows["perk"].map(headlines))
+    return rows.assign(headline=rows["perk"].map({NO_OFFER: "", **headlines}))
 
 
 def changed(
@@ -73,11 +74,13 @@ def changed(
     before: pd.DataFrame | None,
     suppressed: Suppressed,
     assigned: pd.DataFrame,
+    otherwise: pd.Series,
 ) -> pd.DataFrame:
     """One row per customer whose offer changed since last month. `before` is last month's campaign.
 
     Empty without a campaign of last month. Customers suppressed since then have no row. `assigned`
-    are the month's perks, which say why they are those of last month or are not.
+    are the month's perks, which say why they are those of last month or are not. `otherwise` says
+    why an offer is not the perk decided, by `user_id`, for those of whom the arm does not say it.
     """
     columns = ["user_id", "change", "perk_before", "perk", "reason"]
     if before is None:
@@ -97,12 +100,15 @@ def changed(
     both["change"] = np.select([~was, ~now, moved], [NEW, DROPPED, MOVED], "")
     because = both["user_id"].map(assigned.set_index("user_id")["steadiness"])
     by_experiment = because.isin([SAME, HELD]) | because.isna()
+    other = both["user_id"].map(otherwise)
     both["reason"] = np.select(
-        [~was, ~now, by_experiment], [_NOT_INVITED, _NO_LONGER, _OFFERED], because
+        [~was, other.notna(), ~now, by_experiment],
+        [_NOT_INVITED, other, _NO_LONGER, _OFFERED],
+        because,
     )
     return both.loc[both["change"] != "", columns].reset_index(drop=True)
 
 
 def written_to(campaign: pd.DataFrame) -> pd.DataFrame:
     """The rows of a campaign that the mailing tool gets."""
-    return campaign[~campaign["holdout"]]
+    return campaign[~campaign["holdout"] & (campaign["perk"] != NO_OFFER)]

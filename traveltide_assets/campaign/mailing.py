@@ -19,10 +19,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from traveltide_assets.campaign.config import Config
+from traveltide_assets.campaign.config import Config, Exploration
 from traveltide_assets.campaign.invitations import CHANGES, changed, invite, written_to
+from traveltide_assets.campaign.offers import ARMS as OFFER_ARMS
+from traveltide_assets.campaign.offers import CONTROL_ARM, DECIDED, HELD_OUT
 from traveltide_assets.campaign.suppression import Suppressed, read_suppressed
-from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.catalogue.perks import NO_OFFER, Perk, catalogue_version
 from traveltide_assets.experiment import periods
 from traveltide_assets.experiment.assignment import ARMS, headlines
 from traveltide_assets.experiment.config import Config as ExperimentConfig
@@ -54,42 +56,45 @@ def prepare(
     month: str,
     config: Config,
     experiment: ExperimentConfig,
+    exploration: Exploration,
     cohort_rule: str,
     perks: tuple[Perk, ...],
     assigned: pd.DataFrame,
+    offers: pd.DataFrame,
     arms: pd.DataFrame,
     before: pd.DataFrame | None,
     young: frozenset[int],
 ) -> Mailing:
     """The campaign of a month.
 
-    `assigned` are the perks of the month, `arms` the random assignment of the experiment, `before`
-    is last month's campaign, `young` are the customers below the minimum age.
+    `assigned` are the perks of the month, `offers` what is offered, `arms` the random assignment of
+    the experiment, `before` is last month's campaign, `young` are the customers below the minimum
+    age.
     """
     listed = read_suppressed(config.suppression_file)
     suppressed = listed.with_others(young)
     running = periods.runs_in_campaign(experiment, month)
-    campaign = invite(
-        assigned,
-        suppressed,
-        config,
-        headlines(perks, experiment),
-        arms.set_index("user_id")["offer"] if running else None,
-    )
-    changes = changed(campaign, before, suppressed, assigned)
+    known = offers.set_index("user_id")
+    said = headlines(perks, experiment)
+    campaign = invite(assigned, suppressed, config, said, known["offer"])
+    otherwise = known.loc[~known["because"].isin([DECIDED, CONTROL_ARM, HELD_OUT]), "because"]
+    changes = changed(campaign, before, suppressed, assigned, otherwise)
     rests_on = {
         "month": month,
         "cohort_rule": cohort_rule,
         "strategy": ", ".join(assigned["strategy"].unique()),
         "model_version": ", ".join(sorted(assigned["model_version"].unique())),
         "perk_catalogue_version": catalogue_version(perks),
+        "policy_version": ", ".join(sorted(offers["policy_version"].unique())),
     }
     facts = {
         **rests_on,
         "customers": counted(campaign, assigned["user_id"], listed),
         "holdout_share": config.holdout_share,
+        "exploration_share": exploration.share,
         "suppression_list_sha256": listed.digest,
         "experiment": _experiment(experiment, running, arms),
+        "arms": described_by_arm(offers[offers["user_id"].isin(campaign["user_id"])]),
         "perks": described_by_perk(campaign),
         "changes": summary(changes, None if before is None else previous_month(month)),
     }
@@ -138,12 +143,13 @@ def _to_parquet(rows: pd.DataFrame) -> bytes:
 
 
 def counted(campaign: pd.DataFrame, assigned: pd.Series, listed: Suppressed) -> dict[str, int]:
-    """The number of customers mailed, held out and left out, of the `assigned` with a perk."""
+    """The customers mailed, held out, offered nothing and left out, of the `assigned`."""
     suppressed = int(assigned.isin(listed.users).sum())
     return {
         "assigned": len(assigned),
         "written_to": len(written_to(campaign)),
         "held_out": int(campaign["holdout"].sum()),
+        "offered_nothing": int((campaign["perk"] == NO_OFFER).sum()),
         "suppressed": suppressed,
         "below_minimum_age": len(assigned) - len(campaign) - suppressed,
     }
@@ -164,6 +170,21 @@ def by_arm(arms: pd.DataFrame) -> dict[str, int]:
     """The number of customers in each arm."""
     sizes = arms["arm"].value_counts()
     return {arm: int(sizes.get(arm, 0)) for arm in ARMS}
+
+
+def described_by_arm(offers: pd.DataFrame) -> list[dict[str, Any]]:
+    """Each arm with its customers, and what their offers are expected to cost, if that is known."""
+    cost = offers["expected_cost_usd"]
+    priced = bool(cost.notna().any())
+    members = {arm: offers["arm"] == arm for arm in OFFER_ARMS}
+    return [
+        {
+            "arm": arm,
+            "customers": int(rows.sum()),
+            "expected_cost_usd": round(float(cost[rows].sum()), 2) if priced else None,
+        }
+        for arm, rows in members.items()
+    ]
 
 
 def described_by_perk(campaign: pd.DataFrame) -> list[dict[str, Any]]:
@@ -194,9 +215,3 @@ def _described(name: str, made: Mapping[str, bytes]) -> dict[str, Any]:
 
 def as_json(content: Mapping[str, Any]) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
-def catalogue_version(perks: tuple[Perk, ...]) -> str:
-    """Hash of the whole content of the perk catalogue."""
-    said = json.dumps([perk.model_dump(mode="json") for perk in perks], sort_keys=True)
-    return hashlib.sha256(said.encode()).hexdigest()[:12]

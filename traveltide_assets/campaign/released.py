@@ -22,6 +22,7 @@ from traveltide_assets.campaign.invitations import written_to
 from traveltide_assets.campaign.release_files import (
     ARMS,
     ASSIGNMENTS,
+    BUDGET_CURVE,
     CAMPAIGN,
     CATALOGUE,
     CHANGES,
@@ -29,6 +30,7 @@ from traveltide_assets.campaign.release_files import (
     EVIDENCE,
     FACTS,
     FEATURES,
+    OFFERS,
     PLAN,
     PREDICTOR,
     READOUT,
@@ -41,11 +43,11 @@ from traveltide_assets.lake.storage.base import Storage
 from traveltide_assets.schema.errors import TravelTideError
 
 # Tables that say who is written to, from which a customer can be taken out.
-_CONTACTED = (CAMPAIGN, CHANGES, ARMS)
-# Tables that must fit each other. A release of an earlier version lacks some of the others.
+_CONTACTED = (CAMPAIGN, CHANGES, ARMS, OFFERS)
+# Tables that must fit each other. A release of an earlier version lacks the offers, and others.
 _FITTED = (ASSIGNMENTS, SEGMENTS, CATALOGUE, *_CONTACTED)
 # Facts of the campaign that count its customers. The others decide, and are part of the id.
-_COUNTED = ("customers", "perks", "changes")
+_COUNTED = ("customers", "arms", "perks", "changes")
 
 
 class DoesNotFit(TravelTideError):
@@ -75,6 +77,8 @@ def tables() -> dict[str, str]:
         PREDICTOR: "gold/perk_predictor",
         CAMPAIGN: "gold/campaign",
         CHANGES: "gold/campaign_changes",
+        OFFERS: "gold/offers",
+        BUDGET_CURVE: "gold/budget_curve",
         ARMS: "gold/experiment_assignment",
         EVIDENCE: "gold/perk_evidence",
         DECISION: "gold/strategy_decision",
@@ -97,7 +101,7 @@ def compose(stored: Mapping[str, bytes], facts: Mapping[str, Any]) -> Content:
 
 def check(content: Content, suppressed: Suppressed) -> None:
     """`DoesNotFit` if the parts do not belong to one decision, or somebody must not be in it."""
-    frames = {name: _frame(content.files[name]) for name in _FITTED}
+    frames = {name: _frame(content.files[name]) for name in _FITTED if name in content.files}
     running = content.decision["experiment"]["running"]
     if problems := misfits(frames, suppressed, running):
         raise DoesNotFit(
@@ -110,15 +114,19 @@ def check(content: Content, suppressed: Suppressed) -> None:
 def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running: bool) -> list[str]:
     """Where the tables of a release contradict each other, with the numbers of customers.
 
-    `running` says whether the campaign carries an experiment.
+    `running` says whether the campaign carries an experiment. Offers are missing in a release of an
+    earlier version: then they were the perks and what the arms of the experiment say.
     """
     assigned, segments, campaign, arms = (
         frames[name].set_index("user_id") for name in (ASSIGNMENTS, SEGMENTS, CAMPAIGN, ARMS)
     )
     written = written_to(campaign)
-    due = assigned["perk"].reindex(written.index)
-    if running:
-        due = arms["offer"].reindex(written.index).fillna(due)
+    due, apart = _due(frames, written.index, running), 0
+    if OFFERS in frames:
+        offers = frames[OFFERS].set_index("user_id")
+        apart = len(offers.index.symmetric_difference(campaign.index))
+        if running:
+            apart += _differing(arms, offers, "arm")
     listed = set(frames[CATALOGUE]["perk"])
     found = {
         "customers with a perk and no segment": (~assigned.index.isin(segments.index)).sum(),
@@ -131,16 +139,29 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
             campaign, assigned, "segment"
         ),
         "customers who are offered another perk": (written["perk"] != due).sum(),
-        "customers in the experiment who are not written to": (
-            ~arms.index.isin(written.index)
+        "customers whose arm or place in the campaign is not that of their offer": apart,
+        "customers in the experiment who are held out or left out": (
+            ~arms.index.isin(campaign.index[~campaign["holdout"]])
         ).sum(),
         "customers in the experiment with another perk": _differing(arms, assigned, "perk"),
         "perks that are not in the catalogue": (~assigned["perk"].isin(listed)).sum(),
         "suppressed customers": sum(
-            int(frames[name]["user_id"].isin(suppressed.users).sum()) for name in _CONTACTED
+            int(frames[name]["user_id"].isin(suppressed.users).sum())
+            for name in _CONTACTED
+            if name in frames
         ),
     }
     return [f"{count} {what}" for what, count in found.items() if count]
+
+
+def _due(frames: Mapping[str, pd.DataFrame], written: pd.Index, running: bool) -> pd.Series:
+    """The offer of each customer who is written to, by the table that decides it."""
+    if OFFERS in frames:
+        return frames[OFFERS].set_index("user_id")["offer"].reindex(written)
+    due = frames[ASSIGNMENTS].set_index("user_id")["perk"].reindex(written)
+    if running:
+        due = frames[ARMS].set_index("user_id")["offer"].reindex(written).fillna(due)
+    return due
 
 
 def _not_held(assigned: pd.DataFrame) -> np.ndarray:
@@ -160,12 +181,15 @@ def again(release: Release, suppressed: Suppressed) -> Content:
         for file in release.manifest.files
         if not file.name.startswith(MAILING)
     }
-    left = {name: _without(stored[name], suppressed) for name in _CONTACTED}
+    contacted = [name for name in _CONTACTED if name in stored]
+    left = {name: _without(stored[name], suppressed) for name in contacted}
     known = json.loads(stored[FACTS])
     if all(content is stored[name] for name, content in left.items()):
         return compose(stored, known)
-    campaign, changes, arms = (_frame(left[name]) for name in _CONTACTED)
+    campaign, changes, arms = (_frame(left[name]) for name in (CAMPAIGN, CHANGES, ARMS))
     experiment = known["experiment"]
+    if OFFERS in left:
+        known["arms"] = mailing.described_by_arm(_frame(left[OFFERS]))
     facts = {
         **known,
         "customers": mailing.counted(campaign, _frame(stored[ASSIGNMENTS])["user_id"], suppressed),

@@ -5,6 +5,8 @@ Scores of customers and segments for these perks are computed in `segmentation/`
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tomllib
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -14,7 +16,8 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from traveltide_assets.schema.config import Headline
+from traveltide_assets.catalogue.rule_conditions import Condition
+from traveltide_assets.schema.config import Headline, Share
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.text_file import UnreadableText, read_text
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
@@ -23,6 +26,10 @@ from traveltide_assets.transforms.outcomes import OUTCOMES
 Program = Literal["classic", "six_groups", "five_personas", "seven_segments"]
 NO_OUTCOME = "none"
 """The outcome of a perk that no behaviour in the data speaks to. It is never tried."""
+NO_OFFER = "none"
+"""What a customer is offered who is offered nothing. No perk may have this id."""
+PER_REDEMPTION = "redemption"
+"""The unit of a cost that does not depend on how much of a perk is used."""
 
 
 class PerkError(TravelTideError):
@@ -51,10 +58,38 @@ class Perk(StoredPerk):
     `outcome` is the later behaviour that shows whether the right customers got the perk, or
     `NO_OUTCOME`.
     `programs` are the sets of perks it belongs to; a strategy assigns the perks of one program.
+
+    The rest is optional. Only customers who meet all conditions of `eligible` are offered the perk.
+    `cost_usd` is what it costs for each `cost_unit`: per redemption, or per unit of an outcome (a
+    bag, a night, a dollar spent). `expected_redemption` is the share of customers with the offer
+    who are expected to use it. `max_customers` and `max_cost_usd` bound who gets it in a month.
     """
 
     outcome: str
     programs: tuple[Program, ...] = Field(("classic",), min_length=1)
+    eligible: tuple[Condition, ...] = ()
+    cost_usd: float | None = Field(None, ge=0, allow_inf_nan=False)
+    cost_unit: str = PER_REDEMPTION
+    expected_redemption: Share | None = None
+    max_customers: int | None = Field(None, ge=0)
+    max_cost_usd: float | None = Field(None, ge=0, allow_inf_nan=False)
+
+    @field_validator("id")
+    @classmethod
+    def _is_not_reserved(cls, name: str) -> str:
+        if name == NO_OFFER:
+            raise ValueError(f"{NO_OFFER!r} is what is offered to whoever is offered nothing")
+        return name
+
+    @field_validator("eligible")
+    @classmethod
+    def _depends_on_the_customer_alone(
+        cls, conditions: tuple[Condition, ...]
+    ) -> tuple[Condition, ...]:
+        # A quantile would make it depend on who else is in the cohort, and random offers with it.
+        if relative := [each.feature for each in conditions if each.quantile is not None]:
+            raise ValueError(f"{', '.join(relative)}: eligibility takes a value, not a quantile")
+        return conditions
 
     @field_validator("programs", mode="before")
     @classmethod
@@ -91,6 +126,17 @@ def load_perks(path: Path, forbidden: Collection[str] = ()) -> tuple[Perk, ...]:
             raise PerkError(
                 f"perk catalogue {path}: {perk.id} has the unknown outcome {perk.outcome}; "
                 f"choose from {', '.join(sorted(outcomes))}"
+            )
+        if perk.cost_unit not in outcomes - {NO_OUTCOME} | {PER_REDEMPTION}:
+            raise PerkError(
+                f"perk catalogue {path}: {perk.id} has the unknown cost_unit {perk.cost_unit}; "
+                f"choose {PER_REDEMPTION} or the outcome whose unit costs: "
+                f"{', '.join(sorted(outcomes - {NO_OUTCOME}))}"
+            )
+        if banned := sorted({each.feature for each in perk.eligible} & set(forbidden)):
+            raise PerkError(
+                f"perk catalogue {path}: {perk.id} is for customers with a certain "
+                f"{', '.join(banned)}, which policy.forbidden_features does not allow"
             )
         if not any(perk.features.values()):
             raise PerkError(f"perk catalogue {path}: all weights of {perk.id} are zero")
@@ -143,6 +189,13 @@ def from_frame(rows: pd.DataFrame) -> tuple[StoredPerk, ...]:
         )
         for row in rows.sort_values("position").to_dict("records")
     )
+
+
+def catalogue_version(perks: Iterable[Perk]) -> str:
+    """Hash of all that a perk catalogue says."""
+    entries = [perk.model_dump(mode="json", exclude_unset=True) for perk in perks]
+    said = json.dumps(entries, sort_keys=True)
+    return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 def titles(perks: Iterable[Perk]) -> dict[str, str]:

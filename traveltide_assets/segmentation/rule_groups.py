@@ -24,9 +24,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import Perk, PerksMissing, Program, of_program
-from traveltide_assets.schema.errors import TravelTideError
-from traveltide_assets.schema.table import Column
-from traveltide_assets.segmentation.rule_conditions import (
+from traveltide_assets.catalogue.rule_conditions import (
     FEATURES,
     Condition,
     Definition,
@@ -34,6 +32,8 @@ from traveltide_assets.segmentation.rule_conditions import (
     Segment,
     values_of,
 )
+from traveltide_assets.schema.errors import TravelTideError
+from traveltide_assets.schema.table import Column
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
 from traveltide_assets.stats.percentiles import depth
 

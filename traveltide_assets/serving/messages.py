@@ -305,8 +305,13 @@ class Answer(BaseModel):
     source: Literal["assigned", "predicted"]
     offer: str | None = Field(
         None,
-        description="For an assigned perk: the campaign's offer to this customer, which is the "
-        "perk or the experiment's control offer. Show nothing else. null: offer nothing",
+        description="For an assigned perk: the campaign's offer to this customer: the perk, "
+        "another one or the experiment's control offer. Show nothing else. null: offer nothing",
+    )
+    arm: str | None = Field(
+        None,
+        description="For an assigned perk: how the offer came about: personalised, control, "
+        "exploration (drawn at random) or holdout. null: the customer must not be contacted",
     )
     expected: dict[str, float] | None = Field(
         None,

@@ -12,10 +12,12 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from traveltide_assets.campaign.invitations import written_to
 from traveltide_assets.campaign.release_files import (
     ASSIGNMENTS,
     CAMPAIGN,
     CATALOGUE,
+    OFFERS,
     PREDICTOR,
     SEGMENTS,
 )
@@ -51,11 +53,12 @@ class Assigned:
         if place == len(self.user_id) or self.user_id[place] != user_id:
             return None
         row = self.answers.iloc[place]
-        offer = None if pd.isna(row["offer"]) else row["offer"]
+        offer, arm = (None if pd.isna(row[name]) else row[name] for name in ("offer", "arm"))
         return row.to_dict() | {
             "score": float(row["score"]),
             "source": "assigned",
             "offer": offer,
+            "arm": arm,
         }
 
 
@@ -260,9 +263,12 @@ def _assigned(release: Release, catalogue: pd.DataFrame) -> Assigned:
     if len(merged) != len(given):
         raise NotUsable(f"{len(given) - len(merged)} customers of {release.uri()} have no segment")
     # Customers who are held out, suppressed or in the control arm must not see the perk in the app.
-    campaign = release.frame(CAMPAIGN)
-    written = campaign[~campaign["holdout"]]
+    written = written_to(release.frame(CAMPAIGN))
     offers = dict(zip(written["user_id"], written["perk"], strict=True))
+    arms: dict[int, str] = {}
+    if OFFERS in release.names:  # Releases of earlier versions have none.
+        drawn = release.frame(OFFERS, ["user_id", "arm"])
+        arms = dict(zip(drawn["user_id"], drawn["arm"], strict=True))
     titles = catalogue.set_index("perk")["title"]
     answers = pd.DataFrame(
         {
@@ -274,6 +280,7 @@ def _assigned(release: Release, catalogue: pd.DataFrame) -> Assigned:
             "model_version": merged["model_version"],
             "as_of_month": merged["as_of_month"],
             "offer": merged["user_id"].map(offers).astype("string"),
+            "arm": merged["user_id"].map(arms).astype("string"),
         }
     )
     texts = answers.columns.drop("score")

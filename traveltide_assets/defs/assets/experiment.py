@@ -7,7 +7,7 @@ import dagster as dg
 import ibis
 import pandas as pd
 
-from traveltide_assets.campaign import invitations, mailed
+from traveltide_assets.campaign import invitations, mailed, random_offers
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.defs.assets.inputs import OUTCOMES, SUPPRESSION_LIST
 from traveltide_assets.defs.describe import picture, preview
@@ -43,6 +43,8 @@ def experiment_assignment(
     suppressed = read_suppressed(settings.campaign.suppression_file).with_others(young)
     written_to = invitations.allowed(assigned["user_id"], suppressed)
     written_to &= ~invitations.held_out(assigned["user_id"], settings.campaign)
+    # Their perk is drawn at random, so they are in neither arm.
+    written_to &= ~random_offers.explores(assigned["user_id"], settings.exploration)
     arms = assignment.assign(assigned[written_to], settings.experiment)
     sizes = pd.crosstab(arms["segment"], arms["arm"]).reset_index()
     return dg.MaterializeResult(value=arms, metadata={"customers": preview(sizes, rows=len(sizes))})

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from traveltide_assets.campaign import mailing
-from traveltide_assets.campaign.invitations import too_young
+from traveltide_assets.campaign.invitations import too_young, written_to
 from traveltide_assets.campaign.suppression import Suppressed, read_suppressed
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
 from traveltide_assets.lake.parquet_bytes import read_table
@@ -50,11 +50,12 @@ def _list_is_of_our_customers(context: Context) -> Outcome:
 
 
 def _nobody_lost(context: Context) -> Outcome:
-    written = context.lake.frame(_CAMPAIGN, context.month, ["user_id", "holdout"])
+    campaign = context.lake.frame(_CAMPAIGN, context.month, ["user_id", "perk", "holdout"])
+    silent = campaign.index.difference(written_to(campaign).index)
     assigned = context.lake.frame(_ASSIGNMENTS, context.month, ["user_id"])["user_id"]
     problems = lost(
         _users(_files(context)),
-        written.loc[written["holdout"], "user_id"],
+        campaign.loc[silent, "user_id"],
         _suppressed(context),
         assigned,
     )
@@ -63,19 +64,20 @@ def _nobody_lost(context: Context) -> Outcome:
 
 def lost(
     files: Mapping[str, pd.Series],
-    held_out: pd.Series,
+    silent: pd.Series,
     suppressed: Suppressed,
     assigned: pd.Series,
 ) -> dict[str, int]:
     """Customers missing, repeated or without a perk, by file format.
 
+    `silent` are those of the campaign who get no mail: held out, or offered nothing.
     The files of each format hold the whole campaign.
     """
     problems: dict[str, int] = {}
     for kind in ("csv", "parquet"):
         users = [found for name, found in files.items() if name.endswith(f".{kind}")]
         mailed = pd.concat(users) if users else pd.Series(dtype="int64")
-        known = pd.concat([mailed, held_out, assigned[assigned.isin(suppressed.users)]])
+        known = pd.concat([mailed, silent, assigned[assigned.isin(suppressed.users)]])
         problems |= {
             f"{kind}_missing": int((~assigned.isin(known)).sum()),
             f"{kind}_more_than_once": int(known.duplicated().sum()),
@@ -163,8 +165,8 @@ STEPS = (
             Check(
                 _CAMPAIGN,
                 "nothing_lost",
-                "Every customer with a perk is mailed exactly once, held out, suppressed or below "
-                "the minimum age.",
+                "Every customer with a perk is mailed exactly once, held out, offered nothing, "
+                "suppressed or below the minimum age.",
                 Severity.ERROR,
                 _nobody_lost,
                 blocking=True,

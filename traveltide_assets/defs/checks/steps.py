@@ -15,6 +15,7 @@ from traveltide_assets.defs.checks import (
     evidence,
     experiment,
     ingestion,
+    offers,
     prediction,
 )
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
@@ -39,6 +40,7 @@ def every_step(tables: Mapping[str, Table]) -> list[Step]:
         decisions.strategies(tables),
         *prediction.STEPS,
         *experiment.STEPS,
+        *offers.STEPS,
         *campaign.STEPS,
     ]
     covered = {path for step in named for path in step.tables}

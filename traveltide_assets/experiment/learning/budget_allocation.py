@@ -91,6 +91,7 @@ def budget_curve(
     budgets: Sequence[float],
     *,
     scores: np.ndarray | None = None,
+    variances: np.ndarray | None = None,
     customer_caps: Sequence[float] | np.ndarray | None = None,
     cost_caps: Sequence[float] | np.ndarray | None = None,
     level: float = 0.95,
@@ -99,7 +100,8 @@ def budget_curve(
 
     With `scores` (customers by offers: doubly robust net scores minus those of no offer, of rows
     that `values` were not learnt from) also `value`, what the allocation would really have brought,
-    with its band `low` to `high`.
+    with its band `low` to `high`. With `variances` of the values instead, the band is that of the
+    expected value by chance.
     """
     prices = np.asarray(costs, dtype="float64")
     rows = []
@@ -119,6 +121,10 @@ def budget_curve(
             reach = float(norm.ppf((1 + level) / 2)) * standard_error(brought) * len(brought)
             total = float(brought.sum())
             row |= {"value": total, "low": total - reach, "high": total + reach}
+        elif variances is not None:
+            each = variances[np.flatnonzero(given), found.offer[given]]
+            reach = float(norm.ppf((1 + level) / 2)) * float(np.sqrt(each.sum()))
+            row |= {"low": found.value - reach, "high": found.value + reach}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -4,6 +4,7 @@ A function takes frames and returns a `Chart`; `png` renders it for the UI, `svg
 numbers are worked out here beyond what a chart shows. Bars drawn as HTML tables are in `bars`.
 """
 
+from traveltide_assets.report.charts.budgets import budget
 from traveltide_assets.report.charts.canvas import Chart, png, svg
 from traveltide_assets.report.charts.customers import perk_counts, seasons
 from traveltide_assets.report.charts.experiments import differences, power
@@ -14,6 +15,7 @@ from traveltide_assets.report.charts.strategies import agreement, lifts
 __all__ = [
     "Chart",
     "agreement",
+    "budget",
     "correlations",
     "differences",
     "elbow",

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from traveltide_assets.catalogue.perks import StoredPerk, load_perks
+from traveltide_assets.catalogue.rule_conditions import Segment
 from traveltide_assets.report import phrases, words
 from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.segmentation.registry import build_strategies
-from traveltide_assets.segmentation.rule_conditions import Segment
 from traveltide_assets.segmentation.rule_groups import RuleStrategy
 from traveltide_assets.serving.desk.counts import told
 from traveltide_assets.serving.desk.decision import Decision

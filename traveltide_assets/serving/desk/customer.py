@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from traveltide_assets.campaign import release_files
+from traveltide_assets.catalogue.perks import NO_OFFER
 from traveltide_assets.lake.release import Release
 from traveltide_assets.report import phrases, reasons, verdicts, words
 from traveltide_assets.segmentation.naming import LABELS
@@ -57,9 +58,10 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
 
 def _offer(decision: Decision, user_id: int) -> str | None:
     """The title of the perk that the customer is offered; None if nothing is sent."""
-    if user_id not in decision.campaign.index or decision.campaign.loc[user_id, "holdout"]:
+    if user_id not in decision.campaign.index:
         return None
-    return decision.title(decision.campaign.loc[user_id, "perk"])
+    mine = decision.campaign.loc[user_id]
+    return None if mine["holdout"] or mine["perk"] == NO_OFFER else decision.title(mine["perk"])
 
 
 def _compared(decision: Decision, given: pd.Series, values: pd.DataFrame) -> list[dict[str, Any]]:
@@ -100,6 +102,8 @@ def _month(decisions: Decisions, month: str, user_id: int) -> dict[str, Any] | N
         offer = "no mail: suppressed or too young"
     elif campaign["holdout"]:
         offer = "no mail: held out"
+    elif campaign["perk"] == NO_OFFER:
+        offer = "no mail: no perk is worth it, or none may be offered"
     else:
         offer = decision.title(campaign["perk"])
     return {

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.campaign import release_files
-from traveltide_assets.catalogue.perks import StoredPerk, from_frame
+from traveltide_assets.catalogue.perks import NO_OFFER, StoredPerk, from_frame
 from traveltide_assets.lake.release import Release, Releases
 from traveltide_assets.report import verdicts
 from traveltide_assets.report.verdicts import Verdict
@@ -100,14 +100,15 @@ class Decision:
             "arm"
         ]
         held = self.campaign["holdout"].reindex(people.index)
+        nothing = (self.campaign["perk"] == NO_OFFER).reindex(people.index).fillna(False)
         married, children = (people[name].to_numpy(bool) for name in ("married", "has_children"))
         return people.assign(
             family=np.asarray(dimensions.FAMILIES)[married + 2 * children],
             arm=arms.reindex(people.index).fillna(dimensions.NO_ARM),
             change=self.changes["change"].reindex(people.index).fillna(dimensions.NO_CHANGE),
             contact=np.select(
-                [held.isna(), held.fillna(False).to_numpy(bool)],
-                [dimensions.LEFT_OUT, dimensions.HELD_OUT],
+                [held.isna(), held.fillna(False).to_numpy(bool), nothing.to_numpy(bool)],
+                [dimensions.LEFT_OUT, dimensions.HELD_OUT, dimensions.NOTHING],
                 dimensions.WRITTEN_TO,
             ),
         )

@@ -106,6 +106,7 @@ def _steps(*starts: int) -> tuple[Range, ...]:
 
 FAMILIES = ("single", "married", "single with children", "married with children")
 WRITTEN_TO, HELD_OUT, LEFT_OUT = "written to", "held out", "left out"
+NOTHING = "offered nothing"
 NO_ARM, NO_CHANGE = "none", "unchanged"
 DIMENSIONS = (
     Dimension("segment", "Segment", "segment"),
@@ -130,6 +131,12 @@ DIMENSIONS = (
         shown=False,
     ),
     Dimension("arm", "Arm of the experiment", "arm", shown=False),
-    Dimension("contact", "Contact", "contact", order=(WRITTEN_TO, HELD_OUT, LEFT_OUT), shown=False),
+    Dimension(
+        "contact",
+        "Contact",
+        "contact",
+        order=(WRITTEN_TO, HELD_OUT, NOTHING, LEFT_OUT),
+        shown=False,
+    ),
 )
 BY_KEY = {dimension.key: dimension for dimension in DIMENSIONS}

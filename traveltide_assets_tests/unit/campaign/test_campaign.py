@@ -24,6 +24,7 @@ from traveltide_assets.stats import bucketing as lottery
 
 PERKS = ("bag", "meal", "night")
 HEADLINES = {"bag": "A bag", "meal": "A meal", "night": "A night", "control_offer": "Hello"}
+AS_DECIDED = pd.Series(dtype=object)
 FEW = settings(max_examples=40)
 USERS = st.lists(st.integers(1, 10**9), min_size=1, max_size=60, unique=True)
 
@@ -69,7 +70,9 @@ def test_a_suppressed_customer_is_nowhere_and_nobody_else_is_lost(
     campaign = invitations.invite(
         assigned(users), suppressed(blocked), Campaign(holdout_share=share), HEADLINES, None
     )
-    changes = invitations.changed(campaign, before, suppressed(blocked), assigned(users))
+    changes = invitations.changed(
+        campaign, before, suppressed(blocked), assigned(users), AS_DECIDED
+    )
     mailed = [
         user
         for name, content in mailing.files(campaign).items()
@@ -114,6 +117,7 @@ def test_new_moved_and_dropped_customers_are_told_from_those_who_stay() -> None:
         before.assign(holdout=[False, False, False, False]),
         suppressed(set()),
         now.assign(steadiness="clearly better"),
+        AS_DECIDED,
     )
     rows = found.astype(object).where(found.notna(), None).to_numpy().tolist()
     assert rows == [
@@ -128,7 +132,7 @@ def test_an_offer_that_the_experiment_changed_says_so() -> None:
     before = pd.DataFrame({"user_id": [1], "perk": ["bag"], "holdout": [False]})
     now = pd.DataFrame({"user_id": [1], "perk": ["control_offer"], "holdout": [False]})
     assignments = pd.DataFrame({"user_id": [1], "perk": ["bag"], "steadiness": [steady.HELD]})
-    found = invitations.changed(now, before, suppressed(set()), assignments)
+    found = invitations.changed(now, before, suppressed(set()), assignments, AS_DECIDED)
     assert list(found["reason"]) == ["the offer of the experiment's arm, or of its end"]
 
 

@@ -138,7 +138,7 @@ def test_a_customer_whose_perk_an_experiment_holds_keeps_the_segment_of_its_star
         (CAMPAIGN, "user_id", 999, "customers in the campaign without a perk"),
         (CAMPAIGN, "segment", "else", "customers whose segment in the campaign is another"),
         (CAMPAIGN, "perk", "pony", "customers who are offered another perk"),
-        (CAMPAIGN, "holdout", True, "customers in the experiment who are not written to"),
+        (CAMPAIGN, "holdout", True, "customers in the experiment who are held out or left out"),
         (ARMS, "perk", "pony", "customers in the experiment with another perk"),
     ],
 )
