@@ -26,10 +26,10 @@ from traveltide_assets.campaign.release_files import (
 from traveltide_assets.cli import main
 from traveltide_assets.lake.release import Releases
 from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.report.dimensions import DIMENSIONS
+from traveltide_assets.report.disclosure import FEWEST
 from traveltide_assets.resources import open_lake
 from traveltide_assets.serving.app import build_app
-from traveltide_assets.serving.desk.counts import FEWEST
-from traveltide_assets.serving.desk.dimensions import DIMENSIONS
 from traveltide_assets.serving.desk.lists import COLUMNS
 from traveltide_assets.serving.desk.pages import NAVIGATION
 from traveltide_assets.settings import Settings

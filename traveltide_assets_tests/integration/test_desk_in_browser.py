@@ -31,7 +31,7 @@ from traveltide_assets.campaign.release_files import (
     CHANGES,
     FEATURES,
 )
-from traveltide_assets.serving.desk.counts import FEWEST
+from traveltide_assets.report.disclosure import FEWEST
 from traveltide_assets.serving.desk.pages import NAVIGATION
 from traveltide_assets_tests.support.ports import free_port
 from traveltide_assets_tests.support.project import Project

@@ -18,11 +18,10 @@ import pandas as pd
 from traveltide_assets.campaign import release_files
 from traveltide_assets.catalogue.perks import StoredPerk, from_frame
 from traveltide_assets.lake.release import Release, Releases
-from traveltide_assets.report import verdicts
+from traveltide_assets.report import dimensions, verdicts
+from traveltide_assets.report.dimensions import BY_KEY, DIMENSIONS
 from traveltide_assets.report.verdicts import Verdict
 from traveltide_assets.segmentation.scaling import numeric
-from traveltide_assets.serving.desk import dimensions
-from traveltide_assets.serving.desk.dimensions import BY_KEY, DIMENSIONS
 
 # A month and the one before it. Of a million customers, each takes some hundred MB.
 _KEPT = 2
@@ -102,7 +101,7 @@ class Decision:
         held = self.campaign["holdout"].reindex(people.index)
         married, children = (people[name].to_numpy(bool) for name in ("married", "has_children"))
         return people.assign(
-            family=np.asarray(dimensions.FAMILIES)[married + 2 * children],
+            family=dimensions.families(married, children),
             arm=arms.reindex(people.index).fillna(dimensions.NO_ARM),
             change=self.changes["change"].reindex(people.index).fillna(dimensions.NO_CHANGE),
             contact=np.select(
