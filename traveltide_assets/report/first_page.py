@@ -18,6 +18,7 @@ from traveltide_assets.report.verdicts import Verdict
 _DOUBTFUL_KAPPA = 0.4
 # A perk is said to go to one segment if it holds this share of its customers.
 _NEARLY_ALL = 0.95
+_NAMED = 2
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,15 @@ def _offers(m: Material, judged: Mapping[str, Verdict]) -> list[Offer]:
 
 
 def _who(segments: pd.Series) -> str:
-    """The segments of a perk's customers: the largest, and whether there are others."""
-    sizes = segments.value_counts()
-    largest = segment_words.called(str(sizes.index[0]))
-    if sizes.iloc[0] >= _NEARLY_ALL * len(segments):
-        return largest
-    return f"{largest} ({words.percent(sizes.iloc[0] / len(segments))}); others keep it from before"
+    """The segments of a perk's customers: the largest two, and whether there are others."""
+    sizes = segments.value_counts() / len(segments)
+    if sizes.iloc[0] >= _NEARLY_ALL:
+        return segment_words.called(str(sizes.index[0]))
+    largest = [
+        f"{segment_words.called(str(name))} ({words.percent(share)})"
+        for name, share in sizes.head(_NAMED).items()
+    ]
+    return "; ".join([*largest, "others"] if len(sizes) > _NAMED else largest)
 
 
 def _unknown(m: Material, judged: Mapping[str, Verdict]) -> list[str]:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 from traveltide_assets.report import words
+from traveltide_assets.segmentation import propensity, traits
 from traveltide_assets.segmentation.naming import LABELS
-from traveltide_assets.segmentation.propensity import NO_PREFERENCE
 
 # What customers do who are high, and who are low, in a feature.
 _HABITS = {
@@ -63,7 +63,8 @@ _BY_LABEL = {LABELS[name].lower(): habits for name, habits in _HABITS.items()}
 _LABELS = {label.lower() for label in LABELS.values()}
 _WHOLE_NAMES = {
     "Close to average": "Customers close to the average",
-    NO_PREFERENCE: "Customers without a known preference",
+    propensity.NO_PREFERENCE: "Customers without a known preference",
+    traits.NO_PREFERENCE: "Customers without a known preference",
 }
 _LIKELY = "Likely: "
 # Names of segments of traits begin with an age, or with what customers have.

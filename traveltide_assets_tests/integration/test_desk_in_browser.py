@@ -245,6 +245,17 @@ def test_what_does_the_mail_of_each_perk_say(desk: Desk) -> None:
         assert headline in desk.text
 
 
+def test_what_if_a_perk_were_left_out(desk: Desk) -> None:
+    assigned = current(desk.project.lake).frame(ASSIGNMENTS)["perk"].value_counts()
+    titles = current(desk.project.lake).frame(CATALOGUE).set_index("perk")["title"]
+    desk.click("What if")
+    desk.click(desk.page.get_by_label(titles[assigned.index[0]], exact=True))
+    desk.click("Compute")
+    assert "would get another perk" in desk.answer
+    row = desk.page.get_by_role("row").filter(has_text=titles[assigned.index[0]]).first
+    assert row.inner_text().split()[-2:] == [f"{assigned.iloc[0]:,}", "0"]
+
+
 # What holds for every page.
 
 PAGES = [

@@ -141,18 +141,19 @@ def test_nothing_supported_is_said_plainly(sample_project: Project) -> None:
 
 def test_everything_supported_is_said_too(sample_project: Project) -> None:
     assigned = sample_project.frame("gold/perk_assignments", LAST)
-    given = assigned["perk"].unique()
-    row = sample_project.frame("gold/perk_evidence", LAST).iloc[[0]]
+    given, strategy = assigned["perk"].unique(), assigned["strategy"].iloc[0]
+    evidence = sample_project.frame("gold/perk_evidence", LAST)
+    row = evidence[evidence["p_holm"].notna()].iloc[[0]]
     evidence = pd.concat(
-        [row.assign(strategy="kmeans", perk=perk, verdict=SUPPORTED) for perk in given]
+        [row.assign(strategy=strategy, perk=perk, verdict=SUPPORTED) for perk in given]
     )
     scorecard = sample_project.frame("gold/segmentation_scorecard", LAST)
-    decides = scorecard["strategy"] == "kmeans"
+    decides = scorecard["strategy"] == strategy
     scorecard = scorecard.assign(recommended=decides, supported_share=decides.astype(float))
     page = render(material(sample_project, evidence=evidence, scorecard=scorecard))
     assert f"What customers did later supports {len(given)} of the {len(given)} perks" in page
     assert "For all of them what customers did later says" in plain_words(page)
-    assert "K-means is worth most, and it decides" in page
+    assert f"{titles(sample_project)[strategy]} is worth most, and it decides" in page
 
 
 def test_too_little_data_and_no_evidence_at_all_are_not_verdicts(sample_project: Project) -> None:

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from traveltide_assets.report.segment_words import called
-from traveltide_assets.segmentation import naming
-from traveltide_assets.segmentation.propensity import NO_PREFERENCE
+from traveltide_assets.segmentation import naming, propensity, traits
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
 NAMES = [feature.name for feature in CATALOGUE if feature.type != "string"]
@@ -22,7 +21,8 @@ NAMES = [feature.name for feature in CATALOGUE if feature.type != "string"]
         ("High checked bags, low trips booked", "Customers who check many bags and book few trips"),
         ("High checked bags 2", "Customers who check many bags (2)"),
         ("Close to average", "Customers close to the average"),
-        (NO_PREFERENCE, "Customers without a known preference"),
+        (propensity.NO_PREFERENCE, "Customers without a known preference"),
+        (traits.NO_PREFERENCE, "Customers without a known preference"),
         ("Likely: Free checked bag", "Customers most likely to use: free checked bag"),
         ("25 to 64: without children", "Customers aged 25 to 64: without children"),
         ("Under 25 or 65 and over", "Customers under 25 or 65 and over"),
@@ -47,4 +47,4 @@ def test_every_name_that_clusters_are_given_is_said(features: list[str], more: b
 def test_a_name_that_people_gave_stays(name: str) -> None:
     begins = ("high ", "low ", "likely: ", "under ", "with ", "without ")
     if not name.lower().startswith(begins) and not name[:1].isdigit():
-        assert called(name) == name or name in ("Close to average", NO_PREFERENCE)
+        assert called(name) == name
