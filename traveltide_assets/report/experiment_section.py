@@ -95,26 +95,27 @@ def _value(value: float, rate: bool) -> str:
     return words.percent(value, 1) if rate else words.decimal(value)
 
 
-def in_words(row: pd.Series, alpha: float) -> str:
+def in_words(row: pd.Series, alpha: float | None = None) -> str:
     """The verdict on a row of `experiment_readout` in words.
 
-    The interval is of one comparison, the verdict of all of them. Where they seem to contradict
-    each other, both are explained.
+    `alpha` is the limit of the corrected p-values, to be said where it is known. The interval is
+    of one comparison, the verdict of all of them. Where they seem to contradict each other, both
+    are explained.
     """
     stored = str(row["in_words"])
     adjusted = "" if math.isnan(row["cuped_difference"]) else "cuped_"
     middle, low, high = (float(row[f"{adjusted}{end}"]) for end in ("difference", "low", "high"))
-    if row["verdict"] != readout.NO_DIFFERENCE or low <= 0 <= high:
+    if row["verdict"] != readout.NO_DIFFERENCE or not (low > 0 or high < 0):
         return stored
     rate = row["kind"] == "rate"
     unit, digits, factor = (" points", 1, 100) if rate else ("", 3, 1)
     said = [f"{factor * value:+.{digits}f}" for value in (middle, low, high)]
     change = "{} ({} to {}){}".format(*said, unit)
+    limit = "" if alpha is None else f", above the limit of {words.decimal(alpha, 3)}"
     early = "Too early to decide. So far: " if row["peek"] else ""
     return (
         f"{early}Not beyond chance: {change}. Taken alone the interval leaves out 0; corrected for "
-        f"all comparisons and looks, the p-value is {words.decimal(row['p_holm'], 3)}, above the "
-        f"limit of {words.decimal(alpha, 3)}."
+        f"all comparisons and looks, the p-value is {words.decimal(row['p_holm'], 3)}{limit}."
     )
 
 

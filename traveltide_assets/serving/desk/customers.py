@@ -81,7 +81,7 @@ def segments(decision: Decision) -> list[dict[str, Any]]:
         perks = decision.people.loc[decision.people["segment"] == segment, "perk"].value_counts()
         found.append(
             {
-                "name": segment,
+                "name": decision.says("segment", segment),
                 "customers": f"{sizes[segment]:,}",
                 "share": phrases.share(sizes[segment] / len(given)),
                 "sentences": [

@@ -20,6 +20,7 @@ from traveltide_assets.catalogue.perks import StoredPerk, from_frame
 from traveltide_assets.lake.release import Release, Releases
 from traveltide_assets.report import dimensions, verdicts
 from traveltide_assets.report.dimensions import BY_KEY, DIMENSIONS
+from traveltide_assets.report.segment_words import called
 from traveltide_assets.report.verdicts import Verdict
 from traveltide_assets.segmentation.scaling import numeric
 
@@ -120,9 +121,11 @@ class Decision:
         return self._grouped[key][1]
 
     def says(self, key: str, group: str) -> str:
-        """A group in words; a perk by its title."""
+        """A group in words: a perk by its title, a segment by what its customers do."""
         if key == "perk":
             return self.title(group)
+        if key == "segment":
+            return called(group)
         return BY_KEY[key].says(group)
 
     def title(self, perk: str) -> str:
