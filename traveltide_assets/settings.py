@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -66,6 +66,7 @@ from traveltide_assets.transforms.features.config import Policy
 
 _PREFIX = "TRAVELTIDE_"
 _CONFIG = "TRAVELTIDE_CONFIG"
+_IN_SCENARIOS = frozenset({"strategy", "perks_file", "policy", "campaign", "traits"})
 _LAKE, _SAMPLE_LAKE = Path("lake"), Path("lake-sample")
 # The last ones win with boto3.
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")
@@ -143,6 +144,12 @@ class Settings(BaseSettings):
         "write",
     )
     perks_file: Path = Field(FOLDER / "perks.toml", description="File of the perk catalogue")
+    scenario: Path | None = Field(
+        None,
+        description="File of a scenario, as the desk saves it: it takes precedence over "
+        "environment and `traveltide.toml`",
+    )
+    scenarios: Path = Field(Path("scenarios"), description="Folder where the desk saves scenarios")
     engine: Literal["duckdb", "spark"] = Field(
         "duckdb", description="Compute engine: DuckDB on this machine, or Spark on a cluster"
     )
@@ -291,7 +298,9 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return init_settings, _Environment(settings_cls), _File(settings_cls, _file_values())
+        file = _File(settings_cls, given := _file_values())
+        scenario = InitSettingsSource(settings_cls, _scenario_values(given))
+        return init_settings, scenario, _Environment(settings_cls), file
 
 
 class _Environment(EnvSettingsSource):
@@ -333,6 +342,26 @@ def _file_values() -> dict[str, Any]:
     path = _file()
     named = bool(os.environ.get(_CONFIG))
     return tomllib.loads(read_text(path).text) if named or os.path.lexists(path) else {}
+
+
+def _scenario_values(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the scenario sets that the environment names, or else `traveltide.toml`.
+
+    It may set what is decided, and nothing about where and how. Its catalogue lies beside it.
+    """
+    named = os.environ.get(f"{_PREFIX}SCENARIO") or given.get("scenario")
+    if not named:
+        return {}
+    file = Path(str(named))
+    values = tomllib.loads(read_text(file).text)
+    if unknown := sorted(set(values) - _IN_SCENARIOS):
+        raise SettingsError(
+            f"scenario {file}: it may not set {', '.join(unknown)}; it may set "
+            f"{', '.join(sorted(_IN_SCENARIOS))}"
+        )
+    if "perks_file" in values:
+        values["perks_file"] = file.parent / str(values["perks_file"])
+    return values
 
 
 def load_settings() -> Settings:

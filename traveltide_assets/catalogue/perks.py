@@ -41,7 +41,10 @@ class PerksMissing(PerkError):
 
 
 class StoredPerk(BaseModel):
-    """A perk as a decided month keeps it: its texts, and the weights of the features for it."""
+    """A perk as a decided month keeps it: its texts, and the weights of the features for it.
+
+    `programs` are the sets of perks it belongs to; releases of earlier versions do not say.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,6 +53,7 @@ class StoredPerk(BaseModel):
     audience: str
     headline: Headline
     features: dict[str, float] = Field(min_length=1)
+    programs: tuple[Program, ...] = ()
 
 
 class Perk(StoredPerk):
@@ -186,6 +190,7 @@ def from_frame(rows: pd.DataFrame) -> tuple[StoredPerk, ...]:
             audience=row["audience"],
             headline=row["headline"],
             features=dict(zip(row["features"], map(float, row["weights"]), strict=True)),
+            programs=tuple(row.get("programs", ())),
         )
         for row in rows.sort_values("position").to_dict("records")
     )

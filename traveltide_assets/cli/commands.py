@@ -6,7 +6,7 @@ command imports what it needs.
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -86,7 +86,12 @@ def main() -> None:
     is_flag=True,
     help="If the lake is another source's, take it for this one: it is the same at another place.",
 )
-def run(month: str | None, replace: bool, same_source: bool) -> None:
+@click.option(
+    "--scenario",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Decide by this scenario, as the desk's page What if saves it.",
+)
+def run(month: str | None, replace: bool, same_source: bool, scenario: Path | None) -> None:
     """Ingest every month of the source, then decide one month: a perk for every customer.
 
     A lake belongs to one source. With another one, a run ends before it writes anything.
@@ -108,6 +113,9 @@ def run(month: str | None, replace: bool, same_source: bool) -> None:
 
     if replace and same_source:
         raise click.UsageError("--replace and --same-source exclude each other.")
+    if scenario is not None:
+        # The processes of the run read the settings as well.
+        os.environ["TRAVELTIDE_SCENARIO"] = str(scenario.resolve())
     told = Told.REPLACE if replace else Told.SAME_SOURCE if same_source else None
     given = load_settings()
     keep_private(given)
@@ -191,36 +199,6 @@ def explain(user_id: int, month: str | None) -> None:
 
     made = console.find_release(load(), month)
     console.print_explanation(console.on_stdout(), made, user_id)
-
-
-@main.command(short_help="Find, copy or open the report of a month.")
-@RELEASED
-@click.option(
-    "--to", type=click.Path(dir_okay=False, path_type=Path), help="Copy the report to this file."
-)
-@click.option("--open", "opened", is_flag=True, help="Open the report in the browser.")
-def report(month: str | None, to: Path | None, opened: bool) -> None:
-    """Print where the report of a month is stored; copy it to a file or open it in the browser."""
-    import webbrowser
-
-    from traveltide_assets.campaign.release_files import REPORT
-    from traveltide_assets.cli import console
-    from traveltide_assets.resources import load
-    from traveltide_assets.schema.places import explained
-
-    made = console.find_release(load(), month)
-    file, where = made.path(REPORT), made.uri(REPORT)
-    if to is not None:
-        with explained(to, "--to"):
-            to.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(file, to)
-        file, where = to, str(to)
-    click.echo(where)
-    if opened and not webbrowser.open(file.resolve().as_uri()):
-        click.echo(
-            f"No browser was found on this machine. Open this file in one: {file.resolve()}",
-            err=True,
-        )
 
 
 @main.command(short_help="Make a decided month, or an earlier release, current.")

@@ -235,18 +235,23 @@ def print_explanation(console: Console, made: Release, user_id: int) -> None:
     for line in (f"Why this perk: {first}", *others):
         write(console, line)
     console.print()
-    console.print(_comparison(values, mine, perks))
+    able, others_ranked = reasons.ranked(perks, assigned["perk"].unique(), mine)
+    console.print(_comparison(values, mine, able))
+    if others_ranked:
+        console.print()
+        write(console, "Not among the perks that this strategy gives:", style="bold")
+        console.print(_comparison(values, mine, others_ranked))
     console.print()
     write(console, _AFFINITY)
 
 
-def _comparison(values: pd.DataFrame, mine: pd.Series, perks: dict[str, StoredPerk]) -> Grid:
+def _comparison(values: pd.DataFrame, mine: pd.Series, perks: list[StoredPerk]) -> Grid:
+    """Each perk with its features, in the order given."""
     table = grid("perk and its features", numbers=("affinity", "customer", "segment", "cohort"))
-    ranked = sorted(perks, key=lambda perk: -mine[f"affinity_{perk}"])
-    for perk in ranked:
-        title = Text(perks[perk].title, style="bold")
-        table.add_row(title, _signed(mine[f"affinity_{perk}"]), "", "", "")
-        for name in perks[perk].features:
+    for perk in perks:
+        title = Text(perk.title, style="bold")
+        table.add_row(title, _signed(mine[f"affinity_{perk.id}"]), "", "", "")
+        for name in perk.features:
             own, segment, cohort = values.loc[name, ["customer", "segment", "cohort"]]
             table.add_row(
                 f"  {LABELS[name]}",

@@ -38,7 +38,7 @@ _DECLARATIONS = ("tables", "config", "registry")
 _OPERATIONAL = {
     "source", "lake", "publish", "publish_table", "home", "perks_file", "engine", "spark",
     "executor", "memory", "parallel_steps", "postgres", "automation", "serving", "sample",
-    "api_key", "release", "lease",
+    "api_key", "release", "lease", "scenario", "scenarios",
 }  # fmt: skip
 OWN_PARTS = ("code", "contract", "strategies")
 """The parts of a code version that are not settings."""

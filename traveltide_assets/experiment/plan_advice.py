@@ -58,7 +58,8 @@ def _wait(known: pd.DataFrame, config: Config) -> list[str]:
     said = [
         f"Do not start it as planned: among these {customers:,} customers, no goal that changes by "
         f"{config.relative_effect:.0%} would be found in {config.weeks} weeks with a power of "
-        f"{config.power:.0%}. What would change that:"
+        f"{config.power:.0%}.",
+        "What would change that:",
     ]
     nearest = known.sort_values("customers_needed", na_position="last", kind="stable").iloc[0]
     title, needed = BY_NAME[nearest["metric"]].title, nearest["customers_needed"]

@@ -11,7 +11,7 @@ from traveltide_assets.report import words
 
 def context(manifest: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str, Any]:
     """What the template shows of a campaign's manifest; `titles` maps perk ids to titles."""
-    customers, changes = manifest["customers"], manifest["changes"]
+    customers = manifest["customers"]
     return {
         "written_to": f"{customers['written_to']:,}",
         "held_out": words.counted(customers["held_out"], "customer"),
@@ -28,10 +28,6 @@ def context(manifest: Mapping[str, Any], titles: Mapping[str, str]) -> dict[str,
             for entry in manifest["perks"]
         ],
         "running": manifest["experiment"]["running"],
-        "changes": {kind: f"{changes[kind]:,}" for kind in ("new", "moved", "dropped")}
-        | {"month": words.month_name(changes["compared_with"])}
-        if changes["compared_with"]
-        else None,
     }
 
 

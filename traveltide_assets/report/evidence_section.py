@@ -37,7 +37,7 @@ def _evidence_rows(m: Material, strategy: str) -> list[dict[str, Any]]:
             "perk": m.titles[row["perk"]],
             "customers": f"{row['customers']:,}",
             "at_cuts": ", ".join(
-                f"{words.month_name(each['cut']).split()[0]} {words.decimal(each['lift'])}"
+                f"{words.month_name(each['cut'])[:3]} {words.decimal(each['lift'])}"
                 for _, each in by_cut[by_cut["perk"] == row["perk"]].iterrows()
             ),
             "detectable": words.decimal(row["detectable_lift"]),

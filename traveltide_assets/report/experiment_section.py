@@ -12,6 +12,7 @@ from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.metrics import BY_NAME, METRICS
 from traveltide_assets.report import charts, words
+from traveltide_assets.report.segment_words import called
 
 _SYMBOLS = {
     readout.BETTER: ("✓", "supported"),
@@ -40,7 +41,7 @@ def context(
         "status": status,
         "peek": bool(read["peek"].any()),
         "read": [
-            (BY_NAME[metric].title, [_read(row) for _, row in rows.iterrows()])
+            (BY_NAME[metric].title, [_read(row, config.alpha) for _, row in rows.iterrows()])
             for metric, rows in read.groupby("metric", sort=False)
         ],
         "picture": charts.differences(read) if len(read) else None,
@@ -84,7 +85,7 @@ def _by_segment(plan: pd.DataFrame) -> list[tuple[str, list[str]]]:
     """Each segment with the smallest relative effect it can detect, by metric."""
     return [
         (
-            f"{segment} ({_customers(rows):,})",
+            f"{called(str(segment))} ({_customers(rows):,})",
             [words.percent(value) for value in rows["detectable_relative"]],
         )
         for segment, rows in plan[plan["segment"] != EVERYBODY].groupby("segment")
@@ -95,11 +96,35 @@ def _value(value: float, rate: bool) -> str:
     return words.percent(value, 1) if rate else words.decimal(value)
 
 
-def _read(row: pd.Series) -> dict[str, Any]:
+def in_words(row: pd.Series, alpha: float | None = None) -> str:
+    """The verdict on a row of `experiment_readout` in words.
+
+    `alpha` is the limit of the corrected p-values, to be said where it is known. The interval is
+    of one comparison, the verdict of all of them. Where they seem to contradict each other, both
+    are explained.
+    """
+    stored = str(row["in_words"])
+    adjusted = "" if math.isnan(row["cuped_difference"]) else "cuped_"
+    middle, low, high = (float(row[f"{adjusted}{end}"]) for end in ("difference", "low", "high"))
+    if row["verdict"] != readout.NO_DIFFERENCE or not (low > 0 or high < 0):
+        return stored
+    rate = row["kind"] == "rate"
+    unit, digits, factor = (" points", 1, 100) if rate else ("", 3, 1)
+    said = [f"{factor * value:+.{digits}f}" for value in (middle, low, high)]
+    change = "{} ({} to {}){}".format(*said, unit)
+    limit = "" if alpha is None else f", above the limit of {words.decimal(alpha, 3)}"
+    early = "Too early to decide. So far: " if row["peek"] else ""
+    return (
+        f"{early}Not beyond chance: {change}. Taken alone the interval leaves out 0; corrected for "
+        f"all comparisons and looks, the p-value is {words.decimal(row['p_holm'], 3)}{limit}."
+    )
+
+
+def _read(row: pd.Series, alpha: float) -> dict[str, Any]:
     rate = row["kind"] == "rate"
     symbol, css = _SYMBOLS.get(row["verdict"], ("?", "not-tested"))
     return {
-        "segment": row["segment"],
+        "segment": called(str(row["segment"])),
         "customers": f"{row['customers_personalised'] + row['customers_control']:,}",
         "personalised": _value(row["personalised"], rate),
         "control": _value(row["control"], rate),
@@ -107,5 +132,5 @@ def _read(row: pd.Series) -> dict[str, Any]:
         "test": row["test"] or words.NONE,
         "variance": words.percent(row["variance_reduction"]),
         "verdict": {"name": row["verdict"], "symbol": symbol, "css": css},
-        "in_words": row["in_words"],
+        "in_words": in_words(row, alpha),
     }

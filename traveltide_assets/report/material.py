@@ -28,6 +28,7 @@ _FRAMES = {
     "exploration": "gold/exploration",
     "plan": "gold/experiment_plan",
     "readout": "gold/experiment_readout",
+    "changes": "gold/campaign_changes",
 }
 _CARD = {
     "candidate": "gold/perk_predictor_candidate",
@@ -78,6 +79,7 @@ class Material:
     campaign: Mapping[str, Any]
     plan: pd.DataFrame
     readout: pd.DataFrame
+    changes: pd.DataFrame
     status: str
     card: ModelCard | None
     notice: str | None

@@ -11,15 +11,16 @@ import jinja2
 from traveltide_assets.report import (
     bars,
     campaign_section,
+    changes_section,
+    chapters,
     evidence_section,
     experiment_section,
-    pictures_section,
-    plain_section,
+    first_page,
+    pictures,
     prediction_section,
     quality_section,
     scorecard_section,
     segment_cards,
-    summary_section,
     verdicts,
     words,
 )
@@ -31,8 +32,11 @@ from traveltide_assets.transforms.cohort import describe
 _TEMPLATES = Path(__file__).parent
 
 
-def render(material: Material) -> str:
-    """The report as one HTML page: no scripts, no requests, the same bytes for the same input."""
+def render(material: Material, explorer: str | None = None) -> str:
+    """The report as one HTML page: no scripts, no requests, the same bytes for the same input.
+
+    `explorer` is the SHA-256 of the explorer that lies beside it, if there is one.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         autoescape=True,
@@ -41,7 +45,7 @@ def render(material: Material) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": words.percent, "decimal": words.decimal, "svg": svg}
-    return environment.get_template("report.html.j2").render(context(material))
+    return environment.get_template("report.html.j2").render(**context(material), explorer=explorer)
 
 
 def context(material: Material) -> dict[str, Any]:
@@ -51,35 +55,39 @@ def context(material: Material) -> dict[str, Any]:
         material, scorecard=material.scorecard.set_index("strategy").loc[order].reset_index()
     )
     perks = {perk.id: perk for perk in m.perks}
-    judged = verdicts.of_strategy(m.evidence, m.strategy)
+    alpha = m.settings.evidence.alpha
+    judged = verdicts.of_strategy(m.evidence, m.strategy, alpha)
     return {
         "notice": m.notice,
         "month": words.month_name(m.month),
+        "month_id": m.month,
         "as_of": words.last_day(m.month),
         "evidence_months": m.settings.evidence.months,
-        "alpha": words.percent(m.settings.evidence.alpha, 1),
+        "alpha": words.percent(alpha, 1),
+        "limit": words.decimal(alpha, 3),
         "cohort": describe(m.settings.cohort, m.month),
         "min_sessions": m.settings.cohort.min_sessions,
         "customers": len(m.assignments),
-        "forbidden": summary_section.forbidden(m.settings.policy),
+        "forbidden": quality_section.forbidden(m.settings.policy),
         "strategy": m.strategies[m.strategy],
         "strategy_id": m.strategy,
         "strategy_description": row_of(m.scorecard, m.strategy)["description"].rstrip("."),
-        "perk_rows": summary_section.perk_rows(m, judged),
-        "summary": summary_section.summary(m, judged),
+        "because": str(m.choice["because"].iloc[0]),
+        "chapters": chapters.of(m, judged),
+        "first": first_page.context(m, judged),
+        "changes": changes_section.context(m),
         "cards": segment_cards.build(m.features, m.assignments, perks, judged),
         "scorecard": scorecard_section.measures(m.scorecard),
+        "short_scorecard": scorecard_section.telling(m.scorecard),
         "strategies": [m.strategies[name] for name in m.scorecard["strategy"]],
         "recommended": [m.strategies[name] for name in recommended(m.scorecard)],
         "same_perk": scorecard_section.agreement(m, "same_perk_share", words.percent),
         "same_groups": scorecard_section.agreement(m, "adjusted_rand_index", words.decimal),
         "cuts": evidence_section.cuts(m),
-        "plain": plain_section.plain(m, judged),
         "evidence": evidence_section.evidence(m),
         "signals": evidence_section.signals(m),
         "dbscan": scorecard_section.dbscan(m.dbscan),
-        "pictures": pictures_section.pictures(m),
-        "migration": pictures_section.migration(m),
+        "pictures": pictures.pictures(m),
         "bars": bars.build(m.exploration),
         "quality": quality_section.quality(m.quality),
         "limits": quality_section.limits(m.settings.checks),

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from traveltide_assets.report import words
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.sources.tables import SESSIONS_UNDATED
+from traveltide_assets.transforms.features.config import Policy
 
 
 def row_counts(rows: Callable[[str], int]) -> pd.DataFrame:
@@ -53,3 +54,12 @@ def limits(checks: BaseModel) -> list[tuple[str, str]]:
         (field.description or name, f"{getattr(checks, name):g}")
         for name, field in type(checks).model_fields.items()
     ]
+
+
+def forbidden(policy: Policy) -> str:
+    """The features that may not be used, in words; empty if there are none."""
+    names = [
+        words.FEATURES[name].label if name in words.FEATURES else name.replace("_", " ")
+        for name in policy.forbidden_features
+    ]
+    return words.listed(names) if names else ""

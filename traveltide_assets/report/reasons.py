@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import StoredPerk
 from traveltide_assets.report import phrases
+from traveltide_assets.segmentation.affinities import alternatives
 
 
 def of_segment(perk: StoredPerk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:
@@ -41,6 +44,21 @@ def of_customer(perk: StoredPerk, values: pd.DataFrame) -> list[str]:
         "Nothing stands out for it. Neither the customer nor the segment shows the "
         "behaviour it is for more than the cohort does."
     ]
+
+
+def ranked(
+    perks: Mapping[str, StoredPerk], given: Iterable[str], mine: pd.Series
+) -> tuple[list[StoredPerk], list[StoredPerk]]:
+    """The perks that the strategy can give, then the others, the highest affinity first in each.
+
+    `given` are the perks that customers have, `mine` is a row of `perk_assignments`.
+    """
+    can_be_given = set(alternatives(perks.values(), given))
+    ordered = sorted(perks.values(), key=lambda perk: -float(mine[f"affinity_{perk.id}"]))
+    return (
+        [perk for perk in ordered if perk.id in can_be_given],
+        [perk for perk in ordered if perk.id not in can_be_given],
+    )
 
 
 def _speaks(name: str, weight: float, value: float, cohort: float) -> bool:

@@ -102,6 +102,15 @@ _MEASURES: tuple[tuple[str, str, str, Any], ...] = (
     ),
 )
 
+# The first measures that a reader wants to see.
+_TELLING = (
+    "Perks supported",
+    "Customers with a supported perk",
+    "Keep their perk",
+    "Same perk from other visits",
+    "Worth",
+)
+
 
 def row_of(scorecard: pd.DataFrame, strategy: str) -> pd.Series:
     return scorecard.set_index("strategy").loc[strategy]
@@ -119,6 +128,11 @@ def measures(scorecard: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
         for name, meaning, column, shown in _MEASURES
         if scorecard[column].notna().any()
     ]
+
+
+def telling(scorecard: pd.DataFrame) -> list[tuple[str, str, list[str]]]:
+    """The measures that say what a strategy is worth."""
+    return [measure for measure in measures(scorecard) if measure[0] in _TELLING]
 
 
 def agreement(m: Material, measure: str, shown: Callable[[float], str]) -> list[HeatRow]:

@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk
-from traveltide_assets.report import verdicts, words
+from traveltide_assets.report import phrases, verdicts, words
+from traveltide_assets.report.segment_words import called
 from traveltide_assets.report.verdicts import Verdict
 from traveltide_assets.segmentation.affinities import profiles
 from traveltide_assets.segmentation.scaling import numeric, standardised
 
-_TRAITS = 5
+_TRAITS, _SENTENCES = 5, 3
 _NOTABLE_SD = 0.2
 _SAME_THING = 0.6
 _CLEAR_SD, _SOME_SD = 0.5, 0.15
@@ -48,9 +49,11 @@ class Trait:
 
 @dataclass(frozen=True)
 class SegmentCard:
-    """What the report says about a segment."""
+    """What the report says about a segment: `name` is what a marketer calls it."""
 
     segment: str
+    name: str
+    said: tuple[str, ...]
     customers: int
     share: str
     perk: Perk
@@ -80,6 +83,8 @@ def build(
         cards.append(
             SegmentCard(
                 segment=str(segment),
+                name=called(str(segment)),
+                said=_said(values.loc[users].mean(), values.mean(), profile.loc[segment], alike),
                 customers=len(members),
                 share=words.percent(len(members) / len(assignments)),
                 perk=perk,
@@ -138,6 +143,14 @@ def _traits(
         )
         for name in names
     )
+
+
+def _said(
+    mean: pd.Series, everybody: pd.Series, deviation: pd.Series, alike: pd.DataFrame
+) -> tuple[str, ...]:
+    """What sets them apart most, in sentences."""
+    names = _distinct(deviation.abs(), alike)[:_SENTENCES]
+    return tuple(phrases.of_segment(name, mean[name], everybody[name]) for name in names)
 
 
 def _fit(perk: Perk, member: pd.Series, perks: Mapping[str, Perk]) -> str:

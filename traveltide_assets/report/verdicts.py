@@ -29,10 +29,11 @@ _NOTABLE_ACTIVITY = 0.05
 
 @dataclass(frozen=True)
 class Verdict:
-    """The verdict on one perk of one strategy, with a sentence that explains it."""
+    """The verdict on one perk of one strategy: what it rests on, in a sentence and in short."""
 
     name: str
     sentence: str
+    short: str
 
     @property
     def symbol(self) -> str:
@@ -47,10 +48,19 @@ class Verdict:
         return self.name == SUPPORTED
 
 
-def of_strategy(evidence: pd.DataFrame, strategy: str) -> dict[str, Verdict]:
-    """The verdict on each perk that the strategy may give, by perk."""
+def of_strategy(
+    evidence: pd.DataFrame, strategy: str, alpha: float | None = None
+) -> dict[str, Verdict]:
+    """The verdict on each perk that the strategy may give, by perk.
+
+    `alpha` is the limit that the corrected p-values were held against, to be said where it is
+    known.
+    """
     rows = evidence[evidence["strategy"] == strategy]
-    return {row["perk"]: Verdict(row["verdict"], _sentence(row)) for _, row in rows.iterrows()}
+    return {
+        row["perk"]: Verdict(row["verdict"], _sentence(row, alpha), _in_short(row, alpha))
+        for _, row in rows.iterrows()
+    }
 
 
 def not_tried(outcome: str | None = None) -> Verdict:
@@ -60,12 +70,15 @@ def not_tried(outcome: str | None = None) -> Verdict:
     """
     if outcome == NO_OUTCOME:
         return Verdict(
-            NOT_TRIED, "No behaviour in the data speaks to this perk, so it cannot be tried."
+            NOT_TRIED,
+            "No behaviour in the data speaks to this perk, so it cannot be tried.",
+            "Nobody can say yet: no behaviour in the data speaks to it.",
         )
     return Verdict(
         NOT_TRIED,
         "On the data known then, the strategy would have given it to no one, so there is nothing "
         "to compare.",
+        "Nobody can say yet: on the data of earlier months nobody would have been given it.",
     )
 
 
@@ -78,7 +91,40 @@ def supported_by(evidence: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-def _sentence(row: pd.Series) -> str:
+def _in_short(row: pd.Series, alpha: float | None) -> str:
+    if row["verdict"] == NOT_TRIED:
+        return not_tried(row["outcome"]).short
+    if row["verdict"] == TOO_LITTLE:
+        return "Nobody can say yet: too few customers have done it so far."
+    given, others = (words.outcome(row["outcome"], row[c]) for c in ("mean", "mean_others"))
+    compared = f"{words.OUTCOME_NAMES[row['outcome']]}: {given} against {others}"
+    if row["verdict"] == SUPPORTED:
+        return f"Customers chosen like this did more of it later ({compared}): more than chance."
+    if row["verdict"] == CONTRADICTED:
+        return f"Careful: customers chosen like this did less of it later ({compared})."
+    if _stands_apart(row):
+        more = "more" if row["lift"] > 1 else "less"
+        return (
+            f"Customers chosen like this did {more} of it later ({compared}), but that may be "
+            f"chance ({_chance(row, alpha)}): an idea to try."
+        )
+    return (
+        f"Customers chosen like this did about as much of it later as others ({compared}): an "
+        "idea to try."
+    )
+
+
+def _stands_apart(row: pd.Series) -> bool:
+    """Whether the interval of the lift, which knows of no other tests, leaves out 1."""
+    return bool(row["lift_high"] < 1 or row["lift_low"] > 1)
+
+
+def _chance(row: pd.Series, alpha: float | None) -> str:
+    limit = "" if alpha is None else f"; the limit is {words.decimal(alpha, 3)}"
+    return f"corrected p-value {words.decimal(row['p_holm'], 3)}{limit}"
+
+
+def _sentence(row: pd.Series, alpha: float | None) -> str:
     if row["verdict"] == NOT_TRIED:
         return not_tried(row["outcome"]).sentence
     if row["verdict"] == TOO_LITTLE:
@@ -91,8 +137,8 @@ def _sentence(row: pd.Series) -> str:
     )
     tested = f"{row['customers']:,} customers who would have been given it then"
     return (
-        f"{compared} {_judgement(row)} (Back-tested on the {tested}; those given it today may "
-        "differ.)"
+        f"{compared} {_judgement(row, alpha)} (Back-tested on the {tested}; those given it today "
+        "may differ.)"
     )
 
 
@@ -111,7 +157,7 @@ def _too_little(row: pd.Series) -> str:
     )
 
 
-def _judgement(row: pd.Series) -> str:
+def _judgement(row: pd.Series, alpha: float | None) -> str:
     activity = row["lift_by_activity"]
     share = (
         f" The number of sessions alone would produce a lift of {words.decimal(activity)}."
@@ -122,11 +168,12 @@ def _judgement(row: pd.Series) -> str:
         return f"That is more than chance explains.{share}"
     if row["verdict"] == CONTRADICTED:
         return f"They did this less than the others, and by more than chance explains.{share}"
-    if row["lift_high"] < 1 or row["lift_low"] > 1:
+    if _stands_apart(row):
         side, direction = ("above", "high") if row["lift_low"] > 1 else ("below", "low")
         return (
-            f"The lift is {side} 1, but equally active customers reach one so {direction} too "
-            f"often by chance (corrected p-value {words.decimal(row['p_holm'])}).{share}"
+            f"On its own the lift is {side} 1, but among all the lifts tested, equally active "
+            f"customers reach one so {direction} too often by chance ({_chance(row, alpha)})."
+            f"{share}"
         )
     return f"That is no more than chance produces.{share}{_power(row)}"
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import get_args
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from traveltide_assets.catalogue.perks import Perk, Program, contributions, features_of
+from traveltide_assets.catalogue.perks import (
+    Perk,
+    Program,
+    StoredPerk,
+    contributions,
+    features_of,
+)
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric, standardised
 
 DECIDING = 3
@@ -95,7 +101,7 @@ def assignments(
     )
 
 
-def alternatives(perks: tuple[Perk, ...], given: Iterable[str]) -> list[str]:
+def alternatives(perks: Collection[StoredPerk], given: Iterable[str]) -> list[str]:
     """Perks of the first program that contains all assigned perks; all perks if no program does."""
     for program in get_args(Program):
         members = [perk.id for perk in perks if program in perk.programs]

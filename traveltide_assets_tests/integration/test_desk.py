@@ -26,10 +26,10 @@ from traveltide_assets.campaign.release_files import (
 from traveltide_assets.cli import main
 from traveltide_assets.lake.release import Releases
 from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.report.dimensions import DIMENSIONS
+from traveltide_assets.report.disclosure import FEWEST
 from traveltide_assets.resources import open_lake
 from traveltide_assets.serving.app import build_app
-from traveltide_assets.serving.desk.counts import FEWEST
-from traveltide_assets.serving.desk.dimensions import DIMENSIONS
 from traveltide_assets.serving.desk.lists import COLUMNS
 from traveltide_assets.serving.desk.pages import NAVIGATION
 from traveltide_assets.settings import Settings
@@ -303,7 +303,8 @@ def routes(router: Any) -> set[tuple[str, str]]:
     return found
 
 
-OTHERS = ["month", "id", "first", "second", "next", "x"]
+PARTS = ("/lists", "/desk", "/sign", "/what-if")
+OTHERS = ["month", "id", "first", "second", "next", "x", "leave", "forbid", "strategy", "most"]
 TYPED = [
     "3",
     "35..44",
@@ -327,11 +328,12 @@ def test_nothing_that_can_be_asked_makes_a_page_fail(desk: TestClient) -> None:
         ("GET", "/sign-in"),
         ("POST", "/sign-in"),
         ("POST", "/sign-out"),
+        ("POST", "/what-if/save"),
     }
     of_the_desk = {
         (method, path)
         for method, path in routes(desk.app)
-        if method != "HEAD" and (path in PAGES or path.startswith(("/lists", "/desk", "/sign")))
+        if method != "HEAD" and (path in PAGES or path.startswith(PARTS))
     }
     assert of_the_desk == asked
 
@@ -352,3 +354,48 @@ def test_nothing_that_can_be_asked_makes_a_page_fail(desk: TestClient) -> None:
         assert answer.status_code < 500, (method, place, query)
 
     no_failure()
+
+
+def test_a_what_if_without_a_change_gives_what_was_decided(
+    desk: TestClient, sample_project: Project
+) -> None:
+    text = " ".join(desk.get("/what-if").text.split())
+    assert "Decided anew from the release alone, 0 customers (0%) get another perk" in text
+    assigned = current(sample_project.lake).frame(ASSIGNMENTS)
+    for size in assigned["perk"].value_counts():
+        if size >= FEWEST:
+            assert f"<td>{size:,}</td><td>{size:,}</td>" in text
+
+
+def test_a_perk_that_is_left_out_goes_to_nobody(desk: TestClient, sample_project: Project) -> None:
+    made = current(sample_project.lake)
+    given = made.frame(ASSIGNMENTS)["perk"].value_counts()
+    title = made.frame(CATALOGUE).set_index("perk")["title"][given.index[0]]
+    text = " ".join(desk.get("/what-if", params={"leave": given.index[0]}).text.split())
+    assert f'<th scope="row">{title}</th><td>{given.iloc[0]:,}</td><td>0</td>' in text
+    assert re.search(r"[\d,]+ customers \(\d+%\) would get another perk", text)
+
+
+def test_a_scenario_is_saved_and_nothing_else_changes(
+    copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = opened(copied, tmp_path / "home", scenarios=tmp_path / "scenarios")
+    before = {file: file.read_bytes() for file in copied.rglob("*") if file.is_file()}
+    form = {"name": "later", "strategy": "kmeans", "holdout": "25"}
+    from_elsewhere = here.post(
+        "/what-if/save", data=form, headers={"Origin": "http://evil.example"}
+    )
+    assert from_elsewhere.status_code == 403
+    assert here.post("/what-if/save", data=form).status_code == 403
+    assert not (tmp_path / "scenarios").exists()
+    own = {"Origin": "http://127.0.0.1:8000"}
+    answer = here.post("/what-if/save", data=form, headers=own)
+    assert answer.status_code == 303
+    assert "Saved as" in here.get(answer.headers["location"]).text
+    for wrong in ({"name": "../x"}, {"name": "later"}, {"name": "n", "lake": "x"}):
+        assert here.post("/what-if/save", data=form | wrong, headers=own).status_code == 400
+    assert [file.name for file in (tmp_path / "scenarios").iterdir()] == ["later.toml"]
+    assert {file: file.read_bytes() for file in copied.rglob("*") if file.is_file()} == before
+    monkeypatch.setenv("TRAVELTIDE_SCENARIO", str(tmp_path / "scenarios" / "later.toml"))
+    assert Settings().campaign.holdout_share == 0.25
+    assert Settings().strategy == "kmeans"

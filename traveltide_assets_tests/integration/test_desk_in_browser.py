@@ -31,7 +31,7 @@ from traveltide_assets.campaign.release_files import (
     CHANGES,
     FEATURES,
 )
-from traveltide_assets.serving.desk.counts import FEWEST
+from traveltide_assets.report.disclosure import FEWEST
 from traveltide_assets.serving.desk.pages import NAVIGATION
 from traveltide_assets_tests.support.ports import free_port
 from traveltide_assets_tests.support.project import Project
@@ -243,6 +243,17 @@ def test_what_does_the_mail_of_each_perk_say(desk: Desk) -> None:
     desk.click("Catalogue and rules")
     for headline in current(desk.project.lake).frame(CATALOGUE)["headline"]:
         assert headline in desk.text
+
+
+def test_what_if_a_perk_were_left_out(desk: Desk) -> None:
+    assigned = current(desk.project.lake).frame(ASSIGNMENTS)["perk"].value_counts()
+    titles = current(desk.project.lake).frame(CATALOGUE).set_index("perk")["title"]
+    desk.click("What if")
+    desk.click(desk.page.get_by_label(titles[assigned.index[0]], exact=True))
+    desk.click("Compute")
+    assert "would get another perk" in desk.answer
+    row = desk.page.get_by_role("row").filter(has_text=titles[assigned.index[0]]).first
+    assert row.inner_text().split()[-2:] == [f"{assigned.iloc[0]:,}", "0"]
 
 
 # What holds for every page.

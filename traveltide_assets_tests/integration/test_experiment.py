@@ -20,6 +20,7 @@ from traveltide_assets.experiment import assignment, readout
 from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.metrics import BY_NAME
+from traveltide_assets.report import FILE
 from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
 from traveltide_assets_tests.integration.test_decision_checks import check, damage
 from traveltide_assets_tests.support.project import Project, failed_checks, failure, owned
@@ -93,7 +94,7 @@ def test_without_a_start_the_pipeline_goes_on_and_says_that_nothing_was_started(
 ) -> None:
     assert sample_project.frame("gold/experiment_readout", LAST).empty
     assert len(sample_project.frame("gold/experiment_plan", LAST)) >= 10
-    report = next((sample_project.lake / "gold/report" / f"month={LAST}").iterdir())
+    report = sample_project.lake / "gold/report" / f"month={LAST}" / FILE
     assert "No experiment has been started" in report.read_text("utf-8")
     campaign = sample_project.frame("gold/campaign", LAST)
     assert set(campaign["perk"]) <= {perk.id for perk in PERKS}
@@ -129,7 +130,7 @@ def test_a_started_experiment_is_mailed_and_read(sample_project: Project, tmp_pa
     means = counts.groupby(arms["arm"]).mean()
     assert row["personalised"] == pytest.approx(means[PERSONALISED])
     assert row["control"] == pytest.approx(means[CONTROL])
-    report = next((project.lake / "gold/report" / f"month={LAST}").iterdir()).read_text("utf-8")
+    report = (project.lake / "gold/report" / f"month={LAST}" / FILE).read_text("utf-8")
     assert "Read from 2023-07-01 to 2023-07-21, the planned end." in report
 
 

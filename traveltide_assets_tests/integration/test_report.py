@@ -26,12 +26,12 @@ from traveltide_assets.evidence.tables import (
 )
 from traveltide_assets.prediction.models import RULES
 from traveltide_assets.prediction.promotion import BETTER, WORSE
-from traveltide_assets.report import plain_section, words
+from traveltide_assets.report import words
 from traveltide_assets.report.material import TABLES, Material
 from traveltide_assets.report.page import render
 from traveltide_assets.report.quality_section import row_counts
+from traveltide_assets.report.segment_words import called
 from traveltide_assets.schema.months import span
-from traveltide_assets.segmentation.propensity import NO_PREFERENCE
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support import scenario
@@ -111,7 +111,7 @@ def test_the_real_cohort_is_told_the_truth(real_project: Project) -> None:
     assert not (kmeans["verdict"] == SUPPORTED).any()
     scorecard = real_project.frame("gold/segmentation_scorecard", LAST)
     best = scorecard.loc[scorecard["recommended"], "strategy"].item()
-    assert f"<strong>{titles(real_project)[best]} is also the scorecard" in page
+    assert f"{titles(real_project)[best]} is worth most, and it decides" in page
     given = real_project.frame("gold/perk_assignments", LAST)["perk"]
     own = evidence[evidence["strategy"] == best].set_index("perk")["verdict"]
     backed = int(given.map(own).eq(SUPPORTED).sum())
@@ -133,17 +133,17 @@ def test_nothing_supported_is_said_plainly(sample_project: Project) -> None:
     scorecard = sample_project.frame("gold/segmentation_scorecard", LAST)
     scorecard = scorecard.assign(supported_perks=0, supported_share=0.0, recommended=False)
     page = render(material(sample_project, evidence=evidence, scorecard=scorecard))
-    assert re.search(r"<strong>none of the \d perks</strong>", page)
-    assert "No strategy does better." in page
+    assert re.search(r"What customers did later supports none of the \d perks", page)
+    assert re.search(r"None of \d ways to decide gives anybody a perk that the data supports", page)
     assert "None is recommended" in page
     assert 'badge supported"' not in page
 
 
 def test_everything_supported_is_said_too(sample_project: Project) -> None:
     assigned = sample_project.frame("gold/perk_assignments", LAST)
-    given = assigned["perk"].unique()
-    (strategy,) = assigned["strategy"].unique()
-    row = sample_project.frame("gold/perk_evidence", LAST).iloc[[0]]
+    given, strategy = assigned["perk"].unique(), assigned["strategy"].iloc[0]
+    evidence = sample_project.frame("gold/perk_evidence", LAST)
+    row = evidence[evidence["p_holm"].notna()].iloc[[0]]
     evidence = pd.concat(
         [row.assign(strategy=strategy, perk=perk, verdict=SUPPORTED) for perk in given]
     )
@@ -151,8 +151,9 @@ def test_everything_supported_is_said_too(sample_project: Project) -> None:
     decides = scorecard["strategy"] == strategy
     scorecard = scorecard.assign(recommended=decides, supported_share=decides.astype(float))
     page = render(material(sample_project, evidence=evidence, scorecard=scorecard))
-    assert f"<strong>all {len(given)} perks</strong>" in page
-    assert "is also the scorecard" in page
+    assert f"What customers did later supports {len(given)} of the {len(given)} perks" in page
+    assert "For all of them what customers did later says" in plain_words(page)
+    assert f"{titles(sample_project)[strategy]} is worth most, and it decides" in page
 
 
 def test_too_little_data_and_no_evidence_at_all_are_not_verdicts(sample_project: Project) -> None:
@@ -174,28 +175,32 @@ def test_every_strategy_may_decide(sample_project: Project) -> None:
         by_it = assigned.assign(strategy=strategy)
         page = render(material(sample_project, assignments=by_it))
         tried = evidence[evidence["strategy"] == strategy]
-        assert f"decided by {titles(sample_project)[strategy]}" in page
-        assert (tried["verdict"] == SUPPORTED).any() == ("none of the" not in page)
+        assert f"{titles(sample_project)[strategy]} decides" in page
+        assert (tried["verdict"] == SUPPORTED).any() == ("supports none of the" not in page)
 
 
 def plain_words(page: str) -> str:
-    """The text of the section in plain words."""
-    section = re.search(r'<section id="plain">(.*?)</section>', page, re.DOTALL)
+    """The text of the first page."""
+    section = re.search(r'<section id="decision"[^>]*>(.*?)</section>', page, re.DOTALL)
     assert section is not None
     return " ".join(re.sub(r"<[^>]+>", " ", section[1]).split())
 
 
 def test_the_report_begins_with_who_gets_what_in_plain_words(sample_project: Project) -> None:
     page = render(material(sample_project))
-    assert page.index('<section id="plain">') < page.index('<section id="summary"')
+    assert page.index('<section id="decision"') < page.index('<section id="segments"')
     said = plain_words(page)
     assigned = sample_project.frame("gold/perk_assignments", LAST)
-    assert f"Every one of the {len(assigned):,} active customers gets one perk." in said
-    called = material(sample_project).titles
-    for (perk, segment), rows in assigned.groupby(["perk", "segment"]):
-        assert called[perk] in said
+    assert f"Every one of the {len(assigned):,} active customers gets one of" in said
+    names = material(sample_project).titles
+    for perk, rows in assigned.groupby("perk"):
+        assert names[perk] in said
         assert f"{len(rows):,} (" in said
-        assert html.escape(plain_section.in_words(segment)) in said
+        assert html.escape(called(rows["segment"].mode()[0])) in said
+    nobody = {perk for perk in names if perk not in set(assigned["perk"])}
+    table = page.partition('class="stack offers"')[2].partition("</table>")[0]
+    assert nobody
+    assert not [perk for perk in nobody if f'<th scope="row">{names[perk]}</th>' in table]
     decision = sample_project.frame("gold/strategy_decision", LAST)
     assert html.escape(decision["because"].iloc[0]) in said
     assert "only the experiment shows what a perk brings" in said
@@ -204,9 +209,9 @@ def test_the_report_begins_with_who_gets_what_in_plain_words(sample_project: Pro
 @pytest.mark.parametrize(
     ("verdict", "words_of_it"),
     [
-        (SUPPORTED, "That is more than chance explains."),
-        (CONTRADICTED, "They seem to want it less than others do."),
-        (NOT_SUPPORTED, "Take it as an idea to try, not as a finding."),
+        (SUPPORTED, "did more of it later"),
+        (CONTRADICTED, "Careful: customers chosen like this did less of it"),
+        (NOT_SUPPORTED, "an idea to try"),
         (TOO_LITTLE, "too few customers have done it so far"),
         (NOT_TRIED, "on the data of earlier months nobody would have been given it"),
     ],
@@ -220,13 +225,37 @@ def test_each_verdict_has_its_plain_words(
     assert ("For none of them does the data say" in said) == (verdict != SUPPORTED)
 
 
-def test_names_of_clusters_are_put_in_words_and_others_are_words_already() -> None:
-    assert plain_section.in_words("High checked bags, low spend per trip") == (
-        "those with many checked bags and low spend per trip"
+def test_a_lift_that_stands_out_on_its_own_does_not_contradict_its_verdict(
+    sample_project: Project,
+) -> None:
+    """Its interval lies above 1, and of all the lifts tested one like it is to be expected."""
+    evidence = sample_project.frame("gold/perk_evidence", LAST).assign(
+        verdict=NOT_SUPPORTED, lift=1.2, lift_low=1.05, lift_high=1.4, p_holm=0.042
     )
-    assert plain_section.in_words(NO_PREFERENCE).startswith("those of whom nothing")
-    assert "few nights per stay" in plain_section.in_words("Low nights per stay, high sessions")
-    assert plain_section.in_words("Family Adventurers") == "Family Adventurers"
+    page = " ".join(render(material(sample_project, evidence=evidence)).split())
+    assert "about as much of it later as others" not in plain_words(page)
+    assert "corrected p-value 0.042; the limit is 0.025" in plain_words(page)
+    assert "On its own the lift is above 1, but among all the lifts tested" in page
+    assert "Corrected p (limit 0.025)" in page
+
+
+def test_who_changed_is_counted_with_the_reason(sample_project: Project) -> None:
+    changes = sample_project.frame("gold/campaign_changes", LAST)
+    names = material(sample_project).titles
+    moved = changes[changes["change"] == "moved"]
+    page = " ".join(render(material(sample_project)).split())
+    assert f"{len(moved):,} of the" in page
+    told = page.partition('<section id="changes">')[2].partition("</section>")[0]
+    sizes = moved.groupby(["perk_before", "perk", "reason"]).size()
+    for (before, now, _), size in sizes[sizes >= 10].items():
+        row = (
+            f'{html.escape(names[before])}</th><td class="text" data-label="Now">{names[now]}</td>'
+        )
+        assert row in told
+        assert f">{size:,}</td>" in told
+    for size in sizes[sizes < 10]:
+        assert f'data-label="Customers">{size}</td>' not in told
+    assert "--where change=moved" in told
 
 
 def test_a_history_too_short_for_the_cuts_is_said(sample_project: Project) -> None:

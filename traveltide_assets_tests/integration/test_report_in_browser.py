@@ -15,11 +15,15 @@ from playwright.sync_api import Page, Route, ViewportSize, sync_playwright
 from traveltide_assets import report
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.evidence.tables import NOT_TRIED, SUPPORTED
+from traveltide_assets.report.segment_words import called
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support.project import Project
 
 ARTEFACTS = Path(__file__).parents[2] / "artifacts"
+AXE = Path(__file__).parents[1] / "support" / "axe.min.js"
 SCREEN: ViewportSize = {"width": 1280, "height": 900}
+# Pixels of the page while its details are folded.
+LONGEST = 6_000
 BROWSER = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(
     BROWSER is None, reason="no Chromium on the path; CHROMIUM may name one"
@@ -39,6 +43,13 @@ class Visit:
     def file(self) -> Path:
         lake = self.project.lake
         return lake / report.PATH / f"month={LAST}" / report.FILE
+
+    def fold(self, folded: bool) -> None:
+        """Folds or unfolds all details."""
+        to = "false" if folded else "true"
+        self.page.evaluate(
+            f"document.querySelectorAll('details').forEach(d => {{ d.open = {to} }})"
+        )
 
     @property
     def text(self) -> str:
@@ -66,6 +77,7 @@ def visit(request: pytest.FixtureRequest) -> Iterator[Visit]:
         page.on("console", lambda message: opened.said.append(message.text))
         page.on("pageerror", lambda error: opened.said.append(str(error)))
         page.goto(opened.file.as_uri())
+        opened.fold(False)
         yield opened
         browser.close()
 
@@ -86,23 +98,41 @@ def test_every_picture_is_shown_and_has_words_for_those_who_do_not_see_it(visit:
         assert len(picture.get_attribute("alt") or "") > 40
 
 
-def test_the_plain_words_come_first_and_they_and_the_summary_fit_one_screen_each(
-    visit: Visit,
-) -> None:
+def test_the_first_page_is_one_screen_and_the_rest_is_folded(visit: Visit) -> None:
     visit.page.evaluate("window.scrollTo(0, 0)")
-    plain, summary = (visit.page.locator(name).bounding_box() for name in ("#plain", "#summary"))
-    assert plain is not None
-    assert summary is not None
-    assert plain["y"] + plain["height"] <= min(SCREEN["height"], summary["y"])
-    assert summary["height"] <= SCREEN["height"]
+    first = visit.page.locator("#decision").bounding_box()
+    assert first is not None
+    assert first["y"] + first["height"] <= SCREEN["height"]
+    visit.fold(True)
+    folded = visit.page.evaluate("document.documentElement.scrollHeight")
+    visit.fold(False)
+    assert folded < LONGEST
+    assert visit.page.evaluate("document.documentElement.scrollHeight") > folded
 
 
-@pytest.mark.parametrize("width", [1280, 1000, 700])
-def test_nothing_runs_over_the_side(visit: Visit, width: int) -> None:
+@pytest.mark.parametrize("width", [1280, 800, 390])
+def test_nothing_runs_over_the_side_and_no_verdict_is_cut_off(visit: Visit, width: int) -> None:
     visit.page.set_viewport_size({"width": width, "height": SCREEN["height"]})
     wide = visit.page.evaluate("document.documentElement.scrollWidth")
+    ends = visit.page.evaluate(
+        "[...document.querySelectorAll('#decision .badge, .card .badge')]"
+        ".map(badge => badge.getBoundingClientRect().right)"
+    )
     visit.page.set_viewport_size(SCREEN)
     assert wide <= width
+    assert ends
+    assert max(ends) <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everybody_can_read_it(visit: Visit, scheme: str) -> None:
+    visit.page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    visit.page.evaluate(f"{AXE.read_text(encoding='utf-8')};0")
+    found = visit.page.evaluate(
+        "axe.run().then(r => r.violations.map(v => `${v.id}: ${v.nodes[0].html}`))"
+    )
+    visit.page.emulate_media(color_scheme="light")
+    assert found == []
 
 
 def test_every_segment_and_perk_is_named_with_its_size(visit: Visit) -> None:
@@ -111,19 +141,21 @@ def test_every_segment_and_perk_is_named_with_its_size(visit: Visit) -> None:
     sizes = assigned["segment"].value_counts()
     assert len(cards) == len(sizes)
     for segment, size in sizes.items():
-        assert any(card.startswith(f"{segment} {size:,} customers") for card in cards), segment
-    summary = " ".join(visit.page.locator("#summary").inner_text().split())
+        assert any(card.startswith(f"{called(segment)} {size:,} customers") for card in cards), (
+            segment
+        )
+    first = " ".join(visit.page.locator("#decision").inner_text().split())
     titles = {perk.id: perk.title for perk in load_perks(visit.project.settings.perks_file)}
     for perk, size in assigned["perk"].value_counts().items():
-        assert re.search(rf"{titles[str(perk)]} {size:,} \(", summary), perk
+        assert re.search(rf"{titles[str(perk)]} {size:,} \(", first), perk
 
 
 def test_the_verdicts_are_those_of_the_evidence(visit: Visit) -> None:
     evidence = visit.project.frame("gold/perk_evidence", LAST)
     titles = {perk.id: perk.title for perk in load_perks(visit.project.settings.perks_file)}
-    shown = visit.page.locator("#evidence table").first.locator("tbody tr").all()
+    shown = visit.page.locator("#evidence tr:has(.title)").all()
     said = sorted(
-        (row.locator("strong").inner_text(), row.locator(".badge").inner_text()[2:])
+        (row.locator(".title").inner_text(), row.locator(".badge").inner_text()[2:])
         for row in shown
     )
     assert said == sorted(zip(evidence["perk"].map(titles), evidence["verdict"], strict=True))
@@ -132,17 +164,16 @@ def test_the_verdicts_are_those_of_the_evidence(visit: Visit) -> None:
     (strategy,) = assigned["strategy"].unique()
     decided = evidence[evidence["strategy"] == strategy].set_index("perk")["verdict"]
     for perk, title in titles.items():
-        row = visit.page.locator("#summary tbody tr").filter(
+        row = visit.page.locator("#decision tbody tr").filter(
             has=visit.page.get_by_role("rowheader", name=title, exact=True)
         )
-        tried = decided.index[decided != NOT_TRIED]
-        if perk not in set(tried) | set(assigned["perk"]):
+        if perk not in set(assigned["perk"]):
             assert row.count() == 0
             continue
         assert row.locator(".badge").inner_text()[2:] == decided.get(perk, NOT_TRIED)
     given = assigned["perk"].unique()
     holding = sum(decided.get(perk) == SUPPORTED for perk in given)
-    assert f"{holding} of {len(given)}" in visit.text
+    assert f"supports {holding or 'none'} of the {len(given)} perk" in visit.text
 
 
 def test_no_customer_can_be_recognised(visit: Visit) -> None:
@@ -160,7 +191,7 @@ def test_it_is_built_of_headings_and_tables_that_a_screen_reader_understands(vis
     page = visit.page
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.locator("h1").count() == 1
-    assert page.locator("h2").count() == 12
+    assert page.locator("h2").count() == 13
     assert page.locator("th:not([scope])").count() == 0
     assert page.locator("script, link[href^='http'], iframe").count() == 0
     identifiers = page.evaluate("[...document.querySelectorAll('[id]')].map(e => e.id)")

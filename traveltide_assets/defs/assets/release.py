@@ -21,7 +21,7 @@ from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.manifest import sha256
 from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import Release
-from traveltide_assets.report import FILE, PATH
+from traveltide_assets.report import FILE, PATH, explorer
 from traveltide_assets.schema.errors import NotStored, TravelTideError
 from traveltide_assets.schema.table import Table
 from traveltide_assets.settings import Settings
@@ -101,11 +101,19 @@ def build(
             expected = lake.releases.record(month).current
             stored = {
                 name: lake.path(path, month).read_bytes() for name, path in copied.items()
-            } | {release_files.REPORT: lake.read_bytes(PATH, month, FILE)}
+            } | {
+                release_files.REPORT: lake.read_bytes(PATH, month, FILE),
+                release_files.EXPLORER: lake.read_bytes(PATH, month, explorer.FILE),
+            }
+            _belong(stored[release_files.REPORT], stored[release_files.EXPLORER], month)
             facts = mailing.read_facts(lake, month)
             checked = context_of(context.op_execution_context, tables, every_month)
             made = provenance.of_month(context.instance, months.keys, month)
-            copies = {copied.get(name, PATH): sha256(content) for name, content in stored.items()}
+            copies = {
+                copied.get(name, PATH): sha256(content)
+                for name, content in stored.items()
+                if name != release_files.EXPLORER
+            }
             _compare(context.instance, lake, made, months, copies, month)
             known = provenance.passed(context.instance, map(check_key, of_gold), made)
             outcomes = {
@@ -283,6 +291,15 @@ def _compare(
             f"{month} is not released, because its parts are of different runs: "
             f"{'; '.join(chain(found[:5], ['…'] if len(found) > 5 else []))}. Another run decided "
             f"it meanwhile, or a part was made again alone. Run `traveltide run --month {month}`"
+        )
+
+
+def _belong(report: bytes, beside: bytes, month: str) -> None:
+    """`Mixed` if the explorer is not the one that the report was written with."""
+    if sha256(beside).encode() not in report:
+        raise provenance.Mixed(
+            f"{month} is not released, because its {explorer.FILE} is of another run than its "
+            f"report. Run `traveltide run --month {month}`"
         )
 
 

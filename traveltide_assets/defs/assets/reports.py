@@ -16,7 +16,7 @@ from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY, PREVIOUS
 from traveltide_assets.experiment.readout import status
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.lake.ownership import notice_of
-from traveltide_assets.report import FILE, PATH
+from traveltide_assets.report import FILE, PATH, explorer
 from traveltide_assets.report.material import TABLES, Material
 from traveltide_assets.report.page import render
 from traveltide_assets.report.quality_section import row_counts
@@ -90,7 +90,10 @@ def _report(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         arms: Months,
         **frames: pd.DataFrame,
     ) -> dg.MaterializeResult[None]:
-        """The report of the month: one HTML page with perks, segments, evidence and limits."""
+        """The report of the month: one HTML page with perks, segments, evidence and limits.
+
+        Beside it lies the explorer: linked charts of the customers, to mail around.
+        """
         month = context.partition_key
         # A report computed again does not count what came in after its month.
         bounds = settings.partitions.model_copy(update={"last": month})
@@ -106,7 +109,9 @@ def _report(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
             notice=notice_of(lake.storage),
             status=status(settings.experiment, month, list(arms)).words,
         )
-        written = lake.write_text(PATH, month, FILE, render(material))
+        # The report names the explorer that it was written with, so that the two stay together.
+        beside = lake.write_text(PATH, month, explorer.FILE, _explorer(material))
+        written = lake.write_text(PATH, month, FILE, render(material, beside.sha256))
         perks = material.assignments.groupby(["segment", "perk"]).size()
         counts = perks.rename("customers").reset_index()
         return dg.MaterializeResult(
@@ -115,3 +120,9 @@ def _report(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         )
 
     return report
+
+
+def _explorer(material: Material) -> str:
+    return explorer.render(
+        material.month, material.features, material.assignments, material.titles, material.notice
+    )

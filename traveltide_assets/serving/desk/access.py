@@ -98,6 +98,12 @@ def inside(wanted: str) -> str:
     return "/" if elsewhere or not wanted.startswith("/") or wanted.startswith("//") else wanted
 
 
+def same_origin(request: Request) -> bool:
+    """Whether a form was sent from one of these pages: another site's could be sent here, too."""
+    origin = urlsplit(request.headers.get("origin", ""))
+    return bool(origin.netloc) and origin.netloc == request.headers.get("host")
+
+
 def _is_here(request: Request) -> bool:
     """Whether a request comes from this machine and asks for it by name.
 

@@ -7,10 +7,10 @@ from typing import Any
 from traveltide_assets.catalogue.perks import StoredPerk, load_perks
 from traveltide_assets.catalogue.rule_conditions import Segment
 from traveltide_assets.report import phrases, words
+from traveltide_assets.report.disclosure import told
 from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.rule_groups import RuleStrategy
-from traveltide_assets.serving.desk.counts import told
 from traveltide_assets.serving.desk.decision import Decision
 from traveltide_assets.settings import Settings
 

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from traveltide_assets.report import phrases
+from traveltide_assets.report.dimensions import AVERAGES, DIMENSIONS, Dimension
+from traveltide_assets.report.disclosure import disclosable
 from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.serving.desk.decision import Decision
-from traveltide_assets.serving.desk.dimensions import DIMENSIONS, Dimension
 from traveltide_assets.serving.desk.selection import Selection
-
-FEWEST = 10
-"""No group of fewer customers is shown, counted or listed."""
-AVERAGES = (
-    "age",
-    "has_children",
-    "married",
-    "total_sessions",
-    "total_trips",
-    "total_spend",
-    "mean_nights",
-    "total_checked_bags",
-    "mean_lead_days",
-    "cancellation_rate",
-    "discounted_booking_rate",
-)
 
 
 @dataclass(frozen=True)
@@ -88,28 +73,6 @@ def _groups(
         for i, name in enumerate(names)
         if everybody[i]
     ]
-
-
-def disclosable(sizes: np.ndarray) -> np.ndarray:
-    """Whether the size of each group may be shown: at least ten customers, or none.
-
-    As long as the groups that are not shown have fewer than ten customers together, the smallest
-    shown one is hidden, too: the total would give the others away.
-    """
-    shown = (sizes == 0) | (sizes >= FEWEST)
-    while 0 < sizes[~shown].sum() < FEWEST and (sizes[shown] > 0).any():
-        shown[np.where(shown & (sizes > 0), sizes, np.inf).argmin()] = False
-    return shown
-
-
-def told(sizes: Mapping[str, int]) -> dict[str, int | None]:
-    """The customers of each group; None where they may not be shown."""
-    numbers = np.array(list(sizes.values()), dtype="int64")
-    shown = disclosable(numbers)
-    return {
-        name: int(number) if show else None
-        for name, number, show in zip(sizes, numbers, shown, strict=True)
-    }
 
 
 def averages(decision: Decision, mask: np.ndarray) -> list[tuple[str, str, str]]:

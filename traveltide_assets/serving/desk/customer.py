@@ -7,12 +7,12 @@ from typing import Any
 import pandas as pd
 
 from traveltide_assets.campaign import release_files
-from traveltide_assets.catalogue.perks import NO_OFFER
+from traveltide_assets.catalogue.perks import NO_OFFER, StoredPerk
 from traveltide_assets.lake.release import Release
 from traveltide_assets.report import phrases, reasons, verdicts, words
+from traveltide_assets.report.dimensions import HELD_OUT, LEFT_OUT
 from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.serving.desk.decision import Decision, Decisions
-from traveltide_assets.serving.desk.dimensions import HELD_OUT, LEFT_OUT
 
 _MONTHS = 12
 _AT_MONTHS_END = (
@@ -40,6 +40,7 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
         "perk": perk,
         "runner_up": decision.title(given["runner_up"]),
         "segment": mine["segment"],
+        "segment_says": decision.says("segment", mine["segment"]),
         "peers": f"{len(peers):,}",
         "reasons": reasons.of_customer(perk, values),
         "verdict": None if judged is None else judged.get(perk.id, verdicts.not_tried()),
@@ -48,7 +49,7 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
         "held_out": mine["contact"] == HELD_OUT,
         "left_out": mine["contact"] == LEFT_OUT,
         "arm": mine["arm"] if decision.facts["experiment"]["running"] else None,
-        "perks": _compared(decision, given, values),
+        **_compared(decision, given, values),
         "months": [
             row for m in decisions.months()[-_MONTHS:] if (row := _month(decisions, m, user_id))
         ],
@@ -64,9 +65,20 @@ def _offer(decision: Decision, user_id: int) -> str | None:
     return None if mine["holdout"] or mine["perk"] == NO_OFFER else decision.title(mine["perk"])
 
 
-def _compared(decision: Decision, given: pd.Series, values: pd.DataFrame) -> list[dict[str, Any]]:
-    """Each perk with its affinity and its features, the highest affinity first."""
-    ranked = sorted(decision.perks.values(), key=lambda perk: -given[f"affinity_{perk.id}"])
+def _compared(
+    decision: Decision, given: pd.Series, values: pd.DataFrame
+) -> dict[str, list[dict[str, Any]]]:
+    """The perks that the strategy can give and the others, the highest affinity first in each."""
+    able, others = reasons.ranked(decision.perks, decision.people["perk"].unique(), given)
+    return {
+        "perks": _with_features(able, given, values),
+        "other_perks": _with_features(others, given, values),
+    }
+
+
+def _with_features(
+    perks: list[StoredPerk], given: pd.Series, values: pd.DataFrame
+) -> list[dict[str, Any]]:
     return [
         {
             "title": perk.title,
@@ -81,7 +93,7 @@ def _compared(decision: Decision, given: pd.Series, values: pd.DataFrame) -> lis
                 for name in perk.features
             ],
         }
-        for perk in ranked
+        for perk in perks
     ]
 
 

@@ -6,10 +6,11 @@ import functools
 from typing import Any
 
 from traveltide_assets.report import phrases, segment_cards, words
+from traveltide_assets.report.disclosure import FEWEST
 from traveltide_assets.segmentation.affinities import profiles
 from traveltide_assets.segmentation.scaling import standardised
 from traveltide_assets.serving.desk import charts
-from traveltide_assets.serving.desk.counts import FEWEST, Group, averages, by_dimension
+from traveltide_assets.serving.desk.counts import Group, averages, by_dimension
 from traveltide_assets.serving.desk.decision import Decision
 from traveltide_assets.serving.desk.selection import Selection
 
@@ -80,7 +81,7 @@ def segments(decision: Decision) -> list[dict[str, Any]]:
         perks = decision.people.loc[decision.people["segment"] == segment, "perk"].value_counts()
         found.append(
             {
-                "name": segment,
+                "name": decision.says("segment", segment),
                 "customers": f"{sizes[segment]:,}",
                 "share": phrases.share(sizes[segment] / len(given)),
                 "sentences": [

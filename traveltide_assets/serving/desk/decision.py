@@ -18,11 +18,11 @@ import pandas as pd
 from traveltide_assets.campaign import release_files
 from traveltide_assets.catalogue.perks import NO_OFFER, StoredPerk, from_frame
 from traveltide_assets.lake.release import Release, Releases
-from traveltide_assets.report import verdicts
+from traveltide_assets.report import dimensions, verdicts
+from traveltide_assets.report.dimensions import BY_KEY, DIMENSIONS
+from traveltide_assets.report.segment_words import called
 from traveltide_assets.report.verdicts import Verdict
 from traveltide_assets.segmentation.scaling import numeric
-from traveltide_assets.serving.desk import dimensions
-from traveltide_assets.serving.desk.dimensions import BY_KEY, DIMENSIONS
 
 # A month and the one before it. Of a million customers, each takes some hundred MB.
 _KEPT = 2
@@ -103,7 +103,7 @@ class Decision:
         nothing = (self.campaign["perk"] == NO_OFFER).reindex(people.index).fillna(False)
         married, children = (people[name].to_numpy(bool) for name in ("married", "has_children"))
         return people.assign(
-            family=np.asarray(dimensions.FAMILIES)[married + 2 * children],
+            family=dimensions.families(married, children),
             arm=arms.reindex(people.index).fillna(dimensions.NO_ARM),
             change=self.changes["change"].reindex(people.index).fillna(dimensions.NO_CHANGE),
             contact=np.select(
@@ -122,9 +122,11 @@ class Decision:
         return self._grouped[key][1]
 
     def says(self, key: str, group: str) -> str:
-        """A group in words; a perk by its title."""
+        """A group in words: a perk by its title, a segment by what its customers do."""
         if key == "perk":
             return self.title(group)
+        if key == "segment":
+            return called(group)
         return BY_KEY[key].says(group)
 
     def title(self, perk: str) -> str:

@@ -12,6 +12,7 @@ from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.metrics import METRICS
 from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
 from traveltide_assets.report import phrases, words
+from traveltide_assets.report.experiment_section import in_words
 from traveltide_assets.serving.desk import charts
 from traveltide_assets.serving.desk.decision import Decision
 
@@ -95,7 +96,7 @@ def _outcome(row: pd.Series) -> dict[str, Any]:
         "verdict": row["verdict"],
         "symbol": symbol,
         "css": css,
-        "in_words": row["in_words"],
+        "in_words": in_words(row),
     }
 
 

@@ -15,10 +15,10 @@ import xlsxwriter
 
 from traveltide_assets.campaign import mailing
 from traveltide_assets.campaign.suppression import Suppressed
+from traveltide_assets.report.dimensions import HELD_OUT, NO_ARM, WRITTEN_TO
+from traveltide_assets.report.disclosure import FEWEST
 from traveltide_assets.schema.errors import TravelTideError
-from traveltide_assets.serving.desk.counts import FEWEST
 from traveltide_assets.serving.desk.decision import Decision
-from traveltide_assets.serving.desk.dimensions import HELD_OUT, NO_ARM, WRITTEN_TO
 from traveltide_assets.serving.desk.selection import Selection
 
 COLUMNS = {
@@ -31,11 +31,22 @@ COLUMNS = {
     "arm": "Arm of the experiment, or the one it would be if none runs; none outside of it",
     "contact": "written to or held out",
     "change": "Offer compared with last month: unchanged, new, moved or dropped",
+    "offer_before": "Last month's offer, if it was another",
+    "why_changed": "Why the offer is another than last month's",
     "month": "The decided month",
     "release": "The release that the list is made of",
 }
 """The columns of a list, with what they hold."""
-_WIDTHS = {"user_id": 11, "segment": 34, "perk": 28, "perk_title": 28, "offer": 28, "headline": 44}
+_WIDTHS = {
+    "user_id": 11,
+    "segment": 34,
+    "perk": 28,
+    "perk_title": 28,
+    "offer": 28,
+    "headline": 44,
+    "offer_before": 28,
+    "why_changed": 60,
+}
 # A workbook tells when it was made; the same list must give the same bytes.
 _MADE = dt.datetime(2000, 1, 1)
 _MOST_ROWS = 1_048_575
@@ -72,6 +83,7 @@ def listed(decision: Decision, selection: Selection, suppressed: Suppressed) -> 
     people = people[people["contact"].isin(wanted) & ~people.index.isin(suppressed.users)]
     people = people.sort_index()
     offers = decision.campaign.loc[people.index]
+    changes = decision.changes.reindex(index=people.index, columns=["perk_before", "reason"])
     rows = pd.DataFrame(
         {
             "user_id": people.index,
@@ -83,6 +95,8 @@ def listed(decision: Decision, selection: Selection, suppressed: Suppressed) -> 
             "arm": people["arm"].to_numpy(),
             "contact": people["contact"].to_numpy(),
             "change": people["change"].to_numpy(),
+            "offer_before": changes["perk_before"].fillna("").to_numpy(),
+            "why_changed": changes["reason"].fillna("").to_numpy(),
             "month": decision.month,
             "release": decision.release.id,
         }

@@ -8,8 +8,8 @@ import pandas as pd
 
 from traveltide_assets.lake.release import Listed
 from traveltide_assets.report import phrases, words
+from traveltide_assets.report.disclosure import FEWEST, told
 from traveltide_assets.serving.desk import charts
-from traveltide_assets.serving.desk.counts import FEWEST, told
 from traveltide_assets.serving.desk.decision import Decision, Decisions
 
 _DRAWN, _MOVES = 8, 12

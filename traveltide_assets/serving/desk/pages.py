@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 
 import jinja2
 from fastapi import APIRouter, Depends, HTTPException, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.lake.lake import Lake
@@ -30,18 +30,23 @@ from traveltide_assets.serving.desk import (
     experiment,
     lists,
     months,
+    scenario,
     this_month,
+    what_if,
 )
-from traveltide_assets.serving.desk.access import SIGN_IN, Door
+from traveltide_assets.serving.desk.access import SIGN_IN, Door, same_origin
 from traveltide_assets.serving.desk.decision import Decision, Decisions
 from traveltide_assets.serving.desk.lists import Listing, TooFew, TooMany
+from traveltide_assets.serving.desk.scenario import NotAScenario, Scenario
 from traveltide_assets.serving.desk.selection import NotASelection, Selection
+from traveltide_assets.serving.desk.what_if import Choices
 from traveltide_assets.settings import Settings
 
 NAVIGATION = (
     ("/", "This month"),
     ("/customers", "Customers"),
     ("/customer", "One customer"),
+    ("/what-if", "What if"),
     ("/experiment", "Experiment"),
     ("/lists", "Lists"),
     ("/catalogue", "Catalogue and rules"),
@@ -59,7 +64,9 @@ _HEADERS = {
 # A browser asks each time whether a file is still the same; another version has other ones.
 _ASK_AGAIN = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
 _PACKAGE = "traveltide_assets.serving.desk"
-_LARGEST_FORM = 4_096
+_LARGEST_FORM, _MOST_FIELDS = 8_192, 150
+# What stands in the address of the page *What if* and in its form beside the scenario.
+_NOT_ASKED = ("month", "saved", "name")
 _LARGEST_BOOK = 100_000
 _LONGEST_ID = 18
 
@@ -73,6 +80,7 @@ def build(lake: Lake, settings: Settings) -> APIRouter:
         ("/", desk.this_month),
         ("/customers", desk.customers),
         ("/customer", desk.customer),
+        ("/what-if", desk.what_if),
         ("/experiment", desk.experiment),
         ("/lists", desk.lists),
         ("/lists/customers.{ending}", desk.download),
@@ -80,6 +88,7 @@ def build(lake: Lake, settings: Settings) -> APIRouter:
         ("/months", desk.months),
     ):
         guarded.add_api_route(path, show, methods=["GET"])
+    guarded.add_api_route("/what-if/save", desk.save, methods=["POST"])
     router.include_router(guarded)
     router.add_api_route("/desk/{name}", _Static().file, methods=["GET"])
     router.add_api_route(SIGN_IN, desk.sign_in, methods=["GET"])
@@ -138,6 +147,49 @@ class _Desk:
             return {"typed": typed, "found": found, "problem": problem}
 
         return self._page(request, "customer", shown)
+
+    def what_if(self, request: Request) -> Response:
+        """The month decided anew under the scenario in the address."""
+        asked = [(k, v) for k, v in request.query_params.multi_items() if k not in _NOT_ASKED]
+
+        def shown(decision: Decision) -> dict[str, Any]:
+            known = what_if.choices(self._settings)
+            wanted = self._scenario(decision, known, asked)
+            saved = request.query_params.get("saved", "")
+            found = what_if.context(self._decisions, decision, self._settings, wanted, known)
+            return {**found, "saved": self._saved(saved)}
+
+        return self._page(request, "what_if", shown)
+
+    async def save(self, request: Request) -> Response:
+        """Writes the scenario of a form to a file; nothing else changes by it."""
+        if not same_origin(request):
+            raise HTTPException(403, "a scenario is saved from the page What if only")
+        form = await _form_of(request)
+        fields = dict(form)
+        name, month = fields.get("name", ""), fields.get("month") or None
+        asked = [(k, v) for k, v in form if k not in _NOT_ASKED]
+        try:
+            decision = self._decisions.current(month)
+            known = what_if.choices(self._settings)
+            wanted = self._scenario(decision, known, asked)
+            said = f"Scenario {name}, made of release {decision.release.id} of {decision.month}"
+            scenario.save(name, wanted, self._settings, said)
+        except (NotAScenario, NotReleased, Damaged) as error:
+            return self._told(request, *_explained(error))
+        query = urlencode([("month", decision.month), *wanted.pairs(), ("saved", name)])
+        return RedirectResponse(f"/what-if?{query}", 303, headers=_HEADERS)
+
+    def _scenario(
+        self, decision: Decision, known: Choices, asked: list[tuple[str, str]]
+    ) -> Scenario:
+        base = what_if.base_of(decision, self._settings, known)
+        return Scenario.of(asked, base, known.strategies, known.perks, known.features)
+
+    def _saved(self, name: str) -> str | None:
+        """The file of a scenario that was saved, as a command names it; None if there is none."""
+        file = scenario.file_of(name, self._settings)
+        return None if file is None else str(file)
 
     def experiment(self, request: Request) -> Response:
         """Plan and effect of the experiment."""
@@ -210,12 +262,7 @@ class _Desk:
 
     async def signed_in(self, request: Request) -> Response:
         """What was typed into the form."""
-        body = bytearray()
-        async for part in request.stream():
-            body += part
-            if len(body) > _LARGEST_FORM:
-                raise HTTPException(413, f"the form is larger than {_LARGEST_FORM} bytes")
-        form = dict(parse_qsl(body.decode("utf-8", "replace"), max_num_fields=10))
+        form = dict(await _form_of(request))
         if not self.door.opens(form.get("key", "")):
             return self._form(form.get("next", "/"), wrong=self.door.locked, status=401)
         return self.door.let_in(request, form.get("next", "/"))
@@ -240,7 +287,7 @@ class _Desk:
         try:
             decision = self._decisions.current(_month_of(request))
             context = shown(decision)
-        except (NotASelection, NotReleased, Damaged) as error:
+        except (NotASelection, NotAScenario, NotReleased, Damaged) as error:
             return self._told(request, *_explained(error))
         since = self._decisions.since(decision)
         frame = {
@@ -315,6 +362,19 @@ def _explained(error: Exception) -> tuple[int, str]:
     if isinstance(error, Damaged):
         return 503, "A stored file is not what was released. `traveltide release` writes it again."
     return 400, f"{str(error)[:1].upper()}{str(error)[1:]}."
+
+
+async def _form_of(request: Request) -> list[tuple[str, str]]:
+    """The fields of a form that was sent, in order."""
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > _LARGEST_FORM:
+            raise HTTPException(413, f"the form is larger than {_LARGEST_FORM} bytes")
+    try:
+        return parse_qsl(body.decode("utf-8", "replace"), max_num_fields=_MOST_FIELDS)
+    except ValueError as error:
+        raise HTTPException(400, f"the form has more than {_MOST_FIELDS} fields") from error
 
 
 def _month_of(request: Request) -> str | None:

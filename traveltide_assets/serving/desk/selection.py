@@ -8,15 +8,15 @@ from urllib.parse import urlencode
 
 import numpy as np
 
-from traveltide_assets.schema.errors import TravelTideError
-from traveltide_assets.serving.desk.decision import Decision
-from traveltide_assets.serving.desk.dimensions import (
+from traveltide_assets.report.dimensions import (
     BY_KEY,
     DIMENSIONS,
     UNKNOWN,
     read_range,
     within,
 )
+from traveltide_assets.schema.errors import TravelTideError
+from traveltide_assets.serving.desk.decision import Decision
 
 _MOST = 200
 _SHOWN_GROUPS = 12

@@ -11,10 +11,10 @@ import pandas as pd
 from traveltide_assets.campaign.invitations import CHANGES
 from traveltide_assets.evidence.tables import NOT_TRIED, TOO_LITTLE
 from traveltide_assets.report import phrases, verdicts, words
+from traveltide_assets.report.disclosure import FEWEST, told
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.serving.desk import charts
-from traveltide_assets.serving.desk.counts import FEWEST, told
 from traveltide_assets.serving.desk.decision import Decision, Decisions
 
 _FLOWS, _TELLING = 8, 2

@@ -139,4 +139,23 @@ DIMENSIONS = (
         shown=False,
     ),
 )
+AVERAGES = (
+    "age",
+    "has_children",
+    "married",
+    "total_sessions",
+    "total_trips",
+    "total_spend",
+    "mean_nights",
+    "total_checked_bags",
+    "mean_lead_days",
+    "cancellation_rate",
+    "discounted_booking_rate",
+)
+"""Features whose means of a group stand beside those of all customers."""
 BY_KEY = {dimension.key: dimension for dimension in DIMENSIONS}
+
+
+def families(married: np.ndarray, children: np.ndarray) -> np.ndarray:
+    """The family of each customer, one of `FAMILIES`."""
+    return np.asarray(FAMILIES)[married.astype(bool) + 2 * children.astype(bool)]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from traveltide_assets.serving.desk.dimensions import (
+from traveltide_assets.report.dimensions import (
     DIMENSIONS,
     UNKNOWN,
     Dimension,

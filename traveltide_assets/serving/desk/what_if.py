@@ -1,0 +1,229 @@
+"""The page *What if*: the month decided anew under a scenario, beside what was decided."""
+
+from __future__ import annotations
+
+import functools
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from traveltide_assets.campaign import release_files, steady
+from traveltide_assets.campaign.invitations import held_out
+from traveltide_assets.catalogue.perks import Perk, features_of, load_perks
+from traveltide_assets.evidence.tables import SUPPORTED
+from traveltide_assets.report import phrases, words
+from traveltide_assets.report.disclosure import FEWEST, told
+from traveltide_assets.schema.months import previous_month
+from traveltide_assets.segmentation import affinities
+from traveltide_assets.segmentation.naming import LABELS
+from traveltide_assets.segmentation.registry import build_strategies
+from traveltide_assets.segmentation.strategy import CannotFit, History, Strategy
+from traveltide_assets.serving.desk.decision import Decision, Decisions
+from traveltide_assets.serving.desk.scenario import SHARES, NotAScenario, Scenario, percent
+from traveltide_assets.settings import Settings
+from traveltide_assets.stats import bucketing
+
+_MOST = 50_000
+"""Customers that a scenario is computed for: of more, a sample of this size or less."""
+_MOVES = 12
+# One is computed at a time: they share the machine with the service.
+_TURN = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a scenario may name: strategies that a release suffices for, perks and features."""
+
+    strategies: Mapping[str, Strategy]
+    perks: tuple[Perk, ...]
+    features: tuple[str, ...]
+
+
+def choices(settings: Settings) -> Choices:
+    """The choices of an installation; strategies that learn from outcomes are none."""
+    perks = load_perks(settings.perks_file, settings.policy.forbidden_features)
+    built = {
+        name: strategy
+        for name, strategy in build_strategies(settings, perks).items()
+        if not strategy.learns_from_outcomes
+    }
+    used = frozenset().union(*(strategy.inputs for strategy in built.values()))
+    return Choices(built, perks, settings.policy.allowed(sorted(used & set(LABELS))))
+
+
+def base_of(decision: Decision, settings: Settings, known: Choices) -> Scenario:
+    """The scenario that changes nothing: the deciding strategy, if a release suffices for it."""
+    strategy = decision.strategy if decision.strategy in known.strategies else "traits"
+    return Scenario.decided(strategy, settings)
+
+
+def context(
+    decisions: Decisions, decision: Decision, settings: Settings, scenario: Scenario, known: Choices
+) -> dict[str, Any]:
+    """What the template shows: the form, and the outcome of the scenario beside the decision."""
+    base = base_of(decision, settings, known)
+    try:
+        outcome, problem = _outcome(decisions, decision, settings, scenario), None
+    except (CannotFit, NotAScenario) as error:
+        outcome, problem = None, str(error)
+    return {
+        "changed": scenario != base,
+        "pairs": scenario.pairs(),
+        "strategies": [
+            (name, strategy.title, name == scenario.strategy)
+            for name, strategy in known.strategies.items()
+        ],
+        "perks": [(perk.id, perk.title, perk.id in scenario.left_out) for perk in known.perks],
+        "features": [
+            (name, LABELS[name], name in scenario.forbidden)
+            for name in sorted(known.features, key=lambda name: LABELS[name])
+        ],
+        "always_forbidden": words.listed(
+            [LABELS.get(name, name) for name in settings.policy.forbidden_features]
+        ),
+        "shares": [
+            (name, label, percent(getattr(scenario, name))) for name, label in SHARES.items()
+        ],
+        "outcome": outcome,
+        "problem": problem,
+    }
+
+
+def _outcome(
+    decisions: Decisions, decision: Decision, settings: Settings, scenario: Scenario
+) -> dict[str, Any]:
+    began = time.perf_counter()
+    before = decisions.released(previous_month(decision.month))
+    with _TURN:
+        anew = decided_anew(decision, before, settings, scenario)
+    now = decision.assignments["perk"].reindex(anew.index)
+    moved = now != anew
+    title = decision.title
+    scale = len(decision.people) / max(len(anew), 1)
+    flows = pd.DataFrame({"now": now, "anew": anew})[moved].value_counts()
+    return {
+        "seconds": f"{time.perf_counter() - began:.1f}",
+        "sample": f"{len(anew):,}" if len(anew) < len(decision.people) else None,
+        "moved": _scaled(int(moved.sum()), scale),
+        "moved_share": phrases.share(float(moved.mean())) if len(anew) else words.NONE,
+        "perks": _sides(decision, now, anew, scale),
+        "moves": [
+            (title(was), title(is_now), _scaled(int(size), scale))
+            for (was, is_now), size in flows[flows >= FEWEST].head(_MOVES).items()
+        ],
+        "figures": _figures(decision, now, anew, settings, scenario),
+    }
+
+
+@functools.lru_cache(maxsize=4)
+def decided_anew(
+    decision: Decision, before: Decision | None, settings: Settings, scenario: Scenario
+) -> pd.Series:
+    """The perk of each customer (`user_id`) under a scenario, or of a sample of them.
+
+    The strategy is fitted anew on the features of the release; last month's perks are kept as they
+    are when a month is decided. Who was mailed before is not in a release, so they are learnt from.
+    """
+    applied = scenario.applied(settings)
+    loaded = load_perks(settings.perks_file, applied.policy.forbidden_features)
+    perks = tuple(perk for perk in loaded if perk.id not in scenario.left_out)
+    strategy = build_strategies(applied, perks).get(scenario.strategy)
+    if strategy is None:
+        raise NotAScenario("the strategy cannot do without what is left out or forbidden")
+    features = applied.policy.permitted(_sampled(decision.release.frame(release_files.FEATURES)))
+    customers = strategy.fit(History(features)).assign(features)
+    own = affinities.assignments(
+        features[["user_id", *sorted(features_of(perks))]],
+        customers.assign(strategy=strategy.name),
+        perks,
+    )
+    final = steady.steadied(
+        own,
+        None if before is None else before.assignments.reset_index(),
+        None,
+        affinities.alternatives(perks, own["perk"].unique()),
+        applied.decision.keep_margin,
+    )
+    return final.set_index("user_id")["perk"]
+
+
+def _sampled(features: pd.DataFrame) -> pd.DataFrame:
+    """All customers, or the same sample of them each time."""
+    if len(features) <= _MOST:
+        return features
+    drawn = bucketing.draws(features["user_id"], "what if") < _MOST / len(features)
+    return features[drawn].reset_index(drop=True)
+
+
+def _scaled(customers: int, scale: float) -> str:
+    if 0 < customers < FEWEST:
+        return f"fewer than {FEWEST}"
+    return f"{customers:,}" if scale == 1 else f"about {round(customers * scale, -2):,.0f}"
+
+
+def _sides(
+    decision: Decision, now: pd.Series, anew: pd.Series, scale: float
+) -> list[tuple[str, str, str]]:
+    """Each perk with its customers now and under the scenario."""
+    before, after = (told(perks.value_counts().to_dict()) for perks in (now, anew))
+    return [
+        (
+            decision.title(perk),
+            _told(before.get(perk, 0), scale),
+            _told(after.get(perk, 0), scale),
+        )
+        for perk in dict.fromkeys([*before, *after])
+    ]
+
+
+def _told(customers: int | None, scale: float) -> str:
+    return "too few to show" if customers is None else _scaled(customers, scale)
+
+
+def _figures(
+    decision: Decision, now: pd.Series, anew: pd.Series, settings: Settings, scenario: Scenario
+) -> list[tuple[str, str, str]]:
+    """What both are worth by the evidence, and how many are written to."""
+    rows = [("Different perks", f"{now.nunique()}", f"{anew.nunique()}")]
+    if decision.has(release_files.EVIDENCE):
+        evidence = decision.release.frame(release_files.EVIDENCE)
+        rows += [
+            (
+                label,
+                shown(now, evidence, decision.strategy),
+                shown(anew, evidence, scenario.strategy),
+            )
+            for label, shown in (
+                ("Customers with a perk that the data supports", _supported),
+                ("Mean back-tested lift of the perks given", _lift),
+            )
+        ]
+    held = decision.campaign["holdout"]
+    config = settings.campaign.model_copy(update={"holdout_share": scenario.holdout})
+    would_be = held_out(held.index.to_series(), config)
+    mails, would_be_mails = (len(held) - int(each.sum()) for each in (held, would_be))
+    return [*rows, ("Customers who get a mail", f"{mails:,}", f"{would_be_mails:,}")]
+
+
+def _supported(perks: pd.Series, evidence: pd.DataFrame, strategy: str) -> str:
+    rows = evidence[(evidence["strategy"] == strategy) & (evidence["verdict"] == SUPPORTED)]
+    return phrases.share(float(perks.isin(rows["perk"]).mean()))
+
+
+def _lift(perks: pd.Series, evidence: pd.DataFrame, strategy: str) -> str:
+    """The mean over customers of the lift of their perk, with its 95 % interval.
+
+    A perk that was not tried, or of which too little is known, counts as 1.
+    """
+    rows = evidence[(evidence["strategy"] == strategy) & evidence["p_holm"].notna()]
+    known = rows.set_index("perk")[["lift", "lift_low", "lift_high"]]
+    means = [
+        float(np.nan_to_num(perks.map(known[name]).to_numpy("float64"), nan=1.0).mean())
+        for name in known
+    ]
+    return "{} ({} to {})".format(*map(words.decimal, means))
