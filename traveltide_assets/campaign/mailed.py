@@ -15,6 +15,8 @@ from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.periods import has_begun, runs_in_campaign
 from traveltide_assets.lake.release import Damaged, Listed, Release, Releases
 
+_OFFERED = ["user_id", "segment", "perk", "arm", "arm_probability", "offer", "probability"]
+
 
 def sent_before(releases: Releases, experiment: Config, month: str) -> pd.DataFrame:
     """One row per customer who was sent a perk by the end of a month; see `gold/mailed_customers`.
@@ -49,10 +51,9 @@ class Sent:
     release: Release
     certain: bool
 
-    def campaign(self) -> pd.DataFrame:
-        """One row per customer: `user_id`, `perk`, `segment` and `holdout`."""
-        columns = ["user_id", "perk", "segment", "holdout"]
-        return self.release.frame(release_files.CAMPAIGN, columns)
+    def offers(self) -> pd.DataFrame:
+        """What was offered: some columns of `gold/offers`, a row per customer."""
+        return self.release.frame(release_files.OFFERS, _OFFERED)
 
     def arms(self) -> pd.DataFrame | None:
         """The arms of its customers, if an experiment ran in it."""

@@ -29,11 +29,15 @@ from traveltide_assets.campaign.steady import HELD
 from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets.campaign.tables import could_be, probability_of
 from traveltide_assets.catalogue.perks import NO_OFFER, Perk, Program, catalogue_version, of_program
-from traveltide_assets.experiment.assignment import CONTROL, PERSONALISED
+from traveltide_assets.experiment.assignment import (
+    CONTROL,
+    EXPLORATION,
+    HOLDOUT,
+    PERSONALISED,
+)
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.periods import runs_in_campaign
 
-EXPLORATION, HOLDOUT = "exploration", "holdout"
 ARMS = (PERSONALISED, CONTROL, EXPLORATION, HOLDOUT)
 DECIDED = "the perk decided"
 INSTEAD = "not eligible for the perk decided: the next best one"

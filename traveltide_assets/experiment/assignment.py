@@ -25,6 +25,8 @@ from traveltide_assets.stats import bucketing
 from traveltide_assets.stats.holm import holm
 
 PERSONALISED, CONTROL = "personalised", "control"
+# Arms of a campaign besides those of an experiment.
+EXPLORATION, HOLDOUT = "exploration", "holdout"
 ARMS = (PERSONALISED, CONTROL)
 CONTROL_OFFER = "control_offer"
 EVERYBODY = "all customers"

@@ -16,14 +16,14 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.experiment.assignment import PERSONALISED
+from traveltide_assets.experiment.assignment import HOLDOUT, PERSONALISED
 from traveltide_assets.experiment.tables import CAMPAIGN_OUTCOMES
 from traveltide_assets.schema.months import end_of
 from traveltide_assets.transforms import responses, traffic
 
-HOLDOUT, EXPLORATION, NEITHER = "holdout", "exploration", "neither"
+NEITHER = "neither"
 OFFERED = ("user_id", "segment", "arm", "arm_probability", "offer", "probability")
-"""What a campaign's customers must say: the input that everything here is computed from."""
+"""What is known of a campaign's customers: the input that everything here is computed from."""
 
 _RESPONSES = ("clicks", "sign_ups", "redemptions", "unsubscribed")
 _COUNTS = (*_RESPONSES, "bookings", "sessions", "cancellations", "completed_trips")
@@ -59,20 +59,22 @@ class Horizon:
         return self.until >= self.end
 
 
-def offered(campaign: pd.DataFrame, arms: pd.DataFrame | None) -> pd.DataFrame:
+def offered(offers: pd.DataFrame, arms: pd.DataFrame | None) -> pd.DataFrame:
     """One row per customer of a campaign, with the columns `OFFERED`.
 
-    `campaign` has `user_id`, `perk`, `segment` and `holdout`; `arms` has `user_id` and `arm` if an
-    experiment ran in it. Whoever is written to and in no arm of it is in neither.
+    `offers` are rows of `gold/offers`; `arms` has `user_id` and `arm` if an experiment ran in it.
+    Whoever got their perk without being in an arm of it is in neither.
     """
-    rows = campaign.rename(columns={"perk": "offer"}).sort_values("user_id", ignore_index=True)
-    arm = pd.Series(PERSONALISED, index=rows.index, dtype=object)
+    rows = offers.sort_values("user_id", ignore_index=True)
+    arm = rows["arm"]
     if arms is not None:
-        arm = rows["user_id"].map(arms.set_index("user_id")["arm"]).fillna(NEITHER)
+        outside = (arm == PERSONALISED) & ~rows["user_id"].isin(arms["user_id"])
+        arm = arm.where(~outside, NEITHER)
     # Of one type with what is stored: a closed campaign must be written with the same bytes again.
-    rows["arm"] = arm.where(~rows["holdout"], HOLDOUT).astype("str")
-    # A release of this version says of no arm how likely it was; an offer follows from its arm.
-    return rows.assign(arm_probability=np.nan, probability=1.0)[list(OFFERED)]
+    rows["arm"] = arm.astype("str")
+    # The held-out are compared with those who got what they would have got.
+    rows["offer"] = rows["offer"].where(rows["arm"] != HOLDOUT, rows["perk"])
+    return rows[list(OFFERED)]
 
 
 def horizon_of(campaign: str, days: int, month: str, known: dt.datetime) -> Horizon | None:

@@ -16,8 +16,14 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.experiment import looks
-from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED, mismatch
-from traveltide_assets.experiment.campaign_outcomes import EXPLORATION, HOLDOUT
+from traveltide_assets.experiment.assignment import (
+    CONTROL,
+    EVERYBODY,
+    EXPLORATION,
+    HOLDOUT,
+    PERSONALISED,
+    mismatch,
+)
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.effects import FEWEST, Effect, effect
 from traveltide_assets.experiment.metrics import OF_CAMPAIGNS, Metric

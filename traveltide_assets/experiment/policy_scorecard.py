@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.experiment.campaign_outcomes import EXPLORATION, HOLDOUT
+from traveltide_assets.experiment.assignment import EXPLORATION, HOLDOUT
 from traveltide_assets.experiment.learning.log import Log
 from traveltide_assets.experiment.learning.policy_promotion import Judgement, Learner, judge
 from traveltide_assets.experiment.tables import POLICY_SCORECARD

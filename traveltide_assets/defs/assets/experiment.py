@@ -147,7 +147,7 @@ def campaign_outcomes(
         horizon = outcomes.horizon_of(name, config.horizon_days, month, known)
         if horizon is None or name in closed:
             continue
-        customers = outcomes.offered(sent.campaign(), sent.arms())
+        customers = outcomes.offered(sent.offers(), sent.arms())
         if sent.certain or outcomes.answered(customers, responses, horizon):
             parts.append(outcomes.of_campaign(customers, sources, horizon, config.revenue_cap))
     found = pd.concat(parts, ignore_index=True) if parts else outcomes.nobody()

@@ -8,7 +8,7 @@ import pandas as pd
 from traveltide_assets.defs.describe import preview
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY
 from traveltide_assets.experiment import policy_scorecard as scorecard
-from traveltide_assets.experiment.campaign_outcomes import EXPLORATION
+from traveltide_assets.experiment.assignment import EXPLORATION
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings

@@ -8,11 +8,11 @@ from scipy.stats import binomtest
 
 from traveltide_assets.campaign import eligibility, offers
 from traveltide_assets.campaign.invitations import too_young
-from traveltide_assets.campaign.offers import EXPLORATION, HOLDOUT
 from traveltide_assets.campaign.suppression import Suppressed, read_suppressed
 from traveltide_assets.campaign.tables import could_be, probability_of
 from traveltide_assets.catalogue.perks import NO_OFFER
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.experiment.assignment import EXPLORATION, HOLDOUT
 from traveltide_assets.stats.holm import holm
 
 _OFFERS = "gold/offers"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from traveltide_assets.campaign import net_value, offers, random_offers
 from traveltide_assets.campaign.config import Config, Economics, Exploration
 from traveltide_assets.campaign.net_value import EconomicsError
-from traveltide_assets.campaign.offers import EXPLORATION, HOLDOUT, Rules
+from traveltide_assets.campaign.offers import Rules
 from traveltide_assets.campaign.random_offers import ExplorationError
 from traveltide_assets.campaign.steady import HELD, SAME
 from traveltide_assets.campaign.suppression import Suppressed
@@ -24,7 +24,13 @@ from traveltide_assets.catalogue.perks import NO_OFFER, Perk
 from traveltide_assets.catalogue.rule_conditions import Condition
 from traveltide_assets.defs.checks.offers import improbable, surprising
 from traveltide_assets.experiment import assignment
-from traveltide_assets.experiment.assignment import CONTROL, CONTROL_OFFER, PERSONALISED
+from traveltide_assets.experiment.assignment import (
+    CONTROL,
+    CONTROL_OFFER,
+    EXPLORATION,
+    HOLDOUT,
+    PERSONALISED,
+)
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.segmentation.trait_behaviour import INPUTS
 

@@ -11,7 +11,13 @@ import pytest
 
 from traveltide_assets.experiment import campaign_outcomes as outcomes
 from traveltide_assets.experiment import campaign_readout as readout
-from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED
+from traveltide_assets.experiment.assignment import (
+    CONTROL,
+    EVERYBODY,
+    EXPLORATION,
+    HOLDOUT,
+    PERSONALISED,
+)
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.readout import BETTER, HARM, NO_DIFFERENCE
 from traveltide_assets.transforms import tables, traffic
@@ -97,7 +103,7 @@ CUSTOMERS = pd.DataFrame(
     {
         "user_id": [1, 2, 3],
         "segment": "all",
-        "arm": [PERSONALISED, CONTROL, outcomes.HOLDOUT],
+        "arm": [PERSONALISED, CONTROL, HOLDOUT],
         "arm_probability": 0.5,
         "offer": "bag",
         "probability": 1.0,
@@ -150,17 +156,24 @@ def test_the_end_of_what_is_known_is_that_of_the_last_day_with_a_session() -> No
 
 
 def test_who_is_written_to_and_in_no_arm_of_the_experiment_is_in_neither() -> None:
-    campaign = pd.DataFrame(
-        {"user_id": [3, 1, 2], "perk": "bag", "segment": "all", "holdout": [True, False, False]}
+    offers = pd.DataFrame(
+        {
+            "user_id": [3, 1, 2],
+            "segment": "all",
+            "perk": "bag",
+            "arm": [HOLDOUT, CONTROL, PERSONALISED],
+            "arm_probability": [0.1, 0.45, 0.45],
+            "offer": ["none", "rewards", "bag"],
+            "probability": 1.0,
+        }
     )
     arms = pd.DataFrame({"user_id": [1], "arm": [CONTROL]})
-    assert outcomes.offered(campaign, arms)["arm"].tolist() == [
-        CONTROL,
-        outcomes.NEITHER,
-        outcomes.HOLDOUT,
-    ]
-    without = outcomes.offered(campaign, None)["arm"].tolist()
-    assert without == [PERSONALISED, PERSONALISED, outcomes.HOLDOUT]
+    found = outcomes.offered(offers, arms)
+    assert found["arm"].tolist() == [CONTROL, outcomes.NEITHER, HOLDOUT]
+    assert found["offer"].tolist() == ["rewards", "bag", "bag"]
+    assert found["arm_probability"].tolist() == [0.45, 0.45, 0.1]
+    without = outcomes.offered(offers, None)["arm"].tolist()
+    assert without == [CONTROL, PERSONALISED, HOLDOUT]
 
 
 def test_revenue_is_cut_off_at_the_percentile_of_those_who_spent() -> None:
@@ -175,7 +188,7 @@ def population(
 ) -> pd.DataFrame:
     """A closed campaign with the arms drawn, and an effect on bookings of the personalised arm."""
     rng = np.random.default_rng(2)
-    arm = rng.choice([PERSONALISED, CONTROL, outcomes.HOLDOUT], count, p=[0.45, 0.45, 0.1])
+    arm = rng.choice([PERSONALISED, CONTROL, HOLDOUT], count, p=[0.45, 0.45, 0.1])
     treated = arm == PERSONALISED
     bookings = rng.poisson(0.4 * (1 + effect * treated))
     revenue = bookings * rng.gamma(2.0, 100.0, count)
@@ -186,7 +199,7 @@ def population(
             "segment": rng.choice(["calm", "lively"], count),
             "arm": arm,
             "offer": "bag",
-            "clicks": ((rng.random(count) < 0.1) & (arm != outcomes.HOLDOUT)).astype(int),
+            "clicks": ((rng.random(count) < 0.1) & (arm != HOLDOUT)).astype(int),
             "sign_ups": 0,
             "redemptions": 0,
             "unsubscribed": 0,
@@ -244,7 +257,7 @@ def test_groups_that_are_not_as_large_as_drawn_conclude_nothing() -> None:
 def test_each_perk_by_exploration_is_compared_with_none() -> None:
     rows = population(0.0)
     explored = rows["arm"] == CONTROL
-    rows.loc[explored, "arm"] = outcomes.EXPLORATION
+    rows.loc[explored, "arm"] = EXPLORATION
     rows.loc[explored & (rows["user_id"] % 2 == 0), "offer"] = "meal"
     found = readout.read(rows, Config(), holdout=0.1)
     assert set(found["comparison"]) == {readout.INVITED, "bag against none", "meal against none"}
