@@ -23,7 +23,7 @@ import psutil
 
 from benchmarks.hardening.commands import MONTHS, command, environment, small_source, traveltide
 
-CUSTOMERS = 300
+CUSTOMERS = 600
 
 
 @dataclass(frozen=True)

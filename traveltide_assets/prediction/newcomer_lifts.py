@@ -227,7 +227,9 @@ def _measured(
         spread = np.sqrt((chances * (rate - average[0]) ** 2).sum(axis=0) / chances.sum(axis=0))
         gain = (a / c - average) / spread
     clean = [np.where(np.isfinite(values), values, np.nan) for values in (lift, gain)]
-    return count / weights.sum(axis=1, keepdims=True), clean[0], clean[1]
+    # A draw may have none of the few customers of a late n: then there is no gain in it either.
+    whole = np.maximum(weights.sum(axis=1, keepdims=True), 1)
+    return count / whole, clean[0], clean[1]
 
 
 def _rows(

@@ -295,6 +295,20 @@ def test_lift_and_gain_are_what_their_definitions_say() -> None:
     assert gains.measured[0][1] == 0
 
 
+def test_one_customer_after_many_sessions_leaves_no_interval_open() -> None:
+    rng = np.random.default_rng(2)
+    did = newcomer_lifts.Judged(
+        user_id=np.array([*range(40), 7]),
+        sessions_seen=np.array([0] * 40 + [5]),
+        amount=rng.poisson(1.0, (41, 2)).astype(float),
+        chances=np.ones((41, 2)),
+    )
+    answers = {"some": np.arange(41) % 2, "rival": np.zeros(41, dtype=int)}
+    _, gains = newcomer_lifts.measure(answers, did, PERKS[:2], 200, seed=1)
+    for n in (0, 5, ALL):
+        assert np.isfinite(gains.apart(n, "some", "rival")).all()
+
+
 def test_one_perk_for_everybody_gains_nothing_whichever_it_is() -> None:
     known = made_up(200)
     did = newcomer_lifts.judged(newcomer_lifts.whole(followed(known)), PERKS)
