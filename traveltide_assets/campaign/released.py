@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from traveltide_assets.campaign import mailing, steady
-from traveltide_assets.campaign.invitations import written_to
+from traveltide_assets.campaign.offers import HOLDOUT
 from traveltide_assets.campaign.release_files import (
     ARMS,
     ASSIGNMENTS,
@@ -120,13 +120,13 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
     assigned, segments, campaign, arms = (
         frames[name].set_index("user_id") for name in (ASSIGNMENTS, SEGMENTS, CAMPAIGN, ARMS)
     )
-    written = written_to(campaign)
-    due, apart = _due(frames, written.index, running), 0
+    invited = campaign[~campaign["holdout"]]
+    due, apart = _due(frames, invited.index, running), 0
     if OFFERS in frames:
         offers = frames[OFFERS].set_index("user_id")
         apart = len(offers.index.symmetric_difference(campaign.index))
-        if running:
-            apart += _differing(arms, offers, "arm")
+        apart += ((offers["arm"] == HOLDOUT).reindex(campaign.index) != campaign["holdout"]).sum()
+        apart += _differing(arms, offers, "arm") if running else 0
     listed = set(frames[CATALOGUE]["perk"])
     found = {
         "customers with a perk and no segment": (~assigned.index.isin(segments.index)).sum(),
@@ -138,10 +138,10 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
         "customers whose segment in the campaign is another": _differing(
             campaign, assigned, "segment"
         ),
-        "customers who are offered another perk": (written["perk"] != due).sum(),
+        "customers who are offered another perk": (invited["perk"] != due).sum(),
         "customers whose arm or place in the campaign is not that of their offer": apart,
         "customers in the experiment who are held out or left out": (
-            ~arms.index.isin(campaign.index[~campaign["holdout"]])
+            ~arms.index.isin(invited.index)
         ).sum(),
         "customers in the experiment with another perk": _differing(arms, assigned, "perk"),
         "perks that are not in the catalogue": (~assigned["perk"].isin(listed)).sum(),
@@ -154,13 +154,13 @@ def misfits(frames: Mapping[str, pd.DataFrame], suppressed: Suppressed, running:
     return [f"{count} {what}" for what, count in found.items() if count]
 
 
-def _due(frames: Mapping[str, pd.DataFrame], written: pd.Index, running: bool) -> pd.Series:
-    """The offer of each customer who is written to, by the table that decides it."""
+def _due(frames: Mapping[str, pd.DataFrame], invited: pd.Index, running: bool) -> pd.Series:
+    """The offer of each customer who is not held out, by the table that decides it."""
     if OFFERS in frames:
-        return frames[OFFERS].set_index("user_id")["offer"].reindex(written)
-    due = frames[ASSIGNMENTS].set_index("user_id")["perk"].reindex(written)
+        return frames[OFFERS].set_index("user_id")["offer"].reindex(invited)
+    due = frames[ASSIGNMENTS].set_index("user_id")["perk"].reindex(invited)
     if running:
-        due = frames[ARMS].set_index("user_id")["offer"].reindex(written).fillna(due)
+        due = frames[ARMS].set_index("user_id")["offer"].reindex(invited).fillna(due)
     return due
 
 

@@ -13,7 +13,7 @@ from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 
 from traveltide_assets.lake.lake import Lake
-from traveltide_assets.serving import deps, desk, messages, middleware, pages, routes
+from traveltide_assets.serving import deps, desk, events, messages, middleware, pages, routes
 from traveltide_assets.serving.service import Service
 from traveltide_assets.settings import Settings
 
@@ -41,9 +41,10 @@ def build_app(lake: Lake, settings: Settings) -> FastAPI:
     app.exception_handler(messages.Invalid)(routes.invalid)
     app.add_middleware(middleware.Requests, settings.serving.timeout_seconds, service.metrics)
     # FastAPI documents only bodies it reads itself; see `deps.read_body`.
-    body, models = service.questions.schema()
     document = app.openapi()
-    document["paths"]["/perk"]["post"]["requestBody"] = body
-    document["components"]["schemas"].update(models)
+    for path, schema in (("/perk", service.questions.schema), ("/events", events.schema)):
+        body, models = schema()
+        document["paths"][path]["post"]["requestBody"] = body
+        document["components"]["schemas"].update(models)
     app.state.pages = pages.render(document)
     return app

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field
 
 from traveltide_assets.schema.config import Section
@@ -53,4 +55,14 @@ class Config(Section):
     )
     idle_seconds: float = Field(
         5, gt=0, description="Seconds that a connection stays open between two requests"
+    )
+    events_folder: Path | None = Field(
+        None,
+        description="Folder of the log of events (`POST /events`, `?exposed=true`): a file of JSON "
+        "lines per day, which the source `responses` reads. Unset: no event is logged",
+    )
+    max_events_bytes: int = Field(
+        268_435_456,
+        ge=1_024,
+        description="Most bytes that the log of a day may have. More events are answered with 503",
     )

@@ -68,7 +68,7 @@ _ASSIGNED = ("user_id",)
 _MEMBER = "<"
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     """Values must have their own JSON type: "2" and true are not numbers. Dates are strings."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -103,11 +103,11 @@ def _rows(name: str, columns: Iterable[Column]) -> type[BaseModel]:
             if given
             else (kind | None, Field(None, description=column.description))
         )
-    return create_model(name, __base__=_Strict, **fields)
+    return create_model(name, __base__=Strict, **fields)
 
 
 _FIELDS: dict[str, Any] = {feature.name: _feature(feature) for feature in EARLY}
-Features: Any = create_model("Features", __base__=_Strict, **_FIELDS)
+Features: Any = create_model("Features", __base__=Strict, **_FIELDS)
 Features.__doc__ = (
     "Features of the catalogue, from the profile and the first sessions of a customer, if any."
 )
@@ -117,7 +117,7 @@ Flight: Any = _rows("Flight", SOURCES["flights"])
 Hotel: Any = _rows("Hotel", SOURCES["hotels"])
 
 
-class History(_Strict):
+class History(Strict):
     """Raw rows of one customer, as in the source tables. Only the first five sessions are used.
 
     Without sessions, the profile alone answers.
@@ -129,13 +129,13 @@ class History(_Strict):
     hotels: Annotated[list[Hotel], Field(max_length=1_000)] = []
 
 
-class ByFeatures(_Strict):
+class ByFeatures(Strict):
     """A customer described by features."""
 
     features: Features
 
 
-class ByHistory(_Strict):
+class ByHistory(Strict):
     """A customer described by raw rows."""
 
     history: History
@@ -152,7 +152,7 @@ Customer = Annotated[
 ]
 
 
-class Batch(_Strict):
+class Batch(Strict):
     """Several customers; the answers come in the same order."""
 
     customers: Annotated[list[Customer], Field(min_length=1)]
@@ -213,7 +213,7 @@ class Questions:
             # JSON.
             question: Question = self._question.validate_json(body)
         except ValidationError as error:
-            raise Invalid(_problems(error, [])) from None
+            raise Invalid(problems_of(error, [])) from None
         return question
 
     def parse_large(self, body: bytes) -> Question:
@@ -252,7 +252,7 @@ class Questions:
             try:
                 found.append(_ONE.validate_json(to_json(customer, inf_nan_mode="constants")))
             except ValidationError as error:
-                problems += _problems(error, ["customers", number])
+                problems += problems_of(error, ["customers", number])
                 if len(problems) >= MOST_PROBLEMS:
                     break
         if problems:
@@ -270,7 +270,8 @@ def _problem(place: Sequence[int | str], message: str, kind: str) -> dict[str, A
     return {"loc": ["body", *path], "msg": message, "type": kind}
 
 
-def _problems(error: ValidationError, place: list[int | str]) -> Iterator[dict[str, Any]]:
+def problems_of(error: ValidationError, place: list[int | str]) -> Iterator[dict[str, Any]]:
+    """What is wrong with a part of a body, which is at `place`. Values are never quoted."""
     for found in error.errors(include_input=False, include_url=False, include_context=False):
         # The path without the tags of union members.
         path = [part for part in found["loc"] if not str(part).startswith(_MEMBER)]

@@ -35,6 +35,7 @@ class Metrics:
         self.customers = Counter(
             "traveltide_customers_scored", "Customers given a prediction", registry=registry
         )
+        self.events = Counter("traveltide_events_logged", "Events logged", registry=registry)
         self.reloads = Counter(
             "traveltide_reloads", "Loads from the lake", ("outcome",), registry=registry
         )

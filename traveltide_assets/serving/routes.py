@@ -5,16 +5,19 @@ Errors never quote customer data: a problem gives the path to a value, not the v
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, HTTPException, Path, Request, Response
+from fastapi import APIRouter, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from traveltide_assets.serving import messages
+from traveltide_assets.catalogue.perks import NO_OFFER
+from traveltide_assets.serving import events, messages
 from traveltide_assets.serving.deps import (
     HEADER,
     SOON,
@@ -25,12 +28,13 @@ from traveltide_assets.serving.deps import (
 )
 from traveltide_assets.serving.scorer import Scorer
 from traveltide_assets.serving.service import Service
-from traveltide_assets.serving.trouble import WorkFailed
+from traveltide_assets.serving.trouble import WorkFailed, place_of
 from traveltide_assets.serving.workers import Busy, Ended
 
 _DESCRIBED: Mapping[int, tuple[Any, str]] = {
     401: (messages.Problem, f"{HEADER} is missing or wrong"),
     404: (messages.Problem, "The customer has no perk"),
+    409: (messages.Problem, "This service logs no events: `serving.events_folder` is not set"),
     413: (messages.Problem, "The body is too large, or takes too much memory"),
     415: (messages.Problem, "The body is compressed"),
     422: (
@@ -43,6 +47,10 @@ _DESCRIBED: Mapping[int, tuple[Any, str]] = {
 # One customer by features is no larger and has no more objects. Whatever such a body holds, it is
 # parsed in some milliseconds.
 _SMALL, _OBJECTS = 4_096, 2
+# Events are parsed by the service itself, so what it takes at once is little.
+_MOST_EVENTS_BYTES = 262_144
+_EXPOSED = "Log that the customer is shown the offer, or would be if there were one"
+_log = logging.getLogger("traveltide.serving")
 
 
 def _responses(model: Any, *statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -134,16 +142,55 @@ async def _work(service: Service, scorer: Scorer, body: bytearray) -> Response:
 
 
 @protected.get(
-    "/customers/{user_id}/perk", responses=_responses(messages.Answer, 401, 404, 422, 503, 504)
+    "/customers/{user_id}/perk", responses=_responses(messages.Answer, 401, 404, 409, 422, 503, 504)
 )
 async def assigned_perk(
-    snapshot: Decided, user_id: Annotated[int, Path(ge=1, le=2**63 - 1)]
+    service: RunningService,
+    snapshot: Decided,
+    user_id: Annotated[int, Path(ge=1, le=2**63 - 1)],
+    exposed: Annotated[bool, Query(description=_EXPOSED)] = False,
 ) -> Response:
-    """The perk assigned to an active customer."""
+    """The perk assigned to an active customer, and what they are offered."""
     found = snapshot.assigned.find(user_id)
     if found is None:
         raise HTTPException(404, "no perk: the customer is not in the month's cohort")
+    # Whoever must not be contacted is not in the campaign.
+    if exposed and (found["offer"] or found["arm"]):
+        shown = found["offer"] or NO_OFFER
+        await _log_events(service, [events.Event(user_id=user_id, offer=shown, event="exposed")])
     return JSONResponse(found)
+
+
+@protected.post("/events", responses=_responses(events.Logged, 401, 409, 413, 415, 422, 503, 504))
+async def told_events(request: Request) -> Response:
+    """Logs what happened about offers, one event or several, for the source `responses`.
+
+    The answer comes when they are on the disk. The same event told twice counts once.
+    """
+    service: Service = request.app.state.service
+    share = service.budget.share()
+    try:
+        limit = min(service.settings.max_body_bytes, _MOST_EVENTS_BYTES)
+        body = await read_body(request, limit, share)
+        told = events.parse(body, service.settings.max_batch)
+        await _log_events(service, told)
+    finally:
+        share.give_back()
+    return JSONResponse({"logged": len(told)})
+
+
+async def _log_events(service: Service, told: Sequence[events.Event]) -> None:
+    try:
+        await asyncio.to_thread(service.events.append, told)
+    except events.NotLogged as error:
+        raise HTTPException(409, str(error)) from None
+    except events.Full:
+        _log.error("the log of events is full for today: raise serving.max_events_bytes")
+        raise HTTPException(503, "the log of events is full for today") from None
+    except OSError as error:
+        _log.error("events cannot be logged: %s %s", error.strerror, place_of(error))
+        raise HTTPException(503, "the log of events cannot be written: try again", SOON) from None
+    service.metrics.events.inc(len(told))
 
 
 @protected.get("/perks", responses=_responses(messages.Catalogue, 401, 503, 504))

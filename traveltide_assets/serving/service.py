@@ -16,6 +16,7 @@ from traveltide_assets.lake.lake import Lake
 from traveltide_assets.serving import scorer
 from traveltide_assets.serving.budget import Budget
 from traveltide_assets.serving.config import Config
+from traveltide_assets.serving.events import EventLog
 from traveltide_assets.serving.histories import Plans
 from traveltide_assets.serving.messages import Questions
 from traveltide_assets.serving.prometheus import Metrics
@@ -47,6 +48,7 @@ class Service:
         self.workers = Workers(settings, self.metrics)
         self.questions = Questions(settings.max_batch)
         self.budget = Budget(settings.max_bytes_in_flight)
+        self.events = EventLog(settings)
         self.snapshot: Snapshot | None = None
         self.problem: str | None = None
         self.since: float | None = None

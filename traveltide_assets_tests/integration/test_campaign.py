@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.campaign import invitations, mailing
+from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.lake.release import MAILING
 from traveltide_assets_tests.conftest import BOUNDS, LAST, QUICK
 from traveltide_assets_tests.integration.test_decision_checks import check
@@ -79,6 +80,7 @@ def test_the_manifest_says_what_the_campaign_rests_on(sample_project: Project) -
         "assigned": len(assigned_now),
         "written_to": int((~campaign["holdout"]).sum()),
         "held_out": int(campaign["holdout"].sum()),
+        "offered_nothing": 0,
         "suppressed": 0,
         "below_minimum_age": len(assigned_now) - len(campaign),
     }
@@ -108,6 +110,49 @@ def test_a_campaign_made_again_leaves_the_same_bytes_and_no_file_to_send(
     assert send(project) == set()
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert list(project.lake.rglob("*.csv")) == []
+
+
+def test_offers_within_a_budget_and_at_random_are_mailed_and_change_no_perk_decided(
+    sample_project: Project, tmp_path: Path
+) -> None:
+    catalogue = tmp_path / "perks.toml"
+    text = (FOLDER / "perks.toml").read_text("utf-8")
+    priced = "cost_usd = 20\nexpected_redemption = 0.3\nmax_customers = 60\n[perk.features]"
+    open_trip = '[[perk.eligible]]\nfeature = "open_trips"\ncomparison = ">="\nvalue = 1\n'
+    before, fees, after = text.partition('id = "no_cancellation_fees"')
+    after = after.replace("[perk.features]", f"{open_trip}[perk.features]", 1)
+    catalogue.write_text(before.replace("[perk.features]", priced) + fees + after, "utf-8")
+    project = copy_of(
+        sample_project,
+        tmp_path,
+        perks_file=catalogue,
+        exploration={"share": 0.1},
+        economics={"margin_rate": 0.2, "budget_usd": 600},
+    )
+    decided = project.file("gold/perk_assignments", LAST)
+    content = decided.read_bytes()
+    made = ("perk_assignments", "experiment_assignment", "offers", "budget_curve")
+    result = project.materialize_all([*(f"gold/{name}" for name in made), *ASSETS], LAST)
+    assert result.success, failure(result)
+    assert "gold/offers:costs_known" in failed_checks(result)
+    assert decided.read_bytes() == content
+    offers = project.frame("gold/offers", LAST).set_index("user_id")
+    assert offers["expected_cost_usd"].sum() <= 600
+    assert set(offers["arm"]) == {"personalised", "exploration", "holdout"}
+    arms = project.frame("gold/experiment_assignment", LAST)["user_id"]
+    assert not arms.isin(offers.index[offers["arm"] == "exploration"]).any()
+    campaign = project.frame("gold/campaign", LAST).set_index("user_id")
+    written = invitations.written_to(campaign)
+    assert (written["perk"] == offers["offer"][written.index]).all()
+    told = manifest(project)
+    assert told["customers"]["written_to"] == len(written)
+    assert told["customers"]["offered_nothing"] > 0
+    assert {each["arm"]: each["customers"] for each in told["arms"]} == {
+        "control": 0,
+        **offers["arm"].value_counts(),
+    }
+    curve = project.frame("gold/budget_curve", LAST)
+    assert curve.loc[curve["configured"], "budget_usd"].tolist() == [600]
 
 
 def test_a_list_in_the_settings_is_kept(sample_project: Project, tmp_path: Path) -> None:

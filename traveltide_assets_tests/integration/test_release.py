@@ -14,7 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 from starlette.testclient import TestClient
 
-from traveltide_assets.campaign.release_files import ASSIGNMENTS, REPORT
+from traveltide_assets.campaign.release_files import ASSIGNMENTS, OFFERS, REPORT
 from traveltide_assets.campaign.released import reissue, tables
 from traveltide_assets.campaign.suppression import read_suppressed
 from traveltide_assets.cli import main
@@ -39,6 +39,8 @@ AGAIN = (
     "gold/campaign_outcomes",
     "gold/campaign_readout",
     "gold/policy_scorecard",
+    "gold/offers",
+    "gold/budget_curve",
     "gold/campaign",
     "gold/campaign_changes",
     "gold/report",
@@ -128,12 +130,18 @@ def test_releasing_again_changes_nothing_and_another_decision_is_another_release
     first = current(project.lake)
     succeed(project.materialize_all(AGAIN, MONTH))
     assert {f: f.read_bytes() for f in (project.lake / "releases").rglob("*.*")} == before
+    sent = first.read(OFFERS)
     other = Project(
-        project.folder, project.source, **scenario.settings(campaign={"holdout_share": 0.7})
+        project.folder,
+        project.source,
+        **scenario.settings(campaign={"holdout_share": 0.7}, exploration={"share": 1}),
     )
     succeed(other.materialize_all(AGAIN, MONTH))
     second = current(project.lake)
     assert second.id != first.id
+    # What was offered is not changed by what is decided later.
+    assert releases_of(project).find(first.id).read(OFFERS) == sent != second.read(OFFERS)
+    assert set(second.frame(OFFERS)["arm"]) == {"exploration", "holdout"}
     # The earlier one can still be read, but its files can no longer be sent.
     assert releases_of(project).find(first.id).read(ASSIGNMENTS)
     assert len({file.parents[1].name for file in project.lake.rglob("*.csv")}) == 1

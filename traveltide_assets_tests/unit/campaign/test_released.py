@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -22,6 +23,7 @@ from traveltide_assets.campaign.release_files import (
     CATALOGUE,
     CHANGES,
     FEATURES,
+    OFFERS,
     PREDICTOR,
     REPORT,
     SEGMENTS,
@@ -66,6 +68,23 @@ def frames(customers: int = 40, running: bool = False) -> dict[str, pd.DataFrame
         CHANGES: changes,
         ARMS: arms,
     }
+
+
+def with_offers(tables: dict[str, pd.DataFrame], running: bool = False) -> dict[str, pd.DataFrame]:
+    """The tables with the offers that the campaign makes."""
+    campaign = tables[CAMPAIGN]
+    held = campaign["holdout"].to_numpy()
+    drawn = campaign["user_id"].map(tables[ARMS].set_index("user_id")["arm"])
+    arm = drawn.fillna("personalised") if running else "personalised"
+    offers = pd.DataFrame(
+        {
+            "user_id": campaign["user_id"],
+            "arm": np.where(held, "holdout", arm),
+            "offer": campaign["perk"].where(~held, "none"),
+            "expected_cost_usd": np.where(held, 0.0, 2.5),
+        }
+    )
+    return tables | {OFFERS: offers}
 
 
 def stored(tables: dict[str, pd.DataFrame]) -> dict[str, bytes]:
@@ -117,7 +136,52 @@ def test_a_segment_that_an_experiment_holds_may_differ_from_that_of_the_month() 
 
 @pytest.mark.parametrize("running", [False, True])
 def test_the_tables_of_one_decision_fit(running: bool) -> None:
-    assert released.misfits(frames(running=running), NOBODY, running) == []
+    tables = frames(running=running)
+    assert released.misfits(tables, NOBODY, running) == []
+    assert released.misfits(with_offers(tables, running), NOBODY, running) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("offer", "night", "customers who are offered another perk"),
+        ("offer", "none", "customers who are offered another perk"),
+        ("arm", "holdout", "customers whose arm or place in the campaign"),
+        ("user_id", 999, "customers whose arm or place in the campaign"),
+    ],
+)
+def test_offers_of_another_decision_do_not_fit(column: str, value: object, said: str) -> None:
+    tables = with_offers(frames())
+    offers = tables[OFFERS].copy()
+    one = (offers["arm"] == "personalised") & (offers["offer"] == "bag")
+    offers.loc[offers.index[one][0], column] = value
+    found = released.misfits(tables | {OFFERS: offers}, NOBODY, running=False)
+    assert any(said in each for each in found), found
+
+
+def test_an_offer_of_nothing_is_not_written_to_and_leaves_with_who_is_suppressed(
+    tmp_path: Path,
+) -> None:
+    tables = frames()
+    some = tables[CAMPAIGN].index[~tables[CAMPAIGN]["holdout"]][:2]
+    tables[CAMPAIGN].loc[some, ["perk", "headline"]] = ["none", ""]
+    tables = with_offers(tables)
+    releases, made = put(tmp_path, tables)
+    assert "mailing/none.csv" not in made.names
+    silent, held = tables[CAMPAIGN]["user_id"][some], tables[CAMPAIGN]["holdout"]
+    gone = int(silent.iloc[0])
+    new = released.reissue(releases, made, suppressing(gone), keep=12)
+    assert gone not in set(new.frame(OFFERS)["user_id"])
+    told = json.loads(new.read(f"{MAILING}{mailing.MANIFEST}"))
+    assert told["customers"]["offered_nothing"] == 1
+    assert told["customers"]["written_to"] == (~held).sum() - 2
+    arms = {each["arm"]: each for each in told["arms"]}
+    assert arms["personalised"]["customers"] == (~held).sum() - 1
+    assert arms["holdout"] == {
+        "arm": "holdout",
+        "customers": int(held.sum()),
+        "expected_cost_usd": 0.0,
+    }
 
 
 def test_a_customer_whose_perk_an_experiment_holds_keeps_the_segment_of_its_start() -> None:
