@@ -44,11 +44,14 @@ def half_features(
     long_lead_days: int,
 ) -> ibis.Table:
     """One row per half and customer with sessions in it: the features from these alone."""
-    both = (copies.each(table, range(len(HALVES))) for table in (flights, hotels))
+    known, flown, stayed = (
+        copies.each(table, range(len(HALVES))) for table in (users, flights, hotels)
+    )
     found = features_of(
-        copies.each(users, range(len(HALVES))),
+        known,
         copies.numbered(halved(sessions)),
-        *both,
+        flown,
+        stayed,
         month,
         within=copies.number(ibis._.user_id),
         long_lead_days=long_lead_days,

@@ -95,8 +95,10 @@ def cut_features(
     before = cuts.before(month, months, settings.evidence.cuts)
     asked = before or [cuts.latest(month, months)]
     chosen = cuts.copies_untouched(users, mailed, [shift(cut, months) for cut in asked])
-    copied = (copies.each(table, range(len(asked))) for table in (sessions, flights, hotels))
-    found = cuts.features_at(chosen, *copied, settings.cohort, asked)
+    visits, flown, stayed = (
+        copies.each(table, range(len(asked))) for table in (sessions, flights, hotels)
+    )
+    found = cuts.features_at(chosen, visits, flown, stayed, settings.cohort, asked)
     return dg.MaterializeResult(
         value=cuts.together(found, asked, nobody=not before), metadata={"cuts_after": before}
     )
@@ -117,8 +119,11 @@ def cut_outcomes(
     asked = before or [cuts.latest(month, months)]
     until = [shift(cut, months) for cut in asked]
     chosen = cuts.copies_untouched(users, mailed, until)
-    copied = (copies.each(table, range(len(asked))) for table in (sessions, flights, hotels))
-    found = cuts.outcomes_between(chosen, *copied, settings.cohort.min_sessions, asked, until)
+    visits, flown, stayed = (
+        copies.each(table, range(len(asked))) for table in (sessions, flights, hotels)
+    )
+    fewest = settings.cohort.min_sessions
+    found = cuts.outcomes_between(chosen, visits, flown, stayed, fewest, asked, until)
     return dg.MaterializeResult(
         value=cuts.together(found, asked, nobody=not before), metadata={"cuts_after": before}
     )
