@@ -52,12 +52,14 @@ from traveltide_assets.segmentation.registry import build_strategies, left_out, 
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
+from traveltide_assets.stats.threads import use_one_thread
 
 _log = logging.getLogger(__name__)
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for the given settings."""
+    use_one_thread()
     perk_catalogue = load_perks(settings.perks_file, settings.policy.forbidden_features)
     # These raise now rather than in the run.
     headlines(perk_catalogue, settings.experiment)

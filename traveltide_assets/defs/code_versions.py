@@ -96,7 +96,7 @@ class _Code:
         if function in self._seen:
             return
         self._seen.add(function)
-        self.own.append(ast.dump(_tree(function)))
+        self.own.append(_dump(function.__code__))
         for value in _referred_to(function):
             self._add(value, function.__module__)
 
@@ -144,7 +144,7 @@ def _settings_named(function: FunctionType) -> set[str]:
 
     If it passes the settings on as a whole: all settings that affect results.
     """
-    nodes = list(ast.walk(_tree(function)))
+    nodes = list(ast.walk(_tree(function.__code__)))
     named = [n for n in nodes if isinstance(n, ast.Attribute) and _is_settings(n.value)]
     if sum(_is_settings(node) for node in nodes) > len(named):
         return set(Settings.model_fields) - _OPERATIONAL
@@ -228,10 +228,16 @@ def _hash_of(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
+# By the code: assets that a function builds are new functions each time, of the same code.
 @cache
-def _tree(function: FunctionType) -> ast.Module:
-    source = textwrap.dedent(inspect.getsource(function))
+def _tree(code: CodeType) -> ast.Module:
+    source = textwrap.dedent(inspect.getsource(code))
     return _without_docstrings(_parsed(source))
+
+
+@cache
+def _dump(code: CodeType) -> str:
+    return ast.dump(_tree(code))
 
 
 # Before Python 3.11.9, parsing fails now and then while another thread parses.

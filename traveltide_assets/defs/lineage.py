@@ -8,6 +8,7 @@ depend on any table.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 
 import dagster as dg
 import ibis
@@ -20,6 +21,7 @@ from traveltide_assets.transforms.config import Config
 
 Sources = frozenset[tuple[str, str]]
 Lineage = Mapping[str, Sources]
+_READ = frozenset(path for step in chain.STEPS for path in step.inputs.values())
 _MONTH = "2023-01"  # Any month will do: it does not affect which columns are read.
 
 
@@ -27,13 +29,18 @@ def build_lineage(tables: Mapping[str, Table]) -> dict[str, dg.TableColumnLineag
     """The column lineage of every traced table, by path."""
     return {
         path: _for_dagster({column: found[column] for column in tables[path].column_names})
-        for path, found in traced(tables).items()
+        for path, found in traced(tuple(tables[path] for path in sorted(_READ))).items()
     }
 
 
-def traced(tables: Mapping[str, Table]) -> dict[str, Lineage]:
-    """For every traced table, by path, the origins of each of its columns."""
-    rows = {path: ibis.table(table.schema, name=path) for path, table in tables.items()}
+# A process may build definitions several times, and these tables are always the same.
+@cache
+def traced(tables: tuple[Table, ...]) -> Mapping[str, Lineage]:
+    """For every traced table, by path, the origins of each of its columns.
+
+    `tables` are those that the steps of the chain read.
+    """
+    rows = {table.path: ibis.table(table.schema, name=table.path) for table in tables}
     found = dict(_steps(rows))
     users, sessions, booked = (
         rows[f"gold/{name}_final"] for name in ("users", "sessions", "trips")

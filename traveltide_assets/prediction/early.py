@@ -12,12 +12,14 @@ from collections.abc import Iterable
 import ibis
 import numpy as np
 import pandas as pd
+from ibis.common.deferred import Deferred
 
+from traveltide_assets.transforms import copies
 from traveltide_assets.transforms.chain import features_of
+from traveltide_assets.transforms.copies import COPY
 from traveltide_assets.transforms.features.catalogue import CATALOGUE, OWN, Feature
 
 MOST_SESSIONS = 5
-_BITS_OF_N = 3
 SEEN = "sessions_seen"
 # These measure the time from the sessions to the end of the month. The cohort's first sessions are
 # months old, those of new customers are not, so a model must not learn from these features, nor
@@ -79,17 +81,16 @@ def early_features_by_n(
 ) -> ibis.Table:
     """`early_features` for n = 0 to 5 of the customers with n sessions, stacked.
 
-    Planning the catalogue takes seconds, whatever the number of rows. So it is planned once, over
-    copies of the customers and trips: one copy per n, distinguished by its ids.
+    It is planned once, over copies of the customers and trips, one per n.
     """
     placed = numbered(sessions)
     known_to = ibis.range(placed.place + 1, ibis.least(placed.of, MOST_SESSIONS) + 1)
-    copies = placed.filter(placed.place < MOST_SESSIONS).mutate(n=known_to.unnest())
-    seen = _customers_of_n(_trips_of_n(copies)).drop("place", "of", "n")
-    known = _customers_of_n(each_n(users, sessions)).drop("n")
-    flown, stayed = (_trips_of_n(_every_n(table)).drop("n") for table in (flights, hotels))
-    features = _features(known, seen, flown, stayed, month, within="total_sessions")
-    return features.mutate(user_id=features.user_id >> _BITS_OF_N)
+    seen_by = placed.filter(placed.place < MOST_SESSIONS).mutate({COPY: known_to.unnest()})
+    seen = copies.numbered(seen_by.drop("place", "of"))
+    known = copies.numbered(each_n(users, sessions).rename({COPY: "n"}))
+    flown, stayed = (copies.each(table, range(1, MOST_SESSIONS + 1)) for table in (flights, hotels))
+    features = _features(known, seen, flown, stayed, month, within=ibis._.total_sessions)
+    return features.mutate(user_id=copies.original(features.user_id))
 
 
 def each_n(users: ibis.Table, sessions: ibis.Table) -> ibis.Table:
@@ -106,7 +107,7 @@ def _features(
     flights: ibis.Table,
     hotels: ibis.Table,
     month: str,
-    within: str | None = None,
+    within: Deferred | None = None,
     catalogue: tuple[Feature, ...] = CATALOGUE,
 ) -> ibis.Table:
     """One row per user, also of those without a session."""
@@ -114,18 +115,6 @@ def _features(
         users, seen, flights, hotels, month, within, everybody=True, catalogue=catalogue
     )
     return features.mutate(**{SEEN: features.total_sessions})
-
-
-def _every_n(table: ibis.Table) -> ibis.Table:
-    return table.mutate(n=ibis.range(1, MOST_SESSIONS + 1).unnest())
-
-
-def _customers_of_n(table: ibis.Table) -> ibis.Table:
-    return table.mutate(user_id=table.user_id * 2**_BITS_OF_N + table.n)
-
-
-def _trips_of_n(table: ibis.Table) -> ibis.Table:
-    return table.mutate(trip_id=table.trip_id + "/" + table.n.cast("string"))
 
 
 def input_names(features: pd.DataFrame, catalogue: Iterable[Feature] = EARLY) -> tuple[str, ...]:

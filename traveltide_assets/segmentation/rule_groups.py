@@ -176,6 +176,7 @@ class FittedRules:
             score[members] = self._score(segment, known[members], met[members])
             name[members], perk[members] = segment.name, segment.perk
             reason[members] = _reasons(segment, met[members])
+        name, perk, reason = (pd.Series(words, dtype=object) for words in (name, perk, reason))
         columns = (features["user_id"].to_numpy(), name, perk, score, reason)
         return pd.DataFrame(dict(zip(ASSIGNMENT, columns, strict=True)))
 

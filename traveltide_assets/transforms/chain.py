@@ -11,9 +11,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import ibis
+from ibis.common.deferred import Deferred
 
 from traveltide_assets.transforms import cohort
 from traveltide_assets.transforms.config import LONG_LEAD_DAYS, Config
+from traveltide_assets.transforms.copies import Month
 from traveltide_assets.transforms.features.build import Catalogue, compared, measured
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 from traveltide_assets.transforms.trips import bookings_of, build_trips
@@ -55,8 +57,8 @@ def features_of(
     sessions: ibis.Table,
     flights: ibis.Table,
     hotels: ibis.Table,
-    month: str,
-    within: str | None = None,
+    month: Month,
+    within: Deferred | None = None,
     long_lead_days: int = LONG_LEAD_DAYS,
     catalogue: Catalogue = CATALOGUE,
     everybody: bool = False,

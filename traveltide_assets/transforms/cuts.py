@@ -7,14 +7,15 @@ month would have measured, so every cut is measured alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
 import ibis
 
 from traveltide_assets.schema.months import shift
-from traveltide_assets.transforms import outcomes
+from traveltide_assets.transforms import copies, outcomes
 from traveltide_assets.transforms.chain import features_of
 from traveltide_assets.transforms.config import Config
+from traveltide_assets.transforms.copies import COPY, Month
 from traveltide_assets.transforms.trips import bookings_of, build_trips
 
 
@@ -36,13 +37,22 @@ def untouched(users: ibis.Table, mailed: ibis.Table, until: str) -> ibis.Table:
     return users.anti_join(mailed.filter(mailed.decided_in < until), "user_id")
 
 
+def copies_untouched(users: ibis.Table, mailed: ibis.Table, until: Sequence[str]) -> ibis.Table:
+    """For each month in `until` a copy of the customers who are `untouched` by then."""
+    parts = [
+        untouched(users, mailed, month).mutate({COPY: ibis.literal(place, "int64")})
+        for place, month in enumerate(until)
+    ]
+    return copies.numbered(ibis.union(*parts) if len(parts) > 1 else parts[0])
+
+
 def features_at(
     users: ibis.Table,
     sessions: ibis.Table,
     flights: ibis.Table,
     hotels: ibis.Table,
     rule: Config,
-    cut: str,
+    cut: Month,
 ) -> ibis.Table:
     """One row per customer with sessions before the end of the month `cut`: their features then.
 
@@ -51,7 +61,8 @@ def features_at(
     chosen = outcomes.chosen_anyway(users, sessions, rule.min_sessions, cut)
     before = outcomes.sessions_before(sessions, cut)
     lead = rule.long_lead_days
-    return features_of(chosen, before, flights, hotels, cut, long_lead_days=lead)
+    within = None if isinstance(cut, str) else copies.number(ibis._.user_id)
+    return features_of(chosen, before, flights, hotels, cut, within, long_lead_days=lead)
 
 
 def outcomes_between(
@@ -60,8 +71,8 @@ def outcomes_between(
     flights: ibis.Table,
     hotels: ibis.Table,
     fewest: int,
-    cut: str,
-    until: str,
+    cut: Month,
+    until: Month,
 ) -> ibis.Table:
     """One row per customer: what they did after the month `cut`, known as of the end of `until`."""
     chosen = outcomes.chosen_anyway(users, sessions, fewest, cut)
@@ -70,8 +81,10 @@ def outcomes_between(
     return outcomes.outcomes_after(chosen, seen, trips, cut)
 
 
-def together(at: Callable[[str], ibis.Table], cuts: list[str], otherwise: str) -> ibis.Table:
-    """The rows of all cuts, with a column `cut`. Without cuts no rows, but all columns."""
-    tables = [at(cut).mutate(cut=ibis.literal(cut)) for cut in cuts or [otherwise]]
-    result = ibis.union(*tables) if len(tables) > 1 else tables[0]
-    return result if cuts else result.filter(ibis.literal(False))
+def together(copied: ibis.Table, cuts: Sequence[str], nobody: bool) -> ibis.Table:
+    """The customers of all copies by their own ids, with a column `cut`; with `nobody` no rows."""
+    found = copied.mutate(
+        cut=copies.of_each(copied, [ibis.literal(cut) for cut in cuts]),
+        user_id=copies.original(copied.user_id),
+    )
+    return found.filter(ibis.literal(False)) if nobody else found

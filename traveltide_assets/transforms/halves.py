@@ -8,26 +8,31 @@ from __future__ import annotations
 
 import ibis
 
+from traveltide_assets.transforms import copies
 from traveltide_assets.transforms.chain import features_of
+from traveltide_assets.transforms.copies import COPY
 from traveltide_assets.transforms.features import expressions as f
 
-ODD, EVEN = "odd", "even"
-HALVES = (ODD, EVEN)
+HALVES = ("odd", "even")
 
 
-def half_of(sessions: ibis.Table, half: str) -> ibis.Table:
-    """The sessions of a half. Cancellations of trips that no session books are odd."""
+def halved(sessions: ibis.Table) -> ibis.Table:
+    """The sessions with the number of their half, the position in `HALVES`, in a column `copy`.
+
+    Cancellations of trips that no session books are odd.
+    """
     browsing = sessions.filter(f.browsing(sessions))
     place = ibis.row_number().over(
         group_by=browsing.user_id, order_by=[browsing.session_start, browsing.session_id]
     )
-    numbered = browsing.mutate(place=place)
-    kept = numbered.filter(numbered.place % 2 == HALVES.index(half)).drop("place")
+    placed = browsing.mutate({COPY: place % len(HALVES)})
+    booked = placed.filter(placed.trip_id.notnull()).select("trip_id", COPY).distinct()
     cancelled = sessions.filter(sessions.cancellation)
-    parts = [kept, cancelled.semi_join(kept, "trip_id")]
-    if half == ODD:
-        parts.append(cancelled.anti_join(browsing, "trip_id"))
-    return ibis.union(*parts)
+    return ibis.union(
+        placed,
+        cancelled.inner_join(booked, "trip_id").select(*sessions.columns, COPY),
+        cancelled.anti_join(browsing, "trip_id").mutate({COPY: ibis.literal(0, "int64")}),
+    )
 
 
 def half_features(
@@ -39,9 +44,19 @@ def half_features(
     long_lead_days: int,
 ) -> ibis.Table:
     """One row per half and customer with sessions in it: the features from these alone."""
-
-    def features(half: str) -> ibis.Table:
-        seen = half_of(sessions, half)
-        return features_of(users, seen, flights, hotels, month, long_lead_days=long_lead_days)
-
-    return ibis.union(*(features(half).mutate(half=ibis.literal(half)) for half in HALVES))
+    known, flown, stayed = (
+        copies.each(table, range(len(HALVES))) for table in (users, flights, hotels)
+    )
+    found = features_of(
+        known,
+        copies.numbered(halved(sessions)),
+        flown,
+        stayed,
+        month,
+        within=copies.number(ibis._.user_id),
+        long_lead_days=long_lead_days,
+    )
+    return found.mutate(
+        half=copies.of_each(found, [ibis.literal(half) for half in HALVES]),
+        user_id=copies.original(found.user_id),
+    )

@@ -7,12 +7,12 @@ customers is the sum of amounts divided by the sum of opportunities.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from traveltide_assets.schema.months import end_of
+from traveltide_assets.transforms import copies
+from traveltide_assets.transforms.copies import Month
 from traveltide_assets.transforms.features import expressions as f
 
 if TYPE_CHECKING:
@@ -117,41 +117,44 @@ OUTCOMES: tuple[Outcome, ...] = (
 )
 
 
-def chosen_anyway(users: ibis.Table, sessions: ibis.Table, fewest: int, cut: str) -> ibis.Table:
+def chosen_anyway(users: ibis.Table, sessions: ibis.Table, fewest: int, cut: Month) -> ibis.Table:
     """The customers who are in the cohort even without their cancellations after month `cut`.
 
     A cancellation is a session too. Some customers reach the minimum of `fewest` sessions only
     through cancellations after the cut. These are left out: the cohort rule selected them for
     cancelling, so among them anything before the cut would seem to predict cancellations.
     """
-    counted = sessions.filter((sessions.session_start < end_of(cut)) | f.browsing(sessions))
+    counted = sessions.filter(
+        (sessions.session_start < copies.end(sessions, cut)) | f.browsing(sessions)
+    )
     enough = counted.group_by("user_id").having(counted.count() >= fewest).agg()
     return users.semi_join(enough, "user_id")
 
 
-def sessions_before(sessions: ibis.Table, cut: str) -> ibis.Table:
+def sessions_before(sessions: ibis.Table, cut: Month) -> ibis.Table:
     """One row per session that starts before the end of the month `cut`."""
-    return sessions.filter(sessions.session_start < end_of(cut))
+    return sessions.filter(sessions.session_start < copies.end(sessions, cut))
 
 
 def outcomes_after(
-    users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, cut: str
+    users: ibis.Table, sessions: ibis.Table, trips: ibis.Table, cut: Month
 ) -> ibis.Table:
     """One row per customer: `<outcome>_amount` and `<outcome>_opportunities` after month `cut`."""
-    since = end_of(cut)
+    since = copies.end(trips, cut)
     tables = {
-        "sessions": sessions.filter(sessions.session_start >= since),
+        "sessions": sessions.filter(sessions.session_start >= copies.end(sessions, cut)),
         "trips": trips.filter((trips.booked_at >= since).fill_null(False)),
         "cancellable_trips": trips.filter(_cancellable(trips, since).fill_null(False)),
     }
     result = users.select("user_id")
     for source, table in tables.items():
         found = table.group_by("user_id").agg(**_expressions(table, source))
-        result = result.left_join(found, "user_id").drop("user_id_right")
-    return result.mutate({c: result[c].fill_null(0) for c in result.columns if c != "user_id"})
+        result = result.left_join(found, "user_id", rname=f"{{name}}_of_{source}")
+    measured = [name for name in result.columns if not name.startswith("user_id")]
+    return result.select("user_id", **{name: result[name].fill_null(0) for name in measured})
 
 
-def _cancellable(trips: ibis.Table, since: dt.datetime) -> ir.BooleanValue:
+def _cancellable(trips: ibis.Table, since: ir.TimestampValue) -> ir.BooleanValue:
     """Whether a trip could still be cancelled after the cut: open at the cut, or booked later.
 
     A trip of which only the cancellation is known does not count: one like it that was kept would

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.schema.months import SECONDS_PER_DAY, end_of
+from traveltide_assets.schema.months import SECONDS_PER_DAY
+from traveltide_assets.transforms import copies
+from traveltide_assets.transforms.copies import Month
 
 EARTH_RADIUS_KM = 6371.0
 _KM_DECIMALS = 3
 
 
 def build_trips(
-    bookings: ibis.Table, users: ibis.Table, flights: ibis.Table, hotels: ibis.Table, month: str
+    bookings: ibis.Table, users: ibis.Table, flights: ibis.Table, hotels: ibis.Table, month: Month
 ) -> ibis.Table:
     """One row per trip, as of the end of a month; `bookings` is the result of `bookings_of`.
 
@@ -22,7 +24,7 @@ def build_trips(
     A trip that was booked before the data begins has a null `booked_at`. Its content is then taken
     from the flight and hotel tables, because the flags of a cancellation are always true.
     """
-    trips = bookings.left_join(_homes(users), "user_id").drop("user_id_right")
+    trips = bookings.left_join(_homes(users), [("user_id", "home_of")])
     trips = trips.left_join(flights.rename(flight_trip="trip_id"), [("trip_id", "flight_trip")])
     trips = trips.left_join(hotels.rename(hotel_trip="trip_id"), [("trip_id", "hotel_trip")])
     trips = trips.mutate(
@@ -92,7 +94,9 @@ def bookings_of(sessions: ibis.Table) -> ibis.Table:
 
 
 def _homes(users: ibis.Table) -> ibis.Table:
-    return users.select("user_id", "home_airport", "home_airport_lat", "home_airport_lon")
+    return users.select(
+        "home_airport", "home_airport_lat", "home_airport_lon", home_of=users.user_id
+    )
 
 
 def _kind(trips: ibis.Table) -> ir.StringValue:
@@ -103,8 +107,8 @@ def _kind(trips: ibis.Table) -> ir.StringValue:
     )
 
 
-def _status(trips: ibis.Table, month: str) -> ir.StringValue:
-    ended = (trips.ends_at < ibis.timestamp(end_of(month).isoformat())).fill_null(True)
+def _status(trips: ibis.Table, month: Month) -> ir.StringValue:
+    ended = (trips.ends_at < copies.end(trips, month)).fill_null(True)
     return ibis.cases(
         (trips.cancelled_at.notnull(), "cancelled"), (ended, "completed"), else_="upcoming"
     )

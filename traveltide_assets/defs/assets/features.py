@@ -9,7 +9,7 @@ from traveltide_assets.defs.partitions import MONTHLY
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.schema.months import shift
 from traveltide_assets.settings import Settings
-from traveltide_assets.transforms import chain, cuts, halves, outcomes
+from traveltide_assets.transforms import chain, copies, cuts, halves, outcomes
 
 
 def _rows(*names: str) -> dict[str, dg.AssetIn]:
@@ -92,15 +92,15 @@ def cut_features(
     mailed: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
     month, months = context.partition_key, settings.evidence.months
-
-    def at(cut: str) -> ibis.Table:
-        chosen = cuts.untouched(users, mailed, shift(cut, months))
-        return cuts.features_at(chosen, sessions, flights, hotels, settings.cohort, cut)
-
     before = cuts.before(month, months, settings.evidence.cuts)
+    asked = before or [cuts.latest(month, months)]
+    chosen = cuts.copies_untouched(users, mailed, [shift(cut, months) for cut in asked])
+    visits, flown, stayed = (
+        copies.each(table, range(len(asked))) for table in (sessions, flights, hotels)
+    )
+    found = cuts.features_at(chosen, visits, flown, stayed, settings.cohort, asked)
     return dg.MaterializeResult(
-        value=cuts.together(at, before, otherwise=cuts.latest(month, months)),
-        metadata={"cuts_after": before},
+        value=cuts.together(found, asked, nobody=not before), metadata={"cuts_after": before}
     )
 
 
@@ -115,17 +115,17 @@ def cut_outcomes(
     mailed: ibis.Table,
 ) -> dg.MaterializeResult[ibis.Table]:
     month, months = context.partition_key, settings.evidence.months
-    fewest = settings.cohort.min_sessions
-
-    def at(cut: str) -> ibis.Table:
-        until = shift(cut, months)
-        chosen = cuts.untouched(users, mailed, until)
-        return cuts.outcomes_between(chosen, sessions, flights, hotels, fewest, cut, until)
-
     before = cuts.before(month, months, settings.evidence.cuts)
+    asked = before or [cuts.latest(month, months)]
+    until = [shift(cut, months) for cut in asked]
+    chosen = cuts.copies_untouched(users, mailed, until)
+    visits, flown, stayed = (
+        copies.each(table, range(len(asked))) for table in (sessions, flights, hotels)
+    )
+    fewest = settings.cohort.min_sessions
+    found = cuts.outcomes_between(chosen, visits, flown, stayed, fewest, asked, until)
     return dg.MaterializeResult(
-        value=cuts.together(at, before, otherwise=cuts.latest(month, months)),
-        metadata={"cuts_after": before},
+        value=cuts.together(found, asked, nobody=not before), metadata={"cuts_after": before}
     )
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
 import ibis
 import ibis.expr.types as ir
+from ibis.common.deferred import Deferred
 
-from traveltide_assets.schema.months import end_of
+from traveltide_assets.transforms import copies
 from traveltide_assets.transforms.config import LONG_LEAD_DAYS
+from traveltide_assets.transforms.copies import Month
 from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
 from traveltide_assets.transforms.features.expressions import COHORT
 
@@ -19,7 +19,7 @@ def measured(
     users: ibis.Table,
     sessions: ibis.Table,
     trips: ibis.Table,
-    month: str,
+    month: Month,
     long_lead_days: int = LONG_LEAD_DAYS,
     catalogue: Catalogue = CATALOGUE,
 ) -> ibis.Table:
@@ -29,35 +29,38 @@ def measured(
     Trips booked before the data begins are left out, because their bookings were not observed; only
     the features from `rows` count their cancellations.
     """
-    as_of = end_of(month)
-    last_day = ibis.date((as_of - dt.timedelta(days=1)).date().isoformat())
-    month_end = ibis.timestamp(as_of.isoformat())
-    dated_trips = trips.mutate(as_of=month_end, long_lead_days=ibis.literal(long_lead_days))
+    dated_trips = trips.mutate(
+        as_of=copies.end(trips, month), long_lead_days=ibis.literal(long_lead_days)
+    )
     events = {
-        "sessions": sessions.mutate(as_of=month_end),
+        "sessions": sessions.mutate(as_of=copies.end(sessions, month)),
         "trips": dated_trips.filter(trips.booked_at.notnull()),
         "rows": dated_trips,
     }
-    dated = users.mutate(last_day=last_day)
+    dated = users.mutate(last_day=copies.last_day(users, month))
     table = dated.select("user_id", **_expressions(dated, "users", catalogue))
+    names = list(table.columns)
+    # All joins are one step: a step of its own for each has to be planned with all its columns.
     for source, rows in events.items():
         if found := _expressions(rows, source, catalogue):
             by_customer = rows.group_by("user_id").agg(**found)
-            table = table.left_join(by_customer, "user_id").drop("user_id_right")
-    return table.mutate(
-        {f.name: table[f.name].fill_null(0) for f in catalogue if _fills_with_zero(f)}
+            table = table.left_join(by_customer, "user_id", rname=f"{{name}}_of_{source}")
+            names += found
+    zero = {f.name for f in catalogue if _fills_with_zero(f)}
+    return table.select(
+        **{name: table[name].fill_null(0) if name in zero else table[name] for name in names}
     )
 
 
 def compared(
-    customers: ibis.Table, within: str | None = None, catalogue: Catalogue = CATALOGUE
+    customers: ibis.Table, within: Deferred | None = None, catalogue: Catalogue = CATALOGUE
 ) -> ibis.Table:
     """One row per customer: the `measured` features and the scores, in catalogue order.
 
     Scores compare a customer with the whole cohort, or only with customers that have the same value
-    in the column `within`.
+    of `within`.
     """
-    table = customers if within is None else customers.mutate({COHORT: customers[within]})
+    table = customers if within is None else customers.mutate({COHORT: within})
     # Scores are computed apart: a window function holds every column that passes through it.
     scores = table.select("user_id", **_expressions(table, "features", catalogue))
     return customers.left_join(scores, "user_id").select(

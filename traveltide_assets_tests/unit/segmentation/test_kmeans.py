@@ -236,7 +236,7 @@ def test_the_engine_assigns_customers_as_the_model_does() -> None:
     model = fit(features, config(), SEED, CLASSIC, None)
     assigned = kmeans.FittedKMeans(model, CLASSIC).assign(features)
     found = segment(features, model, CLASSIC)[list(assigned.columns)]
-    pd.testing.assert_frame_equal(found, assigned, rtol=1e-12)
+    pd.testing.assert_frame_equal(found, assigned, check_exact=True)
     assert found["segment"].nunique() == 4
 
 
