@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 import pandas as pd
@@ -35,10 +35,18 @@ class Weeks:
     before: Mapping[str, np.ndarray]
     counts: Mapping[str, np.ndarray]
 
-    @property
+    @cached_property
     def groups(self) -> list[np.ndarray]:
         everybody = np.ones(len(self.users), bool)
         return [everybody, *(self.segment == name for name in sorted(set(self.segment)))]
+
+    @cached_property
+    def centred(self) -> dict[str, list[np.ndarray]]:
+        """What each group did before, around its mean, by metric."""
+        return {
+            metric: [values[group] - values[group].mean() for group in self.groups]
+            for metric, values in self.before.items()
+        }
 
 
 def of_customers(
@@ -62,37 +70,45 @@ def of_customers(
     )
 
 
-def z_values(found: Weeks, treated: np.ndarray, metric: str, by_week: np.ndarray) -> np.ndarray:
-    """The difference in standard errors after each week, by group: weeks x groups."""
+def sizes(found: Weeks, treated: np.ndarray, metric: str, by_week: np.ndarray) -> np.ndarray:
+    """The difference in standard errors, and its degrees of freedom: weeks x groups x 2."""
     rate = BY_NAME[metric].kind == "rate"
     rows = []
     for values in by_week.cumsum(axis=1).T:
         known = (values > 0).astype("float64") if rate else values
         rows.append(
             [
-                _rate(known[group], treated[group])
+                (_rate(known[group], treated[group]), np.inf)
                 if rate
-                else _mean(known[group], found.before[metric][group], treated[group])
-                for group in found.groups
+                else _mean(known[group], earlier, treated[group])
+                for group, earlier in zip(found.groups, found.centred[metric], strict=True)
             ]
         )
     return np.array(rows)
 
 
-def _mean(values: np.ndarray, earlier: np.ndarray, treated: np.ndarray) -> float:
-    values = readout.cuped(values, earlier)
-    one, other = values[treated], values[~treated]
-    parts = np.array([one.var(ddof=1) / len(one), other.var(ddof=1) / len(other)])
+def z_values(found: np.ndarray) -> np.ndarray:
+    """Differences in standard errors of a normal distribution with the same p-value."""
+    size, freedom = found[..., 0], found[..., 1]
+    return np.sign(size) * norm.isf(student.sf(np.abs(size), freedom))
+
+
+def _mean(values: np.ndarray, earlier: np.ndarray, treated: np.ndarray) -> tuple[float, float]:
+    """Welch's statistic, adjusted by CUPED; `earlier` has the mean 0."""
+    spread = earlier @ earlier
+    adjusted = values - (values @ earlier / spread) * earlier if spread > 0 else values
+    one, other = adjusted[treated], adjusted[~treated]
+    counts = np.array([len(one), len(other)])
+    parts = np.array([one.var(ddof=1), other.var(ddof=1)]) / counts
     if not parts.sum() > 0:
-        return float("nan")
-    freedom = parts.sum() ** 2 / (parts**2 / [len(one) - 1, len(other) - 1]).sum()
-    size = (one.mean() - other.mean()) / np.sqrt(parts.sum())
-    return float(np.sign(size) * norm.isf(student.sf(abs(size), freedom)))
+        return np.nan, np.inf
+    freedom = parts.sum() ** 2 / (parts**2 / (counts - 1)).sum()
+    return float((one.mean() - other.mean()) / np.sqrt(parts.sum())), float(freedom)
 
 
 def _rate(values: np.ndarray, treated: np.ndarray) -> float:
-    yes, sizes = (int(values[treated].sum()), int(values[~treated].sum())), treated.sum()
-    return _rates(*yes, int(sizes), int(len(values) - sizes))
+    one, of_one = int(values[treated].sum()), int(treated.sum())
+    return _rates(one, int(values.sum()) - one, of_one, len(values) - of_one)
 
 
 @lru_cache(maxsize=100_000)
@@ -119,8 +135,7 @@ def corrected(z: np.ndarray, weeks: int) -> np.ndarray:
     p = np.empty_like(z)
     for week in range(weeks):
         times = tuple((w + 1) / weeks for w in range(week + 1))
-        flat = [looks.p_value(float(value), times) for value in z[:, week].ravel()]
-        p[:, week] = np.reshape(flat, z[:, week].shape)
+        p[:, week] = looks.p_values(z[:, week], times)
     return p
 
 
@@ -141,7 +156,7 @@ def check(
         table = readout.compare(assigned, known, before, config)
         for metric in METRICS:
             rows = table[table["metric"] == metric]
-            ours = z_values(found, treated, metric, found.counts[metric][:, : week + 1])[-1]
+            ours = z_values(sizes(found, treated, metric, found.counts[metric][:, : week + 1]))[-1]
             theirs = rows["cuped_p_value"].fillna(rows["p_value"]).to_numpy(dtype="float64")
             off = max(off, float(np.nanmax(np.abs(2 * norm.sf(np.abs(ours)) - theirs))))
     return off
@@ -170,7 +185,7 @@ def run(found: Weeks, config: Config, count: int) -> None:
     off = check(found, config, cumulative(found), drawn[0])
     print(f"\n{weeks} weekly looks, {count} splits (p-values within {off:.1e} of the readout's)")
     z = {
-        metric: np.array([z_values(found, t, metric, found.counts[metric]) for t in drawn])
+        metric: z_values(np.array([sizes(found, t, metric, found.counts[metric]) for t in drawn]))
         for metric in METRICS
     }
     p = {metric: corrected(z[metric], weeks) for metric in METRICS}
@@ -197,8 +212,8 @@ def _print_planted(
     for number, treated in enumerate(drawn):
         extra = np.random.default_rng(number).binomial(found.counts["bookings"].astype(int), effect)
         planted = found.counts["bookings"] + extra * treated[:, None]
-        rows.append(z_values(found, treated, "bookings", planted))
-    z = np.array(rows)
+        rows.append(sizes(found, treated, "bookings", planted))
+    z = z_values(np.array(rows))
     p = corrected(z, weeks)
     better = z > 0
     single = ((2 * norm.sf(z[:, -1, 0]) <= config.alpha) & better[:, -1, 0]).mean()

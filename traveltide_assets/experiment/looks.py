@@ -74,14 +74,18 @@ def p_value(difference: float, times: Sequence[float]) -> float:
     It is the smallest level at which this look would have reached its bound. So it holds at every
     look, however many are taken. With one look, at the planned end, it is the usual one.
     """
-    if np.isnan(difference):
-        return float("nan")
+    return float(p_values(np.array([difference]), times)[0])
+
+
+def p_values(differences: np.ndarray, times: Sequence[float]) -> np.ndarray:
+    """`p_value` of many differences."""
     looks = tuple(float(time) for time in _checked(times))
-    size = min(abs(float(difference)), _FARTHEST)
+    sizes = np.minimum(np.abs(differences), _FARTHEST)
     if len(looks) == 1:
         # Half of the level is spent on either side, so near 0 this would exceed 1.
-        return min(1.0, float(4 * norm.sf(np.sqrt(looks[0]) * norm.isf(norm.sf(size) / 2))))
-    return float(2 * norm.sf(max(float(_quantile(looks)(size)), 0.0)))
+        found = 4 * norm.sf(np.sqrt(looks[0]) * norm.isf(norm.sf(sizes) / 2))
+        return np.minimum(1.0, found)
+    return 2 * norm.sf(np.maximum(_quantile(looks)(sizes), 0.0))
 
 
 @lru_cache(maxsize=64)

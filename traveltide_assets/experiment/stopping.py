@@ -19,10 +19,11 @@ SHIP, DROP, GO_ON = "stop and ship", "stop and drop", "go on"
 
 @dataclass(frozen=True)
 class Decision:
-    """What the rule says, and why."""
+    """What the rule says, and why; and whether a bound was reached, which nothing can undo."""
 
     verdict: str
     in_words: str
+    bound: bool = False
 
 
 def decide(compared: pd.DataFrame, peeking: bool, config: Config) -> Decision:
@@ -42,11 +43,11 @@ def decide(compared: pd.DataFrame, peeking: bool, config: Config) -> Decision:
         return Decision(GO_ON, f"Outcomes are missing unevenly ({lost}): find out why first.")
     for verdict in (readout.HARM, readout.WORSE):
         if found := named(verdict):
-            return Decision(DROP, f"The personalised perk does {verdict}: {found}.")
+            return Decision(DROP, f"The personalised perk does {verdict}: {found}.", bound=True)
     if better := named(readout.BETTER):
         unclear = named(readout.UNCLEAR)
         warning = f" Harm is not excluded: {unclear}." if unclear else ""
-        return Decision(SHIP, f"The personalised perk does better: {better}.{warning}")
+        return Decision(SHIP, f"The personalised perk does better: {better}.{warning}", bound=True)
     if not peeking:
         return Decision(DROP, "The planned end is reached and no goal is better.")
     chances = rows.loc[rows["role"] == "goal", "conditional_power"].dropna()

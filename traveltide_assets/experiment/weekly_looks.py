@@ -1,8 +1,9 @@
 """The experiment, looked at after every week: what each look shows, and what the rule says then.
 
 A look counts whether or not somebody saw it. So the readout computes every week that is over, with
-the bound of that week, and the first look that decides stands: what later weeks show cannot undo
-it. Only the last look knows what a file of outcomes says, since the file does not say when.
+the bound of that week, and the first look that reaches a bound stands: what later weeks show cannot
+undo it. Futility alone does not bind: who goes on in spite of it may still reach a bound. Only the
+last look knows what a file of outcomes says, since the file does not say when.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _SHOWN = (
 class Weekly:
     """The readout at the last look, and every look with what the rule says after it.
 
-    `decided` is the decision of the first look that stops, or that of the last; `week` is its week.
+    `decided` is the decision of the look that stops, or that of the last; `week` is its week.
     """
 
     read: pd.DataFrame
@@ -95,8 +96,9 @@ def at_looks(
     for week, known in enumerate(outcomes, 1):
         look = run.after(week)
         read = readout.read(arms, known, before, config, look)
-        if decided.verdict == GO_ON:
-            decided, stopped_in = decide(read, look.peeking, config), week
+        new = decide(read, look.peeking, config)
+        if decided.verdict == GO_ON or (new.bound and not decided.bound):
+            decided, stopped_in = new, week
         shown = _of_look(read).assign(week=week, decision=decided.verdict, stopped_in=stopped_in)
         tables.append(shown)
     found = pd.concat(tables, ignore_index=True)

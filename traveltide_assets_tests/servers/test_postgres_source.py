@@ -99,7 +99,7 @@ def test_silver_is_that_of_the_csv_source_byte_for_byte(
     csv = project(tmp_path, folder)
     assert csv.ingest(FIRST, LAST).success
     assert files(ingested.lake, "silver") == files(csv.lake, "silver")
-    assert len(files(csv.lake, "silver")) == 3 * 2 + 3 * 2
+    assert len(files(csv.lake, "silver")) == 4 * 2 + 3 * 2
 
 
 def test_silver_of_the_real_cohort_is_that_of_its_csv_files_byte_for_byte(
@@ -154,6 +154,28 @@ def test_what_an_application_writes_is_read_as_it_stands(tmp_path: Path, empty: 
         "source_row": 1,
         "source_order": 1,
     }
+
+
+def test_responses_are_read_where_the_database_has_them(tmp_path: Path, empty: str) -> None:
+    assert rows(source(tmp_path, empty, "before"), "responses") == 0
+    execute(
+        empty,
+        "CREATE TABLE responses (user_id integer, offer text, event text, at timestamp, "
+        "value_usd numeric, channel text)",
+    )
+    execute(
+        empty,
+        "INSERT INTO responses VALUES (2, 'bag', 'clicked', '2023-07-02 08:00', NULL, 'app'), "
+        "(1, 'bag', 'redeemed', '2023-07-01 09:30', 12.50, 'mail')",
+    )
+    found = source(tmp_path, empty, "after")
+    assert found.counts("responses", []) == {None: 2}
+    first, second = found.table("responses").order_by("source_row").to_pyarrow().to_pylist()
+    assert (first["at"], first["value_usd"]) == ("2023-07-01 09:30:00", "12.50")
+    assert (second["user_id"], second["channel"], second["source_row"]) == ("2", "app", 2)
+    execute(empty, "ALTER TABLE responses DROP COLUMN at")
+    with pytest.raises(SourceError, match="table responses lacks the required column at"):
+        source(tmp_path, empty, "damaged").table("users")
 
 
 def test_sessions_without_a_month_are_those_outside_the_bounds(tmp_path: Path, empty: str) -> None:

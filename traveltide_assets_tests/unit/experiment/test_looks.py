@@ -175,11 +175,11 @@ def test_the_plan_says_what_looking_every_week_does() -> None:
     assert plan._with_looks(0.8, 0.05, 1)["power_with_looks"] == pytest.approx(0.8, abs=1e-6)
 
 
-def weekly_of(effect: float) -> weekly_looks.Weekly:
-    arms, outcomes = arms_and(effect, seed=3)
-    # Each week adds as much, and from the fifth on the effect is gone.
-    calm = arms_and(0.0, seed=5)[1]
-    added = [outcomes if week < 4 else calm for week in range(8)]
+def weekly_of(first: float, then: float) -> weekly_looks.Weekly:
+    """Eight looks with one effect in the first four weeks, and another one afterwards."""
+    arms, outcomes = arms_and(first, seed=3)
+    later = arms_and(then, seed=5)[1]
+    added = [outcomes if week < 4 else later for week in range(8)]
     known, total = [], None
     for each in added:
         total = each if total is None else total + each
@@ -192,7 +192,7 @@ def weekly_of(effect: float) -> weekly_looks.Weekly:
 
 
 def test_the_first_look_that_decides_stands() -> None:
-    found = weekly_of(0.4)
+    found = weekly_of(0.4, 0.0)
     assert found.decided.verdict == stopping.SHIP
     assert found.week < 5
     rows = found.looks[found.looks["metric"] == "bookings"].set_index("week")
@@ -203,6 +203,14 @@ def test_the_first_look_that_decides_stands() -> None:
     for week, row in rows.iterrows():
         early = row["p_holm"] > 0.05
         assert (row["verdict"] == readout.NO_DIFFERENCE) == early, week
+
+
+def test_futility_does_not_bind_and_a_bound_does() -> None:
+    found = weekly_of(-0.03, 0.6)
+    rows = found.looks[found.looks["metric"] == "bookings"].set_index("week")
+    assert stopping.DROP in set(rows["decision"]), "no look was futile"
+    assert rows.loc[8, "decision"] == stopping.SHIP
+    assert found.decided.bound
 
 
 def test_the_advice_follows_from_the_plan() -> None:
