@@ -89,7 +89,7 @@ def test_it_opens_without_errors_and_asks_the_network_for_nothing(visit: Visit) 
 
 def test_every_picture_is_shown_and_has_words_for_those_who_do_not_see_it(visit: Visit) -> None:
     pictures = visit.page.locator("img").all()
-    assert len(pictures) == 6
+    assert len(pictures) == 7
     for picture in pictures:
         box = picture.bounding_box()
         assert box is not None
