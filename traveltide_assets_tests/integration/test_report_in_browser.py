@@ -232,13 +232,13 @@ def test_the_explorer_follows_a_choice_and_asks_nobody(visit: Visit) -> None:
     expect(page.locator("#chosen")).to_contain_text("Age:")
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert said == []
     page.evaluate(f"{AXE.read_text(encoding='utf-8')};0")
     found = page.evaluate(
         "axe.run().then(r => r.violations.map(v => `${v.id}: ${v.nodes[0].html}`))"
     )
     page.close()
     assert found == []
-    assert said == []
 
 
 def test_it_prints_to_the_same_pdf_each_time(visit: Visit, tmp_path: Path) -> None:
