@@ -35,6 +35,10 @@ _COMMAND = [sys.executable, "-m", "traveltide_assets"]
 _COLUMNS = 80
 _REPORT: ViewportSize = {"width": 1280, "height": 710}
 _DESK: ViewportSize = {"width": 1280, "height": 880}
+_DESK_PAGES = {
+    "desk.png": "customers?family=married+with+children&age=35..44",
+    "desk-what-if.png": "what-if?leave=free_checked_bag",
+}
 _GRAPH: ViewportSize = {"width": 2200, "height": 1080}
 _START_SECONDS = 180
 # Dagster draws the graph once it is laid out, and moves it into place.
@@ -64,7 +68,7 @@ def main() -> None:
         with sync_playwright() as playwright:
             opened = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
             _take_report(project, opened, PICTURES / "report.png")
-            _take_desk(project, opened, PICTURES / "desk.png")
+            _take_desk(project, opened, PICTURES)
             _take_graph(project, opened, PICTURES / "asset-graph.png")
             opened.close()
     for picture in sorted(PICTURES.iterdir()):
@@ -89,13 +93,14 @@ def _take_report(project: Path, browser: Browser, picture: Path) -> None:
     page.screenshot(path=picture)
 
 
-def _take_desk(project: Path, browser: Browser, picture: Path) -> None:
-    """The page *Customers* with some of them selected."""
+def _take_desk(project: Path, browser: Browser, folder: Path) -> None:
+    """Pages of the desk, each with something selected or changed."""
     page = browser.new_page(viewport=_DESK, color_scheme="light")
     with _desk(project) as url:
-        page.goto(f"{url}/customers?family=married+with+children&age=35..44")
-        page.wait_for_selector("html[data-drawn]", state="attached")
-        page.screenshot(path=picture)
+        for name, path in _DESK_PAGES.items():
+            page.goto(f"{url}/{path}")
+            page.wait_for_selector("html[data-drawn]", state="attached")
+            page.screenshot(path=folder / name)
 
 
 def _take_graph(project: Path, browser: Browser, picture: Path) -> None:

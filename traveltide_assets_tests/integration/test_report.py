@@ -203,7 +203,7 @@ def test_the_report_begins_with_who_gets_what_in_plain_words(sample_project: Pro
     assert not [perk for perk in nobody if f'<th scope="row">{names[perk]}</th>' in table]
     decision = sample_project.frame("gold/strategy_decision", LAST)
     assert html.escape(decision["because"].iloc[0]) in said
-    assert "only the experiment shows what a perk brings" in said
+    assert "only the experiment shows what it brings" in said
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, Route, ViewportSize, sync_playwright
+from playwright.sync_api import Page, Route, ViewportSize, expect, sync_playwright
 
 from traveltide_assets import report
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.evidence.tables import NOT_TRIED, SUPPORTED
+from traveltide_assets.report import explorer, printing
 from traveltide_assets.report.segment_words import called
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support.project import Project
@@ -207,3 +208,45 @@ def test_a_picture_and_a_printout_are_kept(visit: Visit) -> None:
     )
     assert printed.startswith(b"%PDF")
     assert (ARTEFACTS / f"{source}.png").stat().st_size > 100_000
+
+
+def test_the_explorer_follows_a_choice_and_asks_nobody(visit: Visit) -> None:
+    features = visit.project.frame("gold/user_features", LAST)
+    families = int((features["married"] & features["has_children"]).sum())
+    page = visit.page.context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.on(
+        "request", lambda r: None if r.url.startswith(("file:", "data:")) else said.append(r.url)
+    )
+    page.goto(visit.file.with_name(explorer.FILE).as_uri())
+    page.wait_for_selector("html[data-drawn]", state="attached")
+    page.locator('#chart-family path[aria-label*="label: married with children"]').last.click()
+    expect(page.locator("#chosen")).to_contain_text(f"{families:,} of {len(features):,} customers")
+    assert page.locator("#chosen").inner_text().endswith("Family: married with children.")
+    page.locator("details:has(#table-age) summary").focus()
+    page.keyboard.press("Enter")
+    page.locator("#table-age button:enabled").first.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#chosen")).to_contain_text("Age:")
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert said == []
+    page.evaluate(f"{AXE.read_text(encoding='utf-8')};0")
+    found = page.evaluate(
+        "axe.run().then(r => r.violations.map(v => `${v.id}: ${v.nodes[0].html}`))"
+    )
+    page.close()
+    assert found == []
+
+
+def test_it_prints_to_the_same_pdf_each_time(visit: Visit, tmp_path: Path) -> None:
+    assert BROWSER is not None
+    page = tmp_path / "page.html"
+    page.write_text("<!DOCTYPE html><style>@page { size: A4 }</style><p>One", encoding="utf-8")
+    for name in ("one.pdf", "two.pdf"):
+        printing.print_page(BROWSER, page, tmp_path / name)
+    made = (tmp_path / "one.pdf").read_bytes()
+    assert made == (tmp_path / "two.pdf").read_bytes()
+    assert re.search(rb"/MediaBox \[0 0 59[45]\.?\d* 84[12]\.?\d*\]", made)

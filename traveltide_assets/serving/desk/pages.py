@@ -57,8 +57,8 @@ _HEADERS = {
     "img-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    # Addresses name customers and selections.
-    "Referrer-Policy": "no-referrer",
+    # Addresses name customers and selections, which are for these pages alone.
+    "Referrer-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
 # A browser asks each time whether a file is still the same; another version has other ones.

@@ -66,7 +66,7 @@ def context(
     decisions: Decisions, decision: Decision, settings: Settings, scenario: Scenario, known: Choices
 ) -> dict[str, Any]:
     """What the template shows: the form, and the outcome of the scenario beside the decision."""
-    base = base_of(decision, settings, known)
+    base, strategy = base_of(decision, settings, known), known.strategies[scenario.strategy]
     try:
         outcome, problem = _outcome(decisions, decision, settings, scenario), None
     except (CannotFit, NotAScenario) as error:
@@ -75,13 +75,18 @@ def context(
         "changed": scenario != base,
         "pairs": scenario.pairs(),
         "strategies": [
-            (name, strategy.title, name == scenario.strategy)
-            for name, strategy in known.strategies.items()
+            (name, each.title, name == scenario.strategy) for name, each in known.strategies.items()
         ],
-        "perks": [(perk.id, perk.title, perk.id in scenario.left_out) for perk in known.perks],
+        # What matters for the strategy, and whatever was chosen before another strategy was.
+        "perks": [
+            (perk.id, perk.title, perk.id in scenario.left_out)
+            for perk in known.perks
+            if strategy.program in perk.programs or perk.id in scenario.left_out
+        ],
         "features": [
             (name, LABELS[name], name in scenario.forbidden)
             for name in sorted(known.features, key=lambda name: LABELS[name])
+            if name in strategy.inputs or name in scenario.forbidden
         ],
         "always_forbidden": words.listed(
             [LABELS.get(name, name) for name in settings.policy.forbidden_features]
