@@ -66,7 +66,9 @@ from traveltide_assets.transforms.features.config import Policy
 
 _PREFIX = "TRAVELTIDE_"
 _CONFIG = "TRAVELTIDE_CONFIG"
-_IN_SCENARIOS = frozenset({"strategy", "perks_file", "policy", "campaign", "traits"})
+_IN_SCENARIOS = frozenset(
+    {"strategy", "perks_file", "policy", "campaign", "traits", "exploration", "economics"}
+)
 _LAKE, _SAMPLE_LAKE = Path("lake"), Path("lake-sample")
 # The last ones win with boto3.
 _ENDPOINTS = ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3")

@@ -18,7 +18,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from traveltide_assets.campaign import mailing, steady
-from traveltide_assets.campaign.offers import HOLDOUT
 from traveltide_assets.campaign.release_files import (
     ARMS,
     ASSIGNMENTS,
@@ -37,6 +36,7 @@ from traveltide_assets.campaign.release_files import (
     SEGMENTS,
 )
 from traveltide_assets.campaign.suppression import Suppressed
+from traveltide_assets.experiment.assignment import HOLDOUT
 from traveltide_assets.lake.parquet_bytes import read_table
 from traveltide_assets.lake.release import MAILING, Release, Releases
 from traveltide_assets.lake.storage.base import Storage
