@@ -10,7 +10,7 @@ import json
 import tomllib
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -160,6 +160,15 @@ def _without(perk: Perk, forbidden: Collection[str], path: Path) -> Perk:
             "Give it another one, or remove the perk"
         )
     return perk.model_copy(update={"features": kept})
+
+
+def alternatives(perks: Collection[StoredPerk], given: Iterable[str]) -> list[str]:
+    """Perks of the first program that contains all assigned perks; all perks if no program does."""
+    for program in get_args(Program):
+        members = [perk.id for perk in perks if program in perk.programs]
+        if set(given) <= set(members):
+            return members
+    return [perk.id for perk in perks]
 
 
 def of_program(perks: tuple[Perk, ...], name: Program) -> tuple[Perk, ...]:

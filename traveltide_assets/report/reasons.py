@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from traveltide_assets.catalogue.perks import StoredPerk
+from traveltide_assets.catalogue.perks import StoredPerk, alternatives
 from traveltide_assets.report import phrases
-from traveltide_assets.segmentation.affinities import alternatives
 
 
 def of_segment(perk: StoredPerk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:

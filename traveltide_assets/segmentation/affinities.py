@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import get_args
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import linear_sum_assignment
 
-from traveltide_assets.catalogue.perks import (
-    Perk,
-    Program,
-    StoredPerk,
-    contributions,
-    features_of,
-)
+from traveltide_assets.catalogue.perks import Perk, alternatives, contributions, features_of
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric, standardised
 
 DECIDING = 3
@@ -99,15 +92,6 @@ def assignments(
         runner_up=merged["segment"].map(second),
         **{f"affinity_{name}": merged["segment"].map(affinity[name]) for name in affinity},
     )
-
-
-def alternatives(perks: Collection[StoredPerk], given: Iterable[str]) -> list[str]:
-    """Perks of the first program that contains all assigned perks; all perks if no program does."""
-    for program in get_args(Program):
-        members = [perk.id for perk in perks if program in perk.programs]
-        if set(given) <= set(members):
-            return members
-    return [perk.id for perk in perks]
 
 
 def _strongest(profile: pd.DataFrame, perk: Perk) -> str:

@@ -9,7 +9,7 @@ import ibis
 import pandas as pd
 
 from traveltide_assets.campaign import steady
-from traveltide_assets.catalogue.perks import Perk, features_of, titles, to_frame
+from traveltide_assets.catalogue.perks import Perk, alternatives, features_of, titles, to_frame
 from traveltide_assets.defs.assets.inputs import PERKS, chosen, chosen_by
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.partitions import ALL_BEFORE, MONTHLY, PREVIOUS
@@ -106,7 +106,7 @@ def _perk_assignments(start: dt.date | None) -> dg.AssetsDefinition:
             own,
             decided.get(previous_month(month)),
             decided.get(month_of_assignment(start)) if start and running else None,
-            affinities.alternatives(perk_catalogue, own["perk"].unique()),
+            alternatives(perk_catalogue, own["perk"].unique()),
             settings.decision.keep_margin,
         ).assign(as_of_month=month)
         return dg.MaterializeResult(

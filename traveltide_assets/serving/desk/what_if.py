@@ -14,7 +14,7 @@ import pandas as pd
 
 from traveltide_assets.campaign import release_files, steady
 from traveltide_assets.campaign.invitations import held_out
-from traveltide_assets.catalogue.perks import Perk, features_of, load_perks
+from traveltide_assets.catalogue.perks import Perk, alternatives, features_of, load_perks
 from traveltide_assets.evidence.tables import SUPPORTED
 from traveltide_assets.report import phrases, words
 from traveltide_assets.report.disclosure import FEWEST, told
@@ -151,7 +151,7 @@ def decided_anew(
         own,
         None if before is None else before.assignments.reset_index(),
         None,
-        affinities.alternatives(perks, own["perk"].unique()),
+        alternatives(perks, own["perk"].unique()),
         applied.decision.keep_margin,
     )
     return final.set_index("user_id")["perk"]
