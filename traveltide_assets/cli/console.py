@@ -5,7 +5,6 @@ Reasons come first, in sentences. Tables with the numbers follow. Everything fit
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Collection
 from typing import TYPE_CHECKING
@@ -166,10 +165,9 @@ def _print_decisions(console: Console, made: Release) -> None:
         heading = f"{perk.title} for {size:,} customers (segment: {segment})"
         write(console, heading, style="bold")
         # If a strategy gives each customer their own reason, the most frequent one is shown.
-        reason = _labelled(members["deciding_features"].mode()[0])
-        said = reasons.of_segment(perk, features.loc[members.index], features)
-        why = " ".join(said) or "Nothing they do stands out for it."
-        write(console, f"Why this perk: {why}", indent=2)
+        reason = reasons.labelled(members["deciding_features"].mode()[0])
+        if said := reasons.of_segment(perk, features.loc[members.index], features):
+            write(console, f"Why this perk: {' '.join(said)}", indent=2)
         write(console, f"Decided by: {reason}", indent=2)
         if judged:
             write(console, f"Evidence: {judged.get(perk_id, NOT_TRIED)}", indent=2)
@@ -226,12 +224,12 @@ def print_explanation(console: Console, made: Release, user_id: int) -> None:
     for name, fact in {
         "Perk": f"{perk.title}, for a customer who {perk.audience}",
         "Segment": f"{mine['segment']} ({len(peers):,} customers)",
-        "Decided by": _labelled(mine["deciding_features"]),
+        "Decided by": reasons.labelled(mine["deciding_features"]),
         "Runner-up": perks[mine["runner_up"]].title,
     }.items():
         write(console, f"{name + ':':<12}{fact}", hanging=12)
     console.print()
-    first, *others = reasons.of_customer(perk, values)
+    first, *others = reasons.of_customer(perk, values, mine["deciding_features"])
     for line in (f"Why this perk: {first}", *others):
         write(console, line)
     console.print()
@@ -286,11 +284,6 @@ def write(
         break_on_hyphens=False,
     )
     console.print(filled, soft_wrap=True, style=style)
-
-
-def _labelled(reason: str) -> str:
-    """The deciding features, by label instead of by name."""
-    return re.sub(r"\w+", lambda word: LABELS.get(word[0], word[0]), reason)
 
 
 def _signed(value: float) -> str:

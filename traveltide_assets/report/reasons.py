@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import StoredPerk, alternatives
 from traveltide_assets.report import phrases
+from traveltide_assets.segmentation.naming import LABELS
 
 
 def of_segment(perk: StoredPerk, peers: pd.DataFrame, features: pd.DataFrame) -> list[str]:
@@ -19,10 +21,11 @@ def of_segment(perk: StoredPerk, peers: pd.DataFrame, features: pd.DataFrame) ->
     ]
 
 
-def of_customer(perk: StoredPerk, values: pd.DataFrame) -> list[str]:
+def of_customer(perk: StoredPerk, values: pd.DataFrame, decided_by: str) -> list[str]:
     """Sentences about the customer, then about the segment if only that supports the perk.
 
-    `values` has a row per feature: the customer's value, and the means of segment and cohort.
+    `values` has a row per feature: the customer's value, and the means of segment and cohort. Where
+    no habit speaks for the perk, it is `decided_by` alone, the strategy's own reason.
     """
     own, shared = [], []
     for name, weight in perk.features.items():
@@ -39,10 +42,12 @@ def of_customer(perk: StoredPerk, values: pd.DataFrame) -> list[str]:
             "The customer's own behaviour does not point to it, but the behaviour "
             f"of the segment does. {' '.join(shared)}"
         )
-    return lines or [
-        "Nothing stands out for it. Neither the customer nor the segment shows the "
-        "behaviour it is for more than the cohort does."
-    ]
+    return lines or [f"Past habits say nothing for it. What decided: {labelled(decided_by)}."]
+
+
+def labelled(reason: str) -> str:
+    """A strategy's reason with the features by their labels instead of their names."""
+    return re.sub(r"\w+", lambda word: LABELS.get(word[0], word[0]), reason)
 
 
 def ranked(

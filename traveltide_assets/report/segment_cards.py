@@ -165,7 +165,7 @@ def _fit(perk: Perk, member: pd.Series, perks: Mapping[str, Perk]) -> str:
     other = perks[member["runner_up"]]
     rather = float(member[f"affinity_{other.id}"]) >= max(affinity, _SOME_SD)
     instead = f" They point more to: {other.title.lower()}." if rather else ""
-    return f"Their past habits do not point to this perk: {habits} ({strength}).{instead}"
+    return f"Their past habits say little for this perk: {habits} ({strength}).{instead}"
 
 
 def _typical(members: pd.DataFrame) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ def _in_short(row: pd.Series, alpha: float | None) -> str:
     if row["verdict"] == NOT_TRIED:
         return not_tried(row["outcome"]).short
     if row["verdict"] == TOO_LITTLE:
-        return "Nobody can say yet: too few customers have done it so far."
+        return "Too early to say: too few customers had the chance to show it so far."
     given, others = (words.outcome(row["outcome"], row[c]) for c in ("mean", "mean_others"))
     compared = f"{words.OUTCOME_NAMES[row['outcome']]}: {given} against {others}"
     if row["verdict"] == SUPPORTED:
@@ -144,11 +144,13 @@ def _sentence(row: pd.Series, alpha: float | None) -> str:
 
 def _too_little(row: pd.Series) -> str:
     detectable = row["detectable_lift"]
-    shown = (
-        ""
-        if math.isnan(detectable)
-        else f" Only a lift of {words.decimal(detectable)} or more would have shown."
-    )
+    if _stands_apart(row):
+        times = words.times(row["lift"], row["lift_low"], row["lift_high"])
+        shown = f" What they did stands out ({times}), but so few are no basis for a verdict."
+    elif math.isnan(detectable):
+        shown = ""
+    else:
+        shown = f" Only a lift of {words.decimal(detectable)} or more would have shown."
     return (
         f"Too little data: it would have gone to {row['customers']:,} customers, with "
         f"{row['opportunities']:,} opportunities to show what they do (the others had "

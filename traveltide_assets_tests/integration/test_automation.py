@@ -128,4 +128,4 @@ def test_forkserver_writes_the_same_bytes(tmp_path: Path) -> None:
         for lake in (one.lake, tmp_path / "lake")
     }
     assert written[one.lake] == written[tmp_path / "lake"]
-    assert len(written[one.lake]) == 13
+    assert len(written[one.lake]) == 16

@@ -176,7 +176,7 @@ class _Desk:
             said = f"Scenario {name}, made of release {decision.release.id} of {decision.month}"
             scenario.save(name, wanted, self._settings, said)
         except (NotAScenario, NotReleased, Damaged) as error:
-            return self._told(request, *_explained(error))
+            return self._told(request, *_explained(request, error))
         query = urlencode([("month", decision.month), *wanted.pairs(), ("saved", name)])
         return RedirectResponse(f"/what-if?{query}", 303, headers=_HEADERS)
 
@@ -238,7 +238,7 @@ class _Desk:
                 )
             content = write(rows)
         except (NotASelection, TooFew, TooMany, NotReleased, Damaged) as error:
-            return self._told(request, *_explained(error))
+            return self._told(request, *_explained(request, error))
         name = f"customers-{decision.month}-{decision.release.id}.{ending}"
         saved = {"Content-Disposition": f'attachment; filename="{name}"'}
         return Response(content, media_type=media, headers={**_HEADERS, **saved})
@@ -288,7 +288,7 @@ class _Desk:
             decision = self._decisions.current(_month_of(request))
             context = shown(decision)
         except (NotASelection, NotAScenario, NotReleased, Damaged) as error:
-            return self._told(request, *_explained(error))
+            return self._told(request, *_explained(request, error))
         since = self._decisions.since(decision)
         frame = {
             **self._frame(request),
@@ -355,8 +355,14 @@ def age(moment: str | None, now: dt.datetime) -> str:
     return "just now"
 
 
-def _explained(error: Exception) -> tuple[int, str]:
+def _explained(request: Request, error: Exception) -> tuple[int, str]:
     """The status and the text for a reader. Places of the lake are for the log, not for a page."""
+    in_service = request.app.state.service.snapshot is not None
+    if isinstance(error, NotReleased) and in_service and _month_of(request) is None:
+        return (
+            503,
+            "The lake cannot be read, or holds no release any more. The log has the details.",
+        )
     if isinstance(error, NotReleased):
         return 404, "Nothing is released for this month yet. `traveltide run` decides it."
     if isinstance(error, Damaged):
