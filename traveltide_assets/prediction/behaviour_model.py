@@ -183,5 +183,8 @@ def _sparse(terms: np.ndarray, y: np.ndarray, chances: np.ndarray, seed: int) ->
 
 def _path(x: np.ndarray, y: np.ndarray, penalties: np.ndarray) -> np.ndarray:
     """The weight of each term (row) at each penalty (column), from the largest penalty on."""
-    _, weights, _ = lasso_path(np.asfortranarray(x), y, alphas=penalties, precompute=True, tol=1e-3)
+    # Checks would look at all products of terms again for each penalty, as long as all the rest.
+    _, weights, _ = lasso_path(
+        np.asfortranarray(x), y, alphas=penalties, precompute=True, tol=1e-3, check_input=False
+    )
     return np.asarray(weights)
