@@ -59,13 +59,13 @@ _log = logging.getLogger(__name__)
 
 def build_definitions(settings: Settings) -> dg.Definitions:
     """The code location for the given settings."""
-    use_one_thread()
     perk_catalogue = load_perks(settings.perks_file, settings.policy.forbidden_features)
     # These raise now rather than in the run.
     headlines(perk_catalogue, settings.experiment)
     check_weights(perk_catalogue, settings.exploration)
     check_caps(perk_catalogue, settings.economics)
     strategies = build_strategies(settings, perk_catalogue)
+    use_one_thread()  # Now that all libraries are loaded.
     for name, why in left_out(settings, perk_catalogue).items():
         _log.info("the strategy %s is left out. %s", name, why)
     tables = build_tables(perk_catalogue, strategies)

@@ -20,6 +20,7 @@ class Config(Section):
     cuts: int = Field(
         3,
         ge=1,
+        le=100,
         description="Cuts at which perks are tried: the latest that `months` follow, and each "
         "month before it",
     )

@@ -184,7 +184,14 @@ def _sparse(terms: np.ndarray, y: np.ndarray, chances: np.ndarray, seed: int) ->
 def _path(x: np.ndarray, y: np.ndarray, penalties: np.ndarray) -> np.ndarray:
     """The weight of each term (row) at each penalty (column), from the largest penalty on."""
     # Terms of one input overlap, so that small penalties take more than the usual 1,000 rounds.
+    # Checks would look at all products of terms again for each penalty, as long as all the rest.
     _, weights, _ = lasso_path(
-        np.asfortranarray(x), y, alphas=penalties, precompute=True, tol=1e-3, max_iter=20_000
+        np.asfortranarray(x),
+        y,
+        alphas=penalties,
+        precompute=True,
+        tol=1e-3,
+        max_iter=20_000,
+        check_input=False,
     )
     return np.asarray(weights)

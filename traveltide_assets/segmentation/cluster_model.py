@@ -155,7 +155,8 @@ def nearest(distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def reasons(sample: pd.DataFrame, model: Model, perks: tuple[Perk, ...]) -> dict[str, str]:
     """The features that decided the perk of each segment; empty for a segment without customers."""
     segments = pd.Series(np.array(model.segments, dtype=object)[model.assign(sample)[0]])
-    profile = affinities.profiles(sample, segments, sorted(features_of(perks)))
+    given = [perk for perk in perks if perk.id in model.perks]
+    profile = affinities.profiles(sample, segments, sorted(features_of(given)))
     perk = pd.Series(model.perks, index=model.segments)
     found = affinities.deciding(profile, perk[profile.index], perks)
     return {name: found.get(name, "") for name in model.segments}

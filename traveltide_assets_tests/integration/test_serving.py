@@ -447,6 +447,7 @@ def test_a_key_is_documented_where_it_is_required(sample_project: Project, tmp_p
         "get /health": False,
         "get /ready": False,
         "post /perk": True,
+        "post /events": True,
         "get /customers/{user_id}/perk": True,
         "get /perks": True,
         "get /metrics": True,
