@@ -9,11 +9,12 @@ a source is read is excluded as well: bronze is verbatim, whichever code fetched
 from __future__ import annotations
 
 import ast
+import dataclasses
 import hashlib
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from functools import cache
 from importlib.util import find_spec
 from operator import attrgetter
@@ -115,7 +116,9 @@ class _Code:
 
     def _add_instance(self, value: Any) -> None:
         """Add a strategy or a step of the chain that a function was built for."""
-        fields = {k: v for k, v in vars(value).items() if k not in _FROM_FILES}
+        # Without what it has computed and kept since, such as a cached property.
+        kept = {f.name for f in dataclasses.fields(value)} if is_dataclass(value) else vars(value)
+        fields = {k: v for k, v in vars(value).items() if k in kept and k not in _FROM_FILES}
         functions = [v for v in fields.values() if isinstance(v, FunctionType)]
         if not functions:
             self.modules.add(type(value).__module__)
