@@ -120,8 +120,10 @@ def test_offers_within_a_budget_and_at_random_are_mailed_and_change_no_perk_deci
     priced = "cost_usd = 20\nexpected_redemption = 0.3\nmax_customers = 60\n[perk.features]"
     open_trip = '[[perk.eligible]]\nfeature = "open_trips"\ncomparison = ">="\nvalue = 1\n'
     before, fees, after = text.partition('id = "no_cancellation_fees"')
-    after = after.replace("[perk.features]", f"{open_trip}[perk.features]", 1)
-    catalogue.write_text(before.replace("[perk.features]", priced) + fees + after, "utf-8")
+    own, rest = after.split("[[perk]]", 1)
+    before, rest = (part.replace("[perk.features]", priced) for part in (before, rest))
+    own = own.replace("[perk.features]", f"{open_trip}[perk.features]")
+    catalogue.write_text(f"{before}{fees}{own}[[perk]]{rest}", "utf-8")
     project = copy_of(
         sample_project,
         tmp_path,
