@@ -183,9 +183,7 @@ def test_revenue_is_cut_off_at_the_percentile_of_those_who_spent() -> None:
     assert outcomes.capped(pd.Series([0.0, 0.0]), 0.99).tolist() == [0, 0]
 
 
-def population(
-    effect: float, harm: float = 0.0, count: int = 12_000, **shares: float
-) -> pd.DataFrame:
+def population(effect: float, harm: float = 0.0, count: int = 12_000) -> pd.DataFrame:
     """A closed campaign with the arms drawn, and an effect on bookings of the personalised arm."""
     rng = np.random.default_rng(2)
     arm = rng.choice([PERSONALISED, CONTROL, HOLDOUT], count, p=[0.45, 0.45, 0.1])
