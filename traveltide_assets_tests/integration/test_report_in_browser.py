@@ -13,9 +13,10 @@ import pytest
 from playwright.sync_api import Page, Route, ViewportSize, expect, sync_playwright
 
 from traveltide_assets import report
+from traveltide_assets.campaign.release_files import EXPLORER
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.evidence.tables import NOT_TRIED, SUPPORTED
-from traveltide_assets.report import explorer, printing
+from traveltide_assets.report import printing
 from traveltide_assets.report.segment_words import called
 from traveltide_assets_tests.conftest import LAST
 from traveltide_assets_tests.support.project import Project
@@ -220,7 +221,7 @@ def test_the_explorer_follows_a_choice_and_asks_nobody(visit: Visit) -> None:
     page.on(
         "request", lambda r: None if r.url.startswith(("file:", "data:")) else said.append(r.url)
     )
-    page.goto(visit.file.with_name(explorer.FILE).as_uri())
+    page.goto(visit.file.with_name(EXPLORER).as_uri())
     page.wait_for_selector("html[data-drawn]", state="attached")
     page.locator('#chart-family path[aria-label*="label: married with children"]').last.click()
     expect(page.locator("#chosen")).to_contain_text(f"{families:,} of {len(features):,} customers")
