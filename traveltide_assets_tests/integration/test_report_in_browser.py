@@ -183,6 +183,7 @@ def test_no_customer_can_be_recognised(visit: Visit) -> None:
     # The first customers of a generated source have numbers such as 7, which stand for anything.
     identifiers = {str(user) for user in users["user_id"] if user >= 10_000}
     page = re.sub(r"base64,[A-Za-z0-9+/=]+", "", visit.file.read_text("utf-8"))
+    page = re.sub(r'<code class="digest">[0-9a-f]+</code>', "", page)
     assert not identifiers & set(re.findall(r"\d+", page))
     assert not re.search(r"\d{4}-\d{2}-\d{2}", visit.page.locator("#segments").inner_text())
     examples = visit.page.locator("#segments").inner_text().lower()
