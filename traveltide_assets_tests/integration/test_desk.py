@@ -397,6 +397,7 @@ def test_a_scenario_that_a_run_would_refuse_is_told(
     assert answer.status_code == 200
     assert 'role="alert"' in answer.text
     assert "Save as a scenario" not in answer.text
+    assert "/perks.toml" not in answer.text
 
 
 def test_a_scenario_is_saved_and_nothing_else_changes(

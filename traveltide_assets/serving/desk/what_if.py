@@ -72,7 +72,9 @@ def context(
         outcome, problem = _outcome(decisions, decision, settings, scenario), None
     # Also what a run would be refused for: a perk without a feature, a strategy without its perks.
     except (CannotFit, TravelTideError) as error:
-        outcome, problem = None, str(error)
+        # A page names no place of this machine.
+        file = settings.perks_file
+        outcome, problem = None, str(error).replace(str(file), file.name)
     return {
         "changed": scenario != base,
         "pairs": scenario.pairs(),
