@@ -24,7 +24,6 @@ from traveltide_assets.report.disclosure import disclosable, disclosable_pairs
 from traveltide_assets.report.segment_words import called
 from traveltide_assets.segmentation.naming import LABELS
 
-FILE = "explorer.html"
 _PACKAGE = "traveltide_assets.report"
 _VEGA = "traveltide_assets.serving.desk"
 _EXPORTS = re.compile(r"export\{([^}]*)\};?\s*$")

@@ -376,6 +376,33 @@ def test_a_perk_that_is_left_out_goes_to_nobody(desk: TestClient, sample_project
     assert re.search(r"[\d,]+ customers \(\d+%\) would get another perk", text)
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        [("forbid", "total_sessions")],
+        [
+            ("leave", perk)
+            for perk in (
+                "free_hotel_meal",
+                "free_checked_bag",
+                "no_cancellation_fees",
+                "exclusive_discounts",
+                "free_hotel_night_with_flight",
+            )
+        ],
+        [("forbid", "total_nights"), ("forbid", "mean_nights")],
+    ],
+)
+def test_a_scenario_that_a_run_would_refuse_is_told(
+    desk: TestClient, wanted: list[tuple[str, str]]
+) -> None:
+    answer = desk.get("/what-if", params=wanted)
+    assert answer.status_code == 200
+    assert 'role="alert"' in answer.text
+    assert "Save as a scenario" not in answer.text
+    assert "/perks.toml" not in answer.text
+
+
 def test_a_scenario_is_saved_and_nothing_else_changes(
     copied: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

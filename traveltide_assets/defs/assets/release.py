@@ -21,7 +21,7 @@ from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.manifest import sha256
 from traveltide_assets.lake.ownership import notice_of
 from traveltide_assets.lake.release import Release
-from traveltide_assets.report import FILE, PATH, explorer
+from traveltide_assets.report import FILE, PATH
 from traveltide_assets.schema.errors import NotStored, TravelTideError
 from traveltide_assets.schema.table import Table
 from traveltide_assets.settings import Settings
@@ -103,7 +103,7 @@ def build(
                 name: lake.path(path, month).read_bytes() for name, path in copied.items()
             } | {
                 release_files.REPORT: lake.read_bytes(PATH, month, FILE),
-                release_files.EXPLORER: lake.read_bytes(PATH, month, explorer.FILE),
+                release_files.EXPLORER: lake.read_bytes(PATH, month, release_files.EXPLORER),
             }
             _belong(stored[release_files.REPORT], stored[release_files.EXPLORER], month)
             facts = mailing.read_facts(lake, month)
@@ -298,8 +298,8 @@ def _belong(report: bytes, beside: bytes, month: str) -> None:
     """`Mixed` if the explorer is not the one that the report was written with."""
     if sha256(beside).encode() not in report:
         raise provenance.Mixed(
-            f"{month} is not released, because its {explorer.FILE} is of another run than its "
-            f"report. Run `traveltide run --month {month}`"
+            f"{month} is not released, because its {release_files.EXPLORER} is of another run than "
+            f"its report. Run `traveltide run --month {month}`"
         )
 
 

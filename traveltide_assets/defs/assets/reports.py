@@ -8,6 +8,7 @@ import ibis
 import pandas as pd
 
 from traveltide_assets.campaign import mailing
+from traveltide_assets.campaign.release_files import EXPLORER
 from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.defs.assets.inputs import PERKS
 from traveltide_assets.defs.describe import preview
@@ -110,7 +111,7 @@ def _report(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
             status=status(settings.experiment, month, list(arms)).words,
         )
         # The report names the explorer that it was written with, so that the two stay together.
-        beside = lake.write_text(PATH, month, explorer.FILE, _explorer(material))
+        beside = lake.write_text(PATH, month, EXPLORER, _explorer(material))
         written = lake.write_text(PATH, month, FILE, render(material, beside.sha256))
         perks = material.assignments.groupby(["segment", "perk"]).size()
         counts = perks.rename("customers").reset_index()

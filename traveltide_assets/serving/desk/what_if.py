@@ -18,6 +18,7 @@ from traveltide_assets.catalogue.perks import Perk, alternatives, features_of, l
 from traveltide_assets.evidence.tables import SUPPORTED
 from traveltide_assets.report import phrases, words
 from traveltide_assets.report.disclosure import FEWEST, told
+from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation import affinities
 from traveltide_assets.segmentation.naming import LABELS
@@ -69,8 +70,11 @@ def context(
     base, strategy = base_of(decision, settings, known), known.strategies[scenario.strategy]
     try:
         outcome, problem = _outcome(decisions, decision, settings, scenario), None
-    except (CannotFit, NotAScenario) as error:
-        outcome, problem = None, str(error)
+    # Also what a run would be refused for: a perk without a feature, a strategy without its perks.
+    except (CannotFit, TravelTideError) as error:
+        # A page names no place of this machine.
+        file = settings.perks_file
+        outcome, problem = None, str(error).replace(str(file), file.name)
     return {
         "changed": scenario != base,
         "pairs": scenario.pairs(),
@@ -138,7 +142,7 @@ def decided_anew(
     loaded = load_perks(settings.perks_file, applied.policy.forbidden_features)
     perks = tuple(perk for perk in loaded if perk.id not in scenario.left_out)
     strategy = build_strategies(applied, perks).get(scenario.strategy)
-    if strategy is None:
+    if strategy is None or applied.traits.default_perk in scenario.left_out:
         raise NotAScenario("the strategy cannot do without what is left out or forbidden")
     features = applied.policy.permitted(_sampled(decision.release.frame(release_files.FEATURES)))
     customers = strategy.fit(History(features)).assign(features)
