@@ -7,12 +7,7 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.experiment import policy_scorecard as scorecard
-<<<<<<< HEAD
 from traveltide_assets.experiment.assignment import EXPLORATION, HOLDOUT, PERSONALISED
-=======
-from traveltide_assets.experiment.assignment import PERSONALISED
-from traveltide_assets.experiment.campaign_outcomes import EXPLORATION, HOLDOUT
->>>>>>> responses
 from traveltide_assets.experiment.learning.policy_promotion import LEARNED, PROMOTED
 
 COUNT = 3_000
