@@ -223,7 +223,7 @@ def test_all_steps_of_a_run_see_the_database_as_of_one_moment(
     for name in ("users", "flights", "hotels"):
         assert len(database.frame(f"bronze/{name}_raw")) == before[name]
     silver = files(database.lake, "silver")
-    assert len(silver) == 3 * 2 + 2
+    assert len(silver) == 4 * 2 + 2
     assert silver.items() <= files(ingested.lake, "silver").items()
 
 
