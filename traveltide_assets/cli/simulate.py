@@ -82,6 +82,7 @@ def simulate(to: Path, **options: Any) -> None:
     click.echo(f"{to / TABLE} and {to / PICTURE}")
 
 
+_WORTH = ("value", "learned", "oracle", "best_single", "chance")
 TABLE, PICTURE = "simulation.csv", "simulation.png"
 
 
@@ -99,16 +100,17 @@ def print_months(console: Console, months: pd.DataFrame) -> None:
 
     write(
         console,
-        "Expected revenue per customer over what sending nothing brings, in USD, as planted:",
+        "Expected revenue per customer over what sending nothing brings, in USD, as planted. "
+        "`learned`: if the policy learnt so far decided, promoted or not.",
     )
     table = grid(
         "month",
         "by",
-        numbers=("decided", "oracle", "best one", "chance", "spent"),
+        numbers=("decided", "learned", "oracle", "best one", "chance", "spent"),
     )
     table.add_column("verdict on a learned policy", overflow="fold")
     for row in months.to_dict("records"):
-        worth = [f"{row[name]:,.0f}" for name in ("value", "oracle", "best_single", "chance")]
+        worth = ["-" if row[name] != row[name] else f"{row[name]:,.0f}" for name in _WORTH]
         table.add_row(
             row["month"], row["strategy"], *worth, f"{row['spent_usd']:,.0f}", row["verdict"]
         )

@@ -21,7 +21,9 @@ from traveltide_assets.catalogue.perks import NO_OFFER, load_perks
 from traveltide_assets.defs import run as pipeline
 from traveltide_assets.defs.instance.home import open_instance
 from traveltide_assets.defs.run import OnStep, Say
+from traveltide_assets.experiment import policy_scorecard
 from traveltide_assets.experiment.assignment import PERSONALISED
+from traveltide_assets.experiment.learning import policy
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.resources import open_lake
 from traveltide_assets.sample import PERKS, SampleSpec, later_months, planted, write_sample
@@ -29,6 +31,7 @@ from traveltide_assets.sample.later_months import World
 from traveltide_assets.sample.planted import Effect
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.months import next_month, shift
+from traveltide_assets.segmentation.scaling import NUMERIC
 from traveltide_assets.settings import Settings
 
 FIRST, DECIDED_FIRST = "2023-01", "2023-07"
@@ -42,6 +45,7 @@ _QUICK = {
     "evidence": {"resamples": 100, "permutations": 100, "folds": 2, "refits": 2, "cuts": 1},
     "prediction": {"folds": 2, "repeats": 1, "iterations": 10, "resamples": 200},
 }
+_OUTCOMES, _FEATURES = "gold/campaign_outcomes", "gold/user_features"
 _NOT_YET = "nothing read yet"
 
 
@@ -106,7 +110,8 @@ def play(
         _decide(settings, month, build, on_step, say)
         lake = open_lake(settings)
         offers = _mailed(lake, month) if number < simulation.months else _released(lake, month)
-        row = of_month(month, offers, truth, world.mean_spend()) | _verdict(lake, month)
+        learnt = _learnt(lake, settings, month)
+        row = of_month(month, offers, truth, world.mean_spend(), learnt) | _verdict(lake, month)
         if number < simulation.months:
             rng = np.random.default_rng([simulation.seed, number])
             tables = responded(world, truth, offers, next_month(month), rng)
@@ -118,22 +123,31 @@ def play(
 
 
 def of_month(
-    month: str, offers: pd.DataFrame, truth: pd.DataFrame, mean_spend: float
+    month: str,
+    offers: pd.DataFrame,
+    truth: pd.DataFrame,
+    mean_spend: float,
+    learnt: pd.Series | None = None,
 ) -> dict[str, Any]:
     """What a month's offers are worth: `value` and those to compare it with.
 
     All are expected revenue per customer, in USD, over what sending nothing brings, among those
-    who get the offer that was chosen for them. `oracle` gives everybody the perk that they want,
-    `best_single` everybody the same, `chance` one at random.
+    who get the offer that was chosen for them. `learned` is what they would get by the policy
+    learnt so far, promoted or not; `learnt` has its choice by `user_id`. `oracle` gives everybody
+    the perk that they want, `best_single` everybody the same, `chance` one at random.
     """
     ours = offers[offers["arm"] == PERSONALISED].set_index("user_id")["offer"]
     likely = truth.loc[ours.index]
     single = likely.mean()
+    learned = np.nan
+    if learnt is not None:
+        learned = planted.of_offer(truth, learnt.loc[ours.index]).mean() * mean_spend
     return {
         "month": month,
         "strategy": str(offers["strategy"].iloc[0]),
         "customers": len(offers),
         "value": float(planted.of_offer(truth, ours).mean() * mean_spend),
+        "learned": float(learned),
         "oracle": float(likely.max(axis=1).mean() * mean_spend),
         "best_single": float(single.max() * mean_spend),
         "chance": float(single.mean() * mean_spend),
@@ -162,6 +176,26 @@ def _mailed(lake: Lake, month: str) -> pd.DataFrame:
     """The offers of the month's release, which is marked as mailed."""
     lake.releases.mark_mailed(lake.releases.current(month))
     return _released(lake, month)
+
+
+def _learnt(lake: Lake, settings: Settings, month: str) -> pd.Series | None:
+    """What the policy learnt by a month would offer its customers; None without a log."""
+    if lake.frame(_OUTCOMES, month).empty:
+        return None
+    known = {name: lake.frame(_FEATURES, name) for name in lake.months(_FEATURES)}
+    names = [name for name in NUMERIC if settings.policy.allowed([name])]
+    features = pd.concat(
+        rows[["user_id", *names]].assign(campaign=name) for name, rows in known.items()
+    )
+    past = [lake.frame(_OUTCOMES, name) for name in lake.months(_OUTCOMES)]
+    found = policy_scorecard.explored(pd.concat(past, ignore_index=True), features)
+    if found is None:
+        return None
+    customers = known[month]
+    inputs = customers[names].astype("float64")
+    filled = inputs.fillna(inputs.mean()).fillna(0.0)[list(found.log.features)]
+    chosen = policy.learn(found.log, seed=settings.seed).choose(filled)
+    return pd.Series(np.array(found.log.actions, dtype=object)[chosen], customers["user_id"])
 
 
 def _verdict(lake: Lake, month: str) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
     """The log of exploration; None if an action has too few customers, or there is none.
 
     `outcomes` are rows of `gold/campaign_outcomes`, `features` those of `gold/user_features` with
-    the campaign that they were known for.
+    the campaign that they were known for; numbers are used, and yes and no as 1 and 0.
     """
     drawn = outcomes["arm"].isin([EXPLORATION, HOLDOUT]) & outcomes["closed"].astype(bool)
     rows = outcomes[drawn & outcomes["arm_probability"].notna()]
@@ -47,7 +47,8 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
     sizes = action.value_counts()
     if len(sizes) < 2 or NONE not in sizes or sizes.min() < _FEWEST:
         return None
-    known = rows[[name for name in features if name not in _PLACE]].select_dtypes("number")
+    known = rows[[name for name in features if name not in _PLACE]]
+    known = known.select_dtypes(["number", "bool"]).astype("float64")
     log = Log.of(
         known.fillna(known.mean()).fillna(0.0),
         action,
