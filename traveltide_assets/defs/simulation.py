@@ -68,7 +68,7 @@ class Simulation:
     strategy: str = "kmeans"
 
     def settings(self, folder: Path, month: str) -> Settings:
-        """The settings that decide a month. Every month draws anew who explores, and what."""
+        """The settings that decide a month. Every month draws anew who explores which perk."""
         given: dict[str, Any] = {
             "source": folder / "source",
             "lake": folder / "lake",
