@@ -8,13 +8,12 @@ one that they want; the others do little. With `traits` it follows from age and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import pandas as pd
 
 Effect = Literal["none", "traits", "perks"]
-EFFECTS: tuple[Effect, ...] = get_args(Effect)
 
 WANTED, OTHER = 0.3, 0.03
 """The chance of an extra trip in a month with the perk wanted, and with any other perk."""
