@@ -126,7 +126,7 @@ def run(month: str | None, replace: bool, same_source: bool, scenario: Path | No
     if settings.source is None and not settings.sample_folder.exists():
         spec = SampleSpec(**settings.sample.model_dump())
         _write_sample(settings.sample_folder, spec, "csv")
-    with _run_progress() as shown, open_instance(settings) as dagster:
+    with run_progress() as shown, open_instance(settings) as dagster:
         outcome = pipeline.run(build_definitions(settings), settings, month, dagster, *shown, told)
     console.print_run(console.on_stdout(), settings, month, outcome, follows_source(given))
 
@@ -232,7 +232,7 @@ def release(month: str | None, back_to: str | None, mailed: str | None) -> None:
             pipeline.tell_of_release(definitions, settings, dagster, made)
         else:
             month = console.decided_month(settings, lake, month)
-            with _run_progress() as shown:
+            with run_progress() as shown:
                 pipeline.release(definitions, settings, month, dagster, *shown)
             made = lake.releases.current(month)
     releases.print_current(console.on_stdout(), lake.releases, made)
@@ -346,7 +346,7 @@ def _write_sample(folder: Path, spec: SampleSpec, file_format: Any) -> None:
 
 
 @contextmanager
-def _run_progress() -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
+def run_progress() -> Iterator[tuple[Callable[[str, int, int], None], Callable[[str], None]]]:
     """Two functions: one shows the step of a run, and how many of how many are done; one tells."""
     with _progress() as bar:
         task = bar.add_task("starting", total=None)

@@ -24,6 +24,7 @@ _FEWEST = 50
 """Customers per action below which nothing is learnt."""
 
 _PLACE = ["campaign", "user_id"]
+_DRAWN = ["arm", "arm_probability", "offer", "probability", "revenue_capped_usd"]
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,18 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
     """The log of exploration; None if an action has too few customers, or there is none.
 
     `outcomes` are rows of `gold/campaign_outcomes`, `features` those of `gold/user_features` with
-    the campaign that they were known for.
+    the campaign that they were known for; numbers are used, and yes and no as 1 and 0.
     """
     drawn = outcomes["arm"].isin([EXPLORATION, HOLDOUT]) & outcomes["closed"].astype(bool)
-    rows = outcomes[drawn & outcomes["arm_probability"].notna()]
+    # Some features are called as an outcome is: completed trips.
+    rows = outcomes.loc[drawn & outcomes["arm_probability"].notna(), [*_PLACE, *_DRAWN]]
     rows = rows.merge(features, on=_PLACE, how="inner").sort_values(_PLACE, ignore_index=True)
     action = rows["offer"].where(rows["arm"] == EXPLORATION, NONE)
     sizes = action.value_counts()
     if len(sizes) < 2 or NONE not in sizes or sizes.min() < _FEWEST:
         return None
-    known = rows[[name for name in features if name not in _PLACE]].select_dtypes("number")
+    known = rows[[name for name in features if name not in _PLACE]]
+    known = known.select_dtypes(["number", "bool"]).astype("float64")
     log = Log.of(
         known.fillna(known.mean()).fillna(0.0),
         action,

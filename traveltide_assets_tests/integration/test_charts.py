@@ -35,6 +35,26 @@ def read_of(plan: pd.DataFrame) -> pd.DataFrame:
     return found.assign(cuped_low=None, cuped_difference=None, cuped_high=None)
 
 
+CURVE = pd.DataFrame(
+    {
+        "budget_usd": [0.0, 500.0, 1_000.0],
+        "expected_net_value_usd": [0.0, 800.0, 900.0],
+        "low": [0.0, 600.0, 650.0],
+        "high": [0.0, 1_000.0, 1_150.0],
+        "configured": [False, True, False],
+    }
+)
+# Nothing is learnt in the first month.
+SIMULATED = pd.DataFrame(
+    {
+        "month": ["2023-07", "2023-08", "2023-09"],
+        "value": [100.0, 110.0, 105.0],
+        "learned": [np.nan, 200.0, 350.0],
+        "oracle": [400.0, 400.0, 400.0],
+        "best_single": [220.0, 220.0, 220.0],
+        "chance": [120.0, 120.0, 120.0],
+    }
+)
 STRATEGIES = {name: name.replace("_", " ") for name in registry.names()}
 DRAWN: Mapping[str, Callable[[Frame, dict[str, str]], Chart]] = {
     "correlations": lambda frame, _: charts.correlations(frame("user_features")[FEATURES]),
@@ -53,6 +73,8 @@ DRAWN: Mapping[str, Callable[[Frame, dict[str, str]], Chart]] = {
     "gains": lambda frame, _: charts.gains(frame("predictor_lifts")),
     "learning": lambda frame, _: charts.learning_by_model(frame("predictor_scores")),
     "seasons": lambda frame, _: charts.seasons(bars.by_month(frame("exploration"))),
+    "budget": lambda _frame, _titles: charts.budget(CURVE),
+    "loop": lambda _frame, _titles: charts.loop(SIMULATED),
 }
 
 

@@ -10,6 +10,7 @@ from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY
 from traveltide_assets.experiment import policy_scorecard as scorecard
 from traveltide_assets.experiment.assignment import EXPLORATION
 from traveltide_assets.lake.lake import Lake, Months
+from traveltide_assets.segmentation.scaling import NUMERIC
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
 
@@ -41,7 +42,9 @@ def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
         campaigns = sorted(drawn & set(features) & set(assigned))
         log = None
         if campaigns:
-            log = scorecard.explored(outcomes, _of(features, campaigns))
+            known = _of(features, campaigns)
+            names = settings.policy.allowed(name for name in NUMERIC if name in known)
+            log = scorecard.explored(outcomes, known[["campaign", "user_id", *names]])
         if log is None:
             words = "No closed campaign has offers that were drawn: there is nothing to learn from."
             return dg.MaterializeResult(value=scorecard.nothing(), metadata={"verdict": words})

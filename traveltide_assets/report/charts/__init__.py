@@ -10,6 +10,7 @@ from traveltide_assets.report.charts.customers import perk_counts, seasons
 from traveltide_assets.report.charts.experiments import differences, power
 from traveltide_assets.report.charts.newcomers import gains, learning, learning_by_model
 from traveltide_assets.report.charts.segments import correlations, elbow, profile, scatter
+from traveltide_assets.report.charts.simulations import loop
 from traveltide_assets.report.charts.strategies import agreement, lifts
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "learning",
     "learning_by_model",
     "lifts",
+    "loop",
     "perk_counts",
     "png",
     "power",

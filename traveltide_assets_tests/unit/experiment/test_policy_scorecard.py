@@ -48,6 +48,23 @@ def test_the_log_has_what_was_drawn_with_its_probability() -> None:
     assert len(found.log) == (drawn()[0]["arm"] != PERSONALISED).sum()
 
 
+def test_yes_and_no_are_features_and_texts_are_not() -> None:
+    outcomes, features = drawn()
+    told = features.assign(has_children=features["bags"] > 0, home_country="usa")
+    found = scorecard.explored(outcomes, told)
+    assert found is not None
+    assert list(found.log.features) == ["bags", "noise", "has_children"]
+    assert (found.log.features["has_children"] == (found.log.features["bags"] > 0)).all()
+
+
+def test_a_feature_may_be_called_as_an_outcome_is() -> None:
+    outcomes, features = drawn()
+    known = features.assign(completed_trips=3.0)
+    found = scorecard.explored(outcomes.assign(completed_trips=1), known)
+    assert found is not None
+    assert (found.log.features["completed_trips"] == 3).all()
+
+
 def test_a_policy_that_beats_all_it_must_beat_is_promoted() -> None:
     outcomes, features = drawn()
     found = scorecard.explored(outcomes, features)
