@@ -255,7 +255,7 @@ def test_where_money_is_set_cost_budget_and_chance_are_told(copied: Path, tmp_pa
 
 
 def test_without_money_there_is_no_cost_and_the_page_says_how_to_get_it(desk: TestClient) -> None:
-    assert "Expected cost" not in desk.get("/").text
+    assert 'data-label="Cost"' not in desk.get("/").text
     assert "economics.margin_rate" in desk.get("/experiment").text
 
 
