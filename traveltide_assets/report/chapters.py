@@ -10,7 +10,7 @@ import pandas as pd
 from traveltide_assets.campaign.invitations import MOVED
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.metrics import BY_NAME, METRICS
-from traveltide_assets.report import segment_words, words
+from traveltide_assets.report import next_section, offers_section, segment_words, words
 from traveltide_assets.report.material import Material
 from traveltide_assets.report.scorecard_section import recommended
 from traveltide_assets.report.verdicts import Verdict
@@ -34,6 +34,8 @@ def of(m: Material, judged: Mapping[str, Verdict]) -> dict[str, Chapter]:
         Chapter("scorecard", "Strategies", _strategies(m)),
         Chapter("campaign", "Campaign", _campaign(m)),
         Chapter("experiment", "Experiment", _experiment(m)),
+        Chapter("offers", "What the offers did", offers_section.message(m)),
+        Chapter("next", "What to send next", next_section.message(m)),
         Chapter("prediction", "New customers", _newcomers(m)),
         Chapter("customers", "Customers", _customers(m.features)),
         Chapter("quality", "Data quality", _quality(m.quality)),

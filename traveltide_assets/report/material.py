@@ -29,6 +29,10 @@ _FRAMES = {
     "plan": "gold/experiment_plan",
     "readout": "gold/experiment_readout",
     "changes": "gold/campaign_changes",
+    "looks": "gold/experiment_looks",
+    "effects": "gold/campaign_readout",
+    "policies": "gold/policy_scorecard",
+    "curve": "gold/budget_curve",
 }
 _CARD = {
     "candidate": "gold/perk_predictor_candidate",
@@ -80,6 +84,10 @@ class Material:
     plan: pd.DataFrame
     readout: pd.DataFrame
     changes: pd.DataFrame
+    looks: pd.DataFrame
+    effects: pd.DataFrame
+    policies: pd.DataFrame
+    curve: pd.DataFrame
     status: str
     card: ModelCard | None
     notice: str | None

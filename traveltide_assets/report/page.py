@@ -16,6 +16,8 @@ from traveltide_assets.report import (
     evidence_section,
     experiment_section,
     first_page,
+    next_section,
+    offers_section,
     page_pictures,
     prediction_section,
     quality_section,
@@ -95,5 +97,7 @@ def context(material: Material) -> dict[str, Any]:
         "experiment": experiment_section.context(
             m.plan, m.readout, m.status, m.settings.experiment
         ),
+        "offers": offers_section.context(m),
+        "next": next_section.context(m),
         "prediction": prediction_section.context(m.card, m.titles, m.strategies),
     }

@@ -21,6 +21,7 @@ from traveltide_assets.report.charts import Chart
 from traveltide_assets.segmentation import registry
 from traveltide_assets.segmentation.affinities import profiles
 from traveltide_assets_tests.conftest import LAST
+from traveltide_assets_tests.support import learnt
 from traveltide_assets_tests.support.project import Project
 
 FEATURES = ["total_sessions", "cancelled_trips", "total_nights", "total_spend"]
@@ -35,15 +36,6 @@ def read_of(plan: pd.DataFrame) -> pd.DataFrame:
     return found.assign(cuped_low=None, cuped_difference=None, cuped_high=None)
 
 
-CURVE = pd.DataFrame(
-    {
-        "budget_usd": [0.0, 500.0, 1_000.0],
-        "expected_net_value_usd": [0.0, 800.0, 900.0],
-        "low": [0.0, 600.0, 650.0],
-        "high": [0.0, 1_000.0, 1_150.0],
-        "configured": [False, True, False],
-    }
-)
 # Nothing is learnt in the first month.
 SIMULATED = pd.DataFrame(
     {
@@ -55,6 +47,7 @@ SIMULATED = pd.DataFrame(
         "chance": [120.0, 120.0, 120.0],
     }
 )
+EFFECTS = learnt.effects(count=600).query("segment == 'all customers'")
 STRATEGIES = {name: name.replace("_", " ") for name in registry.names()}
 DRAWN: Mapping[str, Callable[[Frame, dict[str, str]], Chart]] = {
     "correlations": lambda frame, _: charts.correlations(frame("user_features")[FEATURES]),
@@ -72,8 +65,15 @@ DRAWN: Mapping[str, Callable[[Frame, dict[str, str]], Chart]] = {
     "differences": lambda frame, _: charts.differences(read_of(frame("experiment_plan"))),
     "gains": lambda frame, _: charts.gains(frame("predictor_lifts")),
     "learning": lambda frame, _: charts.learning_by_model(frame("predictor_scores")),
+    "budget": lambda *_: charts.budget(learnt.curve()),
+    "weekly looks": lambda *_: charts.weekly_looks(learnt.looks()),
+    "offer effects": lambda *_: charts.offer_effects(
+        EFFECTS, {name: name for name in EFFECTS["comparison"].unique()}
+    ),
+    "policy values": lambda *_: charts.policy_values(
+        learnt.policies(), {name: name for name in learnt.policies()["policy"]}
+    ),
     "seasons": lambda frame, _: charts.seasons(bars.by_month(frame("exploration"))),
-    "budget": lambda _frame, _titles: charts.budget(CURVE),
     "loop": lambda _frame, _titles: charts.loop(SIMULATED),
 }
 

@@ -9,6 +9,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
@@ -18,14 +20,18 @@ from starlette.testclient import TestClient
 
 from traveltide_assets.campaign.release_files import (
     ASSIGNMENTS,
+    BUDGET_CURVE,
     CAMPAIGN,
     CATALOGUE,
     EVIDENCE,
+    OFFERS,
     SEGMENTS,
 )
+from traveltide_assets.catalogue.perks import NO_OFFER
 from traveltide_assets.cli import main
 from traveltide_assets.lake.release import Releases
 from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.report import phrases
 from traveltide_assets.report.dimensions import DIMENSIONS
 from traveltide_assets.report.disclosure import FEWEST
 from traveltide_assets.resources import open_lake
@@ -34,6 +40,7 @@ from traveltide_assets.serving.desk.lists import COLUMNS
 from traveltide_assets.serving.desk.pages import NAVIGATION
 from traveltide_assets.settings import Settings
 from traveltide_assets_tests.conftest import LAST
+from traveltide_assets_tests.support import learnt
 from traveltide_assets_tests.support.project import Project
 from traveltide_assets_tests.support.releases import current, parquet, release_with
 
@@ -218,6 +225,38 @@ def test_one_customer_is_explained_with_what_was_offered(
     assert titles[mine["perk"]] in text
     assert f"Runner-up: {titles[mine['runner_up']]}" in text
     assert "July 2023" in text
+
+
+def priced(copied: Path) -> pd.DataFrame:
+    """Releases the latest month again with money set, and returns its offers."""
+    offers = current(copied).frame(OFFERS)
+    offered = offers["offer"] != NO_OFFER
+    offers["expected_cost_usd"] = np.where(offered, 2.0, 0.0)
+    drawn = offers.index == offers.index[offered][0]
+    offers.loc[drawn, "probability"] = 0.25
+    offers.loc[drawn, "because"] = "drawn at random"
+    release_with(copied, {OFFERS: parquet(offers), BUDGET_CURVE: parquet(learnt.curve())})
+    return offers
+
+
+def test_where_money_is_set_cost_budget_and_chance_are_told(copied: Path, tmp_path: Path) -> None:
+    offers = priced(copied)
+    page = opened(copied, tmp_path / "home")
+    offered = offers[offers["offer"] != NO_OFFER]
+    sizes = offered["offer"].value_counts()
+    text = page.get("/").text
+    for size in sizes[sizes >= 10]:
+        assert f"${2 * size:,}</td>" in text
+    assert f"to cost ${2 * sizes[sizes >= 10].sum():,} in all" in text
+    assert "Most is expected of a budget of 2,000 USD" in page.get("/experiment").text
+    mine = offered.iloc[0]
+    said = page.get("/customer", params={"id": int(mine["user_id"])}).text
+    assert f"drawn at random (with a probability of {phrases.share(0.25)})" in said
+
+
+def test_without_money_there_is_no_cost_and_the_page_says_how_to_get_it(desk: TestClient) -> None:
+    assert 'data-label="Cost"' not in desk.get("/").text
+    assert "economics.margin_rate" in desk.get("/experiment").text
 
 
 @pytest.mark.parametrize("typed", ["0", "99999999999", "abc", "1.5", "-1", "9" * 30])

@@ -103,9 +103,10 @@ def experiment_plan_and_readout(
     read = readout.nothing() if weekly is None else weekly.read
     yield dg.Output(read, output_name="experiment_readout", metadata=metadata)
     seen = weekly_looks.nothing() if weekly is None else weekly.looks
-    yield dg.Output(
-        seen, output_name="experiment_looks", metadata={"looks": preview(seen, rows=len(seen))}
-    )
+    metadata = {"looks": preview(seen, rows=len(seen))}
+    if len(seen):
+        metadata["week_by_week"] = picture(charts.weekly_looks(seen))
+    yield dg.Output(seen, output_name="experiment_looks", metadata=metadata)
 
 
 _OUTCOMES = "gold/campaign_outcomes"
@@ -184,7 +185,16 @@ def campaign_readout(
 ) -> dg.MaterializeResult[pd.DataFrame]:
     read = campaign_read.read(found, settings.experiment, settings.campaign.holdout_share)
     shown = read[["campaign", "comparison", "metric", "segment", "verdict", "in_words"]]
-    return dg.MaterializeResult(value=read, metadata={"verdicts": preview(shown, rows=100)})
+    overall = read[read["segment"] == assignment.EVERYBODY]
+    drawn = {
+        f"effects_{name.replace('-', '_')}": picture(
+            charts.offer_effects(rows, dict(zip(*[rows["comparison"].unique()] * 2, strict=True)))
+        )
+        for name, rows in overall.groupby("campaign")
+    }
+    return dg.MaterializeResult(
+        value=read, metadata={"verdicts": preview(shown, rows=100), **drawn}
+    )
 
 
 ASSETS = (

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import dagster as dg
 import pandas as pd
 
-from traveltide_assets.defs.describe import preview
+from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY
 from traveltide_assets.experiment import policy_scorecard as scorecard
 from traveltide_assets.experiment.assignment import EXPLORATION
 from traveltide_assets.lake.lake import Lake, Months
+from traveltide_assets.report import charts
 from traveltide_assets.segmentation.scaling import NUMERIC
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
@@ -57,7 +58,11 @@ def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
         table = scorecard.table(log, judgement)
         return dg.MaterializeResult(
             value=table,
-            metadata={"verdict": judgement.in_words, "policies": preview(table, rows=len(table))},
+            metadata={
+                "verdict": judgement.in_words,
+                "values": picture(charts.policy_values(table, {n: n for n in table["policy"]})),
+                "policies": preview(table, rows=len(table)),
+            },
         )
 
     return [policy_scorecard]

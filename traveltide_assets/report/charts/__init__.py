@@ -5,9 +5,10 @@ numbers are worked out here beyond what a chart shows. Bars drawn as HTML tables
 """
 
 from traveltide_assets.report.charts.budgets import budget
+from traveltide_assets.report.charts.campaigns import offer_effects, policy_values
 from traveltide_assets.report.charts.canvas import Chart, png, svg
 from traveltide_assets.report.charts.customers import perk_counts, seasons
-from traveltide_assets.report.charts.experiments import differences, power
+from traveltide_assets.report.charts.experiments import differences, power, weekly_looks
 from traveltide_assets.report.charts.newcomers import gains, learning, learning_by_model
 from traveltide_assets.report.charts.segments import correlations, elbow, profile, scatter
 from traveltide_assets.report.charts.simulations import loop
@@ -25,11 +26,14 @@ __all__ = [
     "learning_by_model",
     "lifts",
     "loop",
+    "offer_effects",
     "perk_counts",
     "png",
+    "policy_values",
     "power",
     "profile",
     "scatter",
     "seasons",
     "svg",
+    "weekly_looks",
 ]

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from scipy.stats import norm
 
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.metrics import BY_NAME
@@ -62,6 +65,52 @@ def power(plan: pd.DataFrame) -> Chart:
     ]
     alt = f"Bar charts of the power by metric and segment. All customers: {words.listed(facts)}."
     return Chart(figure, "Power to detect the planned effect", alt)
+
+
+@mpl.rc_context(STYLE)
+def weekly_looks(looks: pd.DataFrame) -> Chart:
+    """How many standard errors from 0 each goal was at every look, and the bounds of the looks.
+
+    `looks` are rows of `gold/experiment_looks`. A look without a difference has no point.
+    """
+    goals = looks[looks["role"] == "goal"]
+    known = goals.loc[goals["difference"].notna(), "metric"]
+    metrics = list(dict.fromkeys(known)) or list(dict.fromkeys(goals["metric"]))[:1]
+    figure = Figure(figsize=(2.4 + 2.4 * max(len(metrics), 1), 3.0), layout="constrained")
+    panels = figure.subplots(1, max(len(metrics), 1), squeeze=False, sharey=True)[0]
+    facts = []
+    for axes, metric in zip(panels, metrics, strict=False):
+        rows = goals[goals["metric"] == metric].sort_values("week")
+        weeks, bound = rows["week"].to_numpy(), rows["look_bound"].to_numpy(dtype="float64")
+        for side in (-1, 1):
+            axes.plot(weeks, side * bound, "_-", color=COLOURS[5])
+        distance = _standard_errors(rows)
+        axes.plot(weeks, distance, "o-", color=COLOURS[0], ms=4)
+        axes.axhline(0, color="grey", linestyle=":")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(weeks.min() - 0.5, weeks.max() + 0.5)
+        axes.set_title(BY_NAME[metric].title, fontsize=9)
+        axes.set_xlabel("week", fontsize=8)
+        axes.spines[["top", "right"]].set_visible(False)
+        if np.isfinite(distance[-1]):
+            facts.append(
+                f"{BY_NAME[metric].title} {distance[-1]:+.1f} standard errors, bound "
+                f"{bound[-1]:.1f}"
+            )
+    panels[0].set_ylabel("standard errors from no difference", fontsize=8)
+    alt = (
+        "Each goal by week with the bounds that it must reach. At the last look: "
+        f"{words.listed(facts) if facts else 'no goal can be read'}."
+    )
+    return Chart(figure, "The experiment week by week", alt)
+
+
+def _standard_errors(rows: pd.DataFrame) -> np.ndarray:
+    """The differences, in standard errors as their 95 % intervals have them."""
+    width = (rows["high"] - rows["low"]).to_numpy(dtype="float64")
+    middle = rows["difference"].to_numpy(dtype="float64")
+    error = np.where(width > 0, width, np.nan) / (2 * norm.ppf(0.975))
+    return np.asarray(middle / error)
 
 
 def _panels(

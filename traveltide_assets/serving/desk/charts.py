@@ -116,6 +116,24 @@ def _of_effects() -> dict[str, Any]:
     return specified(chart)
 
 
+def budget(curve: pd.DataFrame) -> dict[str, Any]:
+    """Expected net value over budget with its band; `curve` are rows of `gold/budget_curve`."""
+    shown = curve[["budget_usd", "expected_net_value_usd", "low", "high"]]
+    return filled(_of_budgets(), shown.to_dict("records"), 240)
+
+
+@functools.cache
+def _of_budgets() -> dict[str, Any]:
+    base = alt.Chart(alt.NamedData(ROWS)).encode(
+        x=alt.X("budget_usd:Q", title="budget, USD", axis=numbers())
+    )
+    band = base.mark_area(color=BAR, opacity=0.25).encode(
+        y=alt.Y("low:Q", title="expected net value, USD", axis=numbers()), y2="high:Q"
+    )
+    line = base.mark_line(color=BAR, strokeWidth=2.5).encode(y="expected_net_value_usd:Q")
+    return specified(band + line)
+
+
 def _said(row: Group) -> str:
     if row.customers is None or row.share is None:
         return "too few to show"

@@ -48,6 +48,7 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
         "contact": mine["contact"],
         "held_out": mine["contact"] == HELD_OUT,
         "left_out": mine["contact"] == LEFT_OUT,
+        "because": _because(decision, user_id),
         "arm": mine["arm"] if decision.facts["experiment"]["running"] else None,
         **_compared(decision, given, values),
         "months": [
@@ -63,6 +64,19 @@ def _offer(decision: Decision, user_id: int) -> str | None:
         return None
     mine = decision.campaign.loc[user_id]
     return None if mine["holdout"] or mine["perk"] == NO_OFFER else decision.title(mine["perk"])
+
+
+def _because(decision: Decision, user_id: int) -> str | None:
+    """Why this was offered, and how likely it was if drawn; None if the release does not say."""
+    if decision.offers is None or user_id not in decision.offers.index:
+        return None
+    mine = decision.offers.loc[user_id]
+    return f"{mine['because']}{_drawn(mine)}"
+
+
+def _drawn(offered: pd.Series) -> str:
+    likely = offered["probability"]
+    return f" (with a probability of {phrases.share(likely)})" if likely < 1 else ""
 
 
 def _compared(
@@ -118,6 +132,8 @@ def _month(decisions: Decisions, month: str, user_id: int) -> dict[str, Any] | N
         offer = "no mail: no perk is worth it, or none may be offered"
     else:
         offer = decision.title(campaign["perk"])
+        because = _because(decision, user_id)
+        offer += "" if because is None else f": {because}"
     return {
         "month": words.month_name(month),
         "segment": assigned["segment"],

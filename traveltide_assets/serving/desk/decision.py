@@ -76,6 +76,14 @@ class Decision:
         return self.release.frame(release_files.CAMPAIGN).set_index("user_id")
 
     @cached_property
+    def offers(self) -> pd.DataFrame | None:
+        """One row per customer of the campaign: `offers`, by `user_id`; None if it has none."""
+        if not self.has(release_files.OFFERS):
+            return None
+        columns = ["user_id", "arm", "offer", "probability", "because", "expected_cost_usd"]
+        return self.release.frame(release_files.OFFERS, columns).set_index("user_id")
+
+    @cached_property
     def changes(self) -> pd.DataFrame:
         """One row per customer whose offer differs from last month's, by `user_id`."""
         return self.release.frame(release_files.CHANGES).set_index("user_id")

@@ -11,7 +11,7 @@ from traveltide_assets.campaign import release_files
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.metrics import METRICS
 from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
-from traveltide_assets.report import phrases, words
+from traveltide_assets.report import next_section, phrases, words
 from traveltide_assets.report.experiment_section import in_words
 from traveltide_assets.serving.desk import charts
 from traveltide_assets.serving.desk.decision import Decision
@@ -31,10 +31,31 @@ def context(decision: Decision) -> dict[str, Any]:
         "arms": [(arm, f"{size:,}") for arm, size in decision.people["arm"].value_counts().items()],
         "plan": None if plan is None else _planned(plan),
         "read": None if read is None else _read(read),
+        "budget": _budget(decision),
         "peek": read is not None and bool(read["peek"].any()),
         "until": None
         if read is None or read.empty
         else f"{pd.Timestamp(read['read_until'].max()):%d %B %Y}",
+    }
+
+
+def _budget(decision: Decision) -> dict[str, Any] | None:
+    """The budget curve in words and drawn; None if nothing in the month depended on money."""
+    if not decision.has(release_files.BUDGET_CURVE):
+        return None
+    curve = decision.release.frame(release_files.BUDGET_CURVE)
+    if curve.empty:
+        return None
+    return {
+        "said": next_section.budget_in_words(curve),
+        "chart": charts.budget(curve),
+        "rows": [
+            [
+                f"{row[name]:,.0f}"
+                for name in ("budget_usd", "customers", "expected_net_value_usd", "low", "high")
+            ]
+            for _, row in curve.iterrows()
+        ],
     }
 
 

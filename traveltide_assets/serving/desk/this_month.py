@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from traveltide_assets.campaign.invitations import CHANGES
+from traveltide_assets.catalogue.perks import NO_OFFER
 from traveltide_assets.evidence.tables import NOT_TRIED, TOO_LITTLE
 from traveltide_assets.report import phrases, verdicts, words
 from traveltide_assets.report.disclosure import FEWEST, told
@@ -39,6 +40,7 @@ _DECIDES = {
 def context(decisions: Decisions, decision: Decision) -> dict[str, Any]:
     """What the template shows."""
     given = told(decision.people["perk"].value_counts().to_dict())
+    costs = expected_costs(decision)
     total = max(len(decision.people), 1)
     rows: list[dict[str, Any]] = [
         {
@@ -48,6 +50,7 @@ def context(decisions: Decisions, decision: Decision) -> dict[str, Any]:
             "customers": number,
             "share": None if number is None else phrases.share(number / total),
             "verdict": _verdict(decision, perk),
+            "cost": costs.get(perk),
         }
         for perk, number in given.items()
     ]
@@ -56,6 +59,7 @@ def context(decisions: Decisions, decision: Decision) -> dict[str, Any]:
     return {
         "sentences": _sentences(decision, rows),
         "perks": rows,
+        "total_cost": f"{sum(costs.values()):,.0f}" if costs else None,
         "chart": charts.perks([r["title"] for r in shown], [r["customers"] for r in shown]),
         "changes": _changes(decision),
         "before": None if before is None else words.month_name(before.month),
@@ -63,6 +67,19 @@ def context(decisions: Decisions, decision: Decision) -> dict[str, Any]:
         "flows": [] if before is None else flows(decision, before),
         "checks": _checks(decision),
     }
+
+
+def expected_costs(decision: Decision) -> dict[str, float]:
+    """What the offers of each perk are expected to cost, in USD; nothing if no money was set.
+
+    A perk that is offered to fewer than ten is left out, as their number is.
+    """
+    if decision.offers is None:
+        return {}
+    offers = decision.offers[decision.offers["offer"] != NO_OFFER]
+    priced = offers.dropna(subset=["expected_cost_usd"]).groupby("offer")["expected_cost_usd"]
+    sums = priced.agg(["sum", "size"])
+    return {str(p): float(r["sum"]) for p, r in sums[sums["size"] >= FEWEST].iterrows()}
 
 
 def _verdict(decision: Decision, perk: str) -> verdicts.Verdict | None:

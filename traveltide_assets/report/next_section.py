@@ -1,0 +1,107 @@
+"""The report's section on what to send next: policies, budget, and what the plan advises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from traveltide_assets.experiment import plan_advice
+from traveltide_assets.experiment.learning.policy_promotion import (
+    LEARNED,
+    NOTHING_TO_GAIN,
+    PROMOTED,
+)
+from traveltide_assets.experiment.policy_scorecard import INCUMBENT, NONE
+from traveltide_assets.report import charts, words
+from traveltide_assets.report.material import Material
+
+
+def context(m: Material) -> dict[str, Any]:
+    """What the template shows of `gold/policy_scorecard` and `gold/budget_curve`."""
+    return {
+        "policies": _policies(m),
+        "budget": None
+        if m.curve.empty
+        else {"said": budget_in_words(m.curve), "picture": charts.budget(m.curve)},
+        "advice": plan_advice.advise(m.plan, m.settings.experiment),
+        "horizon": words.counted(m.settings.experiment.horizon_days, "day"),
+    }
+
+
+def message(m: Material) -> str:
+    """The one message of the chapter."""
+    if m.policies.empty:
+        return "Nobody knows yet which perk works for whom: too little was left to chance"
+    verdict = str(m.policies["verdict"].iloc[0])
+    if verdict == PROMOTED:
+        return "Let the learnt policy choose who gets what: it beats every single perk"
+    if verdict == NOTHING_TO_GAIN:
+        return "Choosing a perk for each customer gains nothing over one choice for all"
+    return "Explore more: there is too little data to say who should get what"
+
+
+def names(
+    policies: pd.DataFrame, perks: Mapping[str, str], strategies: Mapping[str, str]
+) -> dict[str, str]:
+    """What the policies are called, by the names of `gold/policy_scorecard`."""
+    known = {
+        f"always {NONE}": "nothing for anybody",
+        INCUMBENT: "what was decided",
+        LEARNED: "the learnt policy",
+        **{f"always {perk}": f"{title} for everybody" for perk, title in perks.items()},
+        **strategies,
+    }
+    return {str(name): known.get(str(name), str(name)) for name in policies["policy"]}
+
+
+def _policies(m: Material) -> dict[str, Any] | None:
+    if m.policies.empty:
+        return None
+    called = names(m.policies, m.titles, m.strategies)
+    return {
+        "said": in_words(str(m.policies["in_words"].iloc[0]), called),
+        "customers": f"{int(m.policies['customers'].iloc[0]):,}",
+        "picture": charts.policy_values(m.policies, called),
+        "rows": [
+            {
+                "policy": called[row["policy"]],
+                "value": words.decimal(row["value"]),
+                "gain": f"{row['gain']:+,.2f}",
+                "interval": words.interval(row["low"], row["high"]),
+                "effective": f"{row['effective_sample_size']:,.0f}",
+            }
+            for _, row in m.policies.sort_values("value", ascending=False).iterrows()
+        ],
+    }
+
+
+def in_words(said: str, called: Mapping[str, str]) -> str:
+    """The verdict of the scorecard with its policies by their titles, and rows as customers."""
+    said = said.replace(" per row ", " USD per customer ").replace(" rows;", " customers;")
+    for name in sorted(called, key=len, reverse=True):
+        if name.startswith("always ") or name == INCUMBENT:
+            said = said.replace(f"against {name} ", f"against {called[name]} ")
+            said = said.replace(f"Use {name}", f"Use {called[name]}")
+    return said
+
+
+def budget_in_words(curve: pd.DataFrame) -> str:
+    """Two sentences on `gold/budget_curve`, which is not empty."""
+    best = curve.loc[curve["expected_net_value_usd"].idxmax()]
+    said = f"Most is expected of a budget of {best['budget_usd']:,.0f} USD: {_brings(best)}."
+    ours = curve[curve["configured"].astype(bool)]
+    if len(ours):
+        row = ours.iloc[0]
+        said += (
+            f" The budget set, {row['budget_usd']:,.0f} USD, is expected to bring {_brings(row)}."
+        )
+    return said
+
+
+def _brings(row: pd.Series) -> str:
+    return (
+        f"{row['expected_net_value_usd']:,.0f} USD net (by chance {row['low']:,.0f} to "
+        f"{row['high']:,.0f}) from {row['customers']:,.0f} customers"
+    )

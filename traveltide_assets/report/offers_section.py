@@ -1,0 +1,146 @@
+"""The report's section on what the offers did: of earlier campaigns, and week by week."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from traveltide_assets.experiment import readout
+from traveltide_assets.experiment.assignment import EVERYBODY
+from traveltide_assets.experiment.campaign_readout import ARMS, INVITED
+from traveltide_assets.experiment.metrics import BY_NAME, OF_CAMPAIGNS
+from traveltide_assets.experiment.stopping import GO_ON
+from traveltide_assets.report import charts, words
+from traveltide_assets.report.disclosure import FEWEST
+from traveltide_assets.report.material import Material
+from traveltide_assets.report.segment_words import called
+from traveltide_assets.schema.months import next_month
+
+_TITLES = {metric.name: metric.title.removesuffix(", USD") for metric in OF_CAMPAIGNS}
+_PLACES = {metric.name: place for place, metric in enumerate(OF_CAMPAIGNS)}
+_CLEAR = (readout.BETTER, readout.WORSE, readout.HARM)
+_LOOKS = {
+    readout.BETTER: ("✓", "supported"),
+    readout.WORSE: ("✗", "not-supported"),
+    readout.HARM: ("✗", "not-supported"),
+}
+
+
+def context(m: Material) -> dict[str, Any]:
+    """What the template shows of `gold/campaign_readout` and `gold/experiment_looks`."""
+    return {
+        "campaigns": [
+            _campaign(name, rows, m)
+            for name, rows in sorted(m.effects.groupby("campaign"), reverse=True)
+        ],
+        "weekly": _weekly(m.looks),
+        "next_month": next_month(m.month),
+        "horizon": words.counted(m.settings.experiment.horizon_days, "day"),
+    }
+
+
+def message(m: Material) -> str:
+    """The one message of the chapter: what the latest campaign brought."""
+    if m.effects.empty:
+        return "Nothing is known yet of what offers did"
+    latest = m.effects[m.effects["campaign"] == m.effects["campaign"].max()]
+    month = words.month_name(str(latest["campaign"].iloc[0]))
+    overall = latest[latest["segment"] == EVERYBODY]
+    if (overall["verdict"].isin((readout.WORSE, readout.HARM))).any():
+        return f"Some of what was offered in {month} did harm"
+    better = overall[overall["verdict"] == readout.BETTER]
+    if len(better):
+        goals = list(dict.fromkeys(_TITLES[name] for name in better["metric"]))
+        return f"The offers of {month} brought more: {words.listed(goals)}"
+    if bool(overall["peek"].any()):
+        return f"It is too early to say what the offers of {month} did"
+    return f"No effect of the offers of {month} is shown"
+
+
+def comparisons(read: pd.DataFrame, m: Material) -> dict[str, str]:
+    """The comparisons of a campaign in words, by name: all offers first, then single perks."""
+    found = {
+        INVITED: "Everybody written to, against nobody",
+        ARMS: "The own perk, against the control offer",
+    }
+    names = list(dict.fromkeys(read["comparison"]))
+    perks = {
+        f"{perk} against none": f"{title}, against nothing" for perk, title in m.titles.items()
+    }
+    return {
+        name: {**found, **perks}.get(name, name)
+        for name in sorted(names, key=lambda name: (name != INVITED, name != ARMS, name))
+    }
+
+
+def _campaign(name: str, rows: pd.DataFrame, m: Material) -> dict[str, Any]:
+    overall = rows[rows["segment"] == EVERYBODY]
+    labels = comparisons(rows, m)
+    enough = rows[["customers_one", "customers_other"]].min(axis=1) >= FEWEST
+    parts = rows[(rows["segment"] != EVERYBODY) & enough & rows["verdict"].isin(_CLEAR)]
+    return {
+        "month": words.month_name(name),
+        "peek": bool(rows["peek"].any()),
+        "until": f"{pd.Timestamp(rows['read_until'].max()):%d %B %Y}",
+        "sentences": [
+            f"{labels[comparison]}: {_summary(each)}"
+            for comparison, each in _grouped(overall, labels)
+        ],
+        "picture": charts.offer_effects(overall, labels),
+        "rows": [
+            (labels[comparison], [_row(row) for _, row in each.iterrows()])
+            for comparison, each in _grouped(overall, labels)
+        ],
+        "segments": [
+            f"{called(str(row['segment']))}, {labels[row['comparison']].lower()}: "
+            f"{_TITLES[row['metric']]}. {row['in_words']}"
+            for _, row in parts.iterrows()
+        ],
+    }
+
+
+def _grouped(rows: pd.DataFrame, labels: dict[str, str]) -> list[tuple[str, pd.DataFrame]]:
+    """The rows of each comparison in its order, with those of the metrics in theirs."""
+    ordered = rows.assign(place=rows["metric"].map(_PLACES)).sort_values("place")
+    return [(name, ordered[ordered["comparison"] == name]) for name in labels]
+
+
+def _summary(rows: pd.DataFrame) -> str:
+    """What a comparison shows: what is beyond chance, or the first goal, which is not."""
+    clear = rows[rows["verdict"].isin(_CLEAR)]
+    shown = clear if len(clear) else rows.head(1)
+    return " ".join(f"{_TITLES[row['metric']]}: {row['in_words']}" for _, row in shown.iterrows())
+
+
+def _row(row: pd.Series) -> dict[str, Any]:
+    symbol, css = _LOOKS.get(row["verdict"], ("?", "not-tested"))
+    rate = row["kind"] == "rate"
+    return {
+        "metric": _TITLES[row["metric"]],
+        "customers": f"{row['customers_one']:,} / {row['customers_other']:,}",
+        "one": words.percent(row["one"], 1) if rate else words.decimal(row["one"]),
+        "other": words.percent(row["other"], 1) if rate else words.decimal(row["other"]),
+        "p_holm": words.decimal(row["p_holm"], 3),
+        "verdict": {"name": row["verdict"], "symbol": symbol, "css": css},
+        "in_words": row["in_words"],
+    }
+
+
+def _weekly(looks: pd.DataFrame) -> dict[str, Any] | None:
+    """The looks at the experiment in words and as a picture; None if none was started."""
+    if looks.empty:
+        return None
+    last = looks[looks["week"] == looks["week"].max()]
+    decision, week = str(last["decision"].iloc[0]), int(last["week"].iloc[0])
+    said = f"After week {week} the rule says: {decision}."
+    if decision != GO_ON:
+        said = f"The look of week {int(last['stopped_in'].iloc[0])} decided: {decision}."
+    return {
+        "said": said,
+        "goals": [
+            f"{BY_NAME[row['metric']].title}: {row['in_words']}"
+            for _, row in last[last["role"] == "goal"].iterrows()
+        ],
+        "picture": charts.weekly_looks(looks),
+    }
