@@ -22,6 +22,18 @@ class Checks(Section):
         description="Largest share of booked flights or hotel stays without their row. Beyond it "
         "nothing is decided; below it a check warns",
     )
+    block_orphan_share: Share = Field(
+        0.05,
+        description="Largest share of flights or hotel stays of trips that no session names, not "
+        "even one that is refused or outside the months. Beyond it nothing is decided once all "
+        "months are ingested",
+    )
+    empty_month_from: int = Field(
+        20,
+        ge=1,
+        description="Sessions of a usual month (median) from which a month between others that has "
+        "none stops the decision. Raise it if there was truly no session",
+    )
     block_quarantine_share: Share = Field(
         0.2,
         description="Share of rejected rows of a table, a file or a month beyond which nothing is "

@@ -38,7 +38,11 @@ def clean(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("sound") / "source"
     write_sample(folder, SampleSpec(users=250, seed=5, active_share=0.8))
     sessions = read(folder, "sessions")
-    write(folder, "sessions", sessions[sessions["session_start"].str[:7].between(FIRST, LAST)])
+    sessions = sessions[sessions["session_start"].str[:7].between(FIRST, LAST)]
+    write(folder, "sessions", sessions)
+    for name in ("flights", "hotels"):
+        rows = read(folder, name)
+        write(folder, name, rows[rows["trip_id"].isin(sessions["trip_id"])])
     return folder
 
 
@@ -285,6 +289,37 @@ def test_a_case_that_once_decided_in_silence_decides_nothing(
     for word in words:
         assert word in problem(result, check)
     decides_nothing(project)
+
+
+@pytest.mark.parametrize(
+    ("left", "check", "words"),
+    [
+        (0, "sessions_processed:no_empty_month", "sessions has no row in 2023-05"),
+        (3, "flights_processed:no_orphans", "flights are of trips that no session names"),
+    ],
+)
+def test_a_month_without_its_sessions_decides_nothing(
+    tmp_path: Path, cases: Path, left: int, check: str, words: str
+) -> None:
+    shutil.copytree(cases / "base300", tmp_path / "source")
+    rows = read(tmp_path / "source", "sessions")
+    of_may = rows["session_start"].str[:7] == "2023-05"
+    write(tmp_path / "source", "sessions", rows.drop(index=rows.index[of_may][left:]))
+    project = Project(tmp_path, tmp_path / "source", partitions={"first": "2023-01", "last": LAST})
+    result = project.ingest("2023-01", LAST)
+    assert not result.success
+    assert words in problem(result, check)
+    assert words in decides_nothing(project)
+
+
+def test_months_may_be_restricted(tmp_path: Path, cases: Path) -> None:
+    """Sessions outside the months name most of the trips; they were delivered all the same."""
+    project = Project(tmp_path, cases / "base300", partitions={"first": "2023-06", "last": LAST})
+    result = project.ingest("2023-06", LAST)
+    succeed(result)
+    for name in ("flights", "hotels"):
+        assert f"silver/{name}_processed:foreign_key" in failed_checks(result)
+        assert f"silver/{name}_processed:no_orphans" not in failed_checks(result)
 
 
 @pytest.mark.parametrize("customers", [1, 5])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from traveltide_assets.defs.checks import every_table
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.defs.checks.gaps import has_few_orphans, has_no_empty_month
 from traveltide_assets.defs.checks.soundness import (
     BOOKED,
     OUTSIDE,
@@ -119,9 +120,11 @@ def _silver(name: str) -> Step:
         partial(_few_rejected, name),
         after=(processed,),
     )
-    trips = (_complete(name), _foreign_key(processed)) if name in BOOKED else ()
+    of_trips = (_complete(name), _no_orphans(name), _foreign_key(processed))
+    trips = of_trips if name in BOOKED else ()
+    months = (_no_empty_month(),) if name == "sessions" else ()
     filled = () if name in OPTIONAL else (not_empty,)
-    checks = (reconciliation, readable, *filled, *trips, share)
+    checks = (reconciliation, readable, *filled, *months, *trips, share)
     return Step(f"{name}_silver", (processed, quarantine), checks)
 
 
@@ -135,6 +138,32 @@ def _complete(name: str) -> Check:
         partial(is_complete, name),
         blocking=True,
         after=(SESSIONS,),
+    )
+
+
+def _no_orphans(name: str) -> Check:
+    return Check(
+        layers(name)[1],
+        "no_orphans",
+        "Few trips are named by no session, not even one that is refused or outside the months. "
+        "Beyond `checks.block_orphan_share` nothing is decided once all months are ingested.",
+        Severity.ERROR,
+        partial(has_few_orphans, name),
+        blocking=True,
+        after=(SESSIONS,),
+    )
+
+
+def _no_empty_month() -> Check:
+    return Check(
+        SESSIONS,
+        "no_empty_month",
+        "No month between others is without any session, where the others have many: "
+        "`checks.empty_month_from`.",
+        Severity.ERROR,
+        has_no_empty_month,
+        blocking=True,
+        after=(layers("sessions")[0],),
     )
 
 
