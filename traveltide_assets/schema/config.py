@@ -23,6 +23,10 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    def __hash__(self) -> int:
+        # A setting may be a table of values, which has no hash of its own.
+        return hash(self.model_dump_json())
+
 
 def _open_end(value: object) -> object:
     return None if value in ("", "open") else value
