@@ -87,8 +87,12 @@ class _Race:
         self._add("one paused", told and ended == 0 and now == paused, problem)
 
     def _paused_elsewhere(self, part: float, paused: str, other: str) -> None:
-        """Stop a run of another machine; another one takes over, and the first must not go on."""
-        first = self._start(0, paused, *_ELSEWHERE)
+        """Stop a run of another machine; another one takes over, and the first must not go on.
+
+        The other machine has a history of its own: the run that is stopped may have locked it.
+        """
+        history = str(self._place.folder / "elsewhere")
+        first = self._start(0, paused, *_ELSEWHERE, DAGSTER_HOME=history)
         if not self._pause(first, part):
             return
         second = self._start(1, other, TRAVELTIDE_LEASE__STALE_SECONDS="6")
@@ -121,9 +125,9 @@ class _Race:
         return len({*self._place.versions().items()} - {*before.items()})
 
     def _end(self, number: int, run: subprocess.Popen[str]) -> tuple[int, str]:
-        """The exit code of a run, and the last of what it said."""
+        """The exit code of a run, and what it said."""
         code = run.wait(timeout=1_200)
-        return code, (self._place.folder / f"{number}.log").read_text()[-600:]
+        return code, (self._place.folder / f"{number}.log").read_text()
 
     def _state(self) -> State:
         return self._place.digests(), self._place.release()

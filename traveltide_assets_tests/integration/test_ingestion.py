@@ -127,14 +127,14 @@ def test_month_by_month_gives_the_files_of_one_range(
     assert materialize(months, *monthly, month=LAST).success
     found = contents(months)
     assert found == contents(project)
-    assert len(found) == 3 * 3 + 1 + 3 * 2, "three snapshots and monthly sessions, and undated"
+    assert len(found) == 4 * 3 + 1 + 3 * 2, "four snapshots and monthly sessions, and undated"
 
 
 def test_a_second_run_gives_the_same_bytes_and_their_hash_as_data_version(copy: Project) -> None:
     before = contents(copy)
     found = versions(materialize(copy, month=LAST))
     assert contents(copy) == before
-    assert len(found) == 4 + 1 + 4 * 2
+    assert len(found) == 5 + 1 + 5 * 2
     for (asset, month), version in found.items():
         content = copy.file(asset, month).read_bytes()
         assert version == hashlib.sha256(content).hexdigest()
