@@ -39,6 +39,12 @@ class Checks(Section):
         description="Share of rejected rows of a table, a file or a month beyond which nothing is "
         "decided",
     )
+    block_format_share: Share = Field(
+        0.01,
+        description="Share of a column's values that are rejected in a known format, such as a "
+        "decimal comma or a US date, beyond or at which nothing is decided. Fewer than five such "
+        "rows never stop a decision",
+    )
     max_row_loss: Share = Field(
         0.2,
         description="Largest share of rows that a table or a month may lose against the last "

@@ -89,6 +89,10 @@ def us_date(day: str) -> str:
     return f"{day[5:7]}/{day[8:10]}/{day[:4]}"
 
 
+def a_thousand(fare: str) -> str:
+    return f"{float(fare):,.2f}" if float(fare) >= 1_000 else fare
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], None], str, list[str]]] = {
     "flights cut": (cut("flights", 0.5), "flights_processed:complete", ["flights", "such as"]),
     "no hotels": (cut("hotels", 0), "hotels_processed:not_empty", ["hotels", "without any row"]),
@@ -96,6 +100,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, list[str]]] = {
         changed("users", "birthdate", us_date),
         "users_processed:readable",
         ["birthdate", "US dates"],
+    ),
+    "the dearest flights": (
+        changed("flights", "base_fare_usd", a_thousand),
+        "flights_processed:formats",
+        ["base_fare_usd", "between thousands", "checks.block_format_share"],
     ),
     "NULL": (
         changed("sessions", "page_clicks", lambda _: "NULL"),
@@ -140,7 +149,7 @@ def test_damage_stops_ingestion_and_every_later_run_of_gold(
     for word in words:
         assert word in said
     of_gold = decides_nothing(project)
-    if check.endswith(":complete"):
+    if check.endswith((":complete", ":formats")):
         assert f"{LAST} is not decided" in of_gold
         assert said in of_gold
 

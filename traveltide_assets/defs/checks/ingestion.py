@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from traveltide_assets.defs.checks import every_table
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.defs.checks.formats import has_few_in_a_format
 from traveltide_assets.defs.checks.gaps import has_few_orphans, has_no_empty_month
 from traveltide_assets.defs.checks.soundness import (
     BOOKED,
@@ -104,6 +105,16 @@ def _silver(name: str) -> Step:
         blocking=True,
         after=(raw, quarantine),
     )
+    formats = Check(
+        processed,
+        "formats",
+        "Few values of a column are rejected in one known format, such as a decimal comma: "
+        "`checks.block_format_share`.",
+        Severity.ERROR,
+        partial(has_few_in_a_format, name),
+        blocking=True,
+        after=(raw, quarantine),
+    )
     not_empty = Check(
         processed,
         "not_empty",
@@ -124,7 +135,7 @@ def _silver(name: str) -> Step:
     trips = of_trips if name in BOOKED else ()
     months = (_no_empty_month(),) if name == "sessions" else ()
     filled = () if name in OPTIONAL else (not_empty,)
-    checks = (reconciliation, readable, *filled, *months, *trips, share)
+    checks = (reconciliation, readable, formats, *filled, *months, *trips, share)
     return Step(f"{name}_silver", (processed, quarantine), checks)
 
 

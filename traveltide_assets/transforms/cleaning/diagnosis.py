@@ -6,7 +6,7 @@ Nothing is decided or repaired here. The words are for the person who exports th
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from traveltide_assets.schema.sources import RAW, key_of
@@ -101,6 +101,12 @@ _CAUSES = (
     _DECIMAL_COMMA,
     _THOUSANDS,
     _cause(
+        _NUMBERS,
+        r"^[+-]?\d+([.,]\d+)?\s*[a-z]{3,}$",
+        "a unit behind the number",
+        "export the number alone",
+    ),
+    _cause(
         ("boolean",),
         r"^(y|n|yes|no|ja|nein|j|oui|non|si|sí|on|off|x|wahr|falsch|vrai|faux|ok)$",
         "yes and no in other words",
@@ -108,9 +114,16 @@ _CAUSES = (
     ),
     _cause(
         _TIMES,
-        r"\d\d?:?\d\d?.*?(z|utc|gmt|[a-z]{3,4}|[+-]\d\d(:?\d\d)?)$",
+        r"(\d:\d\d|t\d{4}).*?(z|utc|gmt|[a-z]{3,4}|[+-]\d\d(:?\d\d)?)$"
+        r"|^\d{4}-\d\d-\d\d\s*(z|utc|gmt|[+-]\d\d(:?\d\d)?)$",
         "a time zone",
         f"export local time without a zone; {_ISO}",
+    ),
+    _cause(
+        _TIMES,
+        r"\d\s*[ap]\.?m\.?$",
+        "a clock of twelve hours",
+        _ISO,
     ),
     _cause(
         _TIMES,
@@ -134,6 +147,14 @@ _CAUSES = (
     ),
     _cause(_TIMES, r"^\d{4,5}([.,]\d+)?$", "day numbers of a spreadsheet", _ISO),
 )
+# Values that can be read, in a column of shares.
+_PERCENT = _cause(
+    ("float64",),
+    r"^([2-9]|[1-9]\d|100)([.,]0+)?$",
+    "percent instead of shares",
+    "export a share: 0.15 instead of 15",
+)
+_DISCOUNT = "discount_out_of_range"
 _EXPECTED = {
     "int64": "a whole number that a double holds exactly",
     "float64": "a number such as 1234.5",
@@ -161,6 +182,29 @@ def diagnose(column: Column, values: Sequence[str]) -> Diagnosis:
     )
 
 
+def in_a_format(column: Column, rule: str, values: Mapping[str, int]) -> dict[str, int]:
+    """The refused values of a column that a known format explains, of all with their rows.
+
+    Empty if the rule is not about the format of values. Random damage has no known format.
+    """
+    if rule != _DISCOUNT and not rule.startswith(_OF_VALUES):
+        return {}
+    causes = [_PERCENT] if rule == _DISCOUNT else [c for c in _CAUSES if column.type in c.types]
+    return {
+        value: rows
+        for value, rows in values.items()
+        if any(cause.matches(value.strip()) for cause in causes)
+    }
+
+
+def columns_of(table: str, rule: str) -> list[Column]:
+    """The columns of a source's table that a rejecting rule looks at."""
+    if rule == _DISCOUNT:
+        return [column for column in RAW[table] if column.name.endswith("_discount_amount")]
+    column = column_of(table, rule)
+    return [] if column is None else [column]
+
+
 def column_of(table: str, rule: str) -> Column | None:
     """The column of a source's table that a rejecting rule looks at; None if it is not one."""
     columns = {column.name: column for column in RAW[table]}
@@ -170,7 +214,7 @@ def column_of(table: str, rule: str) -> Column | None:
         "duplicate_key": key_of(table)[0],
         "latitude_out_of_range": next((name for name in columns if name.endswith("_lat")), ""),
         "longitude_out_of_range": next((name for name in columns if name.endswith("_lon")), ""),
-        "discount_out_of_range": "flight_discount_amount",
+        _DISCOUNT: "flight_discount_amount",
     }
     named = [name for name in columns if name in rule]
     return columns.get(known.get(rule) or max(named, key=len, default=""))
@@ -181,7 +225,11 @@ def explain(table: str, rule: str, values: Sequence[str]) -> str:
 
     `values` are the texts of the rule's column in refused rows.
     """
-    column = column_of(table, rule)
+    return explain_column(column_of(table, rule), table, rule, values)
+
+
+def explain_column(column: Column | None, table: str, rule: str, values: Sequence[str]) -> str:
+    """The same for one of the columns that the rule looks at."""
     reason = rule_reasons(table).get(rule, "")
     if column is None:
         return f"{rule}: {reason}"
@@ -191,9 +239,13 @@ def explain(table: str, rule: str, values: Sequence[str]) -> str:
     )
     if rule == "unknown_user":
         return f"{said}. {reason}: these users are missing or refused themselves"
-    if not rule.startswith(_OF_VALUES):
+    in_percent = rule == _DISCOUNT and in_a_format(column, rule, dict.fromkeys(values, 1))
+    if in_percent and 2 * len(in_percent) > len(set(values)):
+        found = _PERCENT.diagnosis
+    elif not rule.startswith(_OF_VALUES):
         return f"{said}; {reason}"
-    found = diagnose(column, values)
+    else:
+        found = diagnose(column, values)
     return f"{said}. Likely {found.cause}: {found.remedy}"
 
 

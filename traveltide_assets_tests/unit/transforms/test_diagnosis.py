@@ -8,9 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from traveltide_assets.sample import dirt
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.schema.table import Column
-from traveltide_assets.transforms.cleaning.diagnosis import column_of, diagnose, explain
+from traveltide_assets.transforms.cleaning.diagnosis import (
+    column_of,
+    diagnose,
+    explain,
+    in_a_format,
+)
+from traveltide_assets.transforms.cleaning.diagnosis import (
+    columns_of as columns_of_rule,
+)
 from traveltide_assets.transforms.cleaning.rules import rule_reasons
 
 COLUMNS = {(table, column.name): column for table, columns in SOURCES.items() for column in columns}
@@ -60,6 +69,64 @@ def test_scientific_notation(column: Column, numbers: list[int]) -> None:
 def test_a_zone(column: Column, moments: list[dt.datetime], zone: str) -> None:
     values = [f"{moment:%Y-%m-%d %H:%M:%S}{zone}" for moment in moments]
     assert "zone" in diagnose(column, values).cause
+
+
+@given(TIMES, MOMENTS)
+def test_a_clock_of_twelve_hours(column: Column, moments: list[dt.datetime]) -> None:
+    values = [moment.strftime("%Y-%m-%d %I:%M %p") for moment in moments]
+    assert "twelve hours" in diagnose(column, values).cause
+
+
+@given(
+    columns_of("int64"),
+    st.lists(st.integers(0, 99), min_size=1),
+    st.sampled_from(["{} pcs", "{}nights"]),
+)
+def test_a_unit(column: Column, counts: list[int], written: str) -> None:
+    assert "unit" in diagnose(column, [written.format(count) for count in counts]).cause
+
+
+@given(TIMES, st.integers(1990, 2030), st.integers(13, 99), st.integers(10, 99))
+def test_a_date_that_does_not_exist_has_no_zone(
+    column: Column, year: int, month: int, day: int
+) -> None:
+    assert "zone" not in diagnose(column, [f"{year}-{month}-{day}"]).cause
+
+
+@given(st.dictionaries(st.integers(2, 100).map(str), st.integers(1, 50), min_size=1))
+def test_percent_in_a_column_of_shares(values: dict[str, int]) -> None:
+    for column in columns_of_rule("sessions", "discount_out_of_range"):
+        assert in_a_format(column, "discount_out_of_range", values) == values
+    assert "percent" in explain("sessions", "discount_out_of_range", list(values))
+
+
+FORMS = {
+    "float64": ["1,234.50", "12,5", "$12", "12 %", "1.2e3", "N/A"],
+    "timestamp(6)": ["2023-05-01T10:00:00Z", "5/31/2023 10:00", "31.05.2023", "1 May 2023"],
+    "boolean": ["Y", "no", "NULL"],
+}
+
+
+@pytest.mark.parametrize(("kind", "value"), [(k, v) for k, vs in FORMS.items() for v in vs])
+def test_a_known_format_is_told_among_random_dirt(kind: str, value: str) -> None:
+    for (_, name), column in COLUMNS.items():
+        if column.type == kind:
+            found = in_a_format(column, f"unreadable_{name}", {"so-so": 9, value: 6})
+            assert found == {value: 6}
+
+
+@pytest.mark.parametrize("table", dirt.DAMAGES)
+def test_the_damage_of_the_sample_is_in_no_known_format(table: str) -> None:
+    refusing = [d for d in dirt.DAMAGES[table] if d.expectation.startswith("quarantine:")]
+    row = {column.name: "1" for column in SOURCES[table]} | {
+        "sign_up_date": "2023-01-01",
+        "session_start": "2023-01-01 10:00:00",
+        "departure_time": "2023-01-01 10:00:00",
+    }
+    for damage in refusing:
+        values = {damage.spoil(row, turn): 1 for turn in range(6)}
+        for column in columns_of_rule(table, damage.name):
+            assert in_a_format(column, damage.name, values) == {}, damage.name
 
 
 @given(TIMES, MOMENTS, st.booleans())
