@@ -214,8 +214,9 @@ def _judge(checks: Sequence[Check], context: Context, known: Container[str]) -> 
             # Bronze and silver may be deleted when a month has been decided.
             outcomes[name] = "not evaluated: silver or bronze is not in the lake"
             continue
-        outcomes[name] = "passed" if outcome.passed else "failed"
-        if not outcome.passed:
+        holds = outcome.passed or outcome.only_warns
+        outcomes[name] = "passed" if holds else "failed"
+        if not holds:
             failed.append(f"{name} ({', '.join(f'{k}: {v}' for k, v in outcome.facts.items())})")
     _stop_if(failed, context.month)
     return outcomes
