@@ -24,8 +24,19 @@ from traveltide_assets.segmentation import affinities
 from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.segmentation.strategy import CannotFit, History, Strategy
+from traveltide_assets.serving.desk import offered_anew
 from traveltide_assets.serving.desk.decision import Decision, Decisions
-from traveltide_assets.serving.desk.scenario import SHARES, NotAScenario, Scenario, percent
+from traveltide_assets.serving.desk.offered_anew import Anew
+from traveltide_assets.serving.desk.scenario import (
+    MONEY,
+    PRICES,
+    SHARES,
+    NotAScenario,
+    Scenario,
+    percent,
+    plain,
+    price,
+)
 from traveltide_assets.settings import Settings
 from traveltide_assets.stats import bucketing
 
@@ -75,8 +86,23 @@ def context(
         # A page names no place of this machine.
         file = settings.perks_file
         outcome, problem = None, str(error).replace(str(file), file.name)
+    shown = [p for p in scenario.priced(known.perks) if strategy.program in p.programs]
     return {
         "changed": scenario != base,
+        "money": [
+            (
+                "margin",
+                MONEY["margin"],
+                "" if scenario.margin is None else percent(scenario.margin),
+            ),
+            ("budget", MONEY["budget"], plain(scenario.budget)),
+        ],
+        "prices": [
+            (p.title, [(f"{name}.{p.id}", price(name, getattr(p, name))) for name in PRICES])
+            for p in shown
+        ],
+        "prices_changed": bool(scenario.prices),
+        "price_names": list(PRICES.values()),
         "pairs": scenario.pairs(),
         "strategies": [
             (name, each.title, name == scenario.strategy) for name, each in known.strategies.items()
@@ -109,7 +135,9 @@ def _outcome(
     began = time.perf_counter()
     before = decisions.released(previous_month(decision.month))
     with _TURN:
-        anew = decided_anew(decision, before, settings, scenario)
+        made = decided_anew(decision, before, settings, scenario)
+        money = offered_anew.figures(decision, made)
+    anew = made.perk
     now = decision.assignments["perk"].reindex(anew.index)
     moved = now != anew
     title = decision.title
@@ -125,31 +153,32 @@ def _outcome(
             (title(was), title(is_now), _scaled(int(size), scale))
             for (was, is_now), size in flows[flows >= FEWEST].head(_MOVES).items()
         ],
-        "figures": _figures(decision, now, anew, settings, scenario),
+        "figures": [*_figures(decision, now, anew, settings, scenario), *money],
     }
 
 
 @functools.lru_cache(maxsize=4)
 def decided_anew(
     decision: Decision, before: Decision | None, settings: Settings, scenario: Scenario
-) -> pd.Series:
-    """The perk of each customer (`user_id`) under a scenario, or of a sample of them.
+) -> Anew:
+    """The perks of the customers under a scenario, or of a sample of them.
 
     The strategy is fitted anew on the features of the release; last month's perks are kept as they
     are when a month is decided. Who was mailed before is not in a release, so they are learnt from.
     """
     applied = scenario.applied(settings)
     loaded = load_perks(settings.perks_file, applied.policy.forbidden_features)
-    perks = tuple(perk for perk in loaded if perk.id not in scenario.left_out)
+    kept = tuple(perk for perk in loaded if perk.id not in scenario.left_out)
+    perks = scenario.priced(kept)
     strategy = build_strategies(applied, perks).get(scenario.strategy)
     if strategy is None or applied.traits.default_perk in scenario.left_out:
         raise NotAScenario("the strategy cannot do without what is left out or forbidden")
     features = applied.policy.permitted(_sampled(decision.release.frame(release_files.FEATURES)))
-    customers = strategy.fit(History(features)).assign(features)
+    customers = strategy.fit(History(features)).assign(features).assign(strategy=strategy.name)
+    if "model_version" not in customers:
+        customers["model_version"] = ""
     own = affinities.assignments(
-        features[["user_id", *sorted(features_of(perks))]],
-        customers.assign(strategy=strategy.name),
-        perks,
+        features[["user_id", *sorted(features_of(perks))]], customers, perks
     )
     final = steady.steadied(
         own,
@@ -158,7 +187,7 @@ def decided_anew(
         alternatives(perks, own["perk"].unique()),
         applied.decision.keep_margin,
     )
-    return final.set_index("user_id")["perk"]
+    return Anew(final, customers, features, perks, strategy.program, applied)
 
 
 def _sampled(features: pd.DataFrame) -> pd.DataFrame:

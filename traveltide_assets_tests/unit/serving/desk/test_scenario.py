@@ -63,6 +63,13 @@ def test_an_address_says_all_of_a_scenario(
         ("least", "nan"),
         ("least", "1e1"),
         ("most", "5"),
+        ("exploration", "101"),
+        ("margin", "0"),
+        ("budget", "1000"),
+        ("budget", "1e9"),
+        ("max_customers.free_checked_bag", "1.5"),
+        ("cost_usd.no_such_perk", "1"),
+        ("outcome.free_checked_bag", "1"),
         ("lake", "s3://elsewhere"),
     ],
 )
@@ -86,6 +93,38 @@ def test_a_saved_scenario_is_what_a_run_decides_by(
     assert read.traits.min_share == 0.05
     kept = {perk.id: perk for perk in load_perks(PLAIN.perks_file) if perk.id != "free_checked_bag"}
     assert {perk.id: perk for perk in load_perks(read.perks_file)} == kept
+
+
+def test_money_is_saved_with_a_catalogue_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = of(
+        ("exploration", "10"),
+        ("margin", "15"),
+        ("budget", "2500.5"),
+        ("cost_usd.free_checked_bag", "35"),
+        ("expected_redemption.free_checked_bag", "12.5"),
+        ("max_customers.free_checked_bag", "300"),
+        ("max_cost_usd.free_checked_bag", ""),
+    )
+    assert of(*asked.pairs()) == asked
+    file = save("money", asked, Settings(scenarios=tmp_path), "Made of a release")
+    monkeypatch.setenv("TRAVELTIDE_SCENARIO", str(file))
+    read = load_settings()
+    assert read.exploration.share == 0.1
+    assert (read.economics.margin_rate, read.economics.budget_usd) == (0.15, 2500.5)
+    bag = {perk.id: perk for perk in load_perks(read.perks_file)}["free_checked_bag"]
+    assert (bag.cost_usd, bag.expected_redemption, bag.max_customers) == (35, 0.125, 300)
+    assert read.perks_file != PLAIN.perks_file
+    set_before = PLAIN.model_copy(update={"economics": read.economics, "scenarios": tmp_path})
+    with pytest.raises(NotAScenario, match="cannot take back the margin"):
+        save("none", BASE, set_before, "Made of a release")
+
+
+def test_a_price_that_the_catalogue_has_is_no_change() -> None:
+    bag = next(perk for perk in KNOWN.perks if perk.id == "free_checked_bag")
+    said = "" if bag.cost_usd is None else str(bag.cost_usd)
+    assert of(("cost_usd.free_checked_bag", said)) == BASE
 
 
 def test_a_name_that_is_taken_or_is_none_is_refused(tmp_path: Path) -> None:
