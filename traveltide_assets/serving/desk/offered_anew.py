@@ -9,6 +9,7 @@ import pandas as pd
 from traveltide_assets.campaign import net_value, offers, release_files
 from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets.catalogue.perks import NO_OFFER, Perk, Program
+from traveltide_assets.experiment.assignment import EXPLORATION
 from traveltide_assets.report import words
 from traveltide_assets.report.disclosure import FEWEST
 from traveltide_assets.serving.desk.decision import Decision
@@ -100,7 +101,7 @@ def _customers(made: pd.DataFrame | None, scale: float) -> str:
 def _explore(made: pd.DataFrame | None, scale: float) -> str:
     if made is None:
         return words.NONE
-    return _told(int((made["arm"] == offers.EXPLORATION).sum()), scale)
+    return _told(int((made["arm"] == EXPLORATION).sum()), scale)
 
 
 def _told(customers: int, scale: float) -> str:
