@@ -98,6 +98,6 @@ def test_the_wheel_runs_the_pipeline_in_an_empty_folder(environment: Path, tmp_p
     command = environment / "bin" / "traveltide"
     finished = run(command, "run", cwd=tmp_path)
     assert "Cohort of 2023-07" in finished.stdout
-    assert "Why this perk: " in run(command, "show", cwd=tmp_path).stdout
+    assert "Decided by: " in run(command, "show", cwd=tmp_path).stdout
     report = tmp_path / run(command, "report", cwd=tmp_path).stdout.strip()
     assert "TravelTide rewards" in report.read_text(encoding="utf-8")
