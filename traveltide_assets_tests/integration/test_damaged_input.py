@@ -230,7 +230,9 @@ def test_a_source_that_has_lost_many_rows_is_not_taken(tmp_path: Path, project: 
         assert "TRAVELTIDE_CHECKS__MAX_ROW_LOSS" in failure(result)
     assert {path: path.read_bytes() for path in project.lake.rglob("*.parquet")} == before
 
-    once = Project(tmp_path, project.source, partitions=BOUNDS, checks={"max_row_loss": 1})
+    # The trips of the sessions that were removed are there still.
+    told = {"max_row_loss": 1, "block_orphan_share": 1}
+    once = Project(tmp_path, project.source, partitions=BOUNDS, checks=told)
     result = once.ingest(FIRST, LAST)
     succeed(result)
     assert "bronze/sessions_raw:no_fewer_rows" in failed_checks(result)
