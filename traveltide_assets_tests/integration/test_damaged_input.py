@@ -231,12 +231,15 @@ def test_a_source_that_has_lost_many_rows_is_not_taken(tmp_path: Path, project: 
     assert {path: path.read_bytes() for path in project.lake.rglob("*.parquet")} == before
 
     # The trips of the sessions that were removed are there still.
-    told = {"max_row_loss": 1, "block_orphan_share": 1}
-    once = Project(tmp_path, project.source, partitions=BOUNDS, checks=told)
+    left = {"block_orphan_share": 1}
+    once, later = (
+        Project(tmp_path, project.source, partitions=BOUNDS, checks=left | more)
+        for more in ({"max_row_loss": 1}, {})
+    )
     result = once.ingest(FIRST, LAST)
     succeed(result)
     assert "bronze/sessions_raw:no_fewer_rows" in failed_checks(result)
-    result = project.ingest(FIRST, LAST)
+    result = later.ingest(FIRST, LAST)
     succeed(result)
     assert "bronze/sessions_raw:no_fewer_rows" not in failed_checks(result)
 
