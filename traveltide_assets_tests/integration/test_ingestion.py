@@ -185,20 +185,21 @@ def test_sessions_that_no_month_takes_go_to_a_table_of_their_own(copy: Project) 
 def test_flights_whose_session_is_not_ingested_stay_and_are_counted(copy: Project) -> None:
     path = copy.source / "flights.csv"
     flights = read_text(path)
-    count = len(flights)
-    later = flights.assign(trip_id="later-" + flights["trip_id"])
+    # More would block: sessions would be missing.
+    few = flights.iloc[: len(flights) // 30]
+    later = few.assign(trip_id="later-" + few["trip_id"])
     write_text(pd.concat([flights, later]), path)
     keys = ("bronze/flights_raw", "silver/flights_processed", "silver/flights_quarantine")
     result = materialize(copy, *keys)
     assert result.success
     assert failed_checks(result) == {"silver/flights_processed:foreign_key"}
-    assert len(copy.frame("silver/flights_processed")) == 2 * count
+    assert len(copy.frame("silver/flights_processed")) == len(flights) + len(later)
     (counted,) = [
         evaluation.metadata["rows_without_session"].value
         for evaluation in result.get_asset_check_evaluations()
         if evaluation.check_name == "foreign_key"
     ]
-    assert counted == count
+    assert counted == len(later)
 
 
 def test_flights_may_be_ingested_before_the_first_month_of_sessions(copy: Project) -> None:
