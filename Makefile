@@ -13,7 +13,7 @@ run: $(VENV)/installed
 	$(BIN)/traveltide run
 
 test: $(VENV)/installed browser
-	$(BIN)/pytest -m "unit or integration"
+	$(BIN)/pytest -m "(unit or integration) and not servers"
 
 # Takes some minutes: Dagster's servers with a browser, a database that is killed and restarted, S3.
 test-servers: $(VENV)/installed browser
