@@ -124,8 +124,9 @@ def _groups(
         "evidence": evidence.build(strategies, unrestricted(settings)),
         "perks": perks.build(settings.strategy, strategies, settings.experiment.start),
         "prediction": prediction.build(settings.strategy, strategies),
-        "experiment": [*experiment.ASSETS, *policies.build(strategies)],
+        "experiment": [*experiment.ASSETS],
         "campaign": [offers.build(strategies), *campaign.ASSETS],
+        "learning": [*experiment.OF_CAMPAIGNS, *policies.build(strategies)],
         "reports": reports.build(strategies),
     }
 

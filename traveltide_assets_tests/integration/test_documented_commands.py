@@ -38,7 +38,7 @@ def test_the_readme_leads_a_newcomer_to_a_result(newcomer: Newcomer, printed: li
         assert line in result
     report = (newcomer.folder / "report.html").read_text()
     assert report.startswith("<!DOCTYPE html>")
-    assert report.partition("<body>")[2].strip().startswith('<p class="notice">Generated data')
+    assert report.partition("<body>")[2].strip().startswith('<aside class="notice"')
     assert list((newcomer.folder / "lake/gold/perk_assignments").glob("month=*/*.parquet"))
 
 

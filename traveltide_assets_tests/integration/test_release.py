@@ -343,7 +343,8 @@ def test_the_job_of_the_ui_releases_what_waits(project: Project) -> None:
     assert job.tags[tags.RELEASE] == "now"
     names = {node.name for node in job.nodes if not node.name.endswith("_checks")}
     assert names == {
-        *("gold__experiment_assignment", "experiment", "campaign", "gold__report"),
+        *("gold__experiment_assignment", "experiment", "offers", "campaign", "gold__report"),
+        *("gold__campaign_outcomes", "gold__campaign_readout", "gold__policy_scorecard"),
         "gold__release",
     }
 

@@ -82,7 +82,8 @@ def test_the_same_input_gives_the_same_bytes(sample_project: Project) -> None:
 def test_a_report_of_generated_data_says_so_first(sample_project: Project) -> None:
     page = report_file(sample_project).read_text("utf-8")
     notice = f"Generated data, not real customers ({sample_project.source})"
-    assert page.partition("<body>")[2].lstrip().startswith(f'<p class="notice">{notice}</p>')
+    assert page.partition("<body>")[2].lstrip().startswith('<aside class="notice"')
+    assert f">{notice}</aside>" in page
     assert "<title>Generated data: " in page
     assert f'<p class="lead">{notice}. For inviting' in page, "the model card"
     assert "Generated data" not in render(material(sample_project))
@@ -212,7 +213,7 @@ def test_the_report_begins_with_who_gets_what_in_plain_words(sample_project: Pro
         (SUPPORTED, "did more of it later"),
         (CONTRADICTED, "Careful: customers chosen like this did less of it"),
         (NOT_SUPPORTED, "an idea to try"),
-        (TOO_LITTLE, "too few customers have done it so far"),
+        (TOO_LITTLE, "too few customers had the chance to show it so far"),
         (NOT_TRIED, "on the data of earlier months nobody would have been given it"),
     ],
 )

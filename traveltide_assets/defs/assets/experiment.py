@@ -197,9 +197,5 @@ def campaign_readout(
     )
 
 
-ASSETS = (
-    experiment_assignment,
-    experiment_plan_and_readout,
-    campaign_outcomes,
-    campaign_readout,
-)
+ASSETS = (experiment_assignment, experiment_plan_and_readout)
+OF_CAMPAIGNS = (campaign_outcomes, campaign_readout)

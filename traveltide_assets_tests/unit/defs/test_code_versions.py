@@ -87,6 +87,7 @@ def test_a_module_of_which_only_constants_are_imported_counts(
         "gold/campaign_changes",
         "gold/experiment_assignment",
         "gold/mailed_customers",
+        "gold/campaign_outcomes",
         "gold/offers",
         "gold/budget_curve",
         "gold/release",
