@@ -254,16 +254,20 @@ def main() -> None:
     }
     start = time.perf_counter()
     for title, kind in plan.items():
-        tables = []
-        for number in range(kind.repetitions):
-            tables.append(repetition(kind, chosen.first_seed + number, settings, perks))
-            print(
-                f"{title}: {number + 1} of {kind.repetitions}, {time.perf_counter() - start:.0f} s",
-                file=sys.stderr,
-                flush=True,
-            )
-        if tables:
-            report(title, kind, pd.concat(tables, ignore_index=True))
+        tables: list[pd.DataFrame] = []
+        try:
+            for number in range(kind.repetitions):
+                tables.append(repetition(kind, chosen.first_seed + number, settings, perks))
+                print(
+                    f"{title}: {number + 1} of {kind.repetitions}, "
+                    f"{time.perf_counter() - start:.0f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
+        finally:
+            # Whoever stops it after an hour sees what was found until then.
+            if tables:
+                report(title, kind, pd.concat(tables, ignore_index=True))
 
 
 if __name__ == "__main__":
