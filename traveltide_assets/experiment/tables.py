@@ -190,7 +190,7 @@ CAMPAIGN_OUTCOMES = Table(
         Column(
             "arm",
             "string",
-            "Arm: personalised, control, exploration, holdout, or neither: outside of it",
+            "Arm: personalised, control, exploration or holdout; neither: outside the experiment",
         ),
         Column("arm_probability", "float64", "Probability with which the arm was drawn"),
         Column("offer", "string", "The offer; of the held-out, the one they did not get"),
