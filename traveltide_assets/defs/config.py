@@ -19,8 +19,8 @@ class Checks(Section):
 
     max_missing_share: Share = Field(
         0.005,
-        description="Largest share of booked flights or hotel stays without their row. Beyond it "
-        "nothing is decided; below it a check warns",
+        description="Largest share of booked flights or hotel stays without their row, and of "
+        "sessions whose user has none. Beyond it nothing is decided; below it a check warns",
     )
     block_orphan_share: Share = Field(
         0.05,

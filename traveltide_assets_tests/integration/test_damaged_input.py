@@ -326,6 +326,26 @@ def test_a_month_without_its_sessions_decides_nothing(
     assert words in decides_nothing(project)
 
 
+@pytest.mark.parametrize(("damaged", "blocks"), [(0, True), (9, False)])
+def test_users_cut_short_decide_nothing(
+    tmp_path: Path, cases: Path, damaged: int, blocks: bool
+) -> None:
+    """A few users without a row stop the decision, unless damaged rows may be theirs."""
+    shutil.copytree(cases / "base300", tmp_path / "source")
+    rows = read(tmp_path / "source", "users")
+    rows.loc[rows.index[-9:][:damaged], "user_id"] = "9e5"
+    write(tmp_path / "source", "users", rows if damaged else rows[:-9])
+    overrides = {"checks": {"block_format_share": 1.0}, "partitions": {"first": "2023-01"}}
+    project = Project(tmp_path, tmp_path / "source", **overrides)
+    result = project.ingest("2023-01", LAST)
+    assert result.success is not blocks
+    assert ("silver/sessions_processed:known_users" in failed_checks(result)) is blocks
+    if blocks:
+        words = "sessions are of 9 users who have no row in users"
+        assert words in problem(result, "sessions_processed:known_users")
+        assert words in decides_nothing(project)
+
+
 def test_months_may_be_restricted(tmp_path: Path, cases: Path) -> None:
     """Sessions outside the months name most of the trips; they were delivered all the same."""
     project = Project(tmp_path, cases / "base300", partitions={"first": "2023-06", "last": LAST})

@@ -1,4 +1,4 @@
-"""What sessions lack: whole months of them, and those in which ingested trips were booked."""
+"""What is missing beside sessions: months between, bookings of trips, and users."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import ibis
 
 from traveltide_assets.defs.checks.check import Context, Outcome
 from traveltide_assets.defs.checks.soundness import SESSIONS, UNDATED, layers
-from traveltide_assets.transforms.cleaning.parse import text_of
+from traveltide_assets.schema.sources import USERS
+from traveltide_assets.transforms.cleaning.parse import parse, text_of
 
 _EXAMPLES = 3
+_USER_ID = next(column for column in USERS if column.name == "user_id")
 _REMEDY = "Deliver the whole table of sessions and ingest again"
 
 
@@ -81,6 +83,40 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
         f"sessions are missing, or older than the {name}. {_REMEDY}"
     )
     return Outcome(False, facts, only_warns=not _every_month_is_stored(context))
+
+
+def has_known_users(context: Context) -> Outcome:
+    """Few sessions are of users who have no row in users, not even one that is refused."""
+    raw, _, quarantine = layers("sessions")
+    months, limit = context.months_that_count(raw), context.settings.checks.max_missing_share
+    rows = sum(context.lake.rows(raw, month) for month in months)
+    facts: dict[str, object] = {"rows": rows, "limit": limit}
+    if not months:
+        return Outcome(True, facts)
+    refused = context.lake.table(quarantine, months)
+    of_nobody = _with_user(refused.filter(refused.reason == "unknown_user"))
+    damaged = _with_user(context.lake.table(layers("users")[2]))
+    of_nobody = of_nobody.anti_join(damaged.drop_null("user_id"), "user_id")
+    by_user = of_nobody.group_by("user_id").agg(sessions=of_nobody.count()).order_by("user_id")
+    found = by_user.to_pyarrow()
+    # Users whose identifiers are refused may be any of those that lack a row.
+    unnamed = _count(damaged.filter(damaged.user_id.isnull()))
+    count = sum(found["sessions"].to_pylist()) if len(found) > unnamed else 0
+    facts |= {"users_without_row": len(found), "sessions": count, "share": count / max(rows, 1)}
+    if not count:
+        return Outcome(True, facts)
+    examples = ", ".join(map(str, found["user_id"].to_pylist()[:_EXAMPLES]))
+    facts["problem"] = (
+        f"{count:,} of {rows:,} sessions are of {len(found):,} users who have no row in users "
+        f"({count / rows:.1%}; checks.max_missing_share allows {limit:.1%}), such as {examples}. "
+        "Likely the users are cut short, or older than the sessions: deliver the whole table and "
+        "ingest again"
+    )
+    return Outcome(False, facts, only_warns=count <= limit * rows)
+
+
+def _with_user(table: ibis.Table) -> ibis.Table:
+    return table.select(user_id=parse(text_of(table.user_id), _USER_ID))
 
 
 def _without_refused(trips: ibis.Table, context: Context) -> ibis.Table:

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from traveltide_assets.defs.checks import every_table
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
 from traveltide_assets.defs.checks.formats import has_few_in_a_format
-from traveltide_assets.defs.checks.gaps import has_few_orphans, has_no_empty_month
+from traveltide_assets.defs.checks.gaps import (
+    has_few_orphans,
+    has_known_users,
+    has_no_empty_month,
+)
 from traveltide_assets.defs.checks.soundness import (
     BOOKED,
     OUTSIDE,
@@ -133,7 +137,7 @@ def _silver(name: str) -> Step:
     )
     of_trips = (_complete(name), _no_orphans(name), _foreign_key(processed))
     trips = of_trips if name in BOOKED else ()
-    months = (_no_empty_month(),) if name == "sessions" else ()
+    months = (_no_empty_month(), _known_users()) if name == "sessions" else ()
     filled = () if name in OPTIONAL else (not_empty,)
     checks = (reconciliation, readable, formats, *filled, *months, *trips, share)
     return Step(f"{name}_silver", (processed, quarantine), checks)
@@ -175,6 +179,19 @@ def _no_empty_month() -> Check:
         has_no_empty_month,
         blocking=True,
         after=(layers("sessions")[0],),
+    )
+
+
+def _known_users() -> Check:
+    return Check(
+        SESSIONS,
+        "known_users",
+        "Nearly every session is of a user who has a row in users, sound or refused. Beyond "
+        "`checks.max_missing_share` nothing is decided; any missing user warns.",
+        Severity.ERROR,
+        has_known_users,
+        blocking=True,
+        after=(layers("sessions")[0], layers("sessions")[2], layers("users")[2]),
     )
 
 
