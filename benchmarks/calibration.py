@@ -2,7 +2,9 @@
 
 All strategies of the registry are tried at all cuts. If all customers behave the same, the verdicts
 "supported" and "contradicted" are false alarms. They also are if the outcomes are permuted among
-customers with the same numbers of earlier sessions. Customers without planted perks still differ by
+customers with the same numbers of earlier sessions. Alike customers still have trips of different
+kinds, and those booked long ago are cancelled more often, whoever booked them; so their trips are
+cancelled anew, each with the same chance. Customers without planted perks still differ by
 age and family, as real ones do: older ones book more often, families check more bags. "Supported"
 may then be right. With planted perks, each strategy should find the planted perk more often than
 chance, and the verdict should be "supported". With planted traits, the young and the old stay
@@ -18,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -44,30 +46,39 @@ from traveltide_assets.transforms import cuts
 
 MONTH = "2023-07"
 FEW = 0.05
+_CANCELLED = ("cancelled_share_amount", "cancelled_share_opportunities")
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of population: how it is generated, and whether traits are planted in it."""
+    """A kind of population: how it is generated, and whether traits are planted in it.
+
+    `trips_alike` gives all trips that can be cancelled the same chance of it.
+    """
 
     spec: SampleSpec
     repetitions: int
     traits: bool = False
+    trips_alike: bool = False
 
 
 @dataclass(frozen=True)
 class Trait:
-    """A trait of some customers, who do `times` as much of what a perk rewards as the others."""
+    """A trait of some customers, who do `times` as much of what a perk rewards as the others.
+
+    `so_far` is the feature that counts what they did of it before a cut.
+    """
 
     outcome: str
+    so_far: str
     times: float
     has: Callable[[pd.DataFrame], pd.Series]
 
 
 # About as strong as on the real cohort.
 TRAITS = (
-    Trait("nights_per_stay", 1.5, lambda f: (f["age"] < 25) | (f["age"] >= 60)),
-    Trait("bags_per_flight", 1.25, lambda f: f["has_children"].astype(bool)),
+    Trait("nights_per_stay", "total_nights", 1.5, lambda f: (f["age"] < 25) | (f["age"] >= 60)),
+    Trait("bags_per_flight", "total_checked_bags", 1.25, lambda f: f["has_children"].astype(bool)),
 )
 
 
@@ -109,14 +120,26 @@ def _frame(table: ibis.Table) -> pd.DataFrame:
 
 
 def with_traits(past: Past, seed: int) -> Past:
-    """The same customers; those with a trait do more of what it is about, after every cut alike."""
-    outcomes = past.outcomes.set_index("user_id")
+    """The same customers; those with a trait do more of it before a cut and after it."""
+    earlier, outcomes = (frame.set_index("user_id") for frame in (past.earlier, past.outcomes))
     for place, trait in enumerate(TRAITS):
-        having = past.earlier.loc[trait.has(past.earlier).fillna(False), "user_id"]
-        rng, name = np.random.default_rng([seed, place]), f"{trait.outcome}_amount"
-        amount = outcomes.loc[having, name]
-        outcomes.loc[having, name] = amount + rng.poisson(amount * (trait.times - 1))
-    return Past(past.cut, past.earlier, outcomes.reset_index())
+        having, rng = trait.has(earlier).fillna(False), np.random.default_rng([seed, place])
+        having = having.index[having]
+        for frame, name in ((earlier, trait.so_far), (outcomes, f"{trait.outcome}_amount")):
+            amount = frame.loc[having, name].astype("float64")
+            more = amount + rng.poisson(amount.fillna(0) * (trait.times - 1))
+            frame[name] = frame[name].astype("float64")
+            frame.loc[having, name] = more
+    return Past(past.cut, earlier.reset_index(), outcomes.reset_index())
+
+
+def with_trips_alike(past: Past, seed: int) -> Past:
+    """The same customers; each of their trips that can be cancelled is, with the same chance."""
+    outcomes, (amount, trips) = past.outcomes.copy(), _CANCELLED
+    chance = outcomes[amount].sum() / outcomes[trips].sum()
+    rng = np.random.default_rng([seed, int(past.cut.replace("-", ""))])
+    outcomes[amount] = rng.binomial(outcomes[trips].astype("int64"), chance).astype("float64")
+    return replace(past, outcomes=outcomes)
 
 
 def permuted(back_test: BackTest) -> BackTest:
@@ -140,7 +163,11 @@ def repetition(kind: Kind, seed: int, settings: Settings, perks: tuple[Perk, ...
     spec = replace(kind.spec, seed=seed)
     with tempfile.TemporaryDirectory() as folder:
         people = population(spec, settings, Path(folder))
-    pasts = [with_traits(past, seed) for past in people.pasts] if kind.traits else people.pasts
+    pasts: Sequence[Past] = people.pasts
+    if kind.trips_alike:
+        pasts = [with_trips_alike(past, seed) for past in pasts]
+    if kind.traits:
+        pasts = [with_traits(past, seed) for past in pasts]
     back_test = BackTest.prepare(pasts, settings.evidence, seed)
     nothing = permuted(back_test)
     strategies = build_strategies(settings, perks)
@@ -242,14 +269,17 @@ def main() -> None:
     spec = SampleSpec(users=chosen.users, active_share=1.0)
     alike = replace(spec, alike=True)
     plan = {
-        "identical customers": Kind(alike, chosen.repetitions),
+        "identical customers": Kind(alike, chosen.repetitions, trips_alike=True),
         "no planted perks": Kind(spec, chosen.realistic_repetitions),
         "planted perks, affinity 0.5": Kind(
             replace(spec, affinity=0.5), chosen.planted_repetitions
         ),
         "planted perks, affinity 1": Kind(replace(spec, affinity=1.0), chosen.planted_repetitions),
         "planted traits": Kind(
-            replace(alike, users=chosen.trait_users), chosen.trait_repetitions, traits=True
+            replace(alike, users=chosen.trait_users),
+            chosen.trait_repetitions,
+            traits=True,
+            trips_alike=True,
         ),
     }
     start = time.perf_counter()
