@@ -24,7 +24,7 @@ class Checks(Section):
     )
     block_orphan_share: Share = Field(
         0.05,
-        description="Largest share of flights or hotel stays of trips that no session names, not "
+        description="Largest share of flights or hotel stays of trips that no session books, not "
         "even one that is refused or outside the months. Beyond it nothing is decided once all "
         "months are ingested",
     )

@@ -309,7 +309,11 @@ def test_a_case_that_once_decided_in_silence_decides_nothing(
     ("left", "check", "words"),
     [
         (0, "sessions_processed:no_empty_month", "sessions has no row in 2023-05"),
-        (3, "flights_processed:no_orphans", "flights are of trips that no session names"),
+        (
+            3,
+            "flights_processed:no_orphans",
+            "flights are of trips that no session books",
+        ),
     ],
 )
 def test_a_month_without_its_sessions_decides_nothing(
@@ -323,6 +327,22 @@ def test_a_month_without_its_sessions_decides_nothing(
     result = project.ingest("2023-01", LAST)
     assert not result.success
     assert words in problem(result, check)
+    assert words in decides_nothing(project)
+
+
+@pytest.mark.parametrize(("flag", "value"), [("hotel_booked", "false"), ("cancellation", "true")])
+def test_flags_that_deny_what_was_booked_decide_nothing(
+    tmp_path: Path, cases: Path, flag: str, value: str
+) -> None:
+    shutil.copytree(cases / "base300", tmp_path / "source")
+    rows = read(tmp_path / "source", "sessions")
+    rows.loc[rows["trip_id"] != "", flag] = value
+    write(tmp_path / "source", "sessions", rows)
+    project = Project(tmp_path, tmp_path / "source", partitions={"first": "2023-01", "last": LAST})
+    result = project.ingest("2023-01", LAST)
+    assert not result.success
+    words = "hotel stays are of trips that no session books"
+    assert words in problem(result, "hotels_processed:no_orphans")
     assert words in decides_nothing(project)
 
 

@@ -8,7 +8,7 @@ from statistics import median
 import ibis
 
 from traveltide_assets.defs.checks.check import Context, Outcome
-from traveltide_assets.defs.checks.soundness import SESSIONS, UNDATED, layers
+from traveltide_assets.defs.checks.soundness import BOOKED, SESSIONS, UNDATED, layers
 from traveltide_assets.schema.sources import USERS
 from traveltide_assets.transforms.cleaning.parse import parse, text_of
 
@@ -52,10 +52,12 @@ def has_no_empty_month(context: Context) -> Outcome:
 
 
 def has_few_orphans(name: str, context: Context) -> Outcome:
-    """Few flights or hotel stays are of trips that no delivered session names.
+    """Few flights or hotel stays are of trips that no delivered session books.
 
-    A session that is refused, or outside the months, is delivered. While some months are not
-    ingested, the trips may be of sessions in these, so too large a share only warns.
+    A session that is refused, or outside the months, is delivered, and may book whatever it names.
+    Some trips are known from their cancellation only: they were booked before the data begins.
+    While some months are not ingested, the trips may be of sessions in these, so too large a share
+    only warns.
     """
     lake, limit = context.lake, context.settings.checks.block_orphan_share
     _, processed, _ = layers(name)
@@ -65,8 +67,10 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
     # A backfill from the UI ingests the snapshots before the first month of sessions.
     if not months:
         return Outcome(True, facts)
-    trips = lake.table(processed).select("trip_id")
-    orphans = trips.anti_join(lake.table(SESSIONS, months).select("trip_id"), "trip_id")
+    trips, sessions = lake.table(processed).select("trip_id"), lake.table(SESSIONS, months)
+    # The flags of a cancellation are artefacts.
+    booking = sessions.filter(sessions[BOOKED[name]] & ~sessions.cancellation)
+    orphans = trips.anti_join(booking.select("trip_id"), "trip_id")
     # Most often so few are left that sessions outside silver need not be searched.
     if _count(orphans) > limit * rows:
         orphans = _without_refused(orphans, context)
@@ -78,9 +82,10 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
     examples = orphans.order_by("trip_id").limit(_EXAMPLES).to_pyarrow()["trip_id"].to_pylist()
     what = "flights" if name == "flights" else "hotel stays"
     facts["problem"] = (
-        f"{count:,} of {rows:,} {what} are of trips that no session names ({count / rows:.1%}; "
-        f"checks.block_orphan_share allows {limit:.1%}), such as {', '.join(examples)}. Likely "
-        f"sessions are missing, or older than the {name}. {_REMEDY}"
+        f"{count:,} of {rows:,} {what} are of trips that no session books "
+        f"({count / rows:.1%}; checks.block_orphan_share allows {limit:.1%}), such as "
+        f"{', '.join(examples)}. Likely sessions are missing or older than the {name}, or their "
+        f"{BOOKED[name]} or cancellation is wrong. {_REMEDY}"
     )
     return Outcome(False, facts, only_warns=not _every_month_is_stored(context))
 

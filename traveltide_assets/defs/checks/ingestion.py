@@ -160,7 +160,7 @@ def _no_orphans(name: str) -> Check:
     return Check(
         layers(name)[1],
         "no_orphans",
-        "Few trips are named by no session, not even one that is refused or outside the months. "
+        "Few trips are booked by no session, not even one that is refused or outside the months. "
         "Beyond `checks.block_orphan_share` nothing is decided once all months are ingested.",
         Severity.ERROR,
         partial(has_few_orphans, name),
