@@ -2,7 +2,8 @@
 
 Source and lake are in S3, behind a proxy that ends every connection without an answer while S3 is
 away. The moments are spread over the requests of a whole run, checks included. At the end the lake
-must hold the bytes of an undisturbed run.
+must hold the bytes of an undisturbed run, but for the lease and for the record of which release
+was made current when.
 
     python -m benchmarks.hardening.s3_outage --moments 20 --seconds 20
 """
@@ -10,13 +11,18 @@ must hold the bytes of an undisturbed run.
 from __future__ import annotations
 
 import argparse
+import re
 import tempfile
 from pathlib import Path
 
 from benchmarks.hardening.commands import environment, small_source, traveltide
 from benchmarks.hardening.tally import Tally
 from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.lake.lease import KEY
+from traveltide_assets.lake.release import FOLDER as RELEASES
 from traveltide_assets_tests.support.s3_server import S3Server, proxy_of, running_s3
+
+_HOLDS_TIMES = re.compile(rf"{re.escape(KEY)}|{RELEASES}/[^/]+\.json")
 
 
 def attempt(
@@ -34,7 +40,9 @@ def attempt(
         )
         done = traveltide(env, "run", seconds=1_800)
         problem = "" if done.code == 0 else f"exit code {done.code}: {done.last_line}"
-        return problem, server.contents(lake), len(proxy.requests)
+        found = server.contents(lake)
+        kept = {key: content for key, content in found.items() if not _HOLDS_TIMES.fullmatch(key)}
+        return problem, kept, len(proxy.requests)
 
 
 def main() -> None:
@@ -55,7 +63,8 @@ def main() -> None:
                 server, folder / str(number), source, moment, chosen.seconds
             )
             if not problem and found != expected:
-                problem = "the lake differs from that of an undisturbed run"
+                other = sorted(k for k in found | expected if found.get(k) != expected.get(k))
+                problem = f"the lake differs from that of an undisturbed run: {', '.join(other)}"
             tally.add(f"for {chosen.seconds:g} s", not problem, f"at request {moment}: {problem}")
     tally.show()
 
