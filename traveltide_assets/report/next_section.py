@@ -21,7 +21,12 @@ from traveltide_assets.report.material import Material
 def context(m: Material) -> dict[str, Any]:
     """What the template shows of `gold/policy_scorecard` and `gold/budget_curve`."""
     return {
-        "policies": _policies(m),
+        "policies": None
+        if m.policies.empty
+        else {
+            **policies(m.policies, m.titles, m.strategies),
+            "picture": charts.policy_values(m.policies, names(m.policies, m.titles, m.strategies)),
+        },
         "budget": None
         if m.curve.empty
         else {"said": budget_in_words(m.curve), "picture": charts.budget(m.curve)},
@@ -56,14 +61,14 @@ def names(
     return {str(name): known.get(str(name), str(name)) for name in policies["policy"]}
 
 
-def _policies(m: Material) -> dict[str, Any] | None:
-    if m.policies.empty:
-        return None
-    called = names(m.policies, m.titles, m.strategies)
+def policies(
+    valued: pd.DataFrame, titles: Mapping[str, str], strategies: Mapping[str, str]
+) -> dict[str, Any]:
+    """What each way of choosing would bring, in words; `valued` is not empty."""
+    called = names(valued, titles, strategies)
     return {
-        "said": in_words(str(m.policies["in_words"].iloc[0]), called),
-        "customers": f"{int(m.policies['customers'].iloc[0]):,}",
-        "picture": charts.policy_values(m.policies, called),
+        "said": in_words(str(valued["in_words"].iloc[0]), called),
+        "customers": f"{int(valued['customers'].iloc[0]):,}",
         "rows": [
             {
                 "policy": called[row["policy"]],
@@ -72,7 +77,7 @@ def _policies(m: Material) -> dict[str, Any] | None:
                 "interval": words.interval(row["low"], row["high"]),
                 "effective": f"{row['effective_sample_size']:,.0f}",
             }
-            for _, row in m.policies.sort_values("value", ascending=False).iterrows()
+            for _, row in valued.sort_values("value", ascending=False).iterrows()
         ],
     }
 

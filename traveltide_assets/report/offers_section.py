@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
@@ -31,10 +32,12 @@ def context(m: Material) -> dict[str, Any]:
     """What the template shows of `gold/campaign_readout` and `gold/experiment_looks`."""
     return {
         "campaigns": [
-            _campaign(name, rows, m)
-            for name, rows in sorted(m.effects.groupby("campaign"), reverse=True)
+            {**each, "picture": charts.offer_effects(each["overall"], each["labels"])}
+            for each in campaigns(m.effects, m.titles)
         ],
-        "weekly": _weekly(m.looks),
+        "weekly": None
+        if m.looks.empty
+        else {**weekly(m.looks), "picture": charts.weekly_looks(m.looks)},
         "next_month": next_month(m.month),
         "horizon": words.counted(m.settings.experiment.horizon_days, "day"),
     }
@@ -58,25 +61,34 @@ def message(m: Material) -> str:
     return f"No effect of the offers of {month} is shown"
 
 
-def comparisons(read: pd.DataFrame, m: Material) -> dict[str, str]:
+def campaigns(effects: pd.DataFrame, titles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What each campaign did, the latest first; `titles` are those of the perks.
+
+    `overall` are its rows over all customers, `labels` what its comparisons are called.
+    """
+    return [
+        _campaign(name, rows, titles)
+        for name, rows in sorted(effects.groupby("campaign"), reverse=True)
+    ]
+
+
+def comparisons(read: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, str]:
     """The comparisons of a campaign in words, by name: all offers first, then single perks."""
     found = {
         INVITED: "Everybody written to, against nobody",
         ARMS: "The own perk, against the control offer",
     }
     names = list(dict.fromkeys(read["comparison"]))
-    perks = {
-        f"{perk} against none": f"{title}, against nothing" for perk, title in m.titles.items()
-    }
+    perks = {f"{perk} against none": f"{title}, against nothing" for perk, title in titles.items()}
     return {
         name: {**found, **perks}.get(name, name)
         for name in sorted(names, key=lambda name: (name != INVITED, name != ARMS, name))
     }
 
 
-def _campaign(name: str, rows: pd.DataFrame, m: Material) -> dict[str, Any]:
+def _campaign(name: str, rows: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, Any]:
     overall = rows[rows["segment"] == EVERYBODY]
-    labels = comparisons(rows, m)
+    labels = comparisons(rows, titles)
     enough = rows[["customers_one", "customers_other"]].min(axis=1) >= FEWEST
     parts = rows[(rows["segment"] != EVERYBODY) & enough & rows["verdict"].isin(_CLEAR)]
     return {
@@ -87,7 +99,8 @@ def _campaign(name: str, rows: pd.DataFrame, m: Material) -> dict[str, Any]:
             f"{labels[comparison]}: {_summary(each)}"
             for comparison, each in _grouped(overall, labels)
         ],
-        "picture": charts.offer_effects(overall, labels),
+        "overall": overall,
+        "labels": labels,
         "rows": [
             (labels[comparison], [_row(row) for _, row in each.iterrows()])
             for comparison, each in _grouped(overall, labels)
@@ -127,10 +140,8 @@ def _row(row: pd.Series) -> dict[str, Any]:
     }
 
 
-def _weekly(looks: pd.DataFrame) -> dict[str, Any] | None:
-    """The looks at the experiment in words and as a picture; None if none was started."""
-    if looks.empty:
-        return None
+def weekly(looks: pd.DataFrame) -> dict[str, Any]:
+    """The looks at the experiment in words; `looks` is not empty."""
     last = looks[looks["week"] == looks["week"].max()]
     decision, week = str(last["decision"].iloc[0]), int(last["week"].iloc[0])
     said = f"After week {week} the rule says: {decision}."
@@ -142,5 +153,4 @@ def _weekly(looks: pd.DataFrame) -> dict[str, Any] | None:
             f"{BY_NAME[row['metric']].title}: {row['in_words']}"
             for _, row in last[last["role"] == "goal"].iterrows()
         ],
-        "picture": charts.weekly_looks(looks),
     }

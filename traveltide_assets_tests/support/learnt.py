@@ -17,12 +17,17 @@ BAG, MEAL = "free_checked_bag", "free_hotel_meal"
 
 def effects(lift: float = 0.3, closed: bool = True, count: int = 6_000) -> pd.DataFrame:
     """`gold/campaign_readout` of a campaign in which whoever gets their perk books more."""
+    return campaign_readout.read(outcomes(lift, closed, count), Config(), holdout=0.1)
+
+
+def outcomes(lift: float = 0.3, closed: bool = True, count: int = 6_000) -> pd.DataFrame:
+    """What the readout needs of `gold/campaign_outcomes`, of the same campaign."""
     rng = np.random.default_rng(2)
     arms = [PERSONALISED, CONTROL, EXPLORATION, HOLDOUT]
     arm = rng.choice(arms, count, p=[0.35, 0.35, 0.2, 0.1])
     bookings = rng.poisson(0.4 * (1 + lift * (arm == PERSONALISED)))
     revenue = bookings * rng.gamma(2.0, 100.0, count)
-    outcomes = pd.DataFrame(
+    return pd.DataFrame(
         {
             "campaign": "2023-05",
             "user_id": np.arange(count),
@@ -34,6 +39,7 @@ def effects(lift: float = 0.3, closed: bool = True, count: int = 6_000) -> pd.Da
             "bookings": bookings,
             "cancellations": (rng.random(count) < 0.1).astype(int),
             "retained": rng.random(count) < 0.6,
+            "revenue_usd": revenue,
             "revenue_capped_usd": revenue,
             "bookings_before": rng.poisson(0.4, count),
             "sessions_before": rng.poisson(3, count),
@@ -44,7 +50,6 @@ def effects(lift: float = 0.3, closed: bool = True, count: int = 6_000) -> pd.Da
             "closed": closed,
         }
     )
-    return campaign_readout.read(outcomes, Config(), holdout=0.1)
 
 
 def looks(weeks: int = 4) -> pd.DataFrame:
