@@ -44,6 +44,15 @@ from traveltide_assets.stats.holm import holm
 INVITED = "invited against held out"
 ARMS = "personalised against control"
 UNEVEN = "groups not as large as drawn"
+_COLUMNS = {
+    "revenue": "revenue_capped_usd",
+    "revenue_per_booking": "revenue_capped_usd",
+    "net_margin": "net_margin_usd",
+    "click_through": "clicks",
+    "retention": "retained",
+}
+"""The columns of metrics that have another name."""
+
 _BEFORE = ["bookings_before", "sessions_before", "revenue_before_usd"]
 
 
@@ -149,22 +158,22 @@ def _measured(rows: pd.DataFrame, groups: Comparison) -> Iterator[Metric]:
     """The metrics that can be compared: responses only where both groups could respond."""
     answered = rows[["clicks", "sign_ups", "redemptions", "unsubscribed"]].to_numpy().any()
     for metric in OF_CAMPAIGNS:
-        known = metric.name != "retention" or rows["retained"].notna().all()
+        # Retention needs half of the horizon, the margin its rate and costs.
+        known = rows[_column(metric)].notna().all()
         if known and (metric.measured or (groups.answers and answered)):
             yield metric
 
 
+def _column(metric: Metric) -> str:
+    return _COLUMNS.get(metric.name, metric.name)
+
+
 def _values(metric: Metric, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray | None]:
     """The values of a metric per customer, and what a ratio divides them by."""
-    bookings = rows["bookings"].to_numpy(dtype="float64")
-    revenue = rows["revenue_capped_usd"].to_numpy(dtype="float64")
-    if metric.name == "revenue_per_booking":
-        return revenue, bookings
-    source = {"revenue": revenue, "bookings": bookings}
-    if metric.name in source:
-        return source[metric.name], None
-    column = {"click_through": "clicks", "retention": "retained"}.get(metric.name, metric.name)
-    return (rows[column].to_numpy(dtype="float64") > 0).astype("float64"), None
+    values = rows[_column(metric)].to_numpy(dtype="float64")
+    if metric.kind == "ratio":
+        return values, rows["bookings"].to_numpy(dtype="float64")
+    return (values > 0).astype("float64") if metric.kind == "rate" else values, None
 
 
 def _effect(metric: Metric, rows: pd.DataFrame, treated: np.ndarray, strata: bool) -> Effect:

@@ -208,6 +208,18 @@ CAMPAIGN_OUTCOMES = Table(
         ),
         Column("revenue_usd", "float64", "Price of trips booked and not cancelled, USD"),
         Column("revenue_capped_usd", "float64", "The same, cut off at `experiment.revenue_cap`"),
+        Column(
+            "cost_usd",
+            "float64",
+            "Cost of the offer by what was redeemed or used, USD; null where that is not known",
+            required=False,
+        ),
+        Column(
+            "net_margin_usd",
+            "float64",
+            "Margin of the capped revenue less cost, USD; null without `economics.margin_rate`",
+            required=False,
+        ),
         Column("bookings_before", "int64", "Bookings in as many days before the mailing"),
         Column("sessions_before", "int64", "Browsing sessions in these days"),
         Column("revenue_before_usd", "float64", "Revenue in these days, capped, USD"),
@@ -282,7 +294,8 @@ POLICY_SCORECARD = Table(
     "was drawn. Empty without exploration.",
     (
         Column("policy", "string", "always none, always a perk, a strategy, incumbent or learned"),
-        Column("value", "float64", "Revenue per customer over the horizon, USD"),
+        Column("reward", "string", "What counts: margin less cost, or revenue"),
+        Column("value", "float64", "Reward per customer over the horizon, USD"),
         Column("gain", "float64", "The same, more than with nothing sent"),
         Column("standard_error", "float64", "Standard error of the value"),
         Column("low", "float64", "Lower end of its interval; all hold at once in 95 %"),

@@ -10,6 +10,7 @@ from traveltide_assets.experiment import campaign_readout, readout, stopping
 from traveltide_assets.experiment.assignment import CONTROL, EXPLORATION, HOLDOUT, PERSONALISED
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.learning.policy_promotion import TOO_LITTLE_DATA
+from traveltide_assets.experiment.policy_scorecard import REVENUE
 from traveltide_assets.experiment.tables import LOOKS, POLICY_SCORECARD
 
 BAG, MEAL = "free_checked_bag", "free_hotel_meal"
@@ -35,6 +36,7 @@ def effects(lift: float = 0.3, closed: bool = True, count: int = 6_000) -> pd.Da
             "cancellations": (rng.random(count) < 0.1).astype(int),
             "retained": rng.random(count) < 0.6,
             "revenue_capped_usd": revenue,
+            "net_margin_usd": np.nan,
             "bookings_before": rng.poisson(0.4, count),
             "sessions_before": rng.poisson(3, count),
             "revenue_before_usd": 0.0,
@@ -80,6 +82,7 @@ def policies(verdict: str = TOO_LITTLE_DATA) -> pd.DataFrame:
     values = {"always none": 90.0, f"always {BAG}": 95.0, f"always {MEAL}": 88.0, "learned": 97.0}
     rows = pd.DataFrame({"policy": list(values), "value": list(values.values())})
     return rows.assign(
+        reward=REVENUE,
         gain=rows["value"] - 90,
         standard_error=3.0,
         low=rows["value"] - 8,
