@@ -8,19 +8,23 @@ the horizon less what their offer cost, where the latest campaign knows both, el
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from traveltide_assets.experiment.assignment import EXPLORATION, HOLDOUT
+from traveltide_assets.experiment.learning import policy
 from traveltide_assets.experiment.learning.log import Log
 from traveltide_assets.experiment.learning.policy_promotion import Judgement, Learner, judge
 from traveltide_assets.experiment.tables import POLICY_SCORECARD
 
 NONE = "none"
 INCUMBENT = "incumbent"
+_METHODS = (policy.SAME_FOR_ALL, policy.LINEAR)
+"""Effects that are sums over features: the policy is a table, and each decision has reasons."""
+
 _FEWEST = 50
 """Customers per action below which nothing is learnt."""
 
@@ -106,7 +110,14 @@ def judged(
         for name, chosen in choices.items()
     }
     incumbent = INCUMBENT if INCUMBENT in others else None
-    return judge(found.log, others=others, incumbent=incumbent, seed=seed, learner=learner)
+    return judge(
+        found.log, others=others, incumbent=incumbent, seed=seed, learner=learner or learnt
+    )
+
+
+def learnt(log: Log, costs: Sequence[float] | np.ndarray | None, seed: int) -> policy.Policy:
+    """The policy of campaigns: of those that a table can say, the one that brings most."""
+    return policy.learn(log, costs, methods=_METHODS, seed=seed)
 
 
 def table(found: Explored, judgement: Judgement) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from traveltide_assets.experiment import plan_advice
+from traveltide_assets.experiment.learned_policy import IN_SERVICE
 from traveltide_assets.experiment.learning.policy_promotion import (
     LEARNED,
     NOTHING_TO_GAIN,
@@ -49,9 +50,10 @@ def names(
     known = {
         f"always {NONE}": "nothing for anybody",
         INCUMBENT: "what was decided",
-        LEARNED: "the learnt policy",
+        IN_SERVICE: "the learnt policy in service",
         **{f"always {perk}": f"{title} for everybody" for perk, title in perks.items()},
         **strategies,
+        LEARNED: "the learnt policy",
     }
     return {str(name): known.get(str(name), str(name)) for name in policies["policy"]}
 
