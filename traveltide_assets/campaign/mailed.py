@@ -17,6 +17,7 @@ from traveltide_assets.experiment.periods import has_begun, runs_in_campaign
 from traveltide_assets.lake.release import Damaged, Listed, Release, Releases
 
 _OFFERED = ["user_id", "segment", "perk", "arm", "arm_probability", "offer", "probability"]
+_ELIGIBLE = "eligible"
 
 
 def sent_before(releases: Releases, experiment: Config, month: str) -> pd.DataFrame:
@@ -53,8 +54,14 @@ class Sent:
     certain: bool
 
     def offers(self) -> pd.DataFrame:
-        """What was offered: some columns of `gold/offers`, a row per customer."""
-        return self.release.frame(release_files.OFFERS, _OFFERED)
+        """What was offered: some columns of `gold/offers`, a row per customer.
+
+        Releases of earlier versions do not say who was eligible for what: null.
+        """
+        found = self.release.frame(release_files.OFFERS)
+        if _ELIGIBLE not in found:
+            found[_ELIGIBLE] = None
+        return found[[*_OFFERED, _ELIGIBLE]]
 
     def arms(self) -> pd.DataFrame | None:
         """The arms of its customers, if an experiment ran in it."""

@@ -288,6 +288,7 @@ class _Month:
                 "offer": offer,
                 "probability": likely[np.arange(len(offer)), places],
                 **{probability_of(name): likely[:, i] for i, name in enumerate(offers)},
+                "eligible": self._eligible(),
                 "because": because,
                 "expected_margin_usd": self._of_offer(offer, gain),
                 "expected_cost_usd": self._of_offer(offer, cost),
@@ -295,6 +296,13 @@ class _Month:
                 "policy_version": versions.map(made),
             }
         )
+
+    def _eligible(self) -> list[list[str]]:
+        """The perks that each customer may be offered."""
+        kinds, kind = np.unique(self.eligible.to_numpy(), axis=0, return_inverse=True)
+        names = np.array(self.ids, dtype=object)
+        lists = [names[may].tolist() for may in kinds]
+        return [lists[place] for place in kind.ravel()]
 
     def _arm_probability(self) -> np.ndarray:
         rules = self.rules

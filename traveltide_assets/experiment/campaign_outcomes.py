@@ -24,7 +24,7 @@ from traveltide_assets.schema.months import end_of
 from traveltide_assets.transforms import responses, traffic
 
 NEITHER = "neither"
-OFFERED = ("user_id", "segment", "arm", "arm_probability", "offer", "probability")
+OFFERED = ("user_id", "segment", "arm", "arm_probability", "offer", "probability", "eligible")
 """What is known of a campaign's customers: the input that everything here is computed from."""
 
 _RESPONSES = ("clicks", "sign_ups", "redemptions", "unsubscribed")

@@ -195,6 +195,12 @@ CAMPAIGN_OUTCOMES = Table(
         Column("arm_probability", "float64", "Probability with which the arm was drawn"),
         Column("offer", "string", "The offer; of the held-out, the one they did not get"),
         Column("probability", "float64", "Probability with which it was drawn in the arm"),
+        Column(
+            "eligible",
+            "array<string>",
+            "Perks that they could be offered; null where that is not known",
+            required=False,
+        ),
         Column("clicks", "int64", "Clicks on the offer"),
         Column("sign_ups", "int64", "Sign-ups for the offer"),
         Column("redemptions", "int64", "Redemptions of the offer"),
@@ -241,7 +247,8 @@ CAMPAIGN_READOUT = Table(
         Column(
             "comparison",
             "string",
-            "invited against held out, personalised against control, or a perk against none",
+            "invited against held out, personalised against control, or a perk that was drawn "
+            "against none or against another",
         ),
         Column("metric", "string", "Metric, one number per customer"),
         Column("segment", "string", "Name of the segment, or all customers"),

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.campaign.tables import BUDGET_CURVE
-from traveltide_assets.experiment import campaign_readout, readout, stopping
+from traveltide_assets.experiment import campaign_readout, judging, stopping
 from traveltide_assets.experiment.assignment import CONTROL, EXPLORATION, HOLDOUT, PERSONALISED
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.learning.policy_promotion import TOO_LITTLE_DATA
@@ -30,6 +30,8 @@ def effects(lift: float = 0.3, closed: bool = True, count: int = 6_000) -> pd.Da
             "segment": "Customers who travel",
             "arm": arm,
             "offer": np.where(np.arange(count) % 2 == 0, BAG, MEAL),
+            "probability": 0.5,
+            "eligible": [[BAG, MEAL]] * count,
             "clicks": ((rng.random(count) < 0.1) & (arm != HOLDOUT)).astype(int),
             **dict.fromkeys(("sign_ups", "redemptions", "unsubscribed"), 0),
             "bookings": bookings,
@@ -68,7 +70,7 @@ def looks(weeks: int = 4) -> pd.DataFrame:
                     "low": 0.02 * week - 0.04,
                     "high": 0.02 * week + 0.04,
                     "look_bound": 4.0 / week**0.5,
-                    "verdict": readout.BETTER if found else readout.NO_DIFFERENCE,
+                    "verdict": judging.BETTER if found else judging.NO_DIFFERENCE,
                     "in_words": "More than chance." if found else "No difference is shown.",
                     "decision": stopping.SHIP if found else stopping.GO_ON,
                     "stopped_in": 3 if found else None,

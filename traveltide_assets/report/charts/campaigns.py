@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from traveltide_assets.experiment.judging import BETTER, HARM, WORSE
 from traveltide_assets.experiment.metrics import OF_CAMPAIGNS
-from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
 from traveltide_assets.report import words
 from traveltide_assets.report.charts.canvas import COLOURS, STYLE, Chart
 

@@ -9,8 +9,8 @@ import pandas as pd
 
 from traveltide_assets.campaign import release_files
 from traveltide_assets.experiment.assignment import EVERYBODY
+from traveltide_assets.experiment.judging import BETTER, HARM, WORSE
 from traveltide_assets.experiment.metrics import METRICS
-from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
 from traveltide_assets.report import next_section, phrases, words
 from traveltide_assets.report.experiment_section import in_words
 from traveltide_assets.serving.desk import charts

@@ -21,7 +21,7 @@ from traveltide_assets.experiment.assignment import (
     PERSONALISED,
 )
 from traveltide_assets.experiment.config import Config
-from traveltide_assets.experiment.readout import BETTER, HARM, NO_DIFFERENCE, WORSE
+from traveltide_assets.experiment.judging import BETTER, HARM, NO_DIFFERENCE, WORSE
 from traveltide_assets.transforms import tables, traffic
 
 FAR = dt.datetime(2023, 12, 1)
@@ -110,6 +110,7 @@ CUSTOMERS = pd.DataFrame(
         "arm_probability": 0.5,
         "offer": "bag",
         "probability": 1.0,
+        "eligible": [["bag"]] * 3,
     }
 )
 
@@ -204,6 +205,7 @@ def test_who_is_written_to_and_in_no_arm_of_the_experiment_is_in_neither() -> No
             "arm_probability": [0.1, 0.45, 0.45],
             "offer": ["none", "rewards", "bag"],
             "probability": 1.0,
+            "eligible": [["bag"]] * 3,
         }
     )
     arms = pd.DataFrame({"user_id": [1], "arm": [CONTROL]})
@@ -238,6 +240,8 @@ def population(
             "segment": rng.choice(["calm", "lively"], count),
             "arm": arm,
             "offer": "bag",
+            "probability": 1.0,
+            "eligible": None,
             "clicks": ((rng.random(count) < 0.1) & (arm != HOLDOUT)).astype(int),
             "sign_ups": 0,
             "redemptions": 0,
@@ -302,13 +306,62 @@ def test_groups_that_are_not_as_large_as_drawn_conclude_nothing() -> None:
     assert set(verdicts(found, readout.ARMS).values()) == {readout.UNEVEN}
 
 
-def test_each_perk_by_exploration_is_compared_with_none() -> None:
+def drawn(selected: float, effect: float) -> pd.DataFrame:
+    """Perks drawn among the eligible: travellers may have the lounge too, and book more anyway.
+
+    A meal brings `effect` bookings more than a bag or the lounge.
+    """
+    rng = np.random.default_rng(3)
     rows = population(0.0)
-    explored = rows["arm"] == CONTROL
+    travels = rng.random(len(rows)) < 0.5
+    explored = rows["arm"] != HOLDOUT
     rows.loc[explored, "arm"] = EXPLORATION
-    rows.loc[explored & (rows["user_id"] % 2 == 0), "offer"] = "meal"
+    place = np.where(travels, rng.integers(0, 3, len(rows)), rng.integers(0, 2, len(rows)))
+    perk = np.array(["bag", "meal", "lounge"])[place]
+    mean = 0.4 + selected * travels + effect * (explored & (perk == "meal"))
+    lists = np.array([["bag", "meal"], ["bag", "meal", "lounge"]], dtype=object)
+    return rows.assign(
+        offer=perk,
+        bookings=rng.poisson(mean),
+        probability=np.where(travels, 1 / 3, 1 / 2),
+        eligible=[lists[int(each)] for each in travels],
+        segment="all",
+    )
+
+
+def test_perks_drawn_by_chance_are_compared_with_none_and_with_each_other() -> None:
+    found = readout.read(drawn(0.0, 0.2), Config(), holdout=0.1)
+    pairs = {"bag against lounge", "bag against meal", "lounge against meal"}
+    single = {f"{perk} against none" for perk in ("bag", "meal", "lounge")}
+    assert set(found["comparison"]) == {readout.INVITED} | pairs | single
+    assert verdicts(found, "bag against meal")["bookings"] == WORSE
+    assert verdicts(found, "lounge against meal")["bookings"] == WORSE
+    assert verdicts(found, "bag against lounge")["bookings"] == NO_DIFFERENCE
+    segments = found[found["comparison"] == "bag against meal"]["segment"]
+    assert set(segments) == {EVERYBODY, "all"}
+
+
+def test_only_those_who_could_have_got_both_are_compared_and_as_likely_as_they_were() -> None:
+    rows = drawn(0.6, 0.0)
     found = readout.read(rows, Config(), holdout=0.1)
-    assert set(found["comparison"]) == {readout.INVITED, "bag against none", "meal against none"}
+    bookings = found[(found["metric"] == "bookings") & (found["segment"] == EVERYBODY)]
+    by = bookings.set_index("comparison")
+    assert by["verdict"].drop(readout.INVITED).eq(NO_DIFFERENCE).all()
+    travels = rows["eligible"].map(len) == 3
+    lounge = by.loc["bag against lounge"]
+    assert lounge["customers_one"] == ((rows["offer"] == "bag") & travels & explored(rows)).sum()
+    none = by.loc["lounge against none"]
+    assert none["customers_other"] == (travels & ~explored(rows)).sum()
+    # Half of all travel, but fewer of those who drew a bag: unweighted they would book less.
+    assert by.loc["bag against none", "one"] == pytest.approx(0.7, abs=0.05)
+    naive = rows.loc[explored(rows) & (rows["offer"] == "bag"), "bookings"].mean()
+    assert naive < 0.66
+    everybody = readout.read(rows.assign(eligible=None, probability=1.0), Config(), holdout=0.1)
+    assert verdicts(everybody, "bag against lounge")["bookings"] == WORSE
+
+
+def explored(rows: pd.DataFrame) -> pd.Series:
+    return rows["arm"] == EXPLORATION
 
 
 def test_without_a_campaign_the_readout_is_empty() -> None:

@@ -106,9 +106,9 @@ def test_it_stays_until_another_is_promoted_or_a_single_choice_brings_more(
     chosen = learned_policy.choices(policy_of(stored), found)
     heavy = (found.log.features["bags"] > 0).to_numpy()
     assert (chosen.loc[heavy, "perk"] == "bag").all()
-    scores = judgement.scorecard
+    scores = judgement.scorecard.copy()
     scores.loc[IN_SERVICE] = scores.loc["learned"]
-    not_now = replace(judgement, verdict=TOO_LITTLE_DATA)
+    not_now = replace(judgement, verdict=TOO_LITTLE_DATA, scorecard=scores)
     kept, said = learned_policy.updated(stored, found, not_now, "2023-08")
     pd.testing.assert_frame_equal(kept, stored)
     assert "2023-07 stays" in said
