@@ -125,7 +125,7 @@ def _groups(
         "perks": perks.build(settings.strategy, strategies, settings.experiment.start),
         "prediction": prediction.build(settings.strategy, strategies),
         "experiment": [*experiment.ASSETS],
-        "campaign": [offers.build(strategies), *campaign.ASSETS],
+        "campaign": [offers.build(settings.strategy, strategies), *campaign.ASSETS],
         "learning": [*experiment.OF_CAMPAIGNS, *policies.build(strategies)],
         "reports": reports.build(strategies),
     }

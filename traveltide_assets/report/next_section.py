@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.experiment import plan_advice
+from traveltide_assets.catalogue.perks import alternatives
+from traveltide_assets.experiment import exploration_advice, plan_advice
+from traveltide_assets.experiment.learned_policy import IN_SERVICE
 from traveltide_assets.experiment.learning.policy_promotion import (
     LEARNED,
     NOTHING_TO_GAIN,
@@ -30,6 +32,9 @@ def context(m: Material) -> dict[str, Any]:
         "budget": None
         if m.curve.empty
         else {"said": budget_in_words(m.curve), "picture": charts.budget(m.curve)},
+        "exploration": exploration_advice.advise(
+            m.policies, m.settings.exploration.share, _reach(m)
+        ),
         "advice": plan_advice.advise(m.plan, m.settings.experiment),
         "horizon": words.counted(m.settings.experiment.horizon_days, "day"),
     }
@@ -54,11 +59,18 @@ def names(
     known = {
         f"always {NONE}": "nothing for anybody",
         INCUMBENT: "what was decided",
-        LEARNED: "the learnt policy",
+        IN_SERVICE: "the learnt policy in service",
         **{f"always {perk}": f"{title} for everybody" for perk, title in perks.items()},
         **strategies,
+        LEARNED: "the learnt policy",
     }
     return {str(name): known.get(str(name), str(name)) for name in policies["policy"]}
+
+
+def _reach(m: Material) -> exploration_advice.Reach:
+    customers = m.campaign["customers"]
+    perks = alternatives(m.perks, m.assignments["perk"].unique())
+    return exploration_advice.Reach(customers["written_to"], customers["held_out"], len(perks))
 
 
 def policies(

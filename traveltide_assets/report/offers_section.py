@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.experiment import readout
+from traveltide_assets.experiment import judging
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.campaign_readout import ARMS, INVITED
 from traveltide_assets.experiment.metrics import BY_NAME, OF_CAMPAIGNS
@@ -20,11 +20,11 @@ from traveltide_assets.schema.months import next_month
 
 _TITLES = {metric.name: metric.title.removesuffix(", USD") for metric in OF_CAMPAIGNS}
 _PLACES = {metric.name: place for place, metric in enumerate(OF_CAMPAIGNS)}
-_CLEAR = (readout.BETTER, readout.WORSE, readout.HARM)
+_CLEAR = (judging.BETTER, judging.WORSE, judging.HARM)
 _LOOKS = {
-    readout.BETTER: ("✓", "supported"),
-    readout.WORSE: ("✗", "not-supported"),
-    readout.HARM: ("✗", "not-supported"),
+    judging.BETTER: ("✓", "supported"),
+    judging.WORSE: ("✗", "not-supported"),
+    judging.HARM: ("✗", "not-supported"),
 }
 
 
@@ -50,9 +50,9 @@ def message(m: Material) -> str:
     latest = m.effects[m.effects["campaign"] == m.effects["campaign"].max()]
     month = words.month_name(str(latest["campaign"].iloc[0]))
     overall = latest[latest["segment"] == EVERYBODY]
-    if (overall["verdict"].isin((readout.WORSE, readout.HARM))).any():
+    if (overall["verdict"].isin((judging.WORSE, judging.HARM))).any():
         return f"Some of what was offered in {month} did harm"
-    better = overall[overall["verdict"] == readout.BETTER]
+    better = overall[overall["verdict"] == judging.BETTER]
     if len(better):
         goals = list(dict.fromkeys(_TITLES[name] for name in better["metric"]))
         return f"The offers of {month} brought more: {words.listed(goals)}"

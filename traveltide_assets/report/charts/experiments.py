@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
 from traveltide_assets.experiment.assignment import EVERYBODY
+from traveltide_assets.experiment.judging import BETTER, HARM, WORSE
 from traveltide_assets.experiment.metrics import BY_NAME
-from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
 from traveltide_assets.report import words
 from traveltide_assets.report.charts.canvas import COLOURS, STYLE, Chart
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from traveltide_assets.campaign import release_files
 from traveltide_assets.experiment.assignment import EVERYBODY
+from traveltide_assets.experiment.judging import BETTER, HARM, WORSE
 from traveltide_assets.experiment.metrics import METRICS
-from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
 from traveltide_assets.report import next_section, offers_section, phrases, words
 from traveltide_assets.report.charts.experiments import standard_errors
 from traveltide_assets.report.experiment_section import in_words

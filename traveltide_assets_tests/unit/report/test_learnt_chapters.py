@@ -9,7 +9,12 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.catalogue.perks import load_perks, titles
-from traveltide_assets.experiment import campaign_readout, policy_scorecard, readout, weekly_looks
+from traveltide_assets.experiment import (
+    campaign_readout,
+    judging,
+    policy_scorecard,
+    weekly_looks,
+)
 from traveltide_assets.experiment.learning.policy_promotion import NOTHING_TO_GAIN, PROMOTED
 from traveltide_assets.report import charts, next_section, offers_section
 from traveltide_assets.settings import Settings
@@ -58,12 +63,12 @@ def test_a_campaign_is_told_by_comparison_with_what_is_beyond_chance(effects: pd
 
 
 def test_an_open_campaign_and_a_harmful_one_are_no_success(effects: pd.DataFrame) -> None:
-    unclear = effects.assign(verdict=readout.NO_DIFFERENCE)
+    unclear = effects.assign(verdict=judging.NO_DIFFERENCE)
     early = offers_section.message(material(effects=unclear.assign(peek=True)))
     assert early == "It is too early to say what the offers of May 2023 did"
     over = offers_section.message(material(effects=unclear.assign(peek=False)))
     assert over == "No effect of the offers of May 2023 is shown"
-    harm = effects.assign(verdict=effects["verdict"].where(effects.index != 0, readout.HARM))
+    harm = effects.assign(verdict=effects["verdict"].where(effects.index != 0, judging.HARM))
     assert "did harm" in offers_section.message(material(effects=harm))
 
 
