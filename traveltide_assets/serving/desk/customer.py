@@ -39,9 +39,13 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
         return None
     mine, given = decision.people.loc[user_id], decision.assignments.loc[user_id]
     perk, features = decision.perks[mine["perk"]], decision.features
-    peers = features[(decision.people["segment"] == mine["segment"]).to_numpy()]
+    peers = (decision.people["segment"] == mine["segment"]).sum()
     values = pd.DataFrame(
-        {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
+        {
+            "customer": features.loc[user_id],
+            "segment": decision.averages_by_segment.loc[mine["segment"]],
+            "cohort": decision.averages,
+        }
     )
     judged, shown = decision.verdicts, decisions.months()[-_MONTHS:]
     came = _came_back(decisions, shown, user_id)
@@ -51,7 +55,7 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
         "runner_up": decision.title(given["runner_up"]),
         "segment": mine["segment"],
         "segment_says": decision.says("segment", mine["segment"]),
-        "peers": f"{len(peers):,}",
+        "peers": f"{peers:,}",
         "reasons": reasons.of_customer(perk, values, given["deciding_features"]),
         "verdict": None if judged is None else judged.get(perk.id, verdicts.not_tried()),
         "offer": _offer(decision, user_id),
