@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from traveltide_assets.catalogue.perks import NO_OFFER
 from traveltide_assets.experiment import judging
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.campaign_readout import ARMS, INVITED
@@ -65,18 +66,32 @@ def comparisons(read: pd.DataFrame, m: Material) -> dict[str, str]:
         ARMS: "The own perk, against the control offer",
     }
     names = list(dict.fromkeys(read["comparison"]))
+    others = {NO_OFFER: "nothing", **m.titles}
     perks = {
-        f"{perk} against none": f"{title}, against nothing" for perk, title in m.titles.items()
+        f"{one} against {other}": f"{title}, against {name.lower()}"
+        for one, title in m.titles.items()
+        for other, name in others.items()
     }
     return {
         name: {**found, **perks}.get(name, name)
-        for name in sorted(names, key=lambda name: (name != INVITED, name != ARMS, name))
+        for name in sorted(
+            names, key=lambda name: (name != INVITED, name != ARMS, _is_of_perks(name), name)
+        )
     }
+
+
+def _is_of_perks(comparison: str) -> bool:
+    """Whether two perks are compared with each other."""
+    return comparison not in (INVITED, ARMS) and not comparison.endswith(f" against {NO_OFFER}")
 
 
 def _campaign(name: str, rows: pd.DataFrame, m: Material) -> dict[str, Any]:
     overall = rows[rows["segment"] == EVERYBODY]
     labels = comparisons(rows, m)
+    # Ten pairs of five perks of which nothing is shown would hide what is.
+    clear = set(overall.loc[overall["verdict"].isin(_CLEAR), "comparison"])
+    told = {name: said for name, said in labels.items() if name in clear or not _is_of_perks(name)}
+    pairs = len(labels) > len(told)
     enough = rows[["customers_one", "customers_other"]].min(axis=1) >= FEWEST
     parts = rows[(rows["segment"] != EVERYBODY) & enough & rows["verdict"].isin(_CLEAR)]
     return {
@@ -85,9 +100,10 @@ def _campaign(name: str, rows: pd.DataFrame, m: Material) -> dict[str, Any]:
         "until": f"{pd.Timestamp(rows['read_until'].max()):%d %B %Y}",
         "sentences": [
             f"{labels[comparison]}: {_summary(each)}"
-            for comparison, each in _grouped(overall, labels)
-        ],
-        "picture": charts.offer_effects(overall, labels),
+            for comparison, each in _grouped(overall, told)
+        ]
+        + ["No other difference between two perks that were drawn is shown."] * pairs,
+        "picture": charts.offer_effects(overall, told),
         "rows": [
             (labels[comparison], [_row(row) for _, row in each.iterrows()])
             for comparison, each in _grouped(overall, labels)
