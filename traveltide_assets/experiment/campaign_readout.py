@@ -117,7 +117,7 @@ def _explored(outcomes: pd.DataFrame) -> Iterator[Comparison]:
 
 def _may_have(eligible: pd.Series, perk: str) -> np.ndarray:
     """Whether each customer may be offered the perk; those of whom it is not known count."""
-    return np.array([perks is None or perk in list(perks) for perks in eligible], dtype=bool)
+    return np.array([np.ndim(perks) == 0 or perk in perks for perks in eligible], dtype=bool)
 
 
 def times_of_looks(start: dt.datetime, end: dt.datetime, until: dt.datetime) -> tuple[float, ...]:

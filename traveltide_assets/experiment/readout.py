@@ -257,7 +257,7 @@ def rates(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
 def _with_verdicts(table: pd.DataFrame, config: Config, times: Sequence[float]) -> pd.DataFrame:
     table = table.astype(dict.fromkeys(_FIGURES[5:-1], "float64"))
     figures = _deciding(table)
-    table = table.join(judging.judged(figures, config, times, LOST))
+    table = table.assign(**judging.judged(figures, config, times, LOST))
     table["look_bound"] = looks.bounds(times, config.alpha)[-1]
     goals = figures[figures["role"] == "goal"]
     table["conditional_power"] = pd.Series(

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from traveltide_assets.catalogue.perks import NO_OFFER
 from traveltide_assets.experiment import judging
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.campaign_readout import ARMS, INVITED
@@ -32,7 +33,7 @@ def context(m: Material) -> dict[str, Any]:
     """What the template shows of `gold/campaign_readout` and `gold/experiment_looks`."""
     return {
         "campaigns": [
-            {**each, "picture": charts.offer_effects(each["overall"], each["labels"])}
+            {**each, "picture": charts.offer_effects(each["overall"], each["told"])}
             for each in campaigns(m.effects, m.titles)
         ],
         "weekly": None
@@ -64,7 +65,7 @@ def message(m: Material) -> str:
 def campaigns(effects: pd.DataFrame, titles: Mapping[str, str]) -> list[dict[str, Any]]:
     """What each campaign did, the latest first; `titles` are those of the perks.
 
-    `overall` are its rows over all customers, `labels` what its comparisons are called.
+    `overall` are its rows over all customers, `told` what the comparisons worth telling are called.
     """
     return [
         _campaign(name, rows, titles)
@@ -75,20 +76,36 @@ def campaigns(effects: pd.DataFrame, titles: Mapping[str, str]) -> list[dict[str
 def comparisons(read: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, str]:
     """The comparisons of a campaign in words, by name: all offers first, then single perks."""
     found = {
-        INVITED: "Everybody written to, against nobody",
-        ARMS: "The own perk, against the control offer",
+        INVITED: "All written to, against nobody",
+        ARMS: "Own perk, against control offer",
     }
     names = list(dict.fromkeys(read["comparison"]))
-    perks = {f"{perk} against none": f"{title}, against nothing" for perk, title in titles.items()}
+    others = {NO_OFFER: "nothing", **titles}
+    perks = {
+        f"{one} against {other}": f"{title}, against {name.lower()}"
+        for one, title in titles.items()
+        for other, name in others.items()
+    }
     return {
         name: {**found, **perks}.get(name, name)
-        for name in sorted(names, key=lambda name: (name != INVITED, name != ARMS, name))
+        for name in sorted(
+            names, key=lambda name: (name != INVITED, name != ARMS, _is_of_perks(name), name)
+        )
     }
+
+
+def _is_of_perks(comparison: str) -> bool:
+    """Whether two perks are compared with each other."""
+    return comparison not in (INVITED, ARMS) and not comparison.endswith(f" against {NO_OFFER}")
 
 
 def _campaign(name: str, rows: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, Any]:
     overall = rows[rows["segment"] == EVERYBODY]
     labels = comparisons(rows, titles)
+    # Ten pairs of five perks of which nothing is shown would hide what is.
+    clear = set(overall.loc[overall["verdict"].isin(_CLEAR), "comparison"])
+    told = {name: said for name, said in labels.items() if name in clear or not _is_of_perks(name)}
+    pairs = len(labels) > len(told)
     enough = rows[["customers_one", "customers_other"]].min(axis=1) >= FEWEST
     parts = rows[(rows["segment"] != EVERYBODY) & enough & rows["verdict"].isin(_CLEAR)]
     return {
@@ -97,10 +114,11 @@ def _campaign(name: str, rows: pd.DataFrame, titles: Mapping[str, str]) -> dict[
         "until": f"{pd.Timestamp(rows['read_until'].max()):%d %B %Y}",
         "sentences": [
             f"{labels[comparison]}: {_summary(each)}"
-            for comparison, each in _grouped(overall, labels)
-        ],
+            for comparison, each in _grouped(overall, told)
+        ]
+        + ["No other difference between two perks that were drawn is shown."] * pairs,
         "overall": overall,
-        "labels": labels,
+        "told": told,
         "rows": [
             (labels[comparison], [_row(row) for _, row in each.iterrows()])
             for comparison, each in _grouped(overall, labels)

@@ -270,10 +270,13 @@ def test_what_offers_did_and_what_to_send_next_is_told(copied: Path, tmp_path: P
     page = opened(copied, tmp_path / "home")
     text = page.get("/experiment").text
     assert "The look of week 3 decided" in text
-    assert "The own perk, against the control offer: bookings per customer" in text
+    assert "Own perk, against control offer: bookings per customer" in text
     assert "too little data to tell whether targeting pays" in text
     for chart in ("week-bookings", "offers-May-2023-bookings", "policies"):
         assert f'id="chart-{chart}"' in text
+    # Nobody signed up, so there is no interval to draw.
+    assert 'id="chart-offers-May-2023-sign_ups"' not in text
+    assert "NaN" not in text
     row = page.get("/customer", params={"id": user}).text
     assert "2 bookings" in row
     assert "until 29 June 2023" in row

@@ -30,6 +30,7 @@ from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation import affinities, tables
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
+from traveltide_assets.transforms.features.config import Policy
 
 _FEATURES = dg.AssetIn(["gold", "user_features"], dagster_type=pd.DataFrame)
 
@@ -86,7 +87,7 @@ def _decided_segments(rivals: Mapping[str, Strategy], learns: bool) -> dg.Assets
             policy = in_service(lake, month)
             ours = policy.of(handed) if policy is not None else None
             if ours is not None:
-                decided = ours.decide(decided, _known(stored["features"], ours, settings))
+                decided = ours.decide(decided, _known(stored["features"], ours, settings.policy))
             said = f"{learned_policy.because(ours)}: {strategy}"
         columns = tables.decided_segments(perk.id for perk in perk_catalogue).column_names
         return dg.MaterializeResult(
@@ -97,10 +98,10 @@ def _decided_segments(rivals: Mapping[str, Strategy], learns: bool) -> dg.Assets
 
 
 def _known(
-    features: pd.DataFrame, policy: learned_policy.LearnedPolicy, settings: Settings
+    features: pd.DataFrame, learnt: learned_policy.LearnedPolicy, policy: Policy
 ) -> pd.DataFrame:
     """The features that the policy reads and may read, with `user_id`."""
-    permitted = settings.policy.allowed(policy.features)
+    permitted = policy.allowed(learnt.features)
     return features[["user_id", *(name for name in permitted if name in features)]]
 
 

@@ -17,6 +17,7 @@ from traveltide_assets.report import charts
 from traveltide_assets.segmentation.scaling import NUMERIC
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
+from traveltide_assets.transforms.features.config import Policy
 
 
 def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
@@ -49,7 +50,7 @@ def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
     ) -> Iterator[Any]:
         """Empty until offers were drawn for exploration in a campaign that is closed."""
         before = served[max(served)] if len(served) else None
-        log, campaigns = _explored(found, features, assigned, settings)
+        log, campaigns = _explored(found, features, assigned, settings.policy)
         if log is None:
             words = "No closed campaign has offers that were drawn: there is nothing to learn from."
             rows = learned_policy.nothing() if before is None else before
@@ -88,7 +89,7 @@ def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
 
 
 def _explored(
-    found: Months, features: Months, assigned: Months, settings: Settings
+    found: Months, features: Months, assigned: Months, policy: Policy
 ) -> tuple[scorecard.Explored | None, list[str]]:
     """The log of what was drawn, None without enough of it, and the campaigns it is of."""
     outcomes = pd.concat([found[month] for month in found], ignore_index=True)
@@ -97,7 +98,7 @@ def _explored(
     if not campaigns:
         return None, []
     known = _of(features, campaigns)
-    names = settings.policy.allowed(name for name in NUMERIC if name in known)
+    names = policy.allowed(name for name in NUMERIC if name in known)
     return scorecard.explored(outcomes, known[["campaign", "user_id", *names]]), campaigns
 
 

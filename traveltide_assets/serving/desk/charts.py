@@ -105,7 +105,7 @@ def effects(read: pd.DataFrame, difference: str) -> dict[str, Any]:
 @functools.cache
 def _of_effects(difference: str) -> dict[str, Any]:
     base = alt.Chart(alt.NamedData(ROWS)).encode(
-        y=alt.Y("label:N", sort=None, title=None, axis=labels(200))
+        y=alt.Y("label:N", sort=None, title=None, axis=labels(240))
     )
     zero = alt.Chart(alt.NamedData(ROWS)).mark_rule(color=SOFT, strokeDash=[4, 3])
     interval = base.mark_rule(strokeWidth=2.5, color=BAR).encode(

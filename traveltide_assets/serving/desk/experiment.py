@@ -78,7 +78,7 @@ def _weekly(decision: Decision) -> dict[str, Any] | None:
     return {
         **offers_section.weekly(looks),
         "charts": [
-            (name, _title(str(name)), charts.weekly(_nulls(each[["week", "distance", "bound"]])))
+            (name, _title(str(name)), charts.weekly(each[["week", "distance", "bound"]]))
             for name, each in shown
         ],
     }
@@ -91,7 +91,7 @@ def _campaigns(decision: Decision) -> list[dict[str, Any]]:
         return []
     titles = {perk.id: perk.title for perk in decision.perks.values()}
     return [
-        {**each, "charts": _effects_drawn(each["overall"], each["labels"])}
+        {**each, "charts": _effects_drawn(each["overall"], each["told"])}
         for each in offers_section.campaigns(effects, titles)
     ]
 
@@ -99,8 +99,10 @@ def _campaigns(decision: Decision) -> list[dict[str, Any]]:
 def _effects_drawn(
     overall: pd.DataFrame, labels: Mapping[str, str]
 ) -> list[tuple[str, str, dict[str, Any]]]:
-    goals = overall[overall["role"] == "goal"].dropna(subset=["difference"])
-    read = goals.assign(label=goals["comparison"].map(labels))
+    """A chart per goal that was seen at all; one that nobody reached has no interval."""
+    goals = overall[overall["role"] == "goal"].dropna(subset=["difference", "low", "high"])
+    goals = goals[goals["low"] < goals["high"]]
+    read = goals.assign(label=goals["comparison"].map(labels)).dropna(subset="label")
     return [
         (
             str(metric),
@@ -136,11 +138,6 @@ def _filled(decision: Decision, name: str) -> pd.DataFrame | None:
     """A table of the release; None if it lacks the table or has no row in it."""
     rows = decision.release.frame(name) if decision.has(name) else pd.DataFrame()
     return None if rows.empty else rows
-
-
-def _nulls(rows: pd.DataFrame) -> pd.DataFrame:
-    """The same with null for NaN, which JSON lacks."""
-    return rows.astype(object).where(rows.notna(), None)
 
 
 def _table(decision: Decision, name: str) -> pd.DataFrame | None:
