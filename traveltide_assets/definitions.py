@@ -52,6 +52,7 @@ from traveltide_assets.segmentation.registry import build_strategies, left_out, 
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
+from traveltide_assets.stats.cycles import look_rarely
 from traveltide_assets.stats.threads import use_one_thread
 
 _log = logging.getLogger(__name__)
@@ -162,4 +163,5 @@ def _run(context: dg.InitResourceContext) -> Run:
 
 @dg.definitions
 def defs() -> dg.Definitions:
+    look_rarely()
     return build_definitions(load("once"))
