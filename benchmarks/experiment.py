@@ -29,7 +29,7 @@ from statsmodels.stats.proportion import proportion_confint
 from benchmarks import pure, sequential
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.engines.duckdb import DuckDB
-from traveltide_assets.experiment import assignment, plan, readout
+from traveltide_assets.experiment import assignment, judging, plan, readout
 from traveltide_assets.experiment import measurements as outcomes
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.lake.storage.folder import Folder
@@ -154,7 +154,7 @@ def print_power(found: Customers, config: Experiment, salts: int) -> None:
             level = row["alpha"]
             cuped = table["cuped_p_value"]
             adjusted = f"{(cuped <= level).mean():.1%}" if cuped.notna().any() else "-"
-            verdict = table["verdict"].isin([readout.BETTER, readout.HARM]).mean()
+            verdict = table["verdict"].isin([judging.BETTER, judging.HARM]).mean()
             print(
                 f"{metric:15}{effect:7.0%}{level:9.4f}{row['power']:9.1%}"
                 f"{_share(table['p_value'] <= level):>24}{adjusted:>10}{verdict:12.1%}",

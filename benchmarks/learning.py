@@ -23,7 +23,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks import experiment
-from traveltide_assets.experiment import assignment, readout
+from traveltide_assets.experiment import assignment, judging, readout
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.learning import policy, policy_promotion, reward_model
 from traveltide_assets.experiment.learning.budget_allocation import allocate
@@ -179,17 +179,17 @@ def looks_every_week(source: Path | None, splits: int) -> None:
     alarms = {"goals": 0, "guardrails": 0}
     for number in range(splits):
         tables = verdicts_by_week(found, config, number, 0.0, weekly=True)
-        alarms["goals"] += _first(tables, readout.BETTER, readout.WORSE) is not None
-        alarms["guardrails"] += _first(tables, readout.HARM) is not None
+        alarms["goals"] += _first(tables, judging.BETTER, judging.WORSE) is not None
+        alarms["guardrails"] += _first(tables, judging.HARM) is not None
     print(f"looks: false alarms, goals {share(alarms['goals'], splits)} (goal: 5 ± 1 %)")
     print(f"looks: false alarms, guardrails {share(alarms['guardrails'], splits)} (at most 5 %)")
     for effect in (0.1, 0.2):
         weeks, single = [], 0
         for number in range(max(splits // 4, 1)):
             tables = verdicts_by_week(found, config, number, effect, weekly=True)
-            weeks.append(_first(tables, readout.BETTER))
+            weeks.append(_first(tables, judging.BETTER))
             at_end = verdicts_by_week(found, config, number, effect, weekly=False)
-            single += _first(at_end, readout.BETTER) is not None
+            single += _first(at_end, judging.BETTER) is not None
         known = [week for week in weeks if week is not None]
         median = np.median([week or np.inf for week in weeks])
         print(

@@ -52,6 +52,7 @@ from traveltide_assets.segmentation.registry import build_strategies, left_out, 
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
+from traveltide_assets.stats.cycles import look_rarely
 from traveltide_assets.stats.threads import use_one_thread
 
 _log = logging.getLogger(__name__)
@@ -125,7 +126,7 @@ def _groups(
         "perks": perks.build(settings.strategy, strategies, settings.experiment.start),
         "prediction": prediction.build(settings.strategy, strategies),
         "experiment": [*experiment.ASSETS],
-        "campaign": [offers.build(strategies), *campaign.ASSETS],
+        "campaign": [offers.build(settings.strategy, strategies), *campaign.ASSETS],
         "learning": [*experiment.OF_CAMPAIGNS, *policies.build(strategies)],
         "reports": reports.build(strategies),
     }
@@ -162,4 +163,5 @@ def _run(context: dg.InitResourceContext) -> Run:
 
 @dg.definitions
 def defs() -> dg.Definitions:
+    look_rarely()
     return build_definitions(load("once"))

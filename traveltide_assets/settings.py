@@ -46,7 +46,7 @@ from traveltide_assets.connections.locations import (
 )
 from traveltide_assets.defs.config import Automation, Checks
 from traveltide_assets.engines.config import Config as Spark
-from traveltide_assets.evidence.config import RECOMMENDED
+from traveltide_assets.evidence.config import LEARNED, RECOMMENDED
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.lake.config import Config as S3Limits
@@ -159,7 +159,8 @@ class Settings(BaseSettings):
     strategy: str = Field(
         RECOMMENDED,
         description="Strategy that decides the perks. `recommended`: the one that the scorecard "
-        "recommends",
+        "recommends. `learned`: the policy that the policy scorecard promoted, and until there is "
+        "one, what is recommended",
     )
     seed: int = Field(7, ge=0, description="Random seed of every step. The sample has its own")
     executor: Literal["in_process", "forkserver"] = Field(
@@ -207,9 +208,10 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{value!r} is no longer a strategy: {registry.RENAMED[value]!r} replaces it"
             )
-        if value not in (RECOMMENDED, *registry.names()):
+        if value not in (RECOMMENDED, LEARNED, *registry.names()):
             raise ValueError(
-                f"{value!r} is not a strategy; choose {RECOMMENDED}, {', '.join(registry.names())}"
+                f"{value!r} is not a strategy; choose {RECOMMENDED}, {LEARNED}, "
+                f"{', '.join(registry.names())}"
             )
         return value
 

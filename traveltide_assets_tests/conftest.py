@@ -12,6 +12,7 @@ import pytest
 from filelock import FileLock
 
 from traveltide_assets.sample import SampleSpec, write_sample
+from traveltide_assets.stats.cycles import look_rarely
 from traveltide_assets_tests.support import scenario
 from traveltide_assets_tests.support.postgres_server import PostgresServer
 from traveltide_assets_tests.support.project import Project, succeed
@@ -31,6 +32,8 @@ BOUNDS = {"first": FIRST, "last": LAST}
 QUICK = {"resamples": 100, "permutations": 100, "folds": 2, "refits": 2, "cuts": 2}
 FEW_MODELS = {"folds": 2, "repeats": 1, "iterations": 10, "resamples": 200}
 
+# As every process of the system does.
+look_rarely()
 
 # How long an example takes is a matter of what else the machine does.
 hypothesis.settings.register_profile("traveltide", deadline=None)

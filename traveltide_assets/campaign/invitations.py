@@ -7,7 +7,7 @@ inviting. All remaining customers are contacted with their offer (`offers`), unl
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -42,9 +42,17 @@ def allowed(users: pd.Series, suppressed: Suppressed) -> pd.Series:
     return ~users.isin(suppressed.users)
 
 
+def drawn(users: Iterable[int], config: Config) -> np.ndarray:
+    """What decides whether each customer is held out: a number that must reach the share.
+
+    It is the same every month, whoever else there is.
+    """
+    return bucketing.draws(users, config.salt)
+
+
 def held_out(users: pd.Series, config: Config) -> np.ndarray:
-    """Whether each customer is held out. It is the same every month, whoever else there is."""
-    return bucketing.draws(users, config.salt) < config.holdout_share
+    """Whether each customer is held out."""
+    return drawn(users, config) < config.holdout_share
 
 
 def invite(

@@ -10,12 +10,14 @@ import pandas as pd
 from traveltide_assets.campaign import release_files
 from traveltide_assets.campaign.invitations import written_to
 from traveltide_assets.campaign.tables import MAILED
-from traveltide_assets.experiment.assignment import CONTROL
+from traveltide_assets.catalogue.perks import NO_OFFER
+from traveltide_assets.experiment.assignment import CONTROL, HOLDOUT
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.periods import has_begun, runs_in_campaign
 from traveltide_assets.lake.release import Damaged, Listed, Release, Releases
 
 _OFFERED = ["user_id", "segment", "perk", "arm", "arm_probability", "offer", "probability"]
+_ELIGIBLE = "eligible"
 
 
 def sent_before(releases: Releases, experiment: Config, month: str) -> pd.DataFrame:
@@ -52,8 +54,14 @@ class Sent:
     certain: bool
 
     def offers(self) -> pd.DataFrame:
-        """What was offered: some columns of `gold/offers`, a row per customer."""
-        return self.release.frame(release_files.OFFERS, _OFFERED)
+        """What was offered: some columns of `gold/offers`, a row per customer.
+
+        Releases of earlier versions do not say who was eligible for what: null.
+        """
+        found = self.release.frame(release_files.OFFERS)
+        if _ELIGIBLE not in found:
+            found[_ELIGIBLE] = None
+        return found[[*_OFFERED, _ELIGIBLE]]
 
     def arms(self) -> pd.DataFrame | None:
         """The arms of its customers, if an experiment ran in it."""
@@ -64,8 +72,8 @@ class Sent:
 def campaigns(releases: Releases, experiment: Config, month: str) -> dict[str, Sent]:
     """The campaigns decided before a month, by month: of each the release that was mailed last.
 
-    Where none is marked as mailed, it is the current one. `Damaged` if one that was mailed for
-    certain cannot be read.
+    Where none is marked as mailed, it is the current one. One of an earlier version, which does not
+    say what was offered, is left out. `Damaged` if one that was mailed for certain cannot be read.
     """
     chosen: dict[str, Listed] = {}
     for listed in releases.all():
@@ -76,10 +84,11 @@ def campaigns(releases: Releases, experiment: Config, month: str) -> dict[str, S
     found = {}
     for name, listed in sorted(chosen.items()):
         certain = bool(listed.mailed) or _of_experiment(listed, experiment, month)
-        if listed.release is not None:
+        if listed.release is None:
+            if certain:
+                raise _nobody_knows(listed)
+        elif release_files.OFFERS in listed.release.names:
             found[name] = Sent(listed.release, certain)
-        elif certain:
-            raise _nobody_knows(listed)
     return found
 
 
@@ -96,6 +105,15 @@ def _of_experiment(listed: Listed, experiment: Config, month: str) -> bool:
 
 
 def _recipients(release: Release) -> pd.DataFrame:
+    if release_files.OFFERS not in release.names:
+        return _recipients_without_offers(release)
+    offers = release.frame(release_files.OFFERS, ["user_id", "arm", "offer"])
+    own = ~offers["arm"].isin([HOLDOUT, CONTROL]) & (offers["offer"] != NO_OFFER)
+    return pd.DataFrame({"user_id": offers.loc[own, "user_id"], "decided_in": release.month})
+
+
+def _recipients_without_offers(release: Release) -> pd.DataFrame:
+    """The same of a release of an earlier version, which does not say what was offered."""
     written = written_to(release.frame(release_files.CAMPAIGN, ["user_id", "perk", "holdout"]))
     users = written["user_id"]
     if release.manifest.decision["experiment"]["running"]:

@@ -106,6 +106,21 @@ def expected(
     return NetValue(gain, cost, squared - (gain - cost) ** 2)
 
 
+def learned(
+    effects: pd.DataFrame, perks: Sequence[Perk], assumed: NetValue, economics: Economics, net: bool
+) -> NetValue:
+    """The same by a learnt policy: what it expects of each perk (a column) over no offer.
+
+    `assumed` are the values by assumption: costs, the variance, and the gain of perks that the
+    policy knows nothing of. `net` says whether costs are off the effects already.
+    """
+    if economics.margin_rate is None:
+        raise EconomicsError("economics.margin_rate is not set, so nothing has a value in dollars")
+    expected = effects.reindex(columns=[perk.id for perk in perks]).to_numpy()
+    gain = expected + assumed.cost if net else economics.margin_rate * expected
+    return NetValue(np.where(np.isnan(gain), assumed.gain, gain), assumed.cost, assumed.variance)
+
+
 def _price(perk: Perk, lift: np.ndarray, usual: dict[str, float]) -> np.ndarray:
     """What a redemption costs with each customer. A lift is one of the perk's own outcome."""
     cost = perk.cost_usd or 0.0

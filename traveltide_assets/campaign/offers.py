@@ -36,7 +36,9 @@ from traveltide_assets.experiment.assignment import (
     PERSONALISED,
 )
 from traveltide_assets.experiment.config import Config as Experiment
+from traveltide_assets.experiment.learned_policy import LearnedPolicy
 from traveltide_assets.experiment.periods import runs_in_campaign
+from traveltide_assets.experiment.policy_scorecard import NET_MARGIN
 
 ARMS = (PERSONALISED, CONTROL, EXPLORATION, HOLDOUT)
 DECIDED = "the perk decided"
@@ -44,6 +46,7 @@ INSTEAD = "not eligible for the perk decided: the next best one"
 NOT_ELIGIBLE = "not eligible for any perk"
 WORTH_MORE = "worth more than the perk decided, or within the caps where that is not"
 NOT_WORTH_IT = "no perk is expected to bring more than it costs"
+NOTHING_LEARNED = "the learned policy expects more without an offer"
 NO_MONEY = "budget and caps go to customers to whom more net value is expected"
 DRAWN = "drawn at random"
 CONTROL_ARM = "the control arm of the experiment"
@@ -89,12 +92,13 @@ def decide(
     suppressed: Suppressed,
     arms: pd.DataFrame,
     rules: Rules,
+    policy: LearnedPolicy | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The rows of `gold/offers` and of `gold/budget_curve`.
 
     `assigned` are the perks decided, `segments` those of the strategy, with what it expects,
-    `features` those of the month, `arms` the random assignment of the experiment. Rows depend on
-    nobody else, unless money does.
+    `features` those of the month, `arms` the random assignment of the experiment, `policy` the
+    learnt one, if it decided. Rows depend on nobody else, unless money does.
     """
     rows = assigned[allowed(assigned["user_id"], suppressed)].sort_values(
         "user_id", ignore_index=True
@@ -111,14 +115,21 @@ def decide(
         perks,
         eligible(known, perks),
         net_value.lifts(expecting, perks),
+        None if policy is None else policy.effects(known),
         _arm(rows["user_id"], arms, rules),
         rules,
     )
     priced = rules.economics.margin_rate is not None
     if not priced:
-        return month.table(month.due, month.because, None), offer_allocation.nothing()
+        return month.table(*month.worthwhile(), None), offer_allocation.nothing()
     usual = net_value.averages(features)
-    values = net_value.expected(month.lifts, perks, usual, rules.economics)
+    if policy is None or month.effects is None:
+        values = net_value.expected(month.lifts, perks, usual, rules.economics)
+    else:
+        # The preferences of the policy are rewards, and say nothing of how often a perk is used.
+        assumed = net_value.expected(month.lifts * np.nan, perks, usual, rules.economics)
+        net = policy.reward == NET_MARGIN
+        values = net_value.learned(month.effects, perks, assumed, rules.economics, net)
     allocating = month.allocating(values)
     offer, because = month.allocated(allocating)
     return month.table(offer, because, values), allocating.curve()
@@ -136,14 +147,22 @@ def _arm(users: pd.Series, arms: pd.DataFrame, rules: Rules) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Month:
-    """The customers of a month: rows of every frame, in the same order; perks are columns."""
+    """The customers of a month: rows of every frame, in the same order; perks are columns.
+
+    `effects` is what the learnt policy expects of the perks that it knows over no offer, in USD.
+    """
 
     rows: pd.DataFrame
     perks: tuple[Perk, ...]
     eligible: pd.DataFrame
     lifts: pd.DataFrame
+    effects: pd.DataFrame | None
     arm: np.ndarray
     rules: Rules
+
+    @property
+    def ids(self) -> list[str]:
+        return [perk.id for perk in self.perks]
 
     @cached_property
     def chances(self) -> pd.DataFrame:
@@ -198,6 +217,18 @@ class _Month:
             [HELD_OUT, NOT_ELIGIBLE, DRAWN, CONTROL_ARM, DECIDED],
             INSTEAD,
         ).astype(object)
+
+    def worthwhile(self) -> tuple[np.ndarray, np.ndarray]:
+        """The offers due, but none of which the learnt policy expects nothing; and why."""
+        if self.effects is None:
+            return self.due, self.because
+        expected = self._of_offer(self.due, self.effects.reindex(columns=self.ids).to_numpy())
+        free = (self.arm == PERSONALISED) & (self.rows["steadiness"] != HELD).to_numpy()
+        nothing = free & (self.due != NO_OFFER) & (expected <= 0)
+        return (
+            np.where(nothing, NO_OFFER, self.due),
+            np.where(nothing, NOTHING_LEARNED, self.because),
+        )
 
     def allocating(self, values: NetValue) -> Allocating:
         """The problem of who gets which perk, given what each is expected to bring and to cost.
@@ -257,6 +288,7 @@ class _Month:
                 "offer": offer,
                 "probability": likely[np.arange(len(offer)), places],
                 **{probability_of(name): likely[:, i] for i, name in enumerate(offers)},
+                "eligible": self._eligible(),
                 "because": because,
                 "expected_margin_usd": self._of_offer(offer, gain),
                 "expected_cost_usd": self._of_offer(offer, cost),
@@ -264,6 +296,13 @@ class _Month:
                 "policy_version": versions.map(made),
             }
         )
+
+    def _eligible(self) -> list[list[str]]:
+        """The perks that each customer may be offered."""
+        kinds, kind = np.unique(self.eligible.to_numpy(), axis=0, return_inverse=True)
+        names = np.array(self.ids, dtype=object)
+        lists = [names[may].tolist() for may in kinds]
+        return [lists[place] for place in kind.ravel()]
 
     def _arm_probability(self) -> np.ndarray:
         rules = self.rules

@@ -26,11 +26,15 @@ from traveltide_assets.campaign.release_files import (
     CATALOGUE,
     CHANGES,
     DECISION,
+    EFFECTS,
     EVIDENCE,
     FACTS,
     FEATURES,
+    LOOKS,
     OFFERS,
+    OUTCOMES,
     PLAN,
+    POLICIES,
     PREDICTOR,
     READOUT,
     SEGMENTS,
@@ -84,6 +88,10 @@ def tables() -> dict[str, str]:
         DECISION: "gold/strategy_decision",
         PLAN: "gold/experiment_plan",
         READOUT: "gold/experiment_readout",
+        LOOKS: "gold/experiment_looks",
+        OUTCOMES: "gold/campaign_outcomes",
+        EFFECTS: "gold/campaign_readout",
+        POLICIES: "gold/policy_scorecard",
     }
 
 

@@ -89,6 +89,7 @@ def offers(perks: Iterable[str]) -> Table:
                 Column(probability_of(offer), "float64", f"Probability of {offer}")
                 for offer in could_be(perks)
             ),
+            Column("eligible", "array<string>", "The perks that the customer may be offered"),
             Column("because", "string", "Why this is the offer"),
             Column(
                 "expected_margin_usd",

@@ -1,7 +1,7 @@
 """The commands and their options. Their output belongs in `console.py`.
 
-Only click is imported at the top, so that `traveltide --help` and shell completion stay fast. Each
-command imports what it needs.
+Nothing large is imported at the top, so that `traveltide --help` and shell completion stay fast.
+Each command imports what it needs.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+from traveltide_assets.stats.cycles import look_rarely
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -71,7 +73,7 @@ def _stop() -> NoReturn:
 )
 @click.version_option(package_name="traveltide_assets", message="%(prog)s %(version)s")
 def main() -> None:
-    pass
+    look_rarely()
 
 
 @main.command(short_help="Ingest the source and decide a month.")

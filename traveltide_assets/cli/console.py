@@ -184,7 +184,7 @@ def _decided_by(made: Release) -> list[str]:
     if release_files.DECISION not in made.names:
         return []
     decision = made.frame(release_files.DECISION)
-    (name,) = decision.loc[decision["decides"], "strategy"]
+    name = made.manifest.decision["strategy"]
     return [f"Decided by the strategy {name}: {decision['because'].iloc[0]}"]
 
 

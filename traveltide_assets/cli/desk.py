@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import threading
 import time
-import urllib.request
-import webbrowser
 from pathlib import Path
 
 import click
@@ -97,6 +95,9 @@ def export(conditions: tuple[str, ...], month: str | None, to: Path) -> None:
 
 def _open_when_served(address: str) -> None:
     """Open the browser as soon as the pages answer."""
+    import urllib.request
+    import webbrowser
+
     until = time.monotonic() + _PATIENCE_SECONDS
     while time.monotonic() < until:
         try:

@@ -15,6 +15,24 @@ from traveltide_assets.schema.table import Column, Table
 from traveltide_assets.settings import Settings
 
 OWNER = "team:growth"
+_PAGES = {
+    "gold/release": "/",
+    "gold/strategy_decision": "/",
+    "gold/decided_segments": "/customers",
+    "gold/perk_assignments": "/customers",
+    "gold/user_features": "/customers",
+    "gold/budget_curve": "/experiment",
+    "gold/campaign_readout": "/experiment",
+    "gold/experiment_looks": "/experiment",
+    "gold/experiment_plan": "/experiment",
+    "gold/experiment_readout": "/experiment",
+    "gold/policy_scorecard": "/experiment",
+    "gold/campaign": "/lists",
+    "gold/offers": "/lists",
+    "gold/perk_catalogue": "/catalogue",
+    "gold/campaign_changes": "/months",
+}
+"""Pages of the desk by the asset that they show."""
 
 
 class Finish:
@@ -41,6 +59,9 @@ class Finish:
         if path in self._columns:
             lineage = {"dagster/column_lineage": self._columns[path]}
             spec = spec.merge_attributes(metadata=lineage)
+        if path in _PAGES:
+            page = f"{self._settings.serving.url.rstrip('/')}{_PAGES[path]}"
+            spec = spec.merge_attributes(metadata={"desk": dg.MetadataValue.url(page)})
         if spec.key.path[0] == "gold" and self._fresh:
             spec = spec.replace_attributes(freshness_policy=self._fresh)
         return spec.replace_attributes(partitions_def=self._months) if spec.partitions_def else spec

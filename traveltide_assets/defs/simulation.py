@@ -21,9 +21,9 @@ from traveltide_assets.catalogue.perks import NO_OFFER, load_perks
 from traveltide_assets.defs import run as pipeline
 from traveltide_assets.defs.instance.home import open_instance
 from traveltide_assets.defs.run import OnStep, Say
+from traveltide_assets.evidence.config import LEARNED
 from traveltide_assets.experiment import policy_scorecard
 from traveltide_assets.experiment.assignment import PERSONALISED
-from traveltide_assets.experiment.learning import policy
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.resources import open_lake
 from traveltide_assets.sample import PERKS, SampleSpec, later_months, planted, write_sample
@@ -42,7 +42,15 @@ COST_USD = 20.0
 
 # The loop needs decisions, not narrow intervals on what the back-test says of them.
 _QUICK = {
-    "evidence": {"resamples": 100, "permutations": 100, "folds": 2, "refits": 2, "cuts": 1},
+    "evidence": {
+        "resamples": 100,
+        "permutations": 100,
+        "folds": 2,
+        "refits": 2,
+        "cuts": 1,
+        # Others learn from those who were never mailed, and soon nearly everybody was.
+        "fallback": "kmeans",
+    },
     "prediction": {"folds": 2, "repeats": 1, "iterations": 10, "resamples": 200},
 }
 _OUTCOMES, _FEATURES = "gold/campaign_outcomes", "gold/user_features"
@@ -63,9 +71,7 @@ class Simulation:
     seed: int = 7
     exploration: float = 0.3
     holdout: float = 0.1
-    # It decides by what customers did at any time. Others learn from those who were never mailed,
-    # and soon nearly everybody was.
-    strategy: str = "kmeans"
+    strategy: str = LEARNED
 
     def settings(self, folder: Path, month: str) -> Settings:
         """The settings that decide a month. Every month draws anew who explores which perk."""
@@ -196,7 +202,7 @@ def _learnt(lake: Lake, settings: Settings, month: str) -> pd.Series | None:
     customers = known[month]
     inputs = customers[names].astype("float64")
     filled = inputs.fillna(inputs.mean()).fillna(0.0)[list(found.log.features)]
-    chosen = policy.learn(found.log, seed=settings.seed).choose(filled)
+    chosen = policy_scorecard.learnt(found.log, None, settings.seed).choose(filled)
     return pd.Series(np.array(found.log.actions, dtype=object)[chosen], customers["user_id"])
 
 

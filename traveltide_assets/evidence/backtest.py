@@ -208,8 +208,12 @@ def judge(
     report names the findings of every strategy.
     """
     rows, cuts = [], []
-    for outcome in dict.fromkeys(p.outcome for p in perks if p.outcome != NO_OUTCOME):
-        for row, at_cuts in _measured(outcome, tried, back_test, perks):
+    groups = _groups(tried, back_test, perks)
+    tested = [(back_test.done(name), np.stack([*given.values()])) for name, given in groups.items()]
+    with one_thread():
+        chances = by_chance(tested, back_test.permutations())
+    for (outcome, given), (done, _), chance in zip(groups.items(), tested, chances, strict=True):
+        for row, at_cuts in _measured(outcome, given, done, chance, back_test):
             rows.append(row)
             cuts += at_cuts
     limits = back_test.config
@@ -282,23 +286,32 @@ def perks_tried(tried: Tried, back_test: BackTest) -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True)
 
 
+_Groups = Mapping[tuple[str, str], np.ndarray]
+"""By strategy and perk, whether each customer (column) was given it at each cut (row)."""
+
+
+def _groups(tried: Tried, back_test: BackTest, perks: Sequence[Perk]) -> dict[str, _Groups]:
+    """By outcome that perks have, the groups that were given one of these; some were, in each."""
+    found: dict[str, _Groups] = {}
+    for outcome in dict.fromkeys(perk.outcome for perk in perks if perk.outcome != NO_OUTCOME):
+        groups = {
+            (strategy, perk.id): back_test.given(assigned, perk.id)
+            for perk in perks
+            if perk.outcome == outcome
+            for strategy, assigned in tried.items()
+        }
+        if given := {key: group for key, group in groups.items() if group.any()}:
+            found[outcome] = given
+    return found
+
+
 def _measured(
-    outcome: str, tried: Tried, back_test: BackTest, perks: Sequence[Perk]
+    outcome: str, groups: _Groups, done: Done, chance: Sequence[Chance], back_test: BackTest
 ) -> Iterator[tuple[dict[str, object], list[dict[str, object]]]]:
-    """The measures of the perks with an outcome, by strategy: over all cuts, and at each cut."""
-    groups = {
-        (strategy, perk.id): back_test.given(assigned, perk.id)
-        for perk in perks
-        if perk.outcome == outcome
-        for strategy, assigned in tried.items()
-    }
-    groups = {key: given for key, given in groups.items() if given.any()}
-    if not groups:
-        return
-    done, given = back_test.done(outcome), np.stack(list(groups.values()))
+    """The measures of the groups of an outcome: over all cuts, and at each cut."""
+    given = np.stack([*groups.values()])
     with one_thread():
         sums, draws = done.sums(given), done.drawn(given, back_test.weights)
-        chance = by_chance(done, given, back_test.permutations)
     by_cut, drawn, drawn_by_cut = sums.by_cut(), draws.pooled(), draws.by_cut()
     lifts = sums.pooled()
     for i, (strategy, perk) in enumerate(groups):

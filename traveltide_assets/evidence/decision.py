@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.evidence.config import RECOMMENDED, Config
+from traveltide_assets.evidence.config import LEARNED, RECOMMENDED, Config
 from traveltide_assets.evidence.reliability import unreliable
 from traveltide_assets.evidence.tables import DECISION, NOT_TRIED, SUPPORTED, TOO_LITTLE
 
@@ -71,9 +71,9 @@ def decide(
 ) -> pd.DataFrame:
     """One row per strategy: its worth, that of the one in service, and which decides the month.
 
-    `setting` is the setting `strategy`, `previous` the strategy that decided the latest month
-    before, `cohort` the ids of all customers. The noise of a difference is its 95 % interval over
-    customers, each of whom is compared with themselves.
+    `setting` is the setting `strategy`; `LEARNED` decides as `RECOMMENDED` does. `previous` is the
+    strategy that decided the latest month before, `cohort` the ids of all customers. The noise of a
+    difference is its 95 % interval over customers, each of whom is compared with themselves.
     """
     worths = {
         name: each.worth(supported_perks(evidence, name), config).reindex(cohort, fill_value=0.0)
@@ -144,7 +144,7 @@ def _chosen(
     setting: str, table: pd.DataFrame, in_service: str | None, config: Config
 ) -> tuple[str, str]:
     """The strategy that decides, and why."""
-    if setting != RECOMMENDED:
+    if setting not in (RECOMMENDED, LEARNED):
         return setting, "the setting `strategy` names it"
     recommended = table.loc[table["recommended"], ["strategy", "verdict"]].to_dict("records")
     if not recommended and in_service is None:

@@ -8,7 +8,7 @@ within each cut only, so that a month in which everybody books more favours nobo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,6 @@ import numpy as np
 # Rounds end for an outcome when chance has reached each of its lifts so often, in one direction or
 # the other, that more permutations could not make it significant.
 _REACHED_OFTEN = 20
-Permutations = Callable[[], Iterator[np.ndarray]]
-"""Rounds of permutations of the customers: one permutation per row."""
 
 
 @dataclass(frozen=True)
@@ -71,17 +69,18 @@ class Done:
 
     def permuted(self, given: np.ndarray, permutations: np.ndarray) -> Sums:
         """The sums of each group (first axis) with the outcomes of customers permuted."""
-        a, n = (
-            np.stack(
-                [
-                    part[cut][permutations] @ given[:, cut].T.astype(np.float64)
-                    for cut in range(len(part))
-                ],
-                axis=-1,
-            ).transpose(1, 0, 2)
-            for part in (self.amount, self.chances)
-        )
-        return self._with_others(a, n)
+        # One buffer for all: a new one for each would cost as much time as the sums.
+        moved = np.empty(permutations.shape)
+        groups = [given[:, cut].T.astype(np.float64) for cut in range(given.shape[1])]
+
+        def summed(part: np.ndarray) -> np.ndarray:
+            found = [
+                np.take(did, permutations, out=moved, mode="clip") @ group
+                for did, group in zip(part, groups, strict=True)
+            ]
+            return np.stack(found, axis=-1).transpose(1, 0, 2)
+
+        return self._with_others(summed(self.amount), summed(self.chances))
 
     def _with_others(self, a: np.ndarray, n: np.ndarray) -> Sums:
         return Sums(a, n, self.amount.sum(-1) - a, self.chances.sum(-1) - n)
@@ -97,16 +96,34 @@ class Chance:
     sd: float
 
 
-def by_chance(done: Done, given: np.ndarray, permutations: Permutations) -> list[Chance]:
-    """The lifts of each group under permutations, in as many rounds as it takes."""
-    lifts = done.sums(given).pooled()
-    permuted = np.empty((len(given), 0))
-    for round_ in permutations():
-        permuted = np.hstack([permuted, done.permuted(given, round_).pooled()])
-        reached = (_reached(lift, found) for lift, found in zip(lifts, permuted, strict=True))
-        if all(min(both) >= _REACHED_OFTEN for both in reached):
+def by_chance(
+    tested: Sequence[tuple[Done, np.ndarray]], rounds: Iterable[np.ndarray]
+) -> list[list[Chance]]:
+    """What permutations give the groups of each outcome, in as many rounds as each outcome takes.
+
+    `rounds` are permutations of the customers, one per row. `tested` are what customers did, and
+    the groups of which it is asked. All outcomes see the same rounds.
+    """
+    lifts = [done.sums(given).pooled() for done, given in tested]
+    found = [np.empty((len(given), 0)) for _, given in tested]
+    left = set(range(len(tested)))
+    for round_ in rounds if left else ():
+        for place in sorted(left):
+            done, given = tested[place]
+            found[place] = np.hstack([found[place], done.permuted(given, round_).pooled()])
+            if _all_reached_often(lifts[place], found[place]):
+                left.remove(place)
+        if not left:
             break
-    return [_summarised(lift, found) for lift, found in zip(lifts, permuted, strict=True)]
+    return [
+        [_summarised(lift, permuted) for lift, permuted in zip(*both, strict=True)]
+        for both in zip(lifts, found, strict=True)
+    ]
+
+
+def _all_reached_often(lifts: np.ndarray, permuted: np.ndarray) -> bool:
+    reached = (_reached(lift, found) for lift, found in zip(lifts, permuted, strict=True))
+    return all(min(both) >= _REACHED_OFTEN for both in reached)
 
 
 def _summarised(lift: float, permuted: np.ndarray) -> Chance:

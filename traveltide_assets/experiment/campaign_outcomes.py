@@ -16,13 +16,15 @@ import ibis
 import numpy as np
 import pandas as pd
 
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.experiment import offer_costs
 from traveltide_assets.experiment.assignment import HOLDOUT, PERSONALISED
 from traveltide_assets.experiment.tables import CAMPAIGN_OUTCOMES
 from traveltide_assets.schema.months import end_of
 from traveltide_assets.transforms import responses, traffic
 
 NEITHER = "neither"
-OFFERED = ("user_id", "segment", "arm", "arm_probability", "offer", "probability")
+OFFERED = ("user_id", "segment", "arm", "arm_probability", "offer", "probability", "eligible")
 """What is known of a campaign's customers: the input that everything here is computed from."""
 
 _RESPONSES = ("clicks", "sign_ups", "redemptions", "unsubscribed")
@@ -43,6 +45,19 @@ class Sources:
     @property
     def trips(self) -> tuple[ibis.Table, ibis.Table, ibis.Table]:
         return self.users, self.flights, self.hotels
+
+
+@dataclass(frozen=True)
+class Money:
+    """What perks cost; the margin as a share of what customers spend, None if it is not known.
+
+    `revenue_cap` is the percentile, as a share, of the revenue of those who spent anything, over
+    all arms alike, above which revenue is cut off.
+    """
+
+    perks: tuple[Perk, ...]
+    margin_rate: float | None
+    revenue_cap: float
 
 
 @dataclass(frozen=True)
@@ -89,12 +104,11 @@ def horizon_of(campaign: str, days: int, month: str, known: dt.datetime) -> Hori
 
 
 def of_campaign(
-    customers: pd.DataFrame, sources: Sources, horizon: Horizon, cap: float
+    customers: pd.DataFrame, sources: Sources, horizon: Horizon, money: Money
 ) -> pd.DataFrame:
     """One row per customer of a campaign: see `gold/campaign_outcomes`.
 
-    `customers` has the columns `OFFERED`; `cap` is the percentile, as a share, of the revenue of
-    those who spent anything, over all arms alike, above which revenue is cut off.
+    `customers` has the columns `OFFERED`.
     """
     start, until = horizon.start, horizon.until
     lazy = ibis.memtable(customers[["user_id", "offer"]])
@@ -113,14 +127,25 @@ def of_campaign(
         .rename(revenue_before_usd="revenue_usd"),
         traffic.between(sources.sessions, ids, half, until).select("user_id", later="sessions"),
     ]
+    parts = [part.to_pyarrow().to_pandas() for part in found]
+    units = offer_costs.units_of(customers["offer"], money.perks)
+    if units:
+        used = offer_costs.units_used(
+            sources.sessions, ids, sources.trips, horizon.campaign, until, units
+        )
+        parts.append(used)
     rows = customers.copy()
-    for part in found:
-        rows = rows.merge(part.to_pyarrow().to_pandas(), on="user_id", how="left")
+    for part in parts:
+        rows = rows.merge(part, on="user_id", how="left")
     counts = [*_COUNTS, "bookings_before", "sessions_before", "later"]
     rows = rows.fillna(dict.fromkeys([*counts, *_MONEY], 0)).astype(dict.fromkeys(counts, "int64"))
     rows["retained"] = rows["later"] > 0 if until > half else None
-    rows["revenue_capped_usd"] = capped(rows["revenue_usd"], cap)
-    rows["revenue_before_usd"] = capped(rows["revenue_before_usd"], cap)
+    rows["revenue_capped_usd"] = capped(rows["revenue_usd"], money.revenue_cap)
+    rows["revenue_before_usd"] = capped(rows["revenue_before_usd"], money.revenue_cap)
+    known = bool(rows[[*_RESPONSES]].to_numpy().any())
+    rows["cost_usd"] = offer_costs.cost_usd(rows, money.perks, known)
+    rate = np.nan if money.margin_rate is None else money.margin_rate
+    rows["net_margin_usd"] = (rate * rows["revenue_capped_usd"] - rows["cost_usd"]).round(4)
     return rows.assign(
         campaign=horizon.campaign,
         starts_at=start,

@@ -1,9 +1,9 @@
 """What a campaign did: those who were invited against those held out, and arms against each other.
 
 It is computed from `gold/campaign_outcomes` alone, so whoever joined later is no part of it. Every
-difference is adjusted for what was known before the start and for segments (`effects`). P-values
-are corrected for the looks taken, then over goals and segments, or over guardrails and segments, of
-a comparison (Holm). A guardrail passes only if harm beyond the margin is excluded.
+difference is adjusted for what was known before the start and for segments (`effects`). Verdicts
+are those of `judging`, over the metrics and segments of a comparison; perks that were drawn are
+compared with each other as one.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.experiment import looks
+from traveltide_assets.catalogue.perks import NO_OFFER
+from traveltide_assets.experiment import judging, looks
 from traveltide_assets.experiment.assignment import (
     CONTROL,
     EVERYBODY,
@@ -26,8 +28,7 @@ from traveltide_assets.experiment.assignment import (
 )
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.effects import FEWEST, Effect, effect
-from traveltide_assets.experiment.metrics import OF_CAMPAIGNS, Metric
-from traveltide_assets.experiment.readout import (
+from traveltide_assets.experiment.judging import (
     BETTER,
     HARM,
     NO_DIFFERENCE,
@@ -37,13 +38,22 @@ from traveltide_assets.experiment.readout import (
     UNCLEAR,
     WORSE,
 )
+from traveltide_assets.experiment.metrics import OF_CAMPAIGNS, Metric
 from traveltide_assets.experiment.tables import CAMPAIGN_READOUT
 from traveltide_assets.schema.months import end_of, next_month
-from traveltide_assets.stats.holm import holm
 
 INVITED = "invited against held out"
 ARMS = "personalised against control"
 UNEVEN = "groups not as large as drawn"
+_COLUMNS = {
+    "revenue": "revenue_capped_usd",
+    "revenue_per_booking": "revenue_capped_usd",
+    "net_margin": "net_margin_usd",
+    "click_through": "clicks",
+    "retention": "retained",
+}
+"""The columns of metrics that have another name."""
+
 _BEFORE = ["bookings_before", "sessions_before", "revenue_before_usd"]
 
 
@@ -52,6 +62,8 @@ class Comparison:
     """Two groups of a campaign's customers, and the share of the first that was drawn, if known.
 
     `answers` says whether both groups were written to, so that responses can be compared.
+    `weights` are for customers who were not all as likely to be in their group. Comparisons of one
+    `family` are corrected together.
     """
 
     name: str
@@ -59,20 +71,53 @@ class Comparison:
     other: np.ndarray
     share: float | None
     answers: bool
+    weights: np.ndarray | None = None
+    family: str = ""
 
 
 def comparisons(outcomes: pd.DataFrame, ratio: float, holdout: float) -> Iterator[Comparison]:
     """The comparisons that a campaign allows: both groups must have customers."""
-    arm, offer = outcomes["arm"].to_numpy(), outcomes["offer"].to_numpy()
+    arm = outcomes["arm"].to_numpy()
     held = arm == HOLDOUT
     found = [
         Comparison(INVITED, ~held, held, 1 - holdout, answers=False),
         Comparison(ARMS, arm == PERSONALISED, arm == CONTROL, ratio, answers=True),
     ]
-    for perk in sorted(set(offer[arm == EXPLORATION])):
-        drawn = (arm == EXPLORATION) & (offer == perk)
-        found.append(Comparison(f"{perk} against none", drawn, held, None, answers=False))
-    return (each for each in found if each.one.any() and each.other.any())
+    return (each for each in (*found, *_explored(outcomes)) if each.one.any() and each.other.any())
+
+
+def _explored(outcomes: pd.DataFrame) -> Iterator[Comparison]:
+    """Each perk that was drawn against none and against each other, among those who may have both.
+
+    A perk was drawn the likelier, the fewer others a customer could get: the weights make up for
+    that.
+    """
+    arm, offer = outcomes["arm"].to_numpy(), outcomes["offer"].to_numpy()
+    exploring, held = arm == EXPLORATION, arm == HOLDOUT
+    weights = np.where(exploring, 1 / outcomes["probability"].to_numpy(dtype="float64"), 1.0)
+    perks = sorted(set(offer[exploring]) - {NO_OFFER})
+    may = {perk: _may_have(outcomes["eligible"], perk) for perk in perks}
+    drawn = {perk: exploring & (offer == perk) for perk in perks}
+    for perk in perks:
+        yield Comparison(
+            f"{perk} against none", drawn[perk] & may[perk], held & may[perk], None, False, weights
+        )
+    for one, other in combinations(perks, 2):
+        both = may[one] & may[other]
+        yield Comparison(
+            f"{one} against {other}",
+            drawn[one] & both,
+            drawn[other] & both,
+            None,
+            True,
+            weights,
+            EXPLORATION,
+        )
+
+
+def _may_have(eligible: pd.Series, perk: str) -> np.ndarray:
+    """Whether each customer may be offered the perk; those of whom it is not known count."""
+    return np.array([np.ndim(perks) == 0 or perk in perks for perks in eligible], dtype=bool)
 
 
 def times_of_looks(start: dt.datetime, end: dt.datetime, until: dt.datetime) -> tuple[float, ...]:
@@ -108,27 +153,30 @@ def _of_campaign(outcomes: pd.DataFrame, config: Config, holdout: float) -> pd.D
         "peek": not first["closed"],
         "look_bound": looks.bounds(times, config.alpha)[-1],
     }
+    families: dict[str, list[pd.DataFrame]] = {}
+    for each in comparisons(outcomes, config.ratio, holdout):
+        families.setdefault(each.family or each.name, []).append(_compared(outcomes, each))
     tables = [
-        _compared(outcomes, comparison, config, times).assign(**shared)
-        for comparison in comparisons(outcomes, config.ratio, holdout)
+        _with_verdicts(pd.concat(found, ignore_index=True), config, times).assign(**shared)
+        for found in families.values()
     ]
     table = pd.concat(tables, ignore_index=True) if tables else nothing()
     table["in_words"] = [_in_words(row) for _, row in table.iterrows()]
     return table
 
 
-def _compared(
-    outcomes: pd.DataFrame, groups: Comparison, config: Config, times: Sequence[float]
-) -> pd.DataFrame:
+def _compared(outcomes: pd.DataFrame, groups: Comparison) -> pd.DataFrame:
     taking_part = groups.one | groups.other
     rows, treated = outcomes[taking_part], groups.one[taking_part]
+    weights = None if groups.weights is None else groups.weights[taking_part]
     drawn = mismatch(treated, groups.share) if groups.share is not None else 1.0
     segments = rows["segment"].to_numpy()
     lines = []
     for metric in _measured(rows, groups):
         for segment in (EVERYBODY, *sorted(set(segments))):
             chosen = (segments == segment) | (segment == EVERYBODY)
-            found = _effect(metric, rows[chosen], treated[chosen], segment == EVERYBODY)
+            weighed = None if weights is None else weights[chosen]
+            found = _effect(metric, rows[chosen], treated[chosen], segment == EVERYBODY, weighed)
             lines.append(
                 {
                     "comparison": groups.name,
@@ -142,80 +190,54 @@ def _compared(
                     **asdict(found),
                 }
             )
-    return _with_verdicts(pd.DataFrame(lines), config, times)
+    return pd.DataFrame(lines)
 
 
 def _measured(rows: pd.DataFrame, groups: Comparison) -> Iterator[Metric]:
     """The metrics that can be compared: responses only where both groups could respond."""
     answered = rows[["clicks", "sign_ups", "redemptions", "unsubscribed"]].to_numpy().any()
     for metric in OF_CAMPAIGNS:
-        known = metric.name != "retention" or rows["retained"].notna().all()
+        # Retention needs half of the horizon, the margin its rate and costs.
+        known = rows[_column(metric)].notna().all()
         if known and (metric.measured or (groups.answers and answered)):
             yield metric
 
 
+def _column(metric: Metric) -> str:
+    return _COLUMNS.get(metric.name, metric.name)
+
+
 def _values(metric: Metric, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray | None]:
     """The values of a metric per customer, and what a ratio divides them by."""
-    bookings = rows["bookings"].to_numpy(dtype="float64")
-    revenue = rows["revenue_capped_usd"].to_numpy(dtype="float64")
-    if metric.name == "revenue_per_booking":
-        return revenue, bookings
-    source = {"revenue": revenue, "bookings": bookings}
-    if metric.name in source:
-        return source[metric.name], None
-    column = {"click_through": "clicks", "retention": "retained"}.get(metric.name, metric.name)
-    return (rows[column].to_numpy(dtype="float64") > 0).astype("float64"), None
+    values = rows[_column(metric)].to_numpy(dtype="float64")
+    if metric.kind == "ratio":
+        return values, rows["bookings"].to_numpy(dtype="float64")
+    return (values > 0).astype("float64") if metric.kind == "rate" else values, None
 
 
-def _effect(metric: Metric, rows: pd.DataFrame, treated: np.ndarray, strata: bool) -> Effect:
+def _effect(
+    metric: Metric,
+    rows: pd.DataFrame,
+    treated: np.ndarray,
+    strata: bool,
+    weights: np.ndarray | None,
+) -> Effect:
     values, per = _values(metric, rows)
     before = rows[_BEFORE].to_numpy(dtype="float64") if len(rows) >= 2 * FEWEST else None
-    return effect(values, treated, before, rows["segment"].to_numpy() if strata else None, per)
+    segments = rows["segment"].to_numpy() if strata else None
+    return effect(values, treated, before, segments, per, weights)
 
 
 def _with_verdicts(table: pd.DataFrame, config: Config, times: Sequence[float]) -> pd.DataFrame:
-    goals = (table["role"] == "goal").to_numpy()
-    distance = table["difference"] / table["error"]
-    table["p_look"] = [looks.p_value(float(z), times) for z in distance]
-    table["p_margin"] = np.nan
-    for rows in (goals, ~goals):
-        table.loc[rows, "p_holm"] = holm(table.loc[rows, "p_look"].to_numpy())
-    beyond = [_p_margin(row, config, times) for _, row in table[~goals].iterrows()]
-    table.loc[~goals, "p_margin"] = holm(beyond)
-    table["verdict"] = [_verdict(row, config) for _, row in table.iterrows()]
-    return table
-
-
-def _direction(row: pd.Series) -> int:
-    (metric,) = (metric for metric in OF_CAMPAIGNS if metric.name == row["metric"])
-    return 1 if metric.more_is_better else -1
-
-
-def _p_margin(row: pd.Series, config: Config, times: Sequence[float]) -> float:
-    """One-sided p-value of the guardrail being worse by at least the margin."""
-    if not row["error"] > 0:
-        return float("nan")
-    margin = config.guardrail_margin * row["other"]
-    distance = (_direction(row) * row["difference"] + margin) / row["error"]
-    both = looks.p_value(float(distance), times)
-    return both / 2 if distance > 0 else 1 - both / 2
-
-
-def _verdict(row: pd.Series, config: Config) -> str:
-    if row["mismatch_p_value"] < config.mismatch_alpha:
-        return UNEVEN
-    if min(row["customers_one"], row["customers_other"]) < FEWEST:
-        return TOO_LITTLE
-    if not row["error"] > 0:
-        return NO_SPREAD
-    gained, shown = _direction(row) * row["difference"] > 0, row["p_holm"] <= config.alpha
-    if row["role"] == "guardrail":
-        if shown and not gained:
-            return HARM
-        return NO_HARM if row["p_margin"] <= config.alpha else UNCLEAR
-    if not shown:
-        return NO_DIFFERENCE
-    return BETTER if gained else WORSE
+    better = {metric.name: 1 if metric.more_is_better else -1 for metric in OF_CAMPAIGNS}
+    sizes = table[["customers_one", "customers_other"]].min(axis=1)
+    figures = table.assign(
+        direction=table["metric"].map(better),
+        deviation=table["difference"] / table["error"],
+        enough=sizes >= FEWEST,
+        same=~(table["error"] > 0),
+    )
+    return table.join(judging.judged(figures, config, times, UNEVEN))
 
 
 _SENTENCES = {
@@ -233,10 +255,8 @@ _SENTENCES = {
 
 
 def _in_words(row: pd.Series) -> str:
-    percent = row["kind"] == "rate"
-    factor, digits, unit = (100, 1, " points") if percent else (1, 3, "")
-    numbers = [factor * row[name] for name in ("difference", "low", "high")]
-    change = "{:+.{d}f} ({:+.{d}f} to {:+.{d}f}){u}".format(*numbers, d=digits, u=unit)
+    numbers = [row[name] for name in ("difference", "low", "high")]
+    change = judging.in_words(numbers, row["kind"] == "rate")
     if np.isfinite(row["relative"]):
         shares = (row[name] for name in ("relative", "relative_low", "relative_high"))
         change += ", {:+.0%} ({:+.0%} to {:+.0%})".format(*shares)

@@ -49,22 +49,31 @@ def effect(
     before: np.ndarray | None = None,
     strata: np.ndarray | None = None,
     per: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
 ) -> Effect:
     """The effect of being in the group `treated`, a boolean per customer.
 
     `before` has a column per value from before the start, `strata` the segment of each customer.
-    `per` makes it a ratio: the sum of `values` over the sum of `per`. Everything is NaN if a group
-    has fewer than two customers, or nobody differs.
+    `per` makes it a ratio: the sum of `values` over the sum of `per`. `weights` are above 0: the
+    inverse of the probability with which customers got into their group, up to a factor, if it was
+    not the same for all. Everything is NaN if a group has fewer than two customers, or nobody
+    differs.
     """
     values = values.astype("float64")
     per = None if per is None else per.astype("float64")
+    if weights is not None:
+        # A weighted mean is a ratio of sums, too.
+        values, per = weights * values, weights * (1.0 if per is None else per)
     if min(treated.sum(), (~treated).sum()) < 2:
         return _unknown()
     plain = [_mean(values[group], None if per is None else per[group]) for group in _both(treated)]
     if per is not None:
         values = _linear(values, per, treated, plain)
     columns = _covariates(treated, before, strata)
-    one, other = (_group(values[g], columns[g], columns.mean(axis=0)) for g in _both(treated))
+    if weights is not None:
+        columns = _weighted(columns, treated, weights)
+    centre = columns.mean(axis=0) if weights is None else np.zeros(columns.shape[1])
+    one, other = (_group(values[g], columns[g], centre) for g in _both(treated))
     raw = sum(float(np.var(values[g], ddof=1)) / g.sum() for g in _both(treated))
     # The slopes differ, so it matters a little which customers there are.
     differing = (columns - columns.mean(axis=0)) @ (one.slopes - other.slopes)
@@ -121,6 +130,15 @@ def _covariates(
         columns += [(strata.astype(str) == name).astype("float64") for name in large[:-1]]
     kept = [c for c in columns if all(c[g].std() > 0 for g in _both(treated))]
     return np.column_stack(kept) if kept else np.empty((len(treated), 0))
+
+
+def _weighted(columns: np.ndarray, treated: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The columns such that their mean over a group is the weighted one, around that of both."""
+    relative = weights / weights.mean()
+    around = columns - relative @ columns / len(columns)
+    for group in _both(treated):
+        around[group] *= (weights[group] / weights[group].mean())[:, None]
+    return around
 
 
 def _group(values: np.ndarray, columns: np.ndarray, centre: np.ndarray) -> _Group:

@@ -41,6 +41,7 @@ BY_NAME = {metric.name: metric for metric in METRICS}
 OF_CAMPAIGNS: tuple[Metric, ...] = (
     Metric("bookings", "bookings per customer", "mean", "goal", True, True),
     Metric("revenue", "revenue per customer, USD", "mean", "goal", True, True),
+    Metric("net_margin", "margin less cost per customer, USD", "mean", "goal", True, True),
     Metric("click_through", "customers who click the invitation", "rate", "goal", True, False),
     Metric("sign_ups", "customers who sign up for the offer", "rate", "goal", True, False),
     Metric("redemptions", "customers who redeem the offer", "rate", "goal", True, False),

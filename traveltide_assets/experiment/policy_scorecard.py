@@ -2,37 +2,47 @@
 
 The log is of closed campaigns: whoever was in exploration, where the offer was drawn among perks,
 and the held-out, who were drawn to get none. Nothing else was left to chance, so nothing else can
-say what another choice would have brought. The reward is what a customer spent over the horizon.
+say what another choice would have brought. The reward is the margin of what a customer spent over
+the horizon less what their offer cost, where the latest campaign knows both, else what they spent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from traveltide_assets.experiment.assignment import EXPLORATION, HOLDOUT
+from traveltide_assets.experiment.learning import policy
 from traveltide_assets.experiment.learning.log import Log
 from traveltide_assets.experiment.learning.policy_promotion import Judgement, Learner, judge
 from traveltide_assets.experiment.tables import POLICY_SCORECARD
 
 NONE = "none"
 INCUMBENT = "incumbent"
+_METHODS = (policy.SAME_FOR_ALL, policy.LINEAR)
+"""Effects that are sums over features: the policy is a table, and each decision has reasons."""
+
 _FEWEST = 50
 """Customers per action below which nothing is learnt."""
 
+NET_MARGIN, REVENUE = "margin less cost", "revenue"
+"""What may be the reward, in US dollars per customer."""
+
+_REWARDS = {NET_MARGIN: "net_margin_usd", REVENUE: "revenue_capped_usd"}
 _PLACE = ["campaign", "user_id"]
-_DRAWN = ["arm", "arm_probability", "offer", "probability", "revenue_capped_usd"]
+_DRAWN = ["arm", "arm_probability", "offer", "probability"]
 
 
 @dataclass(frozen=True)
 class Explored:
-    """The log, and the campaign and customer of each of its rows."""
+    """The log, the campaign and customer of each of its rows, and what the reward is."""
 
     log: Log
     customers: pd.DataFrame
+    reward: str
 
 
 def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
@@ -43,7 +53,7 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
     """
     drawn = outcomes["arm"].isin([EXPLORATION, HOLDOUT]) & outcomes["closed"].astype(bool)
     # Some features are called as an outcome is: completed trips.
-    rows = outcomes.loc[drawn & outcomes["arm_probability"].notna(), [*_PLACE, *_DRAWN]]
+    rows, reward = _rewarded(outcomes[drawn & outcomes["arm_probability"].notna()])
     rows = rows.merge(features, on=_PLACE, how="inner").sort_values(_PLACE, ignore_index=True)
     action = rows["offer"].where(rows["arm"] == EXPLORATION, NONE)
     sizes = action.value_counts()
@@ -55,10 +65,23 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
         known.fillna(known.mean()).fillna(0.0),
         action,
         _propensities(rows),
-        rows["revenue_capped_usd"],
+        rows["reward"],
         [NONE, *sorted(set(action) - {NONE})],
     )
-    return Explored(log, rows[_PLACE])
+    return Explored(log, rows[_PLACE], reward)
+
+
+def _rewarded(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """The rows with a reward, all of the same kind, and which it is.
+
+    Money is compared as soon as the latest campaign knows it; earlier ones that do not are left
+    out.
+    """
+    known = rows["net_margin_usd"].notna().groupby(rows["campaign"]).all().sort_index()
+    reward = NET_MARGIN if len(known) and known.iloc[-1] else REVENUE
+    if reward == NET_MARGIN:
+        rows = rows[rows["campaign"].map(known)]
+    return rows[[*_PLACE, *_DRAWN]].assign(reward=rows[_REWARDS[reward]]), reward
 
 
 def _propensities(rows: pd.DataFrame) -> pd.Series:
@@ -87,7 +110,14 @@ def judged(
         for name, chosen in choices.items()
     }
     incumbent = INCUMBENT if INCUMBENT in others else None
-    return judge(found.log, others=others, incumbent=incumbent, seed=seed, learner=learner)
+    return judge(
+        found.log, others=others, incumbent=incumbent, seed=seed, learner=learner or learnt
+    )
+
+
+def learnt(log: Log, costs: Sequence[float] | np.ndarray | None, seed: int) -> policy.Policy:
+    """The policy of campaigns: of those that a table can say, the one that brings most."""
+    return policy.learn(log, costs, methods=_METHODS, seed=seed)
 
 
 def table(found: Explored, judgement: Judgement) -> pd.DataFrame:
@@ -97,6 +127,7 @@ def table(found: Explored, judgement: Judgement) -> pd.DataFrame:
     return rows.assign(
         gain=rows["value"] - none,
         customers=len(found.log),
+        reward=found.reward,
         verdict=judgement.verdict,
         in_words=judgement.in_words,
         rows_needed=np.nan if judgement.rows_needed is None else float(judgement.rows_needed),

@@ -22,17 +22,23 @@ from scipy.stats import chi2_contingency, fisher_exact, norm
 from statsmodels.stats.proportion import confint_proportions_2indep
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 
-from traveltide_assets.experiment import looks, periods
+from traveltide_assets.experiment import judging, looks, periods
 from traveltide_assets.experiment.assignment import EVERYBODY, PERSONALISED, mismatch
 from traveltide_assets.experiment.config import Config
+from traveltide_assets.experiment.judging import (
+    BETTER,
+    HARM,
+    NO_DIFFERENCE,
+    NO_HARM,
+    NO_SPREAD,
+    TOO_LITTLE,
+    UNCLEAR,
+    WORSE,
+)
 from traveltide_assets.experiment.metrics import BY_NAME, METRICS, Metric
 from traveltide_assets.experiment.tables import READOUT
-from traveltide_assets.stats.holm import holm
 
-BETTER, WORSE, NO_DIFFERENCE = "better", "worse", "no difference shown"
-HARM, NO_HARM, UNCLEAR = "harm", "no harm beyond the margin", "harm not excluded"
-TOO_LITTLE, LOST = "too little data", "outcomes missing unevenly"
-NO_SPREAD = "the same for everybody"
+LOST = "outcomes missing unevenly"
 FEWEST = 30  # Customers per arm for means to be close enough to normal.
 _FEWEST_EXPECTED = 5
 # The columns of the comparison, before verdicts are added.
@@ -250,82 +256,58 @@ def rates(one: np.ndarray, other: np.ndarray) -> dict[str, Any]:
 
 def _with_verdicts(table: pd.DataFrame, config: Config, times: Sequence[float]) -> pd.DataFrame:
     table = table.astype(dict.fromkeys(_FIGURES[5:-1], "float64"))
-    deciding = table["cuped_p_value"].fillna(table["p_value"])
-    # As a normal deviation. A Fisher exact p-value of 1 is no deviation.
-    table["p_look"] = [looks.p_value(z, times) for z in norm.isf(deciding / 2)]
+    figures = _deciding(table)
+    table = table.assign(**judging.judged(figures, config, times, LOST))
     table["look_bound"] = looks.bounds(times, config.alpha)[-1]
-    goals = table["role"] == "goal"
-    for rows in (goals, ~goals):
-        table.loc[rows, "p_holm"] = holm(table.loc[rows, "p_look"].to_numpy())
-    beyond = [_p_margin(row, config, times) for _, row in table[~goals].iterrows()]
-    table.loc[~goals, "p_margin"] = holm(beyond)
-    table.loc[goals, "conditional_power"] = [
-        _conditional_power(row, config, times) for _, row in table[goals].iterrows()
-    ]
-    table["verdict"] = [
-        _verdict(row, p, config) for (_, row), p in zip(table.iterrows(), deciding, strict=True)
-    ]
+    goals = figures[figures["role"] == "goal"]
+    table["conditional_power"] = pd.Series(
+        [_conditional_power(row, config, times) for _, row in goals.iterrows()],
+        goals.index,
+        dtype="float64",
+    )
     counts = ["customers_personalised", "customers_control"]
     return table.astype(dict.fromkeys(counts, "int64"))
 
 
-def _standard_error(row: pd.Series) -> float:
-    return (_decided(row, "high") - _decided(row, "low")) / (2 * norm.isf(_LEVEL / 2))
-
-
-def _p_margin(row: pd.Series, config: Config, times: Sequence[float]) -> float:
-    """One-sided p-value of the guardrail being worse by at least the margin."""
-    error = _standard_error(row)
-    if not error > 0:
-        return float("nan")
-    direction = 1 if BY_NAME[row["metric"]].more_is_better else -1
-    margin = config.guardrail_margin * row["control"]
-    distance = (direction * _decided(row, "difference") + margin) / error
-    both = looks.p_value(distance, times)
-    return both / 2 if distance > 0 else 1 - both / 2
+def _deciding(table: pd.DataFrame) -> pd.DataFrame:
+    """What is judged of each row: the adjusted comparison if there is one, else the plain one."""
+    p_value = table["cuped_p_value"].fillna(table["p_value"])
+    low, high, difference = (_decided(table, name) for name in ("low", "high", "difference"))
+    means = table["kind"] == "mean"
+    fewest = table[["customers_personalised", "customers_control"]].min(axis=1)
+    # A rate is 0 in both arms, or 1 in both.
+    ends = table["personalised"].isin([0.0, 1.0]) & (table["personalised"] == table["control"])
+    return pd.DataFrame(
+        {
+            "role": table["role"],
+            "direction": table["metric"].map(
+                {name: 1 if metric.more_is_better else -1 for name, metric in BY_NAME.items()}
+            ),
+            "difference": difference,
+            "error": (high - low) / (2 * norm.isf(_LEVEL / 2)),
+            # A Fisher exact p-value of 1 is no deviation.
+            "deviation": norm.isf(p_value / 2),
+            "other": table["control"],
+            "mismatch_p_value": table["mismatch_p_value"],
+            "enough": fewest >= np.where(means, FEWEST, 2),
+            "same": p_value.isna() | ((table["role"] == "goal") & ~means & ends),
+        }
+    )
 
 
 def _conditional_power(row: pd.Series, config: Config, times: Sequence[float]) -> float:
-    error, now = _standard_error(row), times[-1]
+    error, now = row["error"], times[-1]
     if not error > 0:
         return float("nan")
     # The effect planned, in standard errors of the planned end: both grow with time.
-    drift = config.relative_effect * row["control"] / error / np.sqrt(now)
-    direction = 1 if BY_NAME[row["metric"]].more_is_better else -1
-    now_at = direction * _decided(row, "difference") / error
-    return looks.conditional_power(now_at, times, config.alpha, float(drift))
+    drift = config.relative_effect * row["other"] / error / np.sqrt(now)
+    now_at = row["direction"] * row["difference"] / error
+    return looks.conditional_power(float(now_at), times, config.alpha, float(drift))
 
 
-def _verdict(row: pd.Series, p_value: float, config: Config) -> str:
-    metric = BY_NAME[row["metric"]]
-    if row["mismatch_p_value"] < config.mismatch_alpha:
-        return LOST
-    fewest = min(row["customers_personalised"], row["customers_control"])
-    if fewest < (FEWEST if metric.kind == "mean" else 2):
-        return TOO_LITTLE
-    if np.isnan(p_value) or (metric.role == "goal" and _is_the_same(row)):
-        return NO_SPREAD
-    gained = (_decided(row, "difference") > 0) == metric.more_is_better
-    shown = row["p_holm"] <= config.alpha
-    if metric.role == "guardrail":
-        if shown and not gained:
-            return HARM
-        return NO_HARM if row["p_margin"] <= config.alpha else UNCLEAR
-    if not shown:
-        return NO_DIFFERENCE
-    return BETTER if gained else WORSE
-
-
-def _is_the_same(row: pd.Series) -> bool:
-    """Whether a rate is 0 in both arms, or 1 in both."""
-    both = {row["personalised"], row["control"]}
-    return row["kind"] == "rate" and both in ({0.0}, {1.0})
-
-
-def _decided(row: pd.Series, name: str) -> float:
+def _decided(rows: pd.DataFrame, name: str) -> pd.Series:
     """A figure of the deciding comparison, which is the adjusted one if there is one."""
-    adjusted = float(row[f"cuped_{name}"])
-    return float(row[name]) if np.isnan(adjusted) else adjusted
+    return rows[f"cuped_{name}"].fillna(rows[name])
 
 
 _SENTENCES = {
@@ -344,14 +326,14 @@ _SENTENCES = {
 
 
 def _in_words(row: pd.Series, peeking: bool) -> str:
-    unit, digits = (" points", 1) if row["kind"] == "rate" else ("", 3)
-    factor = 100 if row["kind"] == "rate" else 1
-    middle = _decided(row, "difference")
+    middle, *ends = (
+        row[name] if np.isnan(row[f"cuped_{name}"]) else row[f"cuped_{name}"]
+        for name in ("difference", "low", "high")
+    )
     # As wide as the bound of this look is far; at a single look, the 95 % interval.
     wider = row["look_bound"] / norm.isf(_LEVEL / 2)
-    ends = [middle + wider * (_decided(row, name) - middle) for name in ("low", "high")]
-    numbers = [factor * value for value in (middle, *ends)]
-    change = "{:+.{d}f} ({:+.{d}f} to {:+.{d}f}){u}".format(*numbers, d=digits, u=unit)
+    numbers = [middle, *(middle + wider * (end - middle) for end in ends)]
+    change = judging.in_words(numbers, row["kind"] == "rate")
     sentence = _SENTENCES[row["verdict"]].format(change=change)
     if peeking and row["verdict"] in (BETTER, WORSE, HARM):
         return f"The bound of this early look is reached. {sentence}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from traveltide_assets.experiment import readout
+from traveltide_assets.experiment import judging, readout
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.metrics import BY_NAME
@@ -41,11 +41,11 @@ def decide(compared: pd.DataFrame, peeking: bool, config: Config) -> Decision:
 
     if lost := named(readout.LOST):
         return Decision(GO_ON, f"Outcomes are missing unevenly ({lost}): find out why first.")
-    for verdict in (readout.HARM, readout.WORSE):
+    for verdict in (judging.HARM, judging.WORSE):
         if found := named(verdict):
             return Decision(DROP, f"The personalised perk does {verdict}: {found}.", bound=True)
-    if better := named(readout.BETTER):
-        unclear = named(readout.UNCLEAR)
+    if better := named(judging.BETTER):
+        unclear = named(judging.UNCLEAR)
         warning = f" Harm is not excluded: {unclear}." if unclear else ""
         return Decision(SHIP, f"The personalised perk does better: {better}.{warning}", bound=True)
     if not peeking:

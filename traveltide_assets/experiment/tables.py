@@ -195,6 +195,12 @@ CAMPAIGN_OUTCOMES = Table(
         Column("arm_probability", "float64", "Probability with which the arm was drawn"),
         Column("offer", "string", "The offer; of the held-out, the one they did not get"),
         Column("probability", "float64", "Probability with which it was drawn in the arm"),
+        Column(
+            "eligible",
+            "array<string>",
+            "Perks that they could be offered; null where that is not known",
+            required=False,
+        ),
         Column("clicks", "int64", "Clicks on the offer"),
         Column("sign_ups", "int64", "Sign-ups for the offer"),
         Column("redemptions", "int64", "Redemptions of the offer"),
@@ -208,6 +214,18 @@ CAMPAIGN_OUTCOMES = Table(
         ),
         Column("revenue_usd", "float64", "Price of trips booked and not cancelled, USD"),
         Column("revenue_capped_usd", "float64", "The same, cut off at `experiment.revenue_cap`"),
+        Column(
+            "cost_usd",
+            "float64",
+            "Cost of the offer by what was redeemed or used, USD; null where that is not known",
+            required=False,
+        ),
+        Column(
+            "net_margin_usd",
+            "float64",
+            "Margin of the capped revenue less cost, USD; null without `economics.margin_rate`",
+            required=False,
+        ),
         Column("bookings_before", "int64", "Bookings in as many days before the mailing"),
         Column("sessions_before", "int64", "Browsing sessions in these days"),
         Column("revenue_before_usd", "float64", "Revenue in these days, capped, USD"),
@@ -229,7 +247,8 @@ CAMPAIGN_READOUT = Table(
         Column(
             "comparison",
             "string",
-            "invited against held out, personalised against control, or a perk against none",
+            "invited against held out, personalised against control, or a perk that was drawn "
+            "against none or against another",
         ),
         Column("metric", "string", "Metric, one number per customer"),
         Column("segment", "string", "Name of the segment, or all customers"),
@@ -282,7 +301,8 @@ POLICY_SCORECARD = Table(
     "was drawn. Empty without exploration.",
     (
         Column("policy", "string", "always none, always a perk, a strategy, incumbent or learned"),
-        Column("value", "float64", "Revenue per customer over the horizon, USD"),
+        Column("reward", "string", "What counts: margin less cost, or revenue"),
+        Column("value", "float64", "Reward per customer over the horizon, USD"),
         Column("gain", "float64", "The same, more than with nothing sent"),
         Column("standard_error", "float64", "Standard error of the value"),
         Column("low", "float64", "Lower end of its interval; all hold at once in 95 %"),
@@ -296,4 +316,38 @@ POLICY_SCORECARD = Table(
     key=("policy",),
     partitioned=True,
 )
-TABLES = (ASSIGNMENT, PLAN, READOUT, LOOKS, CAMPAIGN_OUTCOMES, CAMPAIGN_READOUT, POLICY_SCORECARD)
+LEARNED_POLICY = Table(
+    "gold",
+    "learned_policy",
+    "One row per perk and feature of the learnt policy in service at the end of the month, which "
+    'decides later months with `strategy = "learned"`. Empty while none has been promoted.',
+    (
+        Column("perk", "string", "The perk"),
+        Column("feature", "string", "Name of the feature"),
+        Column("mean", "float64", "Its mean over the customers learnt from"),
+        Column("spread", "float64", "Its standard deviation over them"),
+        Column(
+            "points",
+            "float64",
+            "How much more is expected of the perk if the feature is higher by one spread, USD",
+        ),
+        Column("base", "float64", "Expected of the perk over no offer at the mean of all, USD"),
+        Column("usual", "float64", "Reward per customer without an offer, USD"),
+        Column("reward", "string", "What counts: margin less cost, or revenue"),
+        Column("customers", "int64", "Customers learnt from"),
+        Column("learned_in", "string", "Month whose scorecard promoted it"),
+        Column("policy_version", "string", "Hash of the policy"),
+    ),
+    key=("perk", "feature"),
+    partitioned=True,
+)
+TABLES = (
+    ASSIGNMENT,
+    PLAN,
+    READOUT,
+    LOOKS,
+    CAMPAIGN_OUTCOMES,
+    CAMPAIGN_READOUT,
+    POLICY_SCORECARD,
+    LEARNED_POLICY,
+)

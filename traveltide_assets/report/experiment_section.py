@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.experiment import plan_advice, readout
+from traveltide_assets.experiment import judging, plan_advice
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.metrics import BY_NAME, METRICS
@@ -15,9 +15,9 @@ from traveltide_assets.report import charts, words
 from traveltide_assets.report.segment_words import called
 
 _SYMBOLS = {
-    readout.BETTER: ("✓", "supported"),
-    readout.WORSE: ("✗", "not-supported"),
-    readout.HARM: ("✗", "not-supported"),
+    judging.BETTER: ("✓", "supported"),
+    judging.WORSE: ("✗", "not-supported"),
+    judging.HARM: ("✗", "not-supported"),
 }
 
 
@@ -106,7 +106,7 @@ def in_words(row: pd.Series, alpha: float | None = None) -> str:
     stored = str(row["in_words"])
     adjusted = "" if math.isnan(row["cuped_difference"]) else "cuped_"
     middle, low, high = (float(row[f"{adjusted}{end}"]) for end in ("difference", "low", "high"))
-    if row["verdict"] != readout.NO_DIFFERENCE or not (low > 0 or high < 0):
+    if row["verdict"] != judging.NO_DIFFERENCE or not (low > 0 or high < 0):
         return stored
     rate = row["kind"] == "rate"
     unit, digits, factor = (" points", 1, 100) if rate else ("", 3, 1)

@@ -50,7 +50,7 @@ def context(m: Material, judged: Mapping[str, Verdict]) -> dict[str, Any]:
         "none_backed": backed == 0,
         "because": str(m.choice["because"].iloc[0]),
         "unknown": _unknown(m, judged),
-        "better": m.strategies[best[0]] if best and best != [m.strategy] else None,
+        "better": m.strategies[best[0]] if best and best[0] != m.in_scorecard else None,
         "better_id": best[0] if best else None,
         "experiment_set": m.settings.experiment.start is not None,
         "written_to": f"{m.campaign['customers']['written_to']:,}",
@@ -86,7 +86,7 @@ def _who(segments: pd.Series) -> str:
 
 def _unknown(m: Material, judged: Mapping[str, Verdict]) -> list[str]:
     """Sentences on what the data does not tell."""
-    row = row_of(m.scorecard, m.strategy)
+    row = row_of(m.scorecard, m.in_scorecard)
     said = ["Whether a perk changes what customers do: only the experiment shows what it brings."]
     given = set(m.assignments["perk"])
     open_perks = sorted(

@@ -60,7 +60,12 @@ def numbers() -> alt.Axis:
 
 def filled(made: dict[str, Any], rows: list[dict[str, Any]], height: int) -> dict[str, Any]:
     """A specification with the rows that it draws. Making one takes far longer than filling it."""
-    return {**made, "height": height, "datasets": {ROWS: rows}}
+    return {**made, "height": height, "datasets": {ROWS: [_as_json(row) for row in rows]}}
+
+
+def _as_json(row: dict[str, Any]) -> dict[str, Any]:
+    """The same with null for what is not a number, which no browser reads."""
+    return {name: None if value != value else value for name, value in row.items()}
 
 
 def specified(chart: alt.Chart | alt.LayerChart) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk, titles
+from traveltide_assets.evidence.decision import deciding
 from traveltide_assets.prediction import model_card
 from traveltide_assets.prediction.model_card import ModelCard
 from traveltide_assets.settings import Settings
@@ -126,6 +127,11 @@ class Material:
     def strategy(self) -> str:
         """The strategy that decided."""
         return str(self.assignments["strategy"].iloc[0])
+
+    @property
+    def in_scorecard(self) -> str:
+        """The strategy whose segments these are: that which decided, or what the policy refines."""
+        return deciding(self.choice)
 
     @property
     def titles(self) -> dict[str, str]:

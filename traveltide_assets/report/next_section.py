@@ -7,7 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.experiment import plan_advice
+from traveltide_assets.catalogue.perks import alternatives
+from traveltide_assets.experiment import exploration_advice, plan_advice
+from traveltide_assets.experiment.learned_policy import IN_SERVICE
 from traveltide_assets.experiment.learning.policy_promotion import (
     LEARNED,
     NOTHING_TO_GAIN,
@@ -21,10 +23,18 @@ from traveltide_assets.report.material import Material
 def context(m: Material) -> dict[str, Any]:
     """What the template shows of `gold/policy_scorecard` and `gold/budget_curve`."""
     return {
-        "policies": _policies(m),
+        "policies": None
+        if m.policies.empty
+        else {
+            **policies(m.policies, m.titles, m.strategies),
+            "picture": charts.policy_values(m.policies, names(m.policies, m.titles, m.strategies)),
+        },
         "budget": None
         if m.curve.empty
         else {"said": budget_in_words(m.curve), "picture": charts.budget(m.curve)},
+        "exploration": exploration_advice.advise(
+            m.policies, m.settings.exploration.share, _reach(m)
+        ),
         "advice": plan_advice.advise(m.plan, m.settings.experiment),
         "horizon": words.counted(m.settings.experiment.horizon_days, "day"),
     }
@@ -49,21 +59,28 @@ def names(
     known = {
         f"always {NONE}": "nothing for anybody",
         INCUMBENT: "what was decided",
-        LEARNED: "the learnt policy",
+        IN_SERVICE: "the learnt policy in service",
         **{f"always {perk}": f"{title} for everybody" for perk, title in perks.items()},
         **strategies,
+        LEARNED: "the learnt policy",
     }
     return {str(name): known.get(str(name), str(name)) for name in policies["policy"]}
 
 
-def _policies(m: Material) -> dict[str, Any] | None:
-    if m.policies.empty:
-        return None
-    called = names(m.policies, m.titles, m.strategies)
+def _reach(m: Material) -> exploration_advice.Reach:
+    customers = m.campaign["customers"]
+    perks = alternatives(m.perks, m.assignments["perk"].unique())
+    return exploration_advice.Reach(customers["written_to"], customers["held_out"], len(perks))
+
+
+def policies(
+    valued: pd.DataFrame, titles: Mapping[str, str], strategies: Mapping[str, str]
+) -> dict[str, Any]:
+    """What each way of choosing would bring, in words; `valued` is not empty."""
+    called = names(valued, titles, strategies)
     return {
-        "said": in_words(str(m.policies["in_words"].iloc[0]), called),
-        "customers": f"{int(m.policies['customers'].iloc[0]):,}",
-        "picture": charts.policy_values(m.policies, called),
+        "said": in_words(str(valued["in_words"].iloc[0]), called),
+        "customers": f"{int(valued['customers'].iloc[0]):,}",
         "rows": [
             {
                 "policy": called[row["policy"]],
@@ -72,7 +89,7 @@ def _policies(m: Material) -> dict[str, Any] | None:
                 "interval": words.interval(row["low"], row["high"]),
                 "effective": f"{row['effective_sample_size']:,.0f}",
             }
-            for _, row in m.policies.sort_values("value", ascending=False).iterrows()
+            for _, row in valued.sort_values("value", ascending=False).iterrows()
         ],
     }
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.experiment import readout
+from traveltide_assets.catalogue.perks import NO_OFFER
+from traveltide_assets.experiment import judging
 from traveltide_assets.experiment.assignment import EVERYBODY
 from traveltide_assets.experiment.campaign_readout import ARMS, INVITED
 from traveltide_assets.experiment.metrics import BY_NAME, OF_CAMPAIGNS
@@ -19,11 +21,11 @@ from traveltide_assets.schema.months import next_month
 
 _TITLES = {metric.name: metric.title.removesuffix(", USD") for metric in OF_CAMPAIGNS}
 _PLACES = {metric.name: place for place, metric in enumerate(OF_CAMPAIGNS)}
-_CLEAR = (readout.BETTER, readout.WORSE, readout.HARM)
+_CLEAR = (judging.BETTER, judging.WORSE, judging.HARM)
 _LOOKS = {
-    readout.BETTER: ("✓", "supported"),
-    readout.WORSE: ("✗", "not-supported"),
-    readout.HARM: ("✗", "not-supported"),
+    judging.BETTER: ("✓", "supported"),
+    judging.WORSE: ("✗", "not-supported"),
+    judging.HARM: ("✗", "not-supported"),
 }
 
 
@@ -31,10 +33,12 @@ def context(m: Material) -> dict[str, Any]:
     """What the template shows of `gold/campaign_readout` and `gold/experiment_looks`."""
     return {
         "campaigns": [
-            _campaign(name, rows, m)
-            for name, rows in sorted(m.effects.groupby("campaign"), reverse=True)
+            {**each, "picture": charts.offer_effects(each["overall"], each["told"])}
+            for each in campaigns(m.effects, m.titles)
         ],
-        "weekly": _weekly(m.looks),
+        "weekly": None
+        if m.looks.empty
+        else {**weekly(m.looks), "picture": charts.weekly_looks(m.looks)},
         "next_month": next_month(m.month),
         "horizon": words.counted(m.settings.experiment.horizon_days, "day"),
     }
@@ -47,9 +51,9 @@ def message(m: Material) -> str:
     latest = m.effects[m.effects["campaign"] == m.effects["campaign"].max()]
     month = words.month_name(str(latest["campaign"].iloc[0]))
     overall = latest[latest["segment"] == EVERYBODY]
-    if (overall["verdict"].isin((readout.WORSE, readout.HARM))).any():
+    if (overall["verdict"].isin((judging.WORSE, judging.HARM))).any():
         return f"Some of what was offered in {month} did harm"
-    better = overall[overall["verdict"] == readout.BETTER]
+    better = overall[overall["verdict"] == judging.BETTER]
     if len(better):
         goals = list(dict.fromkeys(_TITLES[name] for name in better["metric"]))
         return f"The offers of {month} brought more: {words.listed(goals)}"
@@ -58,25 +62,50 @@ def message(m: Material) -> str:
     return f"No effect of the offers of {month} is shown"
 
 
-def comparisons(read: pd.DataFrame, m: Material) -> dict[str, str]:
+def campaigns(effects: pd.DataFrame, titles: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What each campaign did, the latest first; `titles` are those of the perks.
+
+    `overall` are its rows over all customers, `told` what the comparisons worth telling are called.
+    """
+    return [
+        _campaign(name, rows, titles)
+        for name, rows in sorted(effects.groupby("campaign"), reverse=True)
+    ]
+
+
+def comparisons(read: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, str]:
     """The comparisons of a campaign in words, by name: all offers first, then single perks."""
     found = {
-        INVITED: "Everybody written to, against nobody",
-        ARMS: "The own perk, against the control offer",
+        INVITED: "All written to, against nobody",
+        ARMS: "Own perk, against control offer",
     }
     names = list(dict.fromkeys(read["comparison"]))
+    others = {NO_OFFER: "nothing", **titles}
     perks = {
-        f"{perk} against none": f"{title}, against nothing" for perk, title in m.titles.items()
+        f"{one} against {other}": f"{title}, against {name.lower()}"
+        for one, title in titles.items()
+        for other, name in others.items()
     }
     return {
         name: {**found, **perks}.get(name, name)
-        for name in sorted(names, key=lambda name: (name != INVITED, name != ARMS, name))
+        for name in sorted(
+            names, key=lambda name: (name != INVITED, name != ARMS, _is_of_perks(name), name)
+        )
     }
 
 
-def _campaign(name: str, rows: pd.DataFrame, m: Material) -> dict[str, Any]:
+def _is_of_perks(comparison: str) -> bool:
+    """Whether two perks are compared with each other."""
+    return comparison not in (INVITED, ARMS) and not comparison.endswith(f" against {NO_OFFER}")
+
+
+def _campaign(name: str, rows: pd.DataFrame, titles: Mapping[str, str]) -> dict[str, Any]:
     overall = rows[rows["segment"] == EVERYBODY]
-    labels = comparisons(rows, m)
+    labels = comparisons(rows, titles)
+    # Ten pairs of five perks of which nothing is shown would hide what is.
+    clear = set(overall.loc[overall["verdict"].isin(_CLEAR), "comparison"])
+    told = {name: said for name, said in labels.items() if name in clear or not _is_of_perks(name)}
+    pairs = len(labels) > len(told)
     enough = rows[["customers_one", "customers_other"]].min(axis=1) >= FEWEST
     parts = rows[(rows["segment"] != EVERYBODY) & enough & rows["verdict"].isin(_CLEAR)]
     return {
@@ -85,9 +114,11 @@ def _campaign(name: str, rows: pd.DataFrame, m: Material) -> dict[str, Any]:
         "until": f"{pd.Timestamp(rows['read_until'].max()):%d %B %Y}",
         "sentences": [
             f"{labels[comparison]}: {_summary(each)}"
-            for comparison, each in _grouped(overall, labels)
-        ],
-        "picture": charts.offer_effects(overall, labels),
+            for comparison, each in _grouped(overall, told)
+        ]
+        + ["No other difference between two perks that were drawn is shown."] * pairs,
+        "overall": overall,
+        "told": told,
         "rows": [
             (labels[comparison], [_row(row) for _, row in each.iterrows()])
             for comparison, each in _grouped(overall, labels)
@@ -127,10 +158,8 @@ def _row(row: pd.Series) -> dict[str, Any]:
     }
 
 
-def _weekly(looks: pd.DataFrame) -> dict[str, Any] | None:
-    """The looks at the experiment in words and as a picture; None if none was started."""
-    if looks.empty:
-        return None
+def weekly(looks: pd.DataFrame) -> dict[str, Any]:
+    """The looks at the experiment in words; `looks` is not empty."""
     last = looks[looks["week"] == looks["week"].max()]
     decision, week = str(last["decision"].iloc[0]), int(last["week"].iloc[0])
     said = f"After week {week} the rule says: {decision}."
@@ -142,5 +171,4 @@ def _weekly(looks: pd.DataFrame) -> dict[str, Any] | None:
             f"{BY_NAME[row['metric']].title}: {row['in_words']}"
             for _, row in last[last["role"] == "goal"].iterrows()
         ],
-        "picture": charts.weekly_looks(looks),
     }

@@ -8,6 +8,8 @@ from typing import Any
 
 import jinja2
 
+from traveltide_assets.evidence.config import LEARNED
+from traveltide_assets.experiment import learned_policy
 from traveltide_assets.report import (
     bars,
     campaign_section,
@@ -73,7 +75,7 @@ def context(material: Material) -> dict[str, Any]:
         "forbidden": quality_section.forbidden(m.settings.policy),
         "strategy": m.strategies[m.strategy],
         "strategy_id": m.strategy,
-        "strategy_description": row_of(m.scorecard, m.strategy)["description"].rstrip("."),
+        "strategy_description": _description(m).rstrip("."),
         "because": str(m.choice["because"].iloc[0]),
         "chapters": chapters.of(m, judged),
         "first": first_page.context(m, judged),
@@ -101,3 +103,9 @@ def context(material: Material) -> dict[str, Any]:
         "next": next_section.context(m),
         "prediction": prediction_section.context(m.card, m.titles, m.strategies),
     }
+
+
+def _description(m: Material) -> str:
+    if m.strategy == LEARNED:
+        return learned_policy.DESCRIPTION
+    return str(row_of(m.scorecard, m.strategy)["description"])

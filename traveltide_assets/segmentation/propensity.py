@@ -111,11 +111,10 @@ class PropensityStrategy:
             inside = fold == number
             model = self._trained(inputs[~inside], rate[~inside], chances[~inside])
             unseen[inside] = _predicted(model, inputs[inside])
-        return Expert(
-            model=self._trained(inputs, rate, chances),
-            average=average,
-            trust=_trust(unseen / average, rate / average, chances),
-        )
+        trust = _trust(unseen / average, rate / average, chances)
+        # Without trust nothing that a model says would count.
+        model = self._trained(inputs, rate, chances) if trust > 0 else None
+        return Expert(model, average, trust)
 
     def _trained(
         self, inputs: np.ndarray, rate: np.ndarray, chances: np.ndarray
@@ -183,15 +182,17 @@ class Expert:
     """The model of one behaviour, the average, and how far predictions can be trusted.
 
     `trust` is 1 if unseen customers deviated from the average as predicted, and 0 if their
-    deviations were unrelated to the prediction.
+    deviations were unrelated to the prediction. There is then no model.
     """
 
-    model: HistGradientBoostingRegressor
+    model: HistGradientBoostingRegressor | None
     average: float
     trust: float
 
     def lift(self, inputs: np.ndarray) -> np.ndarray:
         """Expected behaviour of each row divided by the average, shrunk towards 1 by `trust`."""
+        if self.model is None:
+            return np.ones(len(inputs))
         return 1 + self.trust * (_predicted(self.model, inputs) / self.average - 1)
 
 

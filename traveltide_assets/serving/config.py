@@ -12,6 +12,10 @@ from traveltide_assets.schema.config import Section
 class Config(Section):
     """The scoring service. Limits keep one client from taking the service from all others."""
 
+    url: str = Field(
+        "http://127.0.0.1:8000",
+        description="Address at which people open the desk. Assets in Dagster's UI link to it",
+    )
     max_body_bytes: int = Field(33_554_432, ge=1_024, description="Largest request body, in bytes")
     max_batch: int = Field(10_000, ge=1, description="Largest number of customers in one request")
     max_bytes_in_flight: int = Field(

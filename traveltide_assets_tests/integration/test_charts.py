@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from traveltide_assets.catalogue import perks
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.evidence.tables import NOT_SUPPORTED, SUPPORTED
-from traveltide_assets.experiment import readout
+from traveltide_assets.experiment import judging
 from traveltide_assets.report import bars, charts
 from traveltide_assets.report.charts import Chart
 from traveltide_assets.segmentation import registry
@@ -31,7 +31,7 @@ Frame = Callable[[str], pd.DataFrame]
 def read_of(plan: pd.DataFrame) -> pd.DataFrame:
     """A readout of the planned metrics and segments, as if each had found the same difference."""
     found = plan[["metric", "segment"]].assign(
-        low=-0.1, difference=0.2, high=0.5, verdict=readout.NO_DIFFERENCE
+        low=-0.1, difference=0.2, high=0.5, verdict=judging.NO_DIFFERENCE
     )
     return found.assign(cuped_low=None, cuped_difference=None, cuped_high=None)
 

@@ -23,8 +23,12 @@ from traveltide_assets.campaign.release_files import (
     BUDGET_CURVE,
     CAMPAIGN,
     CATALOGUE,
+    EFFECTS,
     EVIDENCE,
+    LOOKS,
     OFFERS,
+    OUTCOMES,
+    POLICIES,
     SEGMENTS,
 )
 from traveltide_assets.catalogue.perks import NO_OFFER
@@ -252,6 +256,30 @@ def test_where_money_is_set_cost_budget_and_chance_are_told(copied: Path, tmp_pa
     mine = offered.iloc[0]
     said = page.get("/customer", params={"id": int(mine["user_id"])}).text
     assert f"drawn at random (with a probability of {phrases.share(0.25)})" in said
+
+
+def test_what_offers_did_and_what_to_send_next_is_told(copied: Path, tmp_path: Path) -> None:
+    user = int(current(copied).frame(ASSIGNMENTS)["user_id"].iloc[0])
+    tables = {
+        EFFECTS: learnt.effects(),
+        LOOKS: learnt.looks(),
+        POLICIES: learnt.policies(),
+        OUTCOMES: learnt.outcomes().iloc[:1].assign(user_id=user, campaign="2023-06", bookings=2),
+    }
+    release_with(copied, {name: parquet(frame) for name, frame in tables.items()})
+    page = opened(copied, tmp_path / "home")
+    text = page.get("/experiment").text
+    assert "The look of week 3 decided" in text
+    assert "Own perk, against control offer: bookings per customer" in text
+    assert "too little data to tell whether targeting pays" in text
+    for chart in ("week-bookings", "offers-May-2023-bookings", "policies"):
+        assert f'id="chart-{chart}"' in text
+    # Nobody signed up, so there is no interval to draw.
+    assert 'id="chart-offers-May-2023-sign_ups"' not in text
+    assert "NaN" not in text
+    row = page.get("/customer", params={"id": user}).text
+    assert "2 bookings" in row
+    assert "until 29 June 2023" in row
 
 
 def test_without_money_there_is_no_cost_and_the_page_says_how_to_get_it(desk: TestClient) -> None:

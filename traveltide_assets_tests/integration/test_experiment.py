@@ -16,7 +16,7 @@ from scipy.stats import binom
 from traveltide_assets.campaign import mailing
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.catalogue.perks import load_perks
-from traveltide_assets.experiment import assignment, readout
+from traveltide_assets.experiment import assignment, judging, readout
 from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.experiment.metrics import BY_NAME
@@ -161,7 +161,7 @@ def test_uploaded_outcomes_are_read(sample_project: Project, tmp_path: Path) -> 
     result = project.materialize_all(ASSETS[:4], LAST)
     assert result.success, failure(result)
     row = overall(project.frame("gold/experiment_readout", LAST), "sign_ups")
-    assert row["verdict"] == readout.BETTER
+    assert row["verdict"] == judging.BETTER
     assert row["test"] == "chi-squared"
 
 

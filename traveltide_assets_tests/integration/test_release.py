@@ -39,6 +39,7 @@ AGAIN = (
     "gold/campaign_outcomes",
     "gold/campaign_readout",
     "gold/policy_scorecard",
+    "gold/learned_policy",
     "gold/offers",
     "gold/budget_curve",
     "gold/campaign",
@@ -344,7 +345,7 @@ def test_the_job_of_the_ui_releases_what_waits(project: Project) -> None:
     names = {node.name for node in job.nodes if not node.name.endswith("_checks")}
     assert names == {
         *("gold__experiment_assignment", "experiment", "offers", "campaign", "gold__report"),
-        *("gold__campaign_outcomes", "gold__campaign_readout", "gold__policy_scorecard"),
+        *("gold__campaign_outcomes", "gold__campaign_readout", "policies"),
         "gold__release",
     }
 

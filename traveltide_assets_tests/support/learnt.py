@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.campaign.tables import BUDGET_CURVE
-from traveltide_assets.experiment import campaign_readout, readout, stopping
+from traveltide_assets.experiment import campaign_readout, judging, stopping
 from traveltide_assets.experiment.assignment import CONTROL, EXPLORATION, HOLDOUT, PERSONALISED
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.learning.policy_promotion import TOO_LITTLE_DATA
+from traveltide_assets.experiment.policy_scorecard import REVENUE
 from traveltide_assets.experiment.tables import LOOKS, POLICY_SCORECARD
 
 BAG, MEAL = "free_checked_bag", "free_hotel_meal"
@@ -17,24 +18,33 @@ BAG, MEAL = "free_checked_bag", "free_hotel_meal"
 
 def effects(lift: float = 0.3, closed: bool = True, count: int = 6_000) -> pd.DataFrame:
     """`gold/campaign_readout` of a campaign in which whoever gets their perk books more."""
+    return campaign_readout.read(outcomes(lift, closed, count), Config(), holdout=0.1)
+
+
+def outcomes(lift: float = 0.3, closed: bool = True, count: int = 6_000) -> pd.DataFrame:
+    """What the readout needs of `gold/campaign_outcomes`, of the same campaign."""
     rng = np.random.default_rng(2)
     arms = [PERSONALISED, CONTROL, EXPLORATION, HOLDOUT]
     arm = rng.choice(arms, count, p=[0.35, 0.35, 0.2, 0.1])
     bookings = rng.poisson(0.4 * (1 + lift * (arm == PERSONALISED)))
     revenue = bookings * rng.gamma(2.0, 100.0, count)
-    outcomes = pd.DataFrame(
+    return pd.DataFrame(
         {
             "campaign": "2023-05",
             "user_id": np.arange(count),
             "segment": "Customers who travel",
             "arm": arm,
             "offer": np.where(np.arange(count) % 2 == 0, BAG, MEAL),
+            "probability": 0.5,
+            "eligible": [[BAG, MEAL]] * count,
             "clicks": ((rng.random(count) < 0.1) & (arm != HOLDOUT)).astype(int),
             **dict.fromkeys(("sign_ups", "redemptions", "unsubscribed"), 0),
             "bookings": bookings,
             "cancellations": (rng.random(count) < 0.1).astype(int),
             "retained": rng.random(count) < 0.6,
+            "revenue_usd": revenue,
             "revenue_capped_usd": revenue,
+            "net_margin_usd": np.nan,
             "bookings_before": rng.poisson(0.4, count),
             "sessions_before": rng.poisson(3, count),
             "revenue_before_usd": 0.0,
@@ -44,7 +54,6 @@ def effects(lift: float = 0.3, closed: bool = True, count: int = 6_000) -> pd.Da
             "closed": closed,
         }
     )
-    return campaign_readout.read(outcomes, Config(), holdout=0.1)
 
 
 def looks(weeks: int = 4) -> pd.DataFrame:
@@ -66,7 +75,7 @@ def looks(weeks: int = 4) -> pd.DataFrame:
                     "low": 0.02 * week - 0.04,
                     "high": 0.02 * week + 0.04,
                     "look_bound": 4.0 / week**0.5,
-                    "verdict": readout.BETTER if found else readout.NO_DIFFERENCE,
+                    "verdict": judging.BETTER if found else judging.NO_DIFFERENCE,
                     "in_words": "More than chance." if found else "No difference is shown.",
                     "decision": stopping.SHIP if found else stopping.GO_ON,
                     "stopped_in": 3 if found else None,
@@ -80,6 +89,7 @@ def policies(verdict: str = TOO_LITTLE_DATA) -> pd.DataFrame:
     values = {"always none": 90.0, f"always {BAG}": 95.0, f"always {MEAL}": 88.0, "learned": 97.0}
     rows = pd.DataFrame({"policy": list(values), "value": list(values.values())})
     return rows.assign(
+        reward=REVENUE,
         gain=rows["value"] - 90,
         standard_error=3.0,
         low=rows["value"] - 8,

@@ -9,11 +9,14 @@ import pandas as pd
 from traveltide_assets.catalogue.perks import Perk, titles
 from traveltide_assets.defs.assets.inputs import PERKS, decided_by
 from traveltide_assets.defs.describe import picture, preview
+from traveltide_assets.defs.learned import in_service
 from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY
 from traveltide_assets.evidence import backtest, decision, reliability, scorecard, signals
 from traveltide_assets.evidence.backtest import Past
+from traveltide_assets.evidence.config import LEARNED
 from traveltide_assets.evidence.policy_cost import policy_costs
-from traveltide_assets.lake.lake import Months
+from traveltide_assets.experiment import learned_policy
+from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.report import charts
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation.strategy import History, Strategy
@@ -148,6 +151,7 @@ def _scorecard(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+        lake: dg.ResourceParam[Lake],
         features: pd.DataFrame,
         halves: pd.DataFrame,
         judged: pd.DataFrame,
@@ -172,6 +176,9 @@ def _scorecard(
         chosen = decision.decide(
             settings.strategy, offers, judged, previous, features["user_id"], config
         )
+        if settings.strategy == LEARNED:
+            said = learned_policy.because(in_service(lake, month))
+            chosen["because"] = f"{said}: " + chosen["because"]
         past = Past(cuts.latest(month, config.months), earlier, later)
         table = scorecard.score(
             list(strategies.values()),

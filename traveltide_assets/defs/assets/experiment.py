@@ -9,13 +9,15 @@ import pandas as pd
 
 from traveltide_assets.campaign import invitations, mailed, random_offers
 from traveltide_assets.campaign.suppression import read_suppressed
-from traveltide_assets.defs.assets.inputs import OUTCOMES, SUPPRESSION_LIST
+from traveltide_assets.catalogue.perks import Perk
+from traveltide_assets.defs.assets.inputs import OUTCOMES, PERKS, SUPPRESSION_LIST
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.partitions import ALL_BEFORE, ALL_UP_TO, MONTHLY
 from traveltide_assets.experiment import assignment, plan, plan_advice, readout, weekly_looks
 from traveltide_assets.experiment import campaign_outcomes as outcomes
 from traveltide_assets.experiment import campaign_readout as campaign_read
+from traveltide_assets.experiment.tables import CAMPAIGN_OUTCOMES
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.report import charts
 from traveltide_assets.schema.sources import RAW
@@ -124,13 +126,14 @@ _OUTCOMES = "gold/campaign_outcomes"
         },
     },
     # A campaign of an earlier month is read from its release.
-    deps=[dg.AssetDep(dg.AssetKey(["gold", "campaign"]), partition_mapping=ALL_BEFORE)],
+    deps=[dg.AssetDep(dg.AssetKey(["gold", "campaign"]), partition_mapping=ALL_BEFORE), PERKS],
 )
 def campaign_outcomes(
     context: dg.AssetExecutionContext,
     settings: dg.ResourceParam[Settings],
     lake: dg.ResourceParam[Lake],
     gate: dg.ResourceParam[Gate],
+    perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
     sessions: ibis.Table,
     responses: ibis.Table,
     users: ibis.Table,
@@ -141,6 +144,7 @@ def campaign_outcomes(
     month, config = context.partition_key, settings.experiment
     gate.require_sound(month, RAW)
     sources = outcomes.Sources(sessions, responses, users, flights, hotels)
+    money = outcomes.Money(perk_catalogue, settings.economics.margin_rate, config.revenue_cap)
     closed = {} if config.reopen else _closed(lake, month)
     known = traffic.known_until(sessions)
     parts = [rows for stored_in, rows in closed.values() if stored_in == month]
@@ -150,7 +154,7 @@ def campaign_outcomes(
             continue
         customers = outcomes.offered(sent.offers(), sent.arms())
         if sent.certain or outcomes.answered(customers, responses, horizon):
-            parts.append(outcomes.of_campaign(customers, sources, horizon, config.revenue_cap))
+            parts.append(outcomes.of_campaign(customers, sources, horizon, money))
     found = pd.concat(parts, ignore_index=True) if parts else outcomes.nobody()
     late = {name: outcomes.late(rows, responses) for name, (_, rows) in closed.items()}
     sizes = found.groupby(["campaign", "arm"]).size().rename("customers").reset_index()
@@ -168,7 +172,8 @@ def _closed(lake: Lake, month: str) -> dict[str, tuple[str, pd.DataFrame]]:
     found: dict[str, tuple[str, pd.DataFrame]] = {}
     for stored_in in lake.months(_OUTCOMES):
         if stored_in <= month:
-            rows = lake.frame(_OUTCOMES, stored_in)
+            # Earlier versions stored fewer columns.
+            rows = lake.frame(_OUTCOMES, stored_in).reindex(columns=CAMPAIGN_OUTCOMES.column_names)
             for name, each in rows[rows["closed"].astype(bool)].groupby("campaign"):
                 found.setdefault(str(name), (stored_in, each))
     return found

@@ -23,6 +23,7 @@ from traveltide_assets.defs.beta import relied_on
 from traveltide_assets.evidence.decision import deciding
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.sources import RAW
+from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import FileSource, Source
 
@@ -50,6 +51,11 @@ def rules_of(strategy: str) -> dg.AssetKey:
 def decided_by(strategies: Iterable[str]) -> list[dg.AssetKey]:
     """The catalogue files that strategies depend on: the perks, and the rule files they have."""
     return [PERKS, *(rules_of(name) for name in strategies if name in _RULES)]
+
+
+def rivals_of(setting: str, strategies: Mapping[str, Strategy]) -> Mapping[str, Strategy]:
+    """The strategies that may decide, given the setting `strategy`: one alone if it is named."""
+    return {setting: strategies[setting]} if setting in strategies else strategies
 
 
 def chosen_by(rivals: Collection[str]) -> dict[str, dg.AssetIn]:

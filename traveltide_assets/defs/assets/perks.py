@@ -1,7 +1,7 @@
 """One perk per customer, by the strategy that decides."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 import dagster as dg
@@ -9,32 +9,46 @@ import ibis
 import pandas as pd
 
 from traveltide_assets.campaign import steady
-from traveltide_assets.catalogue.perks import Perk, alternatives, features_of, titles, to_frame
-from traveltide_assets.defs.assets.inputs import PERKS, chosen, chosen_by
+from traveltide_assets.catalogue.perks import (
+    Perk,
+    alternatives,
+    features_of,
+    of_program,
+    titles,
+    to_frame,
+)
+from traveltide_assets.defs.assets.inputs import PERKS, chosen, chosen_by, rivals_of
 from traveltide_assets.defs.describe import picture, preview
+from traveltide_assets.defs.learned import in_service
 from traveltide_assets.defs.partitions import ALL_BEFORE, MONTHLY, PREVIOUS
-from traveltide_assets.evidence.config import RECOMMENDED
+from traveltide_assets.evidence.config import LEARNED
+from traveltide_assets.experiment import learned_policy
 from traveltide_assets.experiment.periods import month_of_assignment, runs_in_campaign
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.report import charts
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation import affinities, tables
+from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
+from traveltide_assets.transforms.features.config import Policy
+
+_FEATURES = dg.AssetIn(["gold", "user_features"], dagster_type=pd.DataFrame)
 
 
 def build(
-    setting: str, strategies: Iterable[str], start: dt.date | None
+    setting: str, strategies: Mapping[str, Strategy], start: dt.date | None
 ) -> list[dg.AssetsDefinition]:
     """The segments and perks of the deciding strategy, and the catalogue they come from.
 
     A strategy that the setting names decides without waiting for the others. `start` is the first
     day of the experiment, if there is one.
     """
-    rivals = tuple(strategies) if setting == RECOMMENDED else (setting,)
-    return [_decided_segments(rivals), _perk_assignments(start), perk_catalogue]
+    rivals = rivals_of(setting, strategies)
+    return [_decided_segments(rivals, setting == LEARNED), _perk_assignments(start), perk_catalogue]
 
 
-def _decided_segments(rivals: tuple[str, ...]) -> dg.AssetsDefinition:
+def _decided_segments(rivals: Mapping[str, Strategy], learns: bool) -> dg.AssetsDefinition:
+    """`learns` says whether the learnt policy gives the perks, as soon as there is one."""
     segments = {f"segments_{name}": name for name in rivals}
 
     @dg.asset(
@@ -47,10 +61,12 @@ def _decided_segments(rivals: tuple[str, ...]) -> dg.AssetsDefinition:
                 name: dg.AssetIn(["gold", "segments", strategy], dagster_type=Months)
                 for name, strategy in segments.items()
             },
+            **({"features": _FEATURES} if learns else {}),
         },
     )
     def decided_segments(
         context: dg.AssetExecutionContext,
+        settings: dg.ResourceParam[Settings],
         lake: dg.ResourceParam[Lake],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
         **stored: Any,
@@ -65,11 +81,28 @@ def _decided_segments(rivals: tuple[str, ...]) -> dg.AssetsDefinition:
             )
         if "model_version" not in customers:
             customers["model_version"] = lake.digest(f"gold/segments/{strategy}", month)[:12]
+        decided, said = customers.assign(strategy=strategy), strategy
+        if learns:
+            handed = [perk.id for perk in of_program(perk_catalogue, rivals[strategy].program)]
+            policy = in_service(lake, month)
+            ours = policy.of(handed) if policy is not None else None
+            if ours is not None:
+                decided = ours.decide(decided, _known(stored["features"], ours, settings.policy))
+            said = f"{learned_policy.because(ours)}: {strategy}"
         columns = tables.decided_segments(perk.id for perk in perk_catalogue).column_names
-        decided = customers.assign(strategy=strategy).reindex(columns=columns)
-        return dg.MaterializeResult(value=decided, metadata={"strategy": strategy})
+        return dg.MaterializeResult(
+            value=decided.reindex(columns=columns), metadata={"strategy": said}
+        )
 
     return decided_segments
+
+
+def _known(
+    features: pd.DataFrame, learnt: learned_policy.LearnedPolicy, policy: Policy
+) -> pd.DataFrame:
+    """The features that the policy reads and may read, with `user_id`."""
+    permitted = policy.allowed(learnt.features)
+    return features[["user_id", *(name for name in permitted if name in features)]]
 
 
 def _perk_assignments(start: dt.date | None) -> dg.AssetsDefinition:

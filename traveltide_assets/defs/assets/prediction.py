@@ -9,11 +9,10 @@ import ibis
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk, of_program
-from traveltide_assets.defs.assets.inputs import chosen, chosen_by, decided_by
+from traveltide_assets.defs.assets.inputs import chosen, chosen_by, decided_by, rivals_of
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.io_manager import OPTIONAL
 from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY, PREVIOUS
-from traveltide_assets.evidence.config import RECOMMENDED
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.prediction import early, promotion, tables, training
 from traveltide_assets.prediction.later import early_outcomes as after_the_nth
@@ -40,12 +39,13 @@ _LABELLED = {
 
 def build(setting: str, strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
     """The assets from first sessions to the model in service. `setting` is `strategy`."""
+    rivals = rivals_of(setting, strategies)
     return [
         early_features,
         early_outcomes,
-        _early_rules(strategies if setting == RECOMMENDED else {setting: strategies[setting]}),
-        _candidate(strategies),
-        _promotion(strategies),
+        _early_rules(rivals),
+        _candidate(rivals),
+        _promotion(rivals),
     ]
 
 
@@ -146,6 +146,7 @@ def _candidate(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         },
         ins={
             **_LABELLED,
+            **chosen_by(strategies),
             "features": dg.AssetIn(["gold", "user_features"]),
             # Last month's candidate is evaluated on customers that it was not trained on.
             "first": dg.AssetIn(["gold", "early_features"], partition_mapping=AND_PREVIOUS),
@@ -166,19 +167,20 @@ def _candidate(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         later: pd.DataFrame,
         features: pd.DataFrame,
         before: pd.DataFrame | None,
+        **stored: pd.DataFrame,
     ) -> Iterator[Any]:
         month, policy = context.partition_key, settings.policy
         known = training.labelled(policy.permitted(first[month]), assignments, rules)
-        strategy = strategies[assignments["strategy"].iloc[0]]
+        program = strategies[chosen(strategies, stored)].program
         try:
             predictor, report = training.train(
                 known,
                 later,
                 policy.permitted(features),
-                of_program(perk_catalogue, strategy.program),
+                of_program(perk_catalogue, program),
                 settings.prediction,
                 settings.seed,
-                strategy=strategy.name,
+                strategy=str(assignments["strategy"].iloc[0]),
                 month=month,
                 data_version=_data_version(lake, month),
             )
@@ -248,6 +250,7 @@ def _promotion(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         },
         ins={
             **_LABELLED,
+            **chosen_by(strategies),
             "candidate": dg.AssetIn(["gold", "perk_predictor_candidate"]),
             # The model in service may come from any earlier month.
             "served": dg.AssetIn(["gold", "perk_predictor"], partition_mapping=ALL_BEFORE),
@@ -263,16 +266,17 @@ def _promotion(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         later: pd.DataFrame,
         candidate: pd.DataFrame,
         served: Months,
+        **stored: pd.DataFrame,
     ) -> Iterator[Any]:
         known = training.labelled(settings.policy.permitted(first), assignments, rules)
         in_service = promotion.permitted(_latest(served), settings.policy)
-        strategy = strategies[assignments["strategy"].iloc[0]]
+        program = strategies[chosen(strategies, stored)].program
         decision, measured = promotion.decide(
             candidate,
             in_service,
             known,
             later,
-            of_program(perk_catalogue, strategy.program),
+            of_program(perk_catalogue, program),
             settings.prediction,
             settings.seed,
         )

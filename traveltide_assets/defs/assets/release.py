@@ -31,7 +31,8 @@ KEY = dg.AssetKey(["gold", "release"])
 # experiment, and for what earlier campaigns did.
 _READ_LATER = {
     *("gold/experiment_plan", "gold/experiment_readout", "gold/experiment_looks"),
-    *("gold/campaign_outcomes", "gold/campaign_readout", "gold/policy_scorecard", "gold/report"),
+    *("gold/campaign_outcomes", "gold/campaign_readout", "gold/policy_scorecard"),
+    *("gold/learned_policy", "gold/report"),
 }
 
 

@@ -14,6 +14,8 @@ from traveltide_assets.defs.assets.inputs import PERKS
 from traveltide_assets.defs.describe import preview
 from traveltide_assets.defs.io_manager import file_metadata
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY, PREVIOUS
+from traveltide_assets.evidence.config import LEARNED
+from traveltide_assets.experiment import learned_policy
 from traveltide_assets.experiment.readout import status
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.lake.ownership import notice_of
@@ -55,6 +57,7 @@ def exploration(
 
 def _report(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
     named = {name: strategy.title for name, strategy in strategies.items()}
+    named[LEARNED] = learned_policy.TITLE
     # Dagster names inputs by identifiers, and tables are named by paths.
     tables = {path.replace("/", "_"): path for path in TABLES}
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
-from traveltide_assets.evidence.config import RECOMMENDED
+from traveltide_assets.evidence.config import LEARNED, RECOMMENDED
 from traveltide_assets.evidence.decision import deciding
 from traveltide_assets.evidence.drift import population_stability
 from traveltide_assets.schema.months import previous_month
@@ -125,7 +125,7 @@ def _covers_the_cohort(path: str, context: Context) -> Outcome:
 def _by_the_decided_strategy(context: Context) -> Outcome:
     given = list(context.lake.frame(_ASSIGNMENTS, context.month, ["strategy"])["strategy"].unique())
     decides = context.settings.strategy
-    if decides == RECOMMENDED:
+    if decides in (RECOMMENDED, LEARNED) and given != [LEARNED]:
         decides = deciding(context.lake.frame(_DECISION, context.month))
     return Outcome(given == [decides], {"decides": decides, "perks_by": given})
 

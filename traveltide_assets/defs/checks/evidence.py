@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
-from traveltide_assets.evidence.config import RECOMMENDED
+from traveltide_assets.evidence.config import LEARNED, RECOMMENDED
 from traveltide_assets.evidence.tables import CONTRADICTED, NOT_TRIED, SUPPORTED, VERDICTS
 
 _EVIDENCE = "gold/perk_evidence"
@@ -46,7 +46,7 @@ def _one_strategy_decides(context: Context) -> Outcome:
     deciding = list(found.loc[found["decides"], "strategy"])
     wanted = context.settings.strategy
     facts = {"decides": deciding, "setting": wanted}
-    return Outcome(len(deciding) == 1 and wanted in (RECOMMENDED, *deciding), facts)
+    return Outcome(len(deciding) == 1 and wanted in (RECOMMENDED, LEARNED, *deciding), facts)
 
 
 def _refits_find_the_segments(context: Context) -> Outcome:

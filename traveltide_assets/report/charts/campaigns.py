@@ -9,19 +9,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from traveltide_assets.experiment.judging import BETTER, HARM, WORSE
 from traveltide_assets.experiment.metrics import OF_CAMPAIGNS
-from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
 from traveltide_assets.report import words
 from traveltide_assets.report.charts.canvas import COLOURS, STYLE, Chart
 
-_SHOWN = ("bookings", "revenue")
+_SHOWN = ("bookings", "revenue", "net_margin")
 _TITLES = {metric.name: metric.title for metric in OF_CAMPAIGNS}
 _CLEAR = (BETTER, WORSE, HARM)
 
 
 @mpl.rc_context(STYLE)
 def offer_effects(read: pd.DataFrame, labels: Mapping[str, str]) -> Chart:
-    """Difference in bookings and in revenue with its interval, a line per comparison.
+    """Difference in bookings, revenue and margin with its interval, a line per comparison.
 
     `read` are the rows of a campaign over all customers, from `gold/campaign_readout`; `labels`
     are the comparisons in words, in their order from above.
@@ -43,7 +43,8 @@ def offer_effects(read: pd.DataFrame, labels: Mapping[str, str]) -> Chart:
         for _, row in read[read["verdict"].isin(_CLEAR)].iterrows()
     ]
     alt = (
-        "Difference in bookings and revenue per customer by comparison, with 95 % intervals. "
+        f"Difference in {words.listed([_TITLES[name] for name in metrics])} by comparison, with "
+        "95 % intervals. "
         f"Beyond chance: {words.listed(clear) if clear else 'none'}."
     )
     return Chart(figure, "What the offers did", alt)
@@ -61,7 +62,8 @@ def policy_values(policies: pd.DataFrame, labels: Mapping[str, str]) -> Chart:
     _intervals(axes, rows.rename(columns={"value": "middle"}), rows["policy"] == "learned")
     names = [labels[name] for name in rows["policy"]]
     _named(axes, names)
-    axes.set_xlabel("revenue per customer over the horizon, USD", fontsize=8)
+    reward = rows["reward"].iloc[0]
+    axes.set_xlabel(f"{reward} per customer over the horizon, USD", fontsize=8)
     said = [
         f"{name} {row['value']:,.2f} USD ({row['low']:,.2f} to {row['high']:,.2f})"
         for name, (_, row) in zip(names, rows.iterrows(), strict=True)

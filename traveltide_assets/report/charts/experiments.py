@@ -11,8 +11,8 @@ from matplotlib.ticker import MaxNLocator
 from scipy.stats import norm
 
 from traveltide_assets.experiment.assignment import EVERYBODY
+from traveltide_assets.experiment.judging import BETTER, HARM, WORSE
 from traveltide_assets.experiment.metrics import BY_NAME
-from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
 from traveltide_assets.report import words
 from traveltide_assets.report.charts.canvas import COLOURS, STYLE, Chart
 
@@ -84,7 +84,7 @@ def weekly_looks(looks: pd.DataFrame) -> Chart:
         weeks, bound = rows["week"].to_numpy(), rows["look_bound"].to_numpy(dtype="float64")
         for side in (-1, 1):
             axes.plot(weeks, side * bound, "_-", color=COLOURS[5])
-        distance = _standard_errors(rows)
+        distance = standard_errors(rows)
         axes.plot(weeks, distance, "o-", color=COLOURS[0], ms=4)
         axes.axhline(0, color="grey", linestyle=":")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -105,7 +105,7 @@ def weekly_looks(looks: pd.DataFrame) -> Chart:
     return Chart(figure, "The experiment week by week", alt)
 
 
-def _standard_errors(rows: pd.DataFrame) -> np.ndarray:
+def standard_errors(rows: pd.DataFrame) -> np.ndarray:
     """The differences, in standard errors as their 95 % intervals have them."""
     width = (rows["high"] - rows["low"]).to_numpy(dtype="float64")
     middle = rows["difference"].to_numpy(dtype="float64")

@@ -94,26 +94,52 @@ def _of_months() -> dict[str, Any]:
     return specified(chart)
 
 
-def effects(read: pd.DataFrame) -> dict[str, Any]:
-    """A point and its 95 % interval per segment: the difference between the arms.
+def effects(read: pd.DataFrame, difference: str) -> dict[str, Any]:
+    """A point and its 95 % interval per label; `difference` says between what.
 
     `read` has the columns label, difference, low and high.
     """
-    return filled(_of_effects(), read.to_dict("records"), 26 * len(read))
+    return filled(_of_effects(difference), read.to_dict("records"), 26 * len(read))
 
 
 @functools.cache
-def _of_effects() -> dict[str, Any]:
+def _of_effects(difference: str) -> dict[str, Any]:
     base = alt.Chart(alt.NamedData(ROWS)).encode(
-        y=alt.Y("label:N", sort=None, title=None, axis=labels(200))
+        y=alt.Y("label:N", sort=None, title=None, axis=labels(240))
     )
     zero = alt.Chart(alt.NamedData(ROWS)).mark_rule(color=SOFT, strokeDash=[4, 3])
     interval = base.mark_rule(strokeWidth=2.5, color=BAR).encode(
-        x=alt.X("low:Q", title="personalised minus control"), x2="high:Q"
+        x=alt.X("low:Q", title=difference), x2="high:Q"
     )
     point = base.mark_point(filled=True, size=80, color=BAR).encode(x="difference:Q")
     chart = zero.encode(x=alt.datum(0)) + interval + point
     return specified(chart)
+
+
+def weekly(looks: pd.DataFrame) -> dict[str, Any]:
+    """How far a goal is from no difference at every look, and the bounds that it must reach.
+
+    `looks` has the columns week, distance and bound, the last two in standard errors.
+    """
+    return filled(_of_weeks(), looks.to_dict("records"), 200)
+
+
+@functools.cache
+def _of_weeks() -> dict[str, Any]:
+    base = alt.Chart(alt.NamedData(ROWS)).encode(
+        x=alt.X("week:O", title="week", axis=alt.Axis(labelAngle=0))
+    )
+    bounds = [
+        base.mark_line(color=SOFT, strokeDash=[4, 3]).encode(
+            y=alt.Y(f"{name}:Q", title="standard errors from no difference")
+        )
+        for name in ("upper", "lower")
+    ]
+    line = base.transform_filter("datum.distance !== null").mark_line(
+        color=BAR, strokeWidth=2.5, point=alt.OverlayMarkDef(size=60, filled=True, color=BAR)
+    )
+    chart = bounds[0] + bounds[1] + line.encode(y="distance:Q")
+    return specified(chart.transform_calculate(upper="datum.bound", lower="-datum.bound"))
 
 
 def budget(curve: pd.DataFrame) -> dict[str, Any]:

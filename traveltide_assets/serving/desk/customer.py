@@ -1,4 +1,4 @@
-"""The page *One customer*: the perk, why, what supports it, and what was offered when."""
+"""The page *One customer*: the perk, why, what was offered when, and what came back."""
 
 from __future__ import annotations
 
@@ -15,6 +15,15 @@ from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.serving.desk.decision import Decision, Decisions
 
 _MONTHS = 12
+_COUNTED = {
+    "clicks": "click",
+    "sign_ups": "sign-up",
+    "redemptions": "redemption",
+    "unsubscribed": "unsubscription",
+    "bookings": "booking",
+    "cancellations": "cancellation",
+}
+_ANSWERS = ["campaign", "user_id", *_COUNTED, "revenue_usd", "read_until", "closed"]
 _AT_MONTHS_END = (
     "total_sessions",
     "total_trips",
@@ -30,18 +39,23 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
         return None
     mine, given = decision.people.loc[user_id], decision.assignments.loc[user_id]
     perk, features = decision.perks[mine["perk"]], decision.features
-    peers = features[(decision.people["segment"] == mine["segment"]).to_numpy()]
+    peers = (decision.people["segment"] == mine["segment"]).sum()
     values = pd.DataFrame(
-        {"customer": features.loc[user_id], "segment": peers.mean(), "cohort": features.mean()}
+        {
+            "customer": features.loc[user_id],
+            "segment": decision.averages_by_segment.loc[mine["segment"]],
+            "cohort": decision.averages,
+        }
     )
-    judged = decision.verdicts
+    judged, shown = decision.verdicts, decisions.months()[-_MONTHS:]
+    came = _came_back(decisions, shown, user_id)
     return {
         "user_id": user_id,
         "perk": perk,
         "runner_up": decision.title(given["runner_up"]),
         "segment": mine["segment"],
         "segment_says": decision.says("segment", mine["segment"]),
-        "peers": f"{len(peers):,}",
+        "peers": f"{peers:,}",
         "reasons": reasons.of_customer(perk, values, given["deciding_features"]),
         "verdict": None if judged is None else judged.get(perk.id, verdicts.not_tried()),
         "offer": _offer(decision, user_id),
@@ -52,8 +66,11 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
         "arm": mine["arm"] if decision.facts["experiment"]["running"] else None,
         **_compared(decision, given, values),
         "months": [
-            row for m in decisions.months()[-_MONTHS:] if (row := _month(decisions, m, user_id))
+            {**row, "came_back": came.get(m)}
+            for m in shown
+            if (row := _month(decisions, m, user_id))
         ],
+        "answered": bool(came),
         "columns": [LABELS[name] for name in _AT_MONTHS_END],
     }
 
@@ -143,6 +160,29 @@ def _month(decisions: Decisions, month: str, user_id: int) -> dict[str, Any] | N
         if features is None
         else [phrases.customers_number(name, features[name]) for name in _AT_MONTHS_END],
     }
+
+
+def _came_back(decisions: Decisions, months: list[str], user_id: int) -> dict[str, str]:
+    """What is known of the customer's answer to each campaign, by the month that decided it.
+
+    Each month reads the campaigns that are open or closed then, so the last one knows most.
+    """
+    said = {}
+    for month in months:
+        decision = decisions.of(decisions.releases.current(month))
+        if decision.has(release_files.OUTCOMES):
+            read = decision.release.frame(release_files.OUTCOMES, _ANSWERS)
+            for _, row in read[read["user_id"] == user_id].iterrows():
+                said[str(row["campaign"])] = _answer(row)
+    return said
+
+
+def _answer(row: pd.Series) -> str:
+    done = [words.counted(int(row[name]), one) for name, one in _COUNTED.items() if row[name]]
+    if row["revenue_usd"]:
+        done.append(f"{row['revenue_usd']:,.0f} USD")
+    until = f"until {row['read_until']:%d %B %Y}{'' if row['closed'] else ', not over yet'}"
+    return f"{words.listed(done) if done else 'nothing'} ({until})"
 
 
 def _row(release: Release, name: str, columns: list[str], user_id: int) -> pd.Series | None:

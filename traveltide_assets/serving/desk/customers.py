@@ -70,8 +70,7 @@ def segments(decision: Decision) -> list[dict[str, Any]]:
     step = max(1, len(features) // _FOR_LIKENESS)
     alike = standardised(features.iloc[::step]).corr().abs()
     profile = profiles(features.reset_index(), given)
-    everybody = features.mean()
-    means = features.groupby(given.to_numpy()).mean()
+    everybody, means = decision.averages, decision.averages_by_segment
     sizes = given.value_counts()
     found = []
     for segment in decision.groups("segment"):

@@ -66,6 +66,16 @@ class Decision:
         return numeric(self.release.frame(release_files.FEATURES)).reindex(self.people.index)
 
     @cached_property
+    def averages(self) -> pd.Series:
+        """The mean of each feature over all customers."""
+        return self.features.mean()
+
+    @cached_property
+    def averages_by_segment(self) -> pd.DataFrame:
+        """The mean of each feature (column) in each segment (row)."""
+        return self.features.groupby(self.people["segment"].to_numpy()).mean()
+
+    @cached_property
     def assignments(self) -> pd.DataFrame:
         """One row per customer: `perk_assignments`, by `user_id`."""
         return self.release.frame(release_files.ASSIGNMENTS).set_index("user_id")

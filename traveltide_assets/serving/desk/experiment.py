@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from traveltide_assets.campaign import release_files
 from traveltide_assets.experiment.assignment import EVERYBODY
+from traveltide_assets.experiment.judging import BETTER, HARM, WORSE
 from traveltide_assets.experiment.metrics import METRICS
-from traveltide_assets.experiment.readout import BETTER, HARM, WORSE
-from traveltide_assets.report import next_section, phrases, words
+from traveltide_assets.report import next_section, offers_section, phrases, words
+from traveltide_assets.report.charts.experiments import standard_errors
 from traveltide_assets.report.experiment_section import in_words
 from traveltide_assets.serving.desk import charts
 from traveltide_assets.serving.desk.decision import Decision
@@ -21,8 +23,11 @@ _TITLES = {metric.name: metric.title for metric in METRICS}
 _LOOKS = {BETTER: ("✓", "supported"), WORSE: ("✗", "not-supported"), HARM: ("✗", "not-supported")}
 
 
-def context(decision: Decision) -> dict[str, Any]:
-    """What the template shows; `plan` and `read` are None if the release lacks their tables."""
+def context(decision: Decision, strategies: Mapping[str, str]) -> dict[str, Any]:
+    """What the template shows; `plan` and `read` are None if the release lacks their tables.
+
+    `strategies` are what the strategies are called, by name.
+    """
     plan = _table(decision, release_files.PLAN)
     read = _table(decision, release_files.READOUT)
     return {
@@ -31,6 +36,9 @@ def context(decision: Decision) -> dict[str, Any]:
         "arms": [(arm, f"{size:,}") for arm, size in decision.people["arm"].value_counts().items()],
         "plan": None if plan is None else _planned(plan),
         "read": None if read is None else _read(read),
+        "weekly": _weekly(decision),
+        "campaigns": _campaigns(decision),
+        "policies": _policies(decision, strategies),
         "budget": _budget(decision),
         "peek": read is not None and bool(read["peek"].any()),
         "until": None
@@ -41,10 +49,8 @@ def context(decision: Decision) -> dict[str, Any]:
 
 def _budget(decision: Decision) -> dict[str, Any] | None:
     """The budget curve in words and drawn; None if nothing in the month depended on money."""
-    if not decision.has(release_files.BUDGET_CURVE):
-        return None
-    curve = decision.release.frame(release_files.BUDGET_CURVE)
-    if curve.empty:
+    curve = _filled(decision, release_files.BUDGET_CURVE)
+    if curve is None:
         return None
     return {
         "said": next_section.budget_in_words(curve),
@@ -57,6 +63,81 @@ def _budget(decision: Decision) -> dict[str, Any] | None:
             for _, row in curve.iterrows()
         ],
     }
+
+
+def _weekly(decision: Decision) -> dict[str, Any] | None:
+    """The looks of each week in words, and a chart per goal; None if no week can be read."""
+    looks = _filled(decision, release_files.LOOKS)
+    if looks is None:
+        return None
+    goals = looks[looks["role"] == "goal"].sort_values(["metric", "week"])
+    read = goals.assign(distance=standard_errors(goals), bound=goals["look_bound"])
+    shown = [
+        (name, each) for name, each in read.groupby("metric") if each["distance"].notna().any()
+    ]
+    return {
+        **offers_section.weekly(looks),
+        "charts": [
+            (name, _title(str(name)), charts.weekly(each[["week", "distance", "bound"]]))
+            for name, each in shown
+        ],
+    }
+
+
+def _campaigns(decision: Decision) -> list[dict[str, Any]]:
+    """What the offers of each campaign did, in words, as a table, and a chart per goal."""
+    effects = _filled(decision, release_files.EFFECTS)
+    if effects is None:
+        return []
+    titles = {perk.id: perk.title for perk in decision.perks.values()}
+    return [
+        {**each, "charts": _effects_drawn(each["overall"], each["told"])}
+        for each in offers_section.campaigns(effects, titles)
+    ]
+
+
+def _effects_drawn(
+    overall: pd.DataFrame, labels: Mapping[str, str]
+) -> list[tuple[str, str, dict[str, Any]]]:
+    """A chart per goal that was seen at all; one that nobody reached has no interval."""
+    goals = overall[overall["role"] == "goal"].dropna(subset=["difference", "low", "high"])
+    goals = goals[goals["low"] < goals["high"]]
+    read = goals.assign(label=goals["comparison"].map(labels)).dropna(subset="label")
+    return [
+        (
+            str(metric),
+            _title(str(metric)),
+            charts.effects(
+                rows[["label", "difference", "low", "high"]], "difference for each customer"
+            ),
+        )
+        for metric, rows in read.groupby("metric", sort=False)
+    ]
+
+
+def _policies(decision: Decision, strategies: Mapping[str, str]) -> dict[str, Any] | None:
+    """The value of each way of choosing; None as long as too little was drawn at random."""
+    valued = _filled(decision, release_files.POLICIES)
+    if valued is None:
+        return None
+    titles = {perk.id: perk.title for perk in decision.perks.values()}
+    said = next_section.policies(valued, titles, strategies)
+    called = next_section.names(valued, titles, strategies)
+    drawn = pd.DataFrame(
+        {
+            "label": valued["policy"].map(called),
+            "difference": valued["value"],
+            "low": valued["low"],
+            "high": valued["high"],
+        }
+    )
+    return {**said, "chart": charts.effects(drawn, "USD for each customer")}
+
+
+def _filled(decision: Decision, name: str) -> pd.DataFrame | None:
+    """A table of the release; None if it lacks the table or has no row in it."""
+    rows = decision.release.frame(name) if decision.has(name) else pd.DataFrame()
+    return None if rows.empty else rows
 
 
 def _table(decision: Decision, name: str) -> pd.DataFrame | None:
@@ -99,7 +180,9 @@ def _read(read: pd.DataFrame) -> list[dict[str, Any]]:
             {
                 "metric": _title(str(metric)),
                 "name": metric,
-                "chart": charts.effects(drawn.rename(columns={"segment": "label"})),
+                "chart": charts.effects(
+                    drawn.rename(columns={"segment": "label"}), "personalised minus control"
+                ),
                 "rows": [_outcome(row) for _, row in rows.iterrows()],
             }
         )

@@ -62,10 +62,37 @@ class TooMany(TravelTideError):
 
 @dataclass(frozen=True)
 class Listing:
-    """The customers of a selection: how many they are, and those of them who may be listed."""
+    """The customers of a selection: how many they are, and the ids of those who may be listed."""
 
+    decision: Decision
     selected: int
-    rows: pd.DataFrame
+    users: pd.Index
+
+    @property
+    def rows(self) -> pd.DataFrame:
+        """One row per customer who may be listed, by `user_id`: the columns of `COLUMNS`."""
+        decision, people = self.decision, self.decision.people.loc[self.users]
+        offers = decision.campaign.loc[self.users]
+        changes = decision.changes.reindex(index=self.users, columns=["perk_before", "reason"])
+        titles = {perk: decision.title(perk) for perk in people["perk"].unique()}
+        rows = pd.DataFrame(
+            {
+                "user_id": self.users,
+                "segment": people["segment"].to_numpy(),
+                "perk": people["perk"].to_numpy(),
+                "perk_title": people["perk"].map(titles).to_numpy(),
+                "offer": offers["perk"].to_numpy(),
+                "headline": offers["headline"].to_numpy(),
+                "arm": people["arm"].to_numpy(),
+                "contact": people["contact"].to_numpy(),
+                "change": people["change"].to_numpy(),
+                "offer_before": changes["perk_before"].fillna("").to_numpy(),
+                "why_changed": changes["reason"].fillna("").to_numpy(),
+                "month": decision.month,
+                "release": decision.release.id,
+            }
+        )
+        return rows[list(COLUMNS)]
 
 
 def listed(decision: Decision, selection: Selection, suppressed: Suppressed) -> Listing:
@@ -73,35 +100,17 @@ def listed(decision: Decision, selection: Selection, suppressed: Suppressed) -> 
 
     Raises `TooFew` for fewer than ten customers.
     """
-    people = decision.people[selection.mask(decision)]
-    if len(people) < FEWEST:
+    mask = selection.mask(decision)
+    selected = int(mask.sum())
+    if selected < FEWEST:
         raise TooFew(
             f"fewer than {FEWEST} customers meet these conditions, so they are not listed: "
             "choose wider ones"
         )
+    people = decision.people
     wanted = [WRITTEN_TO] if not selection.groups("contact") else [WRITTEN_TO, HELD_OUT]
-    people = people[people["contact"].isin(wanted) & ~people.index.isin(suppressed.users)]
-    people = people.sort_index()
-    offers = decision.campaign.loc[people.index]
-    changes = decision.changes.reindex(index=people.index, columns=["perk_before", "reason"])
-    rows = pd.DataFrame(
-        {
-            "user_id": people.index,
-            "segment": people["segment"].to_numpy(),
-            "perk": people["perk"].to_numpy(),
-            "perk_title": [decision.title(perk) for perk in people["perk"]],
-            "offer": offers["perk"].to_numpy(),
-            "headline": offers["headline"].to_numpy(),
-            "arm": people["arm"].to_numpy(),
-            "contact": people["contact"].to_numpy(),
-            "change": people["change"].to_numpy(),
-            "offer_before": changes["perk_before"].fillna("").to_numpy(),
-            "why_changed": changes["reason"].fillna("").to_numpy(),
-            "month": decision.month,
-            "release": decision.release.id,
-        }
-    )
-    return Listing(int(selection.mask(decision).sum()), rows[list(COLUMNS)])
+    mask &= people["contact"].isin(wanted).to_numpy() & ~people.index.isin(suppressed.users)
+    return Listing(decision, selected, people.index[mask].sort_values())
 
 
 def as_csv(rows: pd.DataFrame) -> bytes:

@@ -76,8 +76,11 @@ def _by_month(table: pd.DataFrame, months: list[str]) -> list[tuple[str, list[st
 
 def _compared(decisions: Decisions, first: str, second: str) -> dict[str, Any]:
     one, other = decisions.current(first), decisions.current(second)
-    both = one.assignments[["perk"]].join(
-        other.assignments[["perk"]], how="inner", lsuffix="_one", rsuffix="_other"
+    both = pd.concat(
+        [each.assignments["perk"] for each in (one, other)],
+        axis=1,
+        join="inner",
+        keys=["perk_one", "perk_other"],
     )
     moved = both[both["perk_one"] != both["perk_other"]]
     sizes = moved.groupby(["perk_one", "perk_other"]).size().sort_values(ascending=False)

@@ -19,10 +19,12 @@ from fastapi import APIRouter, Depends, HTTPException, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from traveltide_assets.campaign.suppression import read_suppressed
+from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.manifest import sha256
 from traveltide_assets.lake.release import Damaged, NotReleased
 from traveltide_assets.report import words
+from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.serving.desk import (
     catalogue,
     customer,
@@ -104,6 +106,8 @@ class _Desk:
         self.door = Door(settings.api_key)
         self._lake, self._settings = lake, settings
         self._decisions = Decisions(lake.releases)
+        perks = load_perks(settings.perks_file, settings.policy.forbidden_features)
+        self._strategies = {n: s.title for n, s in build_strategies(settings, perks).items()}
         self._templates = jinja2.Environment(
             loader=jinja2.PackageLoader(_PACKAGE, "templates"),
             autoescape=True,
@@ -193,7 +197,9 @@ class _Desk:
 
     def experiment(self, request: Request) -> Response:
         """Plan and effect of the experiment."""
-        return self._page(request, "experiment", experiment.context)
+        return self._page(
+            request, "experiment", lambda decision: experiment.context(decision, self._strategies)
+        )
 
     def lists(self, request: Request) -> Response:
         """Lists of the selection in the address, and ready-made ones."""

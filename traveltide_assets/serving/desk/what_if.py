@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.campaign import release_files, steady
-from traveltide_assets.campaign.invitations import held_out
+from traveltide_assets.campaign.invitations import drawn
 from traveltide_assets.catalogue.perks import Perk, alternatives, features_of, load_perks
 from traveltide_assets.evidence.tables import SUPPORTED
 from traveltide_assets.report import phrases, words
@@ -173,7 +173,7 @@ def decided_anew(
     strategy = build_strategies(applied, perks).get(scenario.strategy)
     if strategy is None or applied.traits.default_perk in scenario.left_out:
         raise NotAScenario("the strategy cannot do without what is left out or forbidden")
-    features = applied.policy.permitted(_sampled(decision.release.frame(release_files.FEATURES)))
+    features = applied.policy.permitted(_sampled(decision))
     customers = strategy.fit(History(features)).assign(features).assign(strategy=strategy.name)
     if "model_version" not in customers:
         customers["model_version"] = ""
@@ -190,12 +190,14 @@ def decided_anew(
     return Anew(final, customers, features, perks, strategy.program, applied)
 
 
-def _sampled(features: pd.DataFrame) -> pd.DataFrame:
-    """All customers, or the same sample of them each time."""
+@functools.lru_cache(maxsize=1)
+def _sampled(decision: Decision) -> pd.DataFrame:
+    """The features of all customers, or of the same sample of them each time."""
+    features = decision.release.frame(release_files.FEATURES)
     if len(features) <= _MOST:
         return features
-    drawn = bucketing.draws(features["user_id"], "what if") < _MOST / len(features)
-    return features[drawn].reset_index(drop=True)
+    chosen = bucketing.draws(features["user_id"], "what if") < _MOST / len(features)
+    return features[chosen].reset_index(drop=True)
 
 
 def _scaled(customers: int, scale: float) -> str:
@@ -242,10 +244,15 @@ def _figures(
             )
         ]
     held = decision.campaign["holdout"]
-    config = settings.campaign.model_copy(update={"holdout_share": scenario.holdout})
-    would_be = held_out(held.index.to_series(), config)
+    would_be = _drawn(decision, settings) < scenario.holdout
     mails, would_be_mails = (len(held) - int(each.sum()) for each in (held, would_be))
     return [*rows, ("Customers who get a mail", f"{mails:,}", f"{would_be_mails:,}")]
+
+
+@functools.lru_cache(maxsize=1)
+def _drawn(decision: Decision, settings: Settings) -> np.ndarray:
+    """What decides who is held out, in the order of the campaign."""
+    return drawn(decision.campaign.index, settings.campaign)
 
 
 def _supported(perks: pd.Series, evidence: pd.DataFrame, strategy: str) -> str:

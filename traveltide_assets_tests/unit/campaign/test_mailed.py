@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from traveltide_assets.campaign.mailed import sent_before
-from traveltide_assets.campaign.release_files import ARMS, ASSIGNMENTS, CAMPAIGN
+from traveltide_assets.campaign.mailed import campaigns, sent_before
+from traveltide_assets.campaign.release_files import ARMS, ASSIGNMENTS, CAMPAIGN, OFFERS
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.evidence.backtest import BackTest, Past, judge
 from traveltide_assets.evidence.config import Config as Evidence
@@ -20,7 +20,7 @@ from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.lake.release import MANIFEST, Damaged
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cuts import untouched
-from traveltide_assets_tests.unit.campaign.test_released import MONTH, frames, put
+from traveltide_assets_tests.unit.campaign.test_released import MONTH, frames, put, with_offers
 
 LATER = "2023-10"
 BAG = next(p for p in load_perks(Settings().perks_file) if p.id == "free_checked_bag")
@@ -34,15 +34,29 @@ def test_a_release_that_was_not_mailed_reaches_nobody(tmp_path: Path) -> None:
     assert list(found.columns) == ["user_id", "decided_in"]
 
 
-def test_a_mailed_release_reaches_all_but_the_holdout(tmp_path: Path) -> None:
-    tables = frames()
+def test_a_mailed_release_reaches_all_but_the_holdout_and_those_offered_nothing(
+    tmp_path: Path,
+) -> None:
+    tables = with_offers(frames())
+    tables[OFFERS].loc[tables[OFFERS]["user_id"] == 1, "offer"] = "none"
+    tables[CAMPAIGN].loc[tables[CAMPAIGN]["user_id"] == 1, "perk"] = "none"
     releases, made = put(tmp_path, tables)
     releases.mark_mailed(made)
     found = sent_before(releases, NONE, LATER)
     held_out = tables[CAMPAIGN].loc[tables[CAMPAIGN]["holdout"], "user_id"]
-    assert set(found["user_id"]) == set(tables[ASSIGNMENTS]["user_id"]) - set(held_out)
+    assert 1 not in set(held_out)
+    assert set(found["user_id"]) == set(tables[ASSIGNMENTS]["user_id"]) - set(held_out) - {1}
     assert len(held_out) > 0
     assert set(found["decided_in"]) == {MONTH}
+
+
+def test_a_release_of_an_earlier_version_says_who_was_mailed_and_not_what_was_offered(
+    tmp_path: Path,
+) -> None:
+    releases, made = put(tmp_path, frames())
+    releases.mark_mailed(made)
+    assert len(sent_before(releases, NONE, LATER)) > 0
+    assert campaigns(releases, NONE, LATER) == {}
 
 
 def test_what_is_mailed_after_a_month_does_not_reach_into_it(tmp_path: Path) -> None:
@@ -53,7 +67,7 @@ def test_what_is_mailed_after_a_month_does_not_reach_into_it(tmp_path: Path) -> 
 
 
 def test_the_control_arm_counts_as_untouched(tmp_path: Path) -> None:
-    tables = frames(running=True)
+    tables = with_offers(frames(running=True), running=True)
     releases, made = put(tmp_path, tables, running=True)
     releases.mark_mailed(made)
     found = set(sent_before(releases, NONE, LATER)["user_id"])

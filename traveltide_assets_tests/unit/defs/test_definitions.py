@@ -9,6 +9,7 @@ import pytest
 
 from traveltide_assets.definitions import build_definitions
 from traveltide_assets.defs.jobs import ASSIGN_PERKS, INGEST
+from traveltide_assets.serving.desk.pages import NAVIGATION
 from traveltide_assets.settings import Settings
 
 
@@ -39,6 +40,21 @@ def tables(specs: list[dg.AssetSpec]) -> list[dg.AssetSpec]:
 
 def test_the_definitions_load_and_are_valid(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
+
+
+def test_assets_link_to_the_page_of_the_desk_that_shows_them() -> None:
+    settings = Settings(serving={"url": "https://desk.example/"})
+    specs = build_definitions(settings).resolve_all_asset_specs()
+    links = {
+        spec.key.to_user_string(): spec.metadata["desk"].url
+        for spec in specs
+        if "desk" in spec.metadata
+    }
+    assert links["gold/release"] == "https://desk.example/"
+    assert links["gold/campaign_readout"] == "https://desk.example/experiment"
+    pages = {path for path, _ in NAVIGATION}
+    assert {link.removeprefix("https://desk.example") for link in links.values()} <= pages
+    assert len(links) >= 12
 
 
 def test_the_spine_is_there(specs: list[dg.AssetSpec]) -> None:

@@ -18,9 +18,12 @@ from traveltide_assets.defs.simulation import (
     Simulation,
     of_month,
     play,
+    responded,
     spent,
 )
 from traveltide_assets.experiment.assignment import EXPLORATION, HOLDOUT, PERSONALISED
+from traveltide_assets.sample import PERKS, SampleSpec, planted, write_sample
+from traveltide_assets.sample.later_months import World
 
 BAG, MEAL = "free_checked_bag", "free_hotel_meal"
 TRUTH = pd.DataFrame(
@@ -77,6 +80,23 @@ def test_every_month_explores_anew_and_knows_nothing_later(tmp_path: Path) -> No
     assert july.exploration.salt != august.exploration.salt
     assert july.campaign.salt == august.campaign.salt
     assert july.lake == august.lake == tmp_path / "lake"
+
+
+def test_a_month_lived_again_is_the_same_to_the_byte(tmp_path: Path) -> None:
+    write_sample(tmp_path / "source", SampleSpec(users=80, active_share=1.0))
+    world = World.read(tmp_path / "source")
+    truth = planted.extra_trips(world.customers, PERKS, "traits")
+    users = truth.index[::-1]
+    sent = pd.DataFrame({"user_id": users, "offer": np.resize([BAG, MEAL, NO_OFFER], len(users))})
+
+    def lived(offers: pd.DataFrame, seed: int) -> dict[str, bytes]:
+        tables = responded(world, truth, offers, "2023-08", np.random.default_rng(seed))
+        return {name: rows.to_csv(index=False).encode() for name, rows in tables.items()}
+
+    once = lived(sent, 1)
+    assert b"redeemed" in once["responses"]
+    assert lived(sent.iloc[::-1], 1) == once, "it depends on the order of rows"
+    assert lived(sent, 2)["responses"] != once["responses"]
 
 
 def test_a_folder_that_holds_anything_is_left_alone(tmp_path: Path) -> None:

@@ -87,3 +87,35 @@ def test_a_relative_difference_needs_a_mean_that_is_clearly_above_zero() -> None
     found = effect(values, halves(1))
     assert np.isnan(found.relative)
     assert np.isfinite(found.difference)
+
+
+def test_weights_give_the_difference_of_weighted_means_and_equal_ones_change_nothing() -> None:
+    rng = np.random.default_rng(8)
+    treated, before = halves(9, 0.4), rng.normal(size=(COUNT, 1))
+    values = 1.5 * before[:, 0] + rng.normal(size=COUNT)
+    plain, same = (effect(values, treated, before, weights=w) for w in (None, np.full(COUNT, 7.0)))
+    assert same.difference == pytest.approx(plain.difference)
+    assert same.error == pytest.approx(plain.error, rel=0.01)
+    weights = rng.choice([1.0, 3.0], COUNT)
+    means = [np.average(values[g], weights=weights[g]) for g in (treated, ~treated)]
+    found = effect(values, treated, weights=weights)
+    assert found.difference == pytest.approx(means[0] - means[1])
+
+
+def test_weights_make_up_for_unequal_chances_with_and_without_adjustment() -> None:
+    """Whoever has much is rarely treated; the effect is 1 for everybody."""
+    covered = {True: 0, False: 0}
+    repeats = 200
+    for seed in range(repeats):
+        rng = np.random.default_rng(seed)
+        has = rng.random(COUNT) < 0.5
+        chance = np.where(has, 0.25, 0.5)
+        treated = rng.random(COUNT) < chance
+        before = (2.0 * has + rng.normal(size=COUNT))[:, None]
+        values = before[:, 0] + treated + rng.normal(size=COUNT)
+        weights = 1 / np.where(treated, chance, 1 - chance)
+        for adjusted in (True, False):
+            known = before if adjusted else None
+            found = effect(values, treated, known, weights=weights)
+            covered[adjusted] += found.low <= 1.0 <= found.high
+    assert min(covered.values()) / repeats >= 0.9

@@ -17,7 +17,7 @@ from scipy.stats import ttest_ind as welch
 
 from traveltide_assets.catalogue import FOLDER
 from traveltide_assets.definitions import build_definitions
-from traveltide_assets.experiment import assignment, plan, readout
+from traveltide_assets.experiment import assignment, judging, plan, readout
 from traveltide_assets.experiment import measurements as outcomes
 from traveltide_assets.experiment import periods as calendar
 from traveltide_assets.experiment.assignment import CONTROL, EVERYBODY, PERSONALISED
@@ -234,23 +234,23 @@ def test_a_planted_effect_is_found_and_nothing_else() -> None:
     after = outcome(arms, 1, effect=0.3)
     table = readout.compare(arms, after, _none(), config)
     row = overall(table, "bookings")
-    assert row["verdict"] == readout.BETTER
+    assert row["verdict"] == judging.BETTER
     assert row["low"] < 0.15 < row["high"]
     treated = (arms["arm"] == PERSONALISED).to_numpy()
     values = after["bookings"].to_numpy()
     expected = welch(values[treated], values[~treated], equal_var=False).pvalue
     assert row["p_value"] == pytest.approx(expected)
     guardrails = set(table.loc[table["role"] == "guardrail", "verdict"])
-    assert guardrails <= {readout.NO_HARM, readout.UNCLEAR}
+    assert guardrails <= {judging.NO_HARM, judging.UNCLEAR}
     worse = readout.compare(arms, outcome(arms, 1, effect=-0.3), _none(), config)
-    assert overall(worse, "bookings")["verdict"] == readout.WORSE
+    assert overall(worse, "bookings")["verdict"] == judging.WORSE
 
 
 def test_harm_to_a_guardrail_alarms_and_a_gain_does_not() -> None:
     config = Experiment()
     arms = assignment.assign(customers(6_000), config)
     treated = (arms["arm"] == PERSONALISED).to_numpy()
-    for more, verdict in ((treated, readout.HARM), (~treated, readout.NO_HARM)):
+    for more, verdict in ((treated, judging.HARM), (~treated, judging.NO_HARM)):
         cancelled = np.random.default_rng(2).random(len(arms)) < np.where(more, 0.15, 0.1)
         after = outcome(arms, 1, cancellations=cancelled.astype(float))
         table = readout.compare(arms, after, _none(), config)
@@ -282,7 +282,7 @@ def test_few_cases_are_tested_exactly_and_too_few_customers_not_at_all() -> None
     assert overall(table, "cancellations")["test"] == "chi-squared"
     few = arms.head(40)
     table = readout.compare(few, outcome(few, 1), _none(), config)
-    assert overall(table, "bookings")["verdict"] == readout.TOO_LITTLE
+    assert overall(table, "bookings")["verdict"] == judging.TOO_LITTLE
 
 
 def test_outcomes_that_are_missing_in_one_arm_conclude_nothing() -> None:
@@ -398,7 +398,7 @@ def test_what_is_the_same_for_everybody_is_said_to_be(value: float) -> None:
         arms, outcome(arms, 1, sign_ups=same, bookings=same), _none(), Experiment()
     )
     for metric in ("sign_ups", "bookings"):
-        assert overall(table, metric)["verdict"] == readout.NO_SPREAD
+        assert overall(table, metric)["verdict"] == judging.NO_SPREAD
 
 
 def test_what_was_measured_goes_before_what_sessions_tell(tmp_path: Path) -> None:

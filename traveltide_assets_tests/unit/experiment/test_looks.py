@@ -13,6 +13,7 @@ from scipy.stats import norm
 
 from traveltide_assets.experiment import (
     assignment,
+    judging,
     looks,
     periods,
     plan,
@@ -137,9 +138,9 @@ def overall(table: pd.DataFrame, metric: str) -> pd.Series:
 def test_a_look_before_its_bound_carries_no_verdict() -> None:
     at_the_end = overall(compared(0.13), "bookings")
     early = overall(compared(0.13, times=WEEKLY[:1]), "bookings")
-    assert at_the_end["verdict"] == readout.BETTER
+    assert at_the_end["verdict"] == judging.BETTER
     assert early["p_value"] == at_the_end["p_value"]
-    assert early["verdict"] == readout.NO_DIFFERENCE
+    assert early["verdict"] == judging.NO_DIFFERENCE
     assert early["look_bound"] == pytest.approx(looks.bounds(WEEKLY[:1], 0.05)[0])
 
 
@@ -160,12 +161,12 @@ def test_the_decision_follows_the_rule() -> None:
 
 def test_a_guardrail_passes_only_where_the_margin_is_excluded() -> None:
     table = compared(0.0)
-    assert overall(table, "sessions")["verdict"] == readout.NO_HARM
+    assert overall(table, "sessions")["verdict"] == judging.NO_HARM
     cancellations = overall(table, "cancellations")
     # Of 8,000 customers 10 % cancel: a tenth more is within the noise.
-    assert cancellations["verdict"] == readout.UNCLEAR
+    assert cancellations["verdict"] == judging.UNCLEAR
     assert cancellations["p_margin"] > 0.05
-    assert overall(compared(0.0, harm=0.6), "cancellations")["verdict"] == readout.HARM
+    assert overall(compared(0.0, harm=0.6), "cancellations")["verdict"] == judging.HARM
 
 
 def test_the_plan_says_what_looking_every_week_does() -> None:
@@ -202,7 +203,7 @@ def test_the_first_look_that_decides_stands() -> None:
     assert rows["look_bound"].is_monotonic_decreasing
     for week, row in rows.iterrows():
         early = row["p_holm"] > 0.05
-        assert (row["verdict"] == readout.NO_DIFFERENCE) == early, week
+        assert (row["verdict"] == judging.NO_DIFFERENCE) == early, week
 
 
 def test_futility_does_not_bind_and_a_bound_does() -> None:

@@ -29,6 +29,7 @@ def drawn() -> tuple[pd.DataFrame, pd.DataFrame]:
             "offer": offer,
             "probability": np.where(arm == EXPLORATION, np.where(offer == "bag", 0.75, 0.25), 1.0),
             "revenue_capped_usd": 100 + effect + rng.normal(0, 20, COUNT),
+            "net_margin_usd": np.nan,
             "closed": True,
         }
     )
@@ -77,6 +78,23 @@ def test_a_policy_that_beats_all_it_must_beat_is_promoted() -> None:
     assert rows.loc["always bag", "value"] == pytest.approx(110, abs=4)
     assert rows.loc["incumbent", "value"] == rows.loc["always bag", "value"]
     assert rows.loc["always none", "gain"] == 0
+
+
+def test_money_decides_as_soon_as_the_latest_campaign_knows_it() -> None:
+    outcomes, features = drawn()
+    earlier = outcomes.assign(campaign="2023-04")
+    priced = outcomes.assign(net_margin_usd=0.2 * outcomes["revenue_capped_usd"] - 3)
+    both = pd.concat([features, features.assign(campaign="2023-04")])
+    found = scorecard.explored(pd.concat([earlier, priced]), both)
+    assert found is not None
+    assert found.reward == scorecard.NET_MARGIN
+    assert set(found.customers["campaign"]) == {"2023-05"}
+    assert found.log.reward.mean() == pytest.approx(18, abs=1)
+    partly = priced.assign(net_margin_usd=priced["net_margin_usd"].where(priced["user_id"] > 9))
+    found = scorecard.explored(pd.concat([earlier, partly]), both)
+    assert found is not None
+    assert found.reward == scorecard.REVENUE
+    assert set(found.customers["campaign"]) == {"2023-04", "2023-05"}
 
 
 def test_without_enough_that_was_drawn_there_is_no_log() -> None:

@@ -9,7 +9,12 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.catalogue.perks import load_perks, titles
-from traveltide_assets.experiment import campaign_readout, policy_scorecard, readout, weekly_looks
+from traveltide_assets.experiment import (
+    campaign_readout,
+    judging,
+    policy_scorecard,
+    weekly_looks,
+)
 from traveltide_assets.experiment.learning.policy_promotion import NOTHING_TO_GAIN, PROMOTED
 from traveltide_assets.report import charts, next_section, offers_section
 from traveltide_assets.settings import Settings
@@ -30,7 +35,10 @@ def material(**tables: pd.DataFrame) -> Any:
     return SimpleNamespace(
         month="2023-07",
         settings=SETTINGS,
+        perks=load_perks(SETTINGS.perks_file),
         titles=titles(load_perks(SETTINGS.perks_file)),
+        assignments=pd.DataFrame({"perk": [learnt.BAG, learnt.MEAL]}),
+        campaign={"customers": {"written_to": 5_000, "held_out": 500}},
         strategies={"traits": "Traits"},
         **{**nothing, **tables},
     )
@@ -46,24 +54,26 @@ def test_a_campaign_is_told_by_comparison_with_what_is_beyond_chance(effects: pd
     assert offers_section.message(m).startswith("The offers of May 2023 brought more: bookings")
     (campaign,) = offers_section.context(m)["campaigns"]
     said = campaign["sentences"]
-    assert said[0].startswith("Everybody written to, against nobody: ")
-    assert "The own perk, against the control offer: bookings per customer: More than" in said[1]
+    assert said[0].startswith("All written to, against nobody: ")
+    assert "Own perk, against control offer: bookings per customer: More than" in said[1]
     assert [line.partition(":")[0] for line in said[2:]] == [
         "Free checked bag, against nothing",
         "Free hotel meal, against nothing",
+        "No other difference between two perks that were drawn is shown.",
     ]
+    assert campaign["rows"][-1][0] == "Free checked bag, against free hotel meal"
     assert "Beyond chance: The own perk" in campaign["picture"].alt.replace(
-        "Everybody written to, against nobody, bookings per customer: better, ", ""
+        "All written to, against nobody, bookings per customer: better, ", ""
     )
 
 
 def test_an_open_campaign_and_a_harmful_one_are_no_success(effects: pd.DataFrame) -> None:
-    unclear = effects.assign(verdict=readout.NO_DIFFERENCE)
+    unclear = effects.assign(verdict=judging.NO_DIFFERENCE)
     early = offers_section.message(material(effects=unclear.assign(peek=True)))
     assert early == "It is too early to say what the offers of May 2023 did"
     over = offers_section.message(material(effects=unclear.assign(peek=False)))
     assert over == "No effect of the offers of May 2023 is shown"
-    harm = effects.assign(verdict=effects["verdict"].where(effects.index != 0, readout.HARM))
+    harm = effects.assign(verdict=effects["verdict"].where(effects.index != 0, judging.HARM))
     assert "did harm" in offers_section.message(material(effects=harm))
 
 
@@ -81,6 +91,7 @@ def test_policies_are_called_by_their_titles_and_the_best_comes_first() -> None:
     m = material(policies=learnt.policies(), curve=learnt.curve())
     assert next_section.message(m).startswith("Explore more")
     shown = next_section.context(m)
+    assert shown["exploration"] == "Set exploration.share = 0.05: it takes 10 months more."
     assert "+2 USD per customer against Free checked bag for everybody" in shown["policies"]["said"]
     assert "always" not in shown["policies"]["said"]
     assert [row["policy"] for row in shown["policies"]["rows"]] == [

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.catalogue.perks import StoredPerk
-from traveltide_assets.experiment.readout import BETTER, NO_DIFFERENCE
+from traveltide_assets.experiment.judging import BETTER, NO_DIFFERENCE
 from traveltide_assets.report import reasons
 from traveltide_assets.report.experiment_section import in_words
 
