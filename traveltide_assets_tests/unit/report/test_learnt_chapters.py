@@ -62,7 +62,7 @@ def test_a_campaign_is_told_by_comparison_with_what_is_beyond_chance(effects: pd
         "No other difference between two perks that were drawn is shown.",
     ]
     assert campaign["rows"][-1][0] == "Free checked bag, against free hotel meal"
-    assert "Beyond chance: The own perk" in campaign["picture"].alt.replace(
+    assert "Beyond chance: Own perk" in campaign["picture"].alt.replace(
         "All written to, against nobody, bookings per customer: better, ", ""
     )
 
