@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import strategies as st
@@ -146,7 +147,7 @@ def test_a_sign_of_life_that_fails_is_given_again(
 
     monkeypatch.setattr(Folder, "swap", sometimes)
     # The shortest that the settings allow would take seconds.
-    often = Lease(folder, Config.model_construct(wait_seconds=0, stale_seconds=0.2))
+    often = Lease(folder, Config.model_construct(wait_seconds=0, stale_seconds=cast("int", 0.2)))
     with often.held("one", "a job", quiet):
         first = often.holder
         deadline = time.monotonic() + 10
@@ -283,6 +284,7 @@ def test_nobody_takes_over_between_the_check_and_the_write(tmp_path: Path) -> No
     assert found is not None
     code = f"""
 from pathlib import Path
+from typing import cast
 from traveltide_assets.lake.storage.folder import Folder
 print("ready", flush=True)
 Folder(Path({str(tmp_path / "lake")!r})).swap("{KEY}", b"two", "{found[1]}")
