@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+import pytest
 
 from traveltide_assets.evidence.lifts import Done, by_chance
 
@@ -43,3 +44,13 @@ def test_nothing_to_ask_draws_no_permutation() -> None:
     taken: list[int] = []
     assert by_chance([], rounds(taken)) == []
     assert taken == []
+
+
+def test_amounts_in_another_unit_give_the_same_lifts() -> None:
+    done, given = behaviour(5, effect=0.5)
+    (whole,) = by_chance([(done, given)], rounds([]))
+    # Halves are exact in double precision, and whole numbers in single precision as well.
+    (halves,) = by_chance([(Done(done.amount / 2, done.chances), given)], rounds([]))
+    assert halves == whole
+    (thirds,) = by_chance([(Done(done.amount / 3, done.chances), given)], rounds([]))
+    assert [chance.mean for chance in thirds] == pytest.approx([chance.mean for chance in whole])
