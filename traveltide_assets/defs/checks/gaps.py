@@ -71,11 +71,13 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
     # The flags of a cancellation are artefacts.
     booking = sessions.filter(sessions[BOOKED[name]] & ~sessions.cancellation)
     orphans = trips.anti_join(booking.select("trip_id"), "trip_id")
+    count = _count(orphans)
     # Most often so few are left that sessions outside silver need not be searched.
-    if _count(orphans) > limit * rows:
+    if count > limit * rows:
         orphans = _without_refused(orphans, context)
+        count = _count(orphans)
     # A refused booking without its trip may be that of any of them.
-    count = max(_count(orphans) - _unnamed(context), 0)
+    count = max(count - _unnamed(context), 0) if count else 0
     facts |= {"without_session": count, "share": count / max(rows, 1)}
     if count <= limit * rows:
         return Outcome(True, facts)
