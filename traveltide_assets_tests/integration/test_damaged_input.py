@@ -142,7 +142,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
     "sessions of another user": (
         shifted("sessions", "user_id"),
         "sessions_processed:consistent",
-        ["user signed up", "user_id belongs to other rows", "checks.block_contradiction_share"],
+        ["another customer booked", "belong to other rows", "checks.block_contradiction_share"],
     ),
     "flights of another trip": (
         shifted("flights", "trip_id"),

@@ -21,11 +21,11 @@ _EXAMPLES = 3
 _FEW = 10
 # Of fewer rows than this, a column may well have one value.
 _ENOUGH = 100
-_FLIGHTS, _HOTELS, _USERS = (layers(name)[1] for name in ("flights", "hotels", "users"))
+_FLIGHTS, _HOTELS = (layers(name)[1] for name in ("flights", "hotels"))
 
 
 AFTER: Mapping[str, tuple[str, ...]] = {
-    "sessions": (_USERS,),
+    "sessions": (),
     "flights": (SESSIONS,),
     "hotels": (SESSIONS, _FLIGHTS),
 }
@@ -64,11 +64,6 @@ def _cancellations(rows: ibis.Table, others: Mapping[str, ibis.Table]) -> ibis.T
     return rows.filter(rows.cancellation).inner_join(owners, "trip_id")
 
 
-def _with_user(rows: ibis.Table, others: Mapping[str, ibis.Table]) -> ibis.Table:
-    users = others[_USERS].select("sign_up_date", customer="user_id")
-    return rows.inner_join(users, rows.user_id == users.customer)
-
-
 def _alone(rows: ibis.Table, others: Mapping[str, ibis.Table]) -> ibis.Table:
     return rows
 
@@ -92,13 +87,6 @@ RULES: Mapping[str, tuple[Rule, ...]] = {
             "user_id, trip_id or cancellation belong to other rows",
             _cancellations,
             lambda rows: rows.user_id != rows.booker,
-        ),
-        Rule(
-            "session_id",
-            "sessions start before their user signed up",
-            "user_id belongs to other rows, or sign_up_date or session_start is wrong",
-            _with_user,
-            lambda rows: rows.session_start.date() < rows.sign_up_date,
         ),
         *(
             Rule(
@@ -194,9 +182,9 @@ def is_consistent(name: str, context: Context) -> Outcome:
 
 
 def _tables(context: Context) -> dict[str, ibis.Table]:
-    """Users, flights, hotels and, if any month is stored, the sessions of all stored months."""
+    """Flights, hotels and, if any month is stored, the sessions of all stored months."""
     lake = context.lake
-    found = {path: lake.table(path) for path in (_USERS, _FLIGHTS, _HOTELS) if lake.exists(path)}
+    found = {path: lake.table(path) for path in (_FLIGHTS, _HOTELS) if lake.exists(path)}
     if months := lake.months(SESSIONS):
         found[SESSIONS] = lake.table(SESSIONS, months)
     return found
