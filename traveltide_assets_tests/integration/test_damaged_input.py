@@ -139,10 +139,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
         "flights_processed:readable",
         ["flights-2.csv", "base_fare_usd", "decimal comma"],
     ),
-    "sessions of another user": (
-        shifted("sessions", "user_id"),
+    "discounts denied": (
+        changed("sessions", "flight_discount", lambda flag: "false"),
         "sessions_processed:consistent",
-        ["another customer booked", "belong to other rows", "checks.block_contradiction_share"],
+        ["flight_discount that its amount denies", "checks.block_contradiction_share"],
     ),
     "flights of another trip": (
         shifted("flights", "trip_id"),
@@ -401,6 +401,17 @@ def test_flags_that_deny_what_was_booked_decide_nothing(
     assert not result.success
     words = "hotel stays are of trips that no session books"
     assert words in problem(result, "hotels_processed:no_orphans")
+    assert words in decides_nothing(project)
+
+
+def test_sessions_of_another_user_decide_nothing(tmp_path: Path, cases: Path) -> None:
+    shutil.copytree(cases / "base300", tmp_path / "source")
+    shifted("sessions", "user_id")(tmp_path / "source")
+    project = Project(tmp_path, tmp_path / "source", partitions={"first": "2023-01", "last": LAST})
+    result = project.ingest("2023-01", LAST)
+    assert not result.success
+    words = "28 of 28 cancellations are of trips that another customer booked"
+    assert words in problem(result, "sessions_processed:consistent")
     assert words in decides_nothing(project)
 
 
