@@ -28,6 +28,12 @@ class Checks(Section):
         "even one that is refused or outside the months. Beyond it nothing is decided once all "
         "months are ingested",
     )
+    block_contradiction_share: Share = Field(
+        0.05,
+        description="Largest share of rows that contradict others, such as flights that depart "
+        "before they are booked. Beyond it nothing is decided. Fewer than ten such rows never stop "
+        "a decision",
+    )
     empty_month_from: int = Field(
         20,
         ge=1,
