@@ -23,7 +23,7 @@ class Checks(Section):
         "sessions whose user has none. Beyond it nothing is decided; below it a check warns",
     )
     block_orphan_share: Share = Field(
-        0.05,
+        0.02,
         description="Largest share of flights or hotel stays of trips that no session books, not "
         "even one that is refused or outside the months. Beyond it nothing is decided once all "
         "months are ingested",
