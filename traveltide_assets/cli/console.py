@@ -319,9 +319,9 @@ def decided_month(settings: Settings, lake: Lake, month: str | None) -> str:
     else:
         advice = f"run `traveltide run{f' --month {month}' if month else ''}` first"
     others = f" (decided: {', '.join(decided)})" if decided else ""
-    sample = (
-        "" if settings.source else ", the lake of generated data, as no TRAVELTIDE_SOURCE is set"
-    )
+    # A lake that is named may be anybody's.
+    own = settings.source is not None or "lake" in settings.model_fields_set
+    sample = "" if own else ", the lake of generated data, as no TRAVELTIDE_SOURCE is set"
     raise NothingDecided(
         f"no perks have been decided {f'for {month}' if month else 'yet'} in "
         f"{settings.lake}{sample}{others}; {advice}"

@@ -23,10 +23,16 @@ class Checks(Section):
         "sessions whose user has none. Beyond it nothing is decided; below it a check warns",
     )
     block_orphan_share: Share = Field(
-        0.05,
+        0.02,
         description="Largest share of flights or hotel stays of trips that no session books, not "
         "even one that is refused or outside the months. Beyond it nothing is decided once all "
         "months are ingested",
+    )
+    block_contradiction_share: Share = Field(
+        0.05,
+        description="Largest share of rows that contradict others, such as flights that depart "
+        "before they are booked. Beyond it nothing is decided. Fewer than ten such rows never stop "
+        "a decision",
     )
     empty_month_from: int = Field(
         20,

@@ -117,14 +117,17 @@ def _against(
     config: Config,
 ) -> pd.DataFrame:
     """The difference of each strategy to the one in service, with its interval and verdict."""
+    nothing = dict.fromkeys(("difference", "difference_low", "difference_high"), np.nan)
     if in_service is None:
-        nothing = dict.fromkeys(("difference", "difference_low", "difference_high"), np.nan)
         return pd.DataFrame([nothing | {"verdict": NO_RIVAL} for _ in worths])
     doubtful = supported_perks(evidence, in_service, doubtful=config.alpha)
     index = worths[in_service].index
     defended = offers[in_service].worth(doubtful, config).reindex(index, fill_value=0.0)
     rows = []
     for name, worth in worths.items():
+        if name == in_service:
+            rows.append(nothing | {"verdict": IN_SERVICE})
+            continue
         apart = worth - defended
         mean, noise = apart.mean(), _Z * apart.std(ddof=0) / np.sqrt(max(len(apart), 1))
         low, high = mean - noise, mean + noise
@@ -134,7 +137,7 @@ def _against(
                 "difference": float(mean),
                 "difference_low": float(low),
                 "difference_high": float(high),
-                "verdict": IN_SERVICE if name == in_service else verdict,
+                "verdict": verdict,
             }
         )
     return pd.DataFrame(rows)

@@ -69,21 +69,31 @@ class Done:
 
     def permuted(self, given: np.ndarray, permutations: np.ndarray) -> Sums:
         """The sums of each group (first axis) with the outcomes of customers permuted."""
+        kind = _exact(self.amount, self.chances)
+        groups = [given[:, cut].T.astype(kind) for cut in range(given.shape[1])]
         # One buffer for all: a new one for each would cost as much time as the sums.
-        moved = np.empty(permutations.shape)
-        groups = [given[:, cut].T.astype(np.float64) for cut in range(given.shape[1])]
+        moved = np.empty(permutations.shape, dtype=kind)
 
         def summed(part: np.ndarray) -> np.ndarray:
             found = [
                 np.take(did, permutations, out=moved, mode="clip") @ group
-                for did, group in zip(part, groups, strict=True)
+                for did, group in zip(part.astype(kind), groups, strict=True)
             ]
-            return np.stack(found, axis=-1).transpose(1, 0, 2)
+            return np.stack(found, axis=-1).transpose(1, 0, 2).astype(np.float64)
 
         return self._with_others(summed(self.amount), summed(self.chances))
 
     def _with_others(self, a: np.ndarray, n: np.ndarray) -> Sums:
         return Sums(a, n, self.amount.sum(-1) - a, self.chances.sum(-1) - n)
+
+
+def _exact(*parts: np.ndarray) -> type[np.floating]:
+    """Single precision, of half the memory, if sums of these values cannot be rounded in it.
+
+    That holds for whole numbers, such as bags and flights, of less than 2^24 in all.
+    """
+    whole = all((part == np.rint(part)).all() and np.abs(part).sum() < 2**24 for part in parts)
+    return np.float32 if whole else np.float64
 
 
 @dataclass(frozen=True)

@@ -223,10 +223,19 @@ DECISION = Table(
         Column("worth", "float64", "Its worth, as in the scorecard"),
         Column("supported_share", "float64", "Share of customers with a supported perk"),
         Column(
-            "difference", "float64", "Its worth minus that of the one in service", required=False
+            "difference",
+            "float64",
+            "Its worth minus that of the one in service, whose perks also count if only the "
+            "correction for the number of tests keeps them from being supported",
+            required=False,
         ),
-        Column("difference_low", "float64", "Lower end of the 95 % interval", required=False),
-        Column("difference_high", "float64", "Upper end of the 95 % interval", required=False),
+        Column(
+            "difference_low",
+            "float64",
+            "Lower end of the 95 % interval over customers; verdicts are taken as given",
+            required=False,
+        ),
+        Column("difference_high", "float64", "Upper end of that interval", required=False),
         Column("verdict", "string", "better, worse, no difference, in service or no rival"),
         Column("recommended", "boolean", "Whether the scorecard recommends it"),
         Column("decides", "boolean", "Whether it decides the month"),

@@ -31,6 +31,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from traveltide_assets.lake.config import Lease as Config
 from traveltide_assets.lake.storage.base import Conflict, Storage, StorageError
+from traveltide_assets.schema.errors import TravelTideError
 
 KEY = "_lease.json"
 _POLL_SECONDS = 1
@@ -169,7 +170,7 @@ class Lease:
             beats.join(self._config.stale_seconds / _BEATS)
             try:
                 self.release(owner)
-            except (StorageError, OSError) as error:
+            except (TravelTideError, OSError) as error:
                 _log.warning("the lease was not released, and has to expire: %s", error)
 
     def _wait(self, owner: str, work: str, say: Callable[[str], None]) -> None:
@@ -203,7 +204,7 @@ class Lease:
             except LeaseLost as error:
                 _log.error("%s", error)
                 return
-            except (StorageError, OSError) as error:
+            except (TravelTideError, OSError) as error:
                 _log.warning("the lease could not be renewed: %s", error)
 
     def _look(self) -> tuple[Holder | None, str | None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -93,7 +94,29 @@ def a_thousand(fare: str) -> str:
     return f"{float(fare):,.2f}" if float(fare) >= 1_000 else fare
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], str, list[str]]] = {
+def shifted(name: str, column: str) -> Callable[[Path], None]:
+    """Every value of a column moves to the next row."""
+
+    def damage(folder: Path) -> None:
+        rows = read(folder, name)
+        write(folder, name, rows.assign(**{column: np.roll(rows[column].to_numpy(), 1)}))
+
+    return damage
+
+
+def swapped(name: str, one: str, other: str) -> Callable[[Path], None]:
+    def damage(folder: Path) -> None:
+        rows = read(folder, name)
+        write(folder, name, rows.rename(columns={one: other, other: one}))
+
+    return damage
+
+
+def two_years_later(time: str) -> str:
+    return time and f"{int(time[:4]) + 2}{time[4:]}"
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
     "flights cut": (cut("flights", 0.5), "flights_processed:complete", ["flights", "such as"]),
     "no hotels": (cut("hotels", 0), "hotels_processed:not_empty", ["hotels", "without any row"]),
     "US dates": (
@@ -115,6 +138,34 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str, list[str]]] = {
         a_second_file,
         "flights_processed:readable",
         ["flights-2.csv", "base_fare_usd", "decimal comma"],
+    ),
+    "discounts denied": (
+        changed("sessions", "flight_discount", lambda flag: "false"),
+        "sessions_processed:consistent",
+        ["flight_discount that its amount denies", "checks.block_contradiction_share"],
+    ),
+    "flights of another trip": (
+        shifted("flights", "trip_id"),
+        "flights_processed:consistent",
+        ["before they are booked", "trip_id belongs to other rows"],
+    ),
+    "check-in for check-out": (
+        swapped("hotels", "check_in_time", "check_out_time"),
+        "hotels_processed:consistent",
+        ["end before they begin", "are swapped"],
+    ),
+    "rooms for dollars": (
+        swapped("hotels", "rooms", "hotel_per_room_usd"),
+        "hotels_processed:consistent",
+        ["more rooms than a room costs", "are swapped"],
+    ),
+    "flights of later years": (
+        lambda folder: [
+            changed("flights", column, two_years_later)(folder)
+            for column in ("departure_time", "return_time")
+        ],
+        "hotels_processed:consistent",
+        ["before or after the flight"],
     ),
 }
 
@@ -139,7 +190,7 @@ def decides_nothing(project: Project) -> str:
 
 @pytest.mark.parametrize(("damage", "check", "words"), DAMAGES.values(), ids=list(DAMAGES))
 def test_damage_stops_ingestion_and_every_later_run_of_gold(
-    project: Project, damage: Callable[[Path], None], check: str, words: list[str]
+    project: Project, damage: Callable[[Path], object], check: str, words: list[str]
 ) -> None:
     damage(project.source)
     result = project.ingest(FIRST, LAST)
@@ -149,7 +200,7 @@ def test_damage_stops_ingestion_and_every_later_run_of_gold(
     for word in words:
         assert word in said
     of_gold = decides_nothing(project)
-    if check.endswith((":complete", ":formats")):
+    if check.endswith((":complete", ":formats", ":consistent")):
         assert f"{LAST} is not decided" in of_gold
         assert said in of_gold
 
@@ -204,6 +255,13 @@ def test_damage_stops_the_decision_whatever_the_source_is(
     assert not result.success
     assert words in problem(result, check)
     decides_nothing(project)
+
+
+def test_a_column_that_says_nothing_is_named(project: Project) -> None:
+    changed("users", "has_children", lambda _: "")(project.source)
+    result = project.ingest(FIRST, LAST)
+    succeed(result)
+    assert "has_children (always false)" in problem(result, "users_processed:varied")
 
 
 def test_a_few_missing_rows_only_warn(tmp_path: Path, project: Project) -> None:
@@ -343,6 +401,17 @@ def test_flags_that_deny_what_was_booked_decide_nothing(
     assert not result.success
     words = "hotel stays are of trips that no session books"
     assert words in problem(result, "hotels_processed:no_orphans")
+    assert words in decides_nothing(project)
+
+
+def test_sessions_of_another_user_decide_nothing(tmp_path: Path, cases: Path) -> None:
+    shutil.copytree(cases / "base300", tmp_path / "source")
+    shifted("sessions", "user_id")(tmp_path / "source")
+    project = Project(tmp_path, tmp_path / "source", partitions={"first": "2023-01", "last": LAST})
+    result = project.ingest("2023-01", LAST)
+    assert not result.success
+    words = "28 of 28 cancellations are of trips that another customer booked"
+    assert words in problem(result, "sessions_processed:consistent")
     assert words in decides_nothing(project)
 
 

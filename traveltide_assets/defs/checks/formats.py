@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import ibis
 
 from traveltide_assets.defs.checks.check import Context, Outcome
-from traveltide_assets.defs.checks.soundness import UNDATED, UNREADABLE, layers
+from traveltide_assets.defs.checks.soundness import UNDATED, UNREADABLE, has_rows, layers
 from traveltide_assets.schema.table import Column
 from traveltide_assets.transforms.cleaning.diagnosis import (
     columns_of,
@@ -74,9 +74,11 @@ def _refused(name: str, context: Context) -> list[ibis.Table]:
     _, _, quarantine = layers(name)
     months, lake = context.months_that_count(quarantine), context.lake
     tables = []
-    if months or not context.tables[quarantine].partitioned:
+    stored = months or not context.tables[quarantine].partitioned
+    # Nearly always nothing is refused, and asking the engine for it would take most of the time.
+    if stored and has_rows(lake, quarantine, months):
         tables.append(lake.table(quarantine, months))
-    if name == "sessions" and lake.exists(UNDATED):
+    if name == "sessions" and lake.exists(UNDATED) and lake.rows(UNDATED):
         undated = lake.table(UNDATED)
         tables.append(undated.filter(undated.reason == UNREADABLE))
     return tables

@@ -71,11 +71,13 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
     # The flags of a cancellation are artefacts.
     booking = sessions.filter(sessions[BOOKED[name]] & ~sessions.cancellation)
     orphans = trips.anti_join(booking.select("trip_id"), "trip_id")
+    count = _count(orphans)
     # Most often so few are left that sessions outside silver need not be searched.
-    if _count(orphans) > limit * rows:
+    if count > limit * rows:
         orphans = _without_refused(orphans, context)
+        count = _count(orphans)
     # A refused booking without its trip may be that of any of them.
-    count = max(_count(orphans) - _unnamed(context), 0)
+    count = max(count - _unnamed(context), 0) if count else 0
     facts |= {"without_session": count, "share": count / max(rows, 1)}
     if count <= limit * rows:
         return Outcome(True, facts)
@@ -96,7 +98,8 @@ def has_known_users(context: Context) -> Outcome:
     months, limit = context.months_that_count(raw), context.settings.checks.max_missing_share
     rows = sum(context.lake.rows(raw, month) for month in months)
     facts: dict[str, object] = {"rows": rows, "limit": limit}
-    if not months:
+    # As nearly always, which the footers of the files tell.
+    if not any(context.lake.rows(quarantine, month) for month in months):
         return Outcome(True, facts)
     refused = context.lake.table(quarantine, months)
     of_nobody = _with_user(refused.filter(refused.reason == "unknown_user"))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from traveltide_assets.defs.checks import every_table
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.defs.checks.contradictions import AFTER, is_consistent, is_varied
 from traveltide_assets.defs.checks.formats import has_few_in_a_format
 from traveltide_assets.defs.checks.gaps import (
     has_few_orphans,
@@ -135,11 +136,19 @@ def _silver(name: str) -> Step:
         partial(_few_rejected, name),
         after=(processed,),
     )
+    varied = Check(
+        processed,
+        "varied",
+        "No column other than text has the same value, or none, in every row.",
+        Severity.WARNING,
+        partial(is_varied, name),
+    )
     of_trips = (_complete(name), _no_orphans(name), _foreign_key(processed))
     trips = of_trips if name in BOOKED else ()
     months = (_no_empty_month(), _known_users()) if name == "sessions" else ()
-    filled = () if name in OPTIONAL else (not_empty,)
-    checks = (reconciliation, readable, formats, *filled, *months, *trips, share)
+    filled = () if name in OPTIONAL else (not_empty, varied)
+    consistent = (_consistent(name),) if name in AFTER else ()
+    checks = (reconciliation, readable, formats, *filled, *months, *trips, *consistent, share)
     return Step(f"{name}_silver", (processed, quarantine), checks)
 
 
@@ -166,6 +175,19 @@ def _no_orphans(name: str) -> Check:
         partial(has_few_orphans, name),
         blocking=True,
         after=(SESSIONS,),
+    )
+
+
+def _consistent(name: str) -> Check:
+    return Check(
+        layers(name)[1],
+        "consistent",
+        "Few rows contradict others, such as flights that depart before they are booked. Beyond "
+        "`checks.block_contradiction_share` nothing is decided.",
+        Severity.ERROR,
+        partial(is_consistent, name),
+        blocking=True,
+        after=AFTER[name],
     )
 
 

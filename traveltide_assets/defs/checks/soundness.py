@@ -157,9 +157,13 @@ def _counts(name: str, context: Context) -> pd.DataFrame:
     months = context.months_that_count(raw)
     parts = []
     if months or not context.tables[raw].partitioned:
-        parts = [(context.lake.table(raw, months), 0), (context.lake.table(quarantine, months), 1)]
+        parts = [
+            (context.lake.table(path, months), flag)
+            for path, flag in ((raw, 0), (quarantine, 1))
+            if has_rows(context.lake, path, months)
+        ]
     frames = [_by_place(table).assign(refused=flag) for table, flag in parts]
-    if name == "sessions" and context.lake.exists(UNDATED):
+    if name == "sessions" and context.lake.exists(UNDATED) and context.lake.rows(UNDATED):
         undated = context.lake.table(UNDATED)
         unread = _by_place(undated.filter(undated.reason == UNREADABLE))
         frames += [unread.assign(refused=flag) for flag in (0, 1)]
@@ -173,6 +177,11 @@ def _counts(name: str, context: Context) -> pd.DataFrame:
         rows=found["rows"].where(found["refused"] == 0, 0),
     )
     return found.groupby(columns, as_index=False)[["rows", "refused"]].sum()
+
+
+def has_rows(lake: Lake, path: str, months: Sequence[str]) -> bool:
+    """Whether a table, or any of the given months of it, has rows. Only footers are read."""
+    return any(footer.num_rows for footer in lake.footers(path, months).values())
 
 
 def _by_place(table: ibis.Table) -> pd.DataFrame:

@@ -32,6 +32,8 @@ from traveltide_assets.experiment.assignment import (
     PERSONALISED,
 )
 from traveltide_assets.experiment.config import Config as Experiment
+from traveltide_assets.experiment.learned_policy import LearnedPolicy
+from traveltide_assets.experiment.policy_scorecard import NET_MARGIN
 from traveltide_assets.segmentation.trait_behaviour import INPUTS
 
 MONTH = "2023-06"
@@ -294,6 +296,63 @@ def test_expected_money_is_worked_out_as_the_docs_say() -> None:
     assert found.cost == pytest.approx(
         np.array([[0.15 * 15 * 0.6 * 1.5, 0.3 * 9], [0.1 * 15 * 0.6, 9.0]])
     )
+
+
+def learnt(reward: str) -> LearnedPolicy:
+    """Who has an open trip spends 50 USD more with a bag, and everybody 5 less with a meal."""
+    rows = pd.DataFrame(
+        {
+            "perk": ["bag", "meal"],
+            "feature": "open_trips",
+            "mean": 0.5,
+            "spread": 0.5,
+            "points": [30.0, 0.0],
+            "base": [20.0, -5.0],
+            "usual": 100.0,
+            "reward": reward,
+            "customers": 900,
+            "learned_in": "2023-05",
+            "policy_version": "v",
+        }
+    )
+    policy = LearnedPolicy.from_frame(rows)
+    assert policy is not None
+    return policy
+
+
+def by_policy(reward: str, **changes: Any) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The offers of customers of whom every second has an open trip, and the budget curve."""
+    assigned, segments, features = cohort(list(range(1, 400)))
+    policy, config = learnt(reward), rules(PRICED, exploration=Exploration(), **changes)
+    own = policy.decide(segments, features)
+    assigned = assigned.assign(perk=own["perk"], strategy="learned")
+    arms = assignment.assign(assigned, config.experiment)
+    return offers.decide(assigned, own, features, NOBODY, arms, config, policy)
+
+
+def test_whoever_brings_less_with_any_perk_gets_none_by_the_learnt_policy() -> None:
+    found, _ = by_policy("revenue")
+    ours = found[found["arm"] == PERSONALISED]
+    travels = ours["user_id"] % 2 == 1
+    assert set(ours.loc[travels, "offer"]) == {"bag"}
+    assert set(ours.loc[~travels, "offer"]) == {NO_OFFER}
+    assert set(ours.loc[~travels, "because"]) == {offers.NOTHING_LEARNED}
+
+
+@pytest.mark.parametrize(("reward", "margin"), [("revenue", 0.2 * 50), (NET_MARGIN, 50 + 0.2 * 15)])
+def test_the_learnt_policy_says_what_an_offer_brings_and_keeps_within_the_budget(
+    reward: str, margin: float
+) -> None:
+    free, _ = by_policy(reward, economics=Economics(**MONEY))
+    given = free[free["offer"] != NO_OFFER]
+    assert set(given["offer"]) == {"bag"}
+    assert (given["user_id"] % 2 == 1).all()
+    # One in five is assumed to redeem it for a bag of 15 USD.
+    assert given["expected_cost_usd"].to_numpy() == pytest.approx(0.2 * 15)
+    assert given["expected_margin_usd"].to_numpy() == pytest.approx(margin)
+    few, curve = by_policy(reward, economics=Economics(budget_usd=31, **MONEY))
+    assert (few["offer"] != NO_OFFER).sum() == 10
+    assert curve.loc[curve["configured"], "expected_cost_usd"].item() == pytest.approx(30)
 
 
 def test_money_is_named_where_it_is_missing() -> None:

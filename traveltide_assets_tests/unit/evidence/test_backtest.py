@@ -18,6 +18,7 @@ from traveltide_assets.evidence.tables import (
     TOO_LITTLE,
 )
 from traveltide_assets.segmentation.propensity import (
+    Expert,
     PropensityStrategy,
     TooLittleHistory,
 )
@@ -311,3 +312,8 @@ def signal_frame(rng: np.random.Generator, perks: tuple[Perk, ...]) -> pd.DataFr
 def test_propensity_without_a_past_says_what_is_missing() -> None:
     with pytest.raises(TooLittleHistory, match="as of a cut"):
         PropensityStrategy(PERKS, SEED).fit(History(pd.DataFrame({"user_id": [1]})))
+
+
+def test_a_behaviour_that_is_not_to_be_trusted_is_expected_at_the_average() -> None:
+    inputs = np.zeros((3, 2))
+    assert Expert(None, average=0.4, trust=0.0).lift(inputs).tolist() == [1.0, 1.0, 1.0]

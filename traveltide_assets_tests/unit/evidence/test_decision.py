@@ -104,6 +104,7 @@ def test_a_newcomer_takes_over_only_beyond_noise_and_margin() -> None:
         assert name_of(found) == name
         assert (found.loc["new", "verdict"] == BETTER) == (name == "new")
         assert bool(found.loc["new", "recommended"])
+        assert np.isnan(found.loc["old", "difference"])
 
 
 def test_a_verdict_at_the_bound_does_not_cost_the_strategy_in_service_its_place() -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 import pytest
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ from traveltide_assets.lake.config import Lease as Config
 from traveltide_assets.lake.lease import KEY, Holder, LakeBusy, Lease, LeaseLost, this_machine
 from traveltide_assets.lake.storage.base import Conflict, StorageError
 from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.schema.places import PlaceError
 from traveltide_assets_tests.support.small_lake import SNAPSHOT, lake_in, things
 
 STALE = 60
@@ -129,6 +131,30 @@ def test_a_lease_that_cannot_be_understood_is_nobodys_and_says_what_to_do(
     folder.swap(KEY, content, None)
     with pytest.raises(StorageError, match=r"_lease\.json cannot be understood.*remove that file"):
         take(lease(folder), "one")
+
+
+@pytest.mark.parametrize("trouble", [PlaceError("the disk is full"), OSError("gone")])
+def test_a_sign_of_life_that_fails_is_given_again(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch, trouble: Exception
+) -> None:
+    """Whatever a place refuses, the next beat tries once more, and the run goes on meanwhile."""
+    swap, troubles = Folder.swap, [trouble, trouble]
+
+    def sometimes(self: Folder, key: str, content: bytes | None, version: str | None) -> None:
+        if version is not None and content is not None and troubles:
+            raise troubles.pop()
+        swap(self, key, content, version)
+
+    monkeypatch.setattr(Folder, "swap", sometimes)
+    # The shortest that the settings allow would take seconds.
+    often = Lease(folder, Config.model_construct(wait_seconds=0, stale_seconds=cast("int", 0.2)))
+    with often.held("one", "a job", quiet):
+        first = often.holder
+        deadline = time.monotonic() + 10
+        while often.holder == first and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not troubles
+        assert often.holder != first
 
 
 # Taking over
@@ -258,6 +284,7 @@ def test_nobody_takes_over_between_the_check_and_the_write(tmp_path: Path) -> No
     assert found is not None
     code = f"""
 from pathlib import Path
+from typing import cast
 from traveltide_assets.lake.storage.folder import Folder
 print("ready", flush=True)
 Folder(Path({str(tmp_path / "lake")!r})).swap("{KEY}", b"two", "{found[1]}")
