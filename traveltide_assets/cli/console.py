@@ -158,7 +158,7 @@ def _print_decisions(console: Console, made: Release) -> None:
         write(console, line)
     judged = _judged(made, assigned["strategy"].iloc[0])
     groups = sorted(assigned.groupby(["segment", "perk"]), key=lambda group: -len(group[1]))
-    table = grid("segment", "perk", numbers=("customers", "share", "affinity"))
+    table = grid("segment", "perk", "evidence", numbers=("customers", "share"))
     for (segment, perk_id), members in groups:
         perk, size = perks[perk_id], len(members)
         console.print()
@@ -169,14 +169,13 @@ def _print_decisions(console: Console, made: Release) -> None:
         if said := reasons.of_segment(perk, features.loc[members.index], features):
             write(console, f"Why this perk: {' '.join(said)}", indent=2)
         write(console, f"Decided by: {reason}", indent=2)
+        verdict = judged.get(perk_id, NOT_TRIED) if judged else words.NONE
         if judged:
-            write(console, f"Evidence: {judged.get(perk_id, NOT_TRIED)}", indent=2)
-        strength = _signed(members[f"affinity_{perk_id}"].mean())
-        table.add_row(segment, perk.title, f"{size:,}", f"{size / len(assigned):.1%}", strength)
+            write(console, f"Evidence: {verdict}", indent=2)
+        share = f"{size / len(assigned):.1%}"
+        table.add_row(segment, perk.title, verdict.partition(",")[0], f"{size:,}", share)
     console.print()
     console.print(table)
-    console.print()
-    write(console, _AFFINITY)
 
 
 def _decided_by(made: Release) -> list[str]:
