@@ -149,6 +149,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, list[str]]] = {
         "flights_processed:consistent",
         ["before they are booked", "trip_id belongs to other rows"],
     ),
+    "users' ids a row further": (
+        shifted("users", "user_id"),
+        "flights_processed:consistent",
+        ["elsewhere than at the home airport", "user_id of users"],
+    ),
     "check-in for check-out": (
         swapped("hotels", "check_in_time", "check_out_time"),
         "hotels_processed:consistent",
