@@ -393,9 +393,15 @@ def test_a_month_without_its_sessions_decides_nothing(
     assert words in decides_nothing(project)
 
 
-@pytest.mark.parametrize(("flag", "value"), [("hotel_booked", "false"), ("cancellation", "true")])
+@pytest.mark.parametrize(
+    ("flag", "value", "table", "what"),
+    [
+        ("hotel_booked", "false", "hotels", "hotel stays"),
+        ("cancellation", "true", "flights", "flights"),
+    ],
+)
 def test_flags_that_deny_what_was_booked_decide_nothing(
-    tmp_path: Path, cases: Path, flag: str, value: str
+    tmp_path: Path, cases: Path, flag: str, value: str, table: str, what: str
 ) -> None:
     shutil.copytree(cases / "base300", tmp_path / "source")
     rows = read(tmp_path / "source", "sessions")
@@ -404,8 +410,8 @@ def test_flags_that_deny_what_was_booked_decide_nothing(
     project = Project(tmp_path, tmp_path / "source", partitions={"first": "2023-01", "last": LAST})
     result = project.ingest("2023-01", LAST)
     assert not result.success
-    words = "hotel stays are of trips that no session books"
-    assert words in problem(result, "hotels_processed:no_orphans")
+    words = f"{what} are of trips that no session books"
+    assert words in problem(result, f"{table}_processed:no_orphans")
     assert words in decides_nothing(project)
 
 
