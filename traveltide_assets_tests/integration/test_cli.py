@@ -195,7 +195,7 @@ def test_show_repeats_the_decision(place: Path, first: Done) -> None:
     assert done.stdout in first.stdout
     assert len([line for line in done.stdout.splitlines() if " (segment: " in line]) == 2
     # Of seven customers.
-    shares = re.findall(r"[\d.]+(?=%  +[+-]\d)", done.stdout)
+    shares = re.findall(r"\d  +([\d.]+)%$", done.stdout, re.MULTILINE)
     assert sum(map(float, shares)) == pytest.approx(100, abs=0.1)
 
 
