@@ -76,7 +76,9 @@ def test_the_report_calls_it_by_its_title(project: Project) -> None:
 
 
 def test_a_name_that_is_not_registered_is_an_error_that_lists_the_strategies() -> None:
-    with pytest.raises(ValueError, match="'nobody' is not a strategy; choose recommended, kmeans"):
+    with pytest.raises(
+        ValueError, match="'nobody' is not a strategy; choose recommended, learned, kmeans"
+    ):
         Settings(strategy="nobody")
     with pytest.raises(ValueError, match="fallback: 'nobody' is not a strategy; choose kmeans"):
         Settings(evidence={"fallback": "nobody"})
