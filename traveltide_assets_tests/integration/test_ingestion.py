@@ -186,7 +186,7 @@ def test_flights_whose_session_is_not_ingested_stay_and_are_counted(copy: Projec
     path = copy.source / "flights.csv"
     flights = read_text(path)
     # More would block: sessions would be missing.
-    few = flights.iloc[: len(flights) // 30]
+    few = flights.iloc[: len(flights) // 80]
     later = few.assign(trip_id="later-" + few["trip_id"])
     write_text(pd.concat([flights, later]), path)
     keys = ("bronze/flights_raw", "silver/flights_processed", "silver/flights_quarantine")
@@ -241,6 +241,7 @@ def test_damage_warns_but_blocks_nothing(dirty: tuple[Project, set[str]]) -> Non
     expected = {f"silver/{name}_quarantine:quarantine_share" for name in SOURCES}
     expected |= {"bronze/sessions_undated:no_undated_sessions"}
     expected |= {f"silver/{name}_processed:foreign_key" for name in ("flights", "hotels")}
+    expected |= {"silver/sessions_processed:known_users"}
     assert failed == expected
 
 

@@ -182,7 +182,7 @@ def test_the_whole_lineage_shows(ui: Ui) -> None:
     for spec in build_definitions(Settings()).resolve_all_asset_specs():
         groups.setdefault(spec.group_name or "", []).append(spec.key.path[-1])
     # What lies outside the window is not drawn, and what is too small has no name.
-    ui.page.set_viewport_size({"width": 2400, "height": 3200})
+    ui.page.set_viewport_size({"width": 2400, "height": 4800})
     for group, names in groups.items():
         ui.open_graph(group)
         ui.processes.wait(partial(ui.shows, names), f"the lineage of {group}", 60)
