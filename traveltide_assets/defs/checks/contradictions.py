@@ -14,11 +14,8 @@ import ibis
 import ibis.expr.types as ir
 
 from traveltide_assets.defs.checks.check import Context, Outcome
-from traveltide_assets.defs.checks.soundness import SESSIONS, layers
+from traveltide_assets.defs.checks.soundness import EXAMPLES, FEW, SESSIONS, layers
 
-_EXAMPLES = 3
-# Fewer rows than this may be typed wrongly by hand.
-_FEW = 10
 # Of fewer rows than this, a column may well have one value.
 _ENOUGH = 100
 _USERS, _FLIGHTS, _HOTELS = (layers(name)[1] for name in ("users", "flights", "hotels"))
@@ -187,8 +184,8 @@ def is_consistent(name: str, context: Context) -> Outcome:
         total, count = counted["rows"][0].as_py(), int(counted["wrong"][0].as_py())
         facts[rule.words] = count
         allowed = max(limit, rule.most)
-        if count >= _FEW and count > allowed * total:
-            found = rows.filter(wrong).order_by(rule.key).limit(_EXAMPLES)
+        if count >= FEW and count > allowed * total:
+            found = rows.filter(wrong).order_by(rule.key).limit(EXAMPLES)
             examples = ", ".join(found.select(rule.key).to_pyarrow()[rule.key].to_pylist())
             problems.append(
                 f"{count:,} of {total:,} {rule.words} ({count / total:.1%}; "

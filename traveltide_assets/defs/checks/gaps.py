@@ -8,13 +8,17 @@ from statistics import median
 import ibis
 
 from traveltide_assets.defs.checks.check import Context, Outcome
-from traveltide_assets.defs.checks.soundness import BOOKED, SESSIONS, UNDATED, layers
+from traveltide_assets.defs.checks.soundness import (
+    BOOKED,
+    EXAMPLES,
+    FEW,
+    SESSIONS,
+    UNDATED,
+    layers,
+)
 from traveltide_assets.schema.sources import USERS
 from traveltide_assets.transforms.cleaning.parse import parse, text_of
 
-_EXAMPLES = 3
-# As few may have been booked before the data begins.
-_FEW = 10
 _USER_ID = next(column for column in USERS if column.name == "user_id")
 _REMEDY = "Deliver the whole table of sessions and ingest again"
 
@@ -83,7 +87,7 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
     facts |= {"without_session": count, "share": count / max(rows, 1)}
     if count <= limit * rows:
         return Outcome(True, facts)
-    examples = orphans.order_by("trip_id").limit(_EXAMPLES).to_pyarrow()["trip_id"].to_pylist()
+    examples = orphans.order_by("trip_id").limit(EXAMPLES).to_pyarrow()["trip_id"].to_pylist()
     what = "flights" if name == "flights" else "hotel stays"
     facts["problem"] = (
         f"{count:,} of {rows:,} {what} are of trips that no session books "
@@ -91,7 +95,7 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
         f"{', '.join(examples)}. Likely sessions are missing or older than the {name}, or their "
         f"{BOOKED[name]} or cancellation is wrong. {_REMEDY}"
     )
-    few = count < _FEW or not _every_month_is_stored(context)
+    few = count < FEW or not _every_month_is_stored(context)
     return Outcome(False, facts, only_warns=few)
 
 
@@ -116,7 +120,7 @@ def has_known_users(context: Context) -> Outcome:
     facts |= {"users_without_row": len(found), "sessions": count, "share": count / max(rows, 1)}
     if not count:
         return Outcome(True, facts)
-    examples = ", ".join(map(str, found["user_id"].to_pylist()[:_EXAMPLES]))
+    examples = ", ".join(map(str, found["user_id"].to_pylist()[:EXAMPLES]))
     facts["problem"] = (
         f"{count:,} of {rows:,} sessions are of users who have no row in users "
         f"({count / rows:.1%}; checks.max_missing_share allows {limit:.1%}), such as {examples}. "

@@ -25,9 +25,9 @@ UNREADABLE, OUTSIDE = "unreadable_session_start", "month_outside_partitions"
 BOOKED = {"flights": "flight_booked", "hotels": "hotel_booked"}
 ROWS_BEFORE = "rows_before"
 """Metadata of bronze: the rows that a table or a month had before it was ingested again."""
-_EXAMPLES = 3
+EXAMPLES = 3
 # Among fewer refused rows of a file or a month than this, a large share says little.
-_FEW = 10
+FEW = 10
 _RULES_TOLD = 3
 _VALUES_READ = 100
 
@@ -73,7 +73,7 @@ def missing_rows(name: str, lake: Lake, months: Sequence[str]) -> Missing:
     unnamed = named["rows"][0].as_py() - named["trips"][0].as_py()
     count = int(booked.count().to_pyarrow().as_py())
     missing = max(len(lost) - unnamed, 0)
-    return Missing(count, missing, tuple(lost[: min(missing, _EXAMPLES)].to_pylist()))
+    return Missing(count, missing, tuple(lost[: min(missing, EXAMPLES)].to_pylist()))
 
 
 def is_complete(name: str, context: Context) -> Outcome:
@@ -104,7 +104,7 @@ def is_complete(name: str, context: Context) -> Outcome:
 
 def has_lost_many(before: int, now: int, limit: float) -> bool:
     """Whether a table or a month has far fewer rows than the lake holds of it."""
-    return before - now > limit * before and before - now >= _FEW
+    return before - now > limit * before and before - now >= FEW
 
 
 def has_no_fewer_rows(name: str, context: Context) -> Outcome:
@@ -201,7 +201,7 @@ def _worst(counts: pd.DataFrame, limit: float) -> _Group | None:
         for by in ("source_file", "month")
         for row in counts[counts[by] != ""].groupby(by)[["rows", "refused"]].sum().itertuples()
     ]
-    beyond = [g for g in groups if g.refused > limit * g.rows and g.refused >= _FEW]
+    beyond = [g for g in groups if g.refused > limit * g.rows and g.refused >= FEW]
     return max(beyond, key=lambda g: g.refused / g.rows, default=None)
 
 
