@@ -38,6 +38,7 @@ SETTINGS = SMALL | {
     "TRAVELTIDE_KMEANS__K": "2",
     "TRAVELTIDE_KMEANS__MAX_K": "3",
 }
+ODD = {"TRAVELTIDE_LAKE": "lake [v2]", "TRAVELTIDE_PERKS_FILE": "perks [v2].toml"}
 Done = subprocess.CompletedProcess[str]
 
 
@@ -385,24 +386,48 @@ def test_without_a_browser_the_report_says_what_to_open(place: Path, first: Done
     assert done.stdout == f"{released_report(place)}\n"
 
 
-def test_brackets_in_titles_and_paths_are_printed_as_they_are(tmp_path: Path) -> None:
-    scenario.write_scenario(tmp_path / "source")
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a run whose titles and paths hold what a terminal library takes for markup."""
+    folder = tmp_path_factory.mktemp("odd")
+    scenario.write_scenario(folder / "source")
     catalogue = FOLDER / "perks.toml"
     text = catalogue.read_text(encoding="utf-8")
     for perk in load_perks(catalogue):
         text = text.replace(f'title = "{perk.title}"', f'title = "[/b] [red]{perk.id}[v2] :tada:"')
-    (tmp_path / "perks [v2].toml").write_text(text, encoding="utf-8")
-    odd = {"TRAVELTIDE_LAKE": "lake [v2]", "TRAVELTIDE_PERKS_FILE": "perks [v2].toml"}
-    decided = traveltide(tmp_path, "run", TRAVELTIDE_SOURCE="source", **odd)
+    (folder / "perks [v2].toml").write_text(text, encoding="utf-8")
+    decided = traveltide(folder, "run", TRAVELTIDE_SOURCE="source", **ODD)
     assert decided.returncode == 0, decided.stderr
-    shown = traveltide(tmp_path, "show", **odd)
+    return folder
+
+
+def test_brackets_in_titles_and_paths_are_printed_as_they_are(odd: Path) -> None:
+    shown = traveltide(odd, "show", **ODD)
     assert shown.returncode == 0, shown.stderr
     assert re.search(r"^\[/b\] \[red\]\w+\[v2\] :tada: for ", shown.stdout, re.MULTILINE)
-    told = traveltide(tmp_path, "report", **odd)
+    told = traveltide(odd, "report", **ODD)
     assert re.fullmatch(r"lake \[v2\]/releases/month=2023-05/\w+/report\.html\n", told.stdout)
-    (tmp_path / "perks [v2].toml").unlink()
-    again = traveltide(tmp_path, "run", TRAVELTIDE_SOURCE="source", **odd)
-    assert_clear_error(again, "perk catalogue perks [v2].toml cannot")
+    missing = ODD | {"TRAVELTIDE_PERKS_FILE": "perks [v3].toml"}
+    again = traveltide(odd, "run", TRAVELTIDE_SOURCE="source", **missing)
+    assert_clear_error(again, "perk catalogue perks [v3].toml cannot")
+
+
+def test_files_of_lake_home_and_run_history_are_private(odd: Path) -> None:
+    written = [*(odd / "lake [v2]").rglob("*"), *(odd / ".traveltide").rglob("*")]
+    assert any(path.name == "event_log.db" for path in written)
+    open_to_others = [path for path in written if path.stat().st_mode & 0o077]
+    assert open_to_others == []
+
+
+def test_a_released_file_that_is_damaged_or_a_copy_without_a_place_is_told(odd: Path) -> None:
+    (odd / "copies").write_text("a file")
+    for place in ("copies/x.html", "/proc/x.html"):
+        assert_clear_error(traveltide(odd, "report", "--to", place, **ODD), "--to")
+    damaged = next((odd / "lake [v2]" / "releases").rglob("perk_assignments.parquet"))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    for command in (["show"], ["explain", "1"]):
+        done = traveltide(odd, *command, **ODD)
+        assert_clear_error(done, str(damaged.relative_to(odd)), "is not what was released")
 
 
 @pytest.mark.parametrize(

@@ -127,19 +127,3 @@ def test_a_port_that_cannot_be_used_is_told(tmp_path: Path, port: str) -> None:
     assert done.returncode in (1, 2)
     assert "--port" in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_files_of_lake_home_and_run_history_are_private(source: Path, tmp_path: Path) -> None:
-    done = traveltide(tmp_path, "run")
-    assert done.returncode == 0, done.stderr
-    written = [*(tmp_path / "lake").rglob("*"), *(tmp_path / "home").rglob("*")]
-    assert any(path.name == "event_log.db" for path in written)
-    open_to_others = [path for path in written if path.stat().st_mode & 0o077]
-    assert open_to_others == []
-    damaged = next((tmp_path / "lake" / "releases").rglob("perk_assignments.parquet"))
-    damaged.write_bytes(damaged.read_bytes()[:100])
-    for command in (["show"], ["explain", "1"]):
-        assert_told(traveltide(tmp_path, *command), str(damaged), "is not what was released")
-    (tmp_path / "copies").write_text("a file")
-    assert_told(traveltide(tmp_path, "report", "--to", str(tmp_path / "copies/x.html")), "--to")
-    assert_told(traveltide(tmp_path, "report", "--to", "/proc/x.html"), "--to")

@@ -100,8 +100,9 @@ def test_a_month_from_the_full_sample_equals_the_month_from_its_past(
     month = "2023-05"
     one = full(tmp_path_factory.mktemp("full"), sample_project)
     other = past(tmp_path_factory.mktemp("past"), sample_source, sample_project, month)
-    succeed(one.assign(month))
-    succeed(other.assign(month))
+    for project in (one, other):
+        succeed(project.decide(month))
+        succeed(project.materialize_all(KNOWN, month))
     assert (one.lake / "gold/perk_assignments").is_dir()
     assert_same_gold(one, other, month)
 

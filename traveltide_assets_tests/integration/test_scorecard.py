@@ -133,7 +133,7 @@ def test_a_month_without_a_past_gets_perks_and_no_verdicts(
     quick = {"evidence": QUICK, "prediction": FEW_MODELS}
     project = Project(tmp_path, sample_source, partitions=bounds, cohort=cohort, **quick)
     assert project.ingest("2023-01", "2023-03").success
-    result = project.assign("2023-03")
+    result = project.decide("2023-03")
     assert result.success
     assert "gold/segments/propensity:coverage" in failed_checks(result)
     assert len(project.frame("gold/perk_assignments", "2023-03")) > 100

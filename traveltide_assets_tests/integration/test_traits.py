@@ -108,7 +108,7 @@ def ageless(tmp_path_factory: pytest.TempPathFactory, sample_source: Path) -> Pr
     }
     made = Project(tmp_path_factory.mktemp("ageless"), sample_source, **changes)
     succeed(made.ingest(**BOUNDS))
-    succeed(made.assign(BEFORE))
+    succeed(made.decide(BEFORE))
     succeed(made.assign(LAST))
     return made
 

@@ -67,7 +67,7 @@ class Processes:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=240,
+            timeout=600,
         )
 
     def wait(

@@ -70,6 +70,13 @@ class Project:
             folder = folder / f"month={month}"
         return folder / f"{path.rsplit('/', 1)[-1]}.parquet"
 
+    def decide(self, month: str) -> dg.ExecuteInProcessResult:
+        """Who gets which perk in a month, and all of gold that it rests on, but nothing beyond."""
+        graph = self.definitions.resolve_asset_graph()
+        keys = dg.AssetSelection.assets("gold/perk_assignments").upstream().resolve(graph)
+        paths = ["/".join(key.path) for key in keys if key.path[0] == "gold"]
+        return self.materialize_all(sorted(paths), month)
+
     def materialize(self, path: str, month: str) -> dg.ExecuteInProcessResult:
         """One asset of a month alone, as *Materialize* in the UI does."""
         return self.materialize_all([path], month)
