@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import pairwise
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -25,6 +27,7 @@ from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets_tests.support.lease import (
     COUNT,
     QUICK,
+    SPANS,
     WRITTEN,
     count_up,
     opened,
@@ -81,7 +84,11 @@ def test_of_many_processes_one_at_a_time_has_the_lake(
     storage = opened(place, tmp_path / "cache")
     found = storage.look(COUNT)
     assert found is not None
-    assert found[0] == b"12"
+    assert found[0].split()[0] == b"12"
+    spans = [json.loads((tmp_path / f"{name}{SPANS}").read_text("utf-8")) for name in names]
+    held = sorted(span for each in spans for span in each)
+    assert len(held) == 12
+    assert all(end <= start for (_, end), (start, _) in pairwise(held))
     assert list(storage.versions()) == [COUNT]
 
 
