@@ -98,10 +98,6 @@ def run(month: str | None, replace: bool, same_source: bool, scenario: Path | No
 
     A lake belongs to one source. With another one, a run ends before it writes anything.
     """
-    from traveltide_assets.cli import console
-    from traveltide_assets.definitions import build_definitions
-    from traveltide_assets.defs import run as pipeline
-    from traveltide_assets.defs.instance.home import open_instance
     from traveltide_assets.lake.ownership import Told
     from traveltide_assets.resources import (
         follow_source,
@@ -128,6 +124,12 @@ def run(month: str | None, replace: bool, same_source: bool, scenario: Path | No
     if settings.source is None and not settings.sample_folder.exists():
         spec = SampleSpec(**settings.sample.model_dump())
         _write_sample(settings.sample_folder, spec, "csv")
+    # Seconds of imports: what is wrong with the settings is told before.
+    from traveltide_assets.cli import console
+    from traveltide_assets.definitions import build_definitions
+    from traveltide_assets.defs import run as pipeline
+    from traveltide_assets.defs.instance.home import open_instance
+
     with run_progress() as shown, open_instance(settings) as dagster:
         outcome = pipeline.run(build_definitions(settings), settings, month, dagster, *shown, told)
     console.print_run(console.on_stdout(), settings, month, outcome, follows_source(given))
