@@ -210,11 +210,11 @@ def test_damage_stops_ingestion_and_every_later_run_of_gold(
         assert said in of_gold
 
 
-@pytest.fixture(params=["s3", "postgres"])
+@pytest.fixture
 def elsewhere(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Path], S3Location | PostgresLocation]:
-    """Brings the tables of a folder to another kind of source."""
+    """Brings the tables of a folder to another kind of source, `s3` or `postgres`."""
     if request.param == "s3":
         s3_server: S3Server = request.getfixturevalue("s3_server")
         for name, value in s3_server.environment.items():
@@ -236,13 +236,18 @@ def elsewhere(
     return loaded
 
 
+NO_CLICKS = changed("sessions", "page_clicks", lambda _: "")
+
+
 @pytest.mark.parametrize(
-    ("damage", "check", "words"),
+    ("elsewhere", "damage", "check", "words"),
     [
-        (cut("hotels", 0.5), "hotels_processed:complete", "hotels"),
-        (cut("flights", 0), "flights_processed:not_empty", "without any row"),
-        (changed("sessions", "page_clicks", lambda _: ""), "sessions_processed:readable", "page"),
+        ("s3", cut("hotels", 0.5), "hotels_processed:complete", "hotels"),
+        ("s3", NO_CLICKS, "sessions_processed:readable", "page"),
+        ("postgres", NO_CLICKS, "sessions_processed:readable", "page"),
+        ("postgres", cut("flights", 0), "flights_processed:not_empty", "without any row"),
     ],
+    indirect=["elsewhere"],
 )
 def test_damage_stops_the_decision_whatever_the_source_is(
     tmp_path: Path,

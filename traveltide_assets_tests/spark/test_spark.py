@@ -33,7 +33,7 @@ from traveltide_assets.schema.table import Column, Table
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cleaning import judge
 from traveltide_assets.transforms.cleaning.parse import month_of
-from traveltide_assets_tests.support.project import DECIDING, Project, failure
+from traveltide_assets_tests.support.project import Project, failure
 from traveltide_assets_tests.support.s3_server import S3Server, proxy_of
 from traveltide_assets_tests.support.spark_cluster import SparkCluster
 
@@ -45,23 +45,6 @@ SETTINGS = {
     "strategy": "kmeans",
     "checks": {"max_quarantine_share": 1},
 }
-OTHERS = (
-    "mailed_customers",
-    "earlier_features",
-    "perk_outcomes",
-    "cut_features",
-    "cut_outcomes",
-    "half_features",
-    "segments/kmeans_wide",
-    "segments/published_kmeans",
-    "segments/six_groups",
-    "segments/five_personas",
-    "segments/seven_segments",
-    "segments/perk_affinity",
-    "segments/propensity",
-    "decided_segments",
-    "perk_assignments",
-)
 EVENTS = Table(
     "silver",
     "events",
@@ -162,10 +145,7 @@ def _on(cluster: SparkCluster, folder: Path, source: Path) -> Project:
 
 
 def _run(project: Project) -> None:
-    for result in (
-        project.ingest(FIRST, LAST),
-        project.materialize_all([f"gold/{name}" for name in (*DECIDING, *OTHERS)], LAST),
-    ):
+    for result in (project.ingest(FIRST, LAST), project.decide(LAST)):
         assert result.success, failure(result)
 
 
