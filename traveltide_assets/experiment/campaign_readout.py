@@ -26,6 +26,7 @@ from traveltide_assets.experiment.assignment import (
     PERSONALISED,
     mismatch,
 )
+from traveltide_assets.experiment.campaign_outcomes import may_have
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.effects import FEWEST, Effect, effect
 from traveltide_assets.experiment.judging import (
@@ -96,7 +97,7 @@ def _explored(outcomes: pd.DataFrame) -> Iterator[Comparison]:
     exploring, held = arm == EXPLORATION, arm == HOLDOUT
     weights = np.where(exploring, 1 / outcomes["probability"].to_numpy(dtype="float64"), 1.0)
     perks = sorted(set(offer[exploring]) - {NO_OFFER})
-    may = {perk: _may_have(outcomes["eligible"], perk) for perk in perks}
+    may = {perk: may_have(outcomes["eligible"], perk) for perk in perks}
     drawn = {perk: exploring & (offer == perk) for perk in perks}
     for perk in perks:
         yield Comparison(
@@ -113,11 +114,6 @@ def _explored(outcomes: pd.DataFrame) -> Iterator[Comparison]:
             weights,
             EXPLORATION,
         )
-
-
-def _may_have(eligible: pd.Series, perk: str) -> np.ndarray:
-    """Whether each customer may be offered the perk; those of whom it is not known count."""
-    return np.array([np.ndim(perks) == 0 or perk in perks for perks in eligible], dtype=bool)
 
 
 def times_of_looks(start: dt.datetime, end: dt.datetime, until: dt.datetime) -> tuple[float, ...]:

@@ -185,9 +185,10 @@ def updated(
 
 def choices(policy: LearnedPolicy, found: Explored) -> pd.DataFrame:
     """What a policy would have given each customer of the log: `campaign`, `user_id`, `perk`."""
-    effects = policy.effects(found.log.features)
-    best = effects.idxmax(axis=1).where(effects.max(axis=1) > 0, NONE)
-    return found.customers.assign(perk=best)
+    names = list(found.log.actions)
+    effects = policy.effects(found.log.features).reindex(columns=names, fill_value=-np.inf)
+    best = found.log.best(effects.assign(**{NONE: 0.0}).to_numpy())
+    return found.customers.assign(perk=np.array(names, dtype=object)[best])
 
 
 def nothing() -> pd.DataFrame:
