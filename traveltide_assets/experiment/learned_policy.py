@@ -77,6 +77,11 @@ class LearnedPolicy:
         """What it reads of a customer."""
         return tuple(self.points.columns)
 
+    @property
+    def perks(self) -> tuple[str, ...]:
+        """Those of which it says anything."""
+        return tuple(self.points.index)
+
     def of(self, perks: Collection[str]) -> LearnedPolicy | None:
         """What it says of these perks; None if it knows none of them."""
         known = [perk for perk in self.points.index if perk in perks]

@@ -69,7 +69,7 @@ def names(
 
 def _reach(m: Material) -> exploration_advice.Reach:
     customers = m.campaign["customers"]
-    perks = alternatives(m.perks, m.assignments["perk"].unique())
+    perks = m.settings.exploration.weights or alternatives(m.perks, m.assignments["perk"].unique())
     return exploration_advice.Reach(customers["written_to"], customers["held_out"], len(perks))
 
 
