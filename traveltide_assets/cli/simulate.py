@@ -112,13 +112,12 @@ def print_months(console: Console, months: pd.DataFrame) -> None:
         "by",
         numbers=("decided", "learned", "oracle", "best one", "chance", "spent"),
     )
-    table.add_column("verdict on a learned policy", overflow="fold")
     for row in months.to_dict("records"):
         worth = ["-" if row[name] != row[name] else f"{row[name]:,.0f}" for name in _WORTH]
-        table.add_row(
-            row["month"], row["strategy"], *worth, f"{row['spent_usd']:,.0f}", row["verdict"]
-        )
+        table.add_row(row["month"], row["strategy"], *worth, f"{row['spent_usd']:,.0f}")
     console.print(table)
+    said = (f"{row['month']} {row['verdict']}" for row in months.to_dict("records"))
+    write(console, f"Verdicts on a learned policy: {'; '.join(said)}.")
     write(
         console,
         f"Spent on what was redeemed: {months['spent_usd'].sum():,.0f} USD. The last month is "

@@ -98,15 +98,16 @@ def judge(
     gains = _gains(brought, brought[LEARNED], rivals, level)
     effects = heterogeneity.predicted(log, scores, expected, parts, seed)
     tested = heterogeneity.from_scores(log, scores, effects, parts)
-    sought = gains
-    if alike := _alike(scorecard, gains):
-        # That it does not target says nothing of what targeting would gain.
-        targeted = log.probabilities(log.best(effects - prices))
-        sought = _gains(brought, (targeted * (scores - prices)).sum(axis=1), rivals, level)
-    verdict, needed = _verdict(scorecard, gains, sought, worthwhile, len(log))
+    targeted = log.probabilities(log.best(effects - prices))
+    wide = _gains(brought, (targeted * (scores - prices)).sum(axis=1), rivals, level)
+    rival = _hardest(scorecard, gains)
+    # That a policy hardly targets says little of what targeting would gain.
+    sought = max(gains, wide, key=lambda table: float(table.loc[rival, "standard_error"]))
+    least = worthwhile * abs(float(scorecard.loc[rival, "value"]))
+    verdict, needed = _verdict(gains, sought, rival, least, len(log))
     return Judgement(
         verdict,
-        _in_words(verdict, scorecard, sought, alike, tested, needed, len(log)),
+        _in_words(verdict, gains, sought, rival, tested, needed, len(log)),
         scorecard,
         gains,
         tested,
@@ -134,54 +135,50 @@ def _gains(
     )
 
 
-def _alike(scorecard: pd.DataFrame, gains: pd.DataFrame) -> bool:
-    """Whether the learnt policy does the same as the best of its rivals, row by row."""
-    return bool(gains.loc[_hardest(scorecard, gains), "standard_error"] == 0)
-
-
 def _hardest(scorecard: pd.DataFrame, gains: pd.DataFrame) -> str:
     """The best of those that the learnt policy must beat."""
     return str(scorecard.loc[gains.index, "value"].idxmax())
 
 
 def _verdict(
-    scorecard: pd.DataFrame,
-    gains: pd.DataFrame,
-    sought: pd.DataFrame,
-    worthwhile: float,
-    rows: int,
+    gains: pd.DataFrame, sought: pd.DataFrame, rival: str, least: float, rows: int
 ) -> tuple[str, int | None]:
-    """The verdict, and the rows it takes. `sought` are the gains of targeting, as `gains` are."""
+    """The verdict, and the rows it takes.
+
+    `gains` are those of the learnt policy, `sought` those of what targets more: it or another one.
+    A gain of less than `least` is not worth having.
+    """
     if (gains["low"] > 0).all():
         return PROMOTED, None
-    rival = _hardest(scorecard, gains)
-    least = worthwhile * abs(float(scorecard.loc[rival, "value"]))
     gain, high = sought.loc[rival, ["value", "high"]]
     if high < least or not max(gain, least) > 0:
         return NOTHING_TO_GAIN, None
     errors = sought["standard_error"]
     # The intervals hold together, so each must be won by more than one alone would take.
     reach = (sought["high"] - sought["value"]) + float(norm.ppf(_POWER)) * errors
-    needed = int(np.ceil(rows * ((reach / sought["value"].clip(lower=least)) ** 2).max()))
+    # As good as it is found to be, but at least worth having.
+    gained = sought["value"] + max(0.0, least - float(gain))
+    needed = int(np.ceil(rows * ((reach / gained) ** 2).max()))
     # A log of that size would have shown a gain worth having.
     return (NOTHING_TO_GAIN, None) if needed <= rows else (TOO_LITTLE_DATA, needed)
 
 
 def _in_words(
     verdict: str,
-    scorecard: pd.DataFrame,
+    gains: pd.DataFrame,
     sought: pd.DataFrame,
-    alike: bool,
+    rival: str,
     tested: tuple[Heterogeneity, ...],
     needed: int | None,
     rows: int,
 ) -> str:
-    rival = _hardest(scorecard, sought)
-    gain, low, high = sought.loc[rival, ["value", "low", "high"]]
-    change = "a policy that targets brings " if alike else ""
-    change += f"{gain:+.4g} per row against {rival} ({low:+.4g} to {high:+.4g})"
+    gain, low, high = gains.loc[rival, ["value", "low", "high"]]
+    change = f"{gain:+.4g} per row against {rival} ({low:+.4g} to {high:+.4g})"
     if verdict == PROMOTED:
         return f"The learnt policy is promoted: {change}, and it beats all it must beat."
+    if sought is not gains:
+        gain, low, high = sought.loc[rival, ["value", "low", "high"]]
+        change += f", {gain:+.4g} ({low:+.4g} to {high:+.4g}) by a policy that targets more"
     if verdict == NOTHING_TO_GAIN:
         return f"There is nothing to gain by targeting: {change}. Use {rival}."
     p_value = min((test.p_holm for test in tested), default=1.0)

@@ -69,26 +69,17 @@ def test_too_little_data_is_said_with_how_much_it_takes() -> None:
 
 
 def test_a_policy_that_does_not_target_is_no_proof_that_there_is_nothing_to_gain() -> None:
-    log = trial(300, 4, trait=0.1, gain=0.5)
+    log = trial(200, 1, trait=0.4)
 
     def alike(log: Log, costs: object, seed: int) -> policy.Policy:
         return policy.learn(log, methods=(policy.SAME_FOR_ALL,), folds=2, seed=seed)
 
-    found = policy_promotion.judge(log, learner=alike)
+    found = policy_promotion.judge(log, learner=alike, folds=2)
     assert found.gains.loc["always bag", ["low", "high"]].tolist() == [0, 0]
     assert found.verdict == policy_promotion.TOO_LITTLE_DATA
     assert found.rows_needed is not None
     assert found.rows_needed > len(log)
-    assert "a policy that targets brings" in found.in_words
-
-
-def test_a_gain_that_is_all_but_shown_is_not_called_nothing() -> None:
-    for seed in range(12):
-        found = policy_promotion.judge(trial(450, seed, trait=0.6))
-        rival = found.scorecard.loc[found.gains.index, "value"].idxmax()
-        gain, error = found.gains.loc[rival, ["value", "standard_error"]]
-        if found.verdict == policy_promotion.NOTHING_TO_GAIN:
-            assert gain < 2 * error, found.in_words
+    assert "by a policy that targets more" in found.in_words
 
 
 def test_the_incumbent_must_be_beaten_too() -> None:
