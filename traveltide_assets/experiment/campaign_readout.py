@@ -236,6 +236,10 @@ def _with_verdicts(table: pd.DataFrame, config: Config, times: Sequence[float]) 
     return table.join(judging.judged(figures, config, times, UNEVEN))
 
 
+_ALONE = (
+    "Not beyond chance: {change}. Taken alone the interval leaves out 0; corrected for all that is "
+    "compared and the looks taken, the p-value is {p_holm:.3f}."
+)
 _SENTENCES = {
     BETTER: "More than chance: {change}.",
     WORSE: "Less than chance allows: {change}.",
@@ -256,7 +260,9 @@ def _in_words(row: pd.Series) -> str:
     if np.isfinite(row["relative"]):
         shares = (row[name] for name in ("relative", "relative_low", "relative_high"))
         change += ", {:+.0%} ({:+.0%} to {:+.0%})".format(*shares)
-    sentence = _SENTENCES[row["verdict"]].format(change=change)
+    alone = row["verdict"] == NO_DIFFERENCE and (row["low"] > 0 or row["high"] < 0)
+    sentence = _ALONE if alone else _SENTENCES[row["verdict"]]
+    sentence = sentence.format(change=change, p_holm=row["p_holm"])
     if row["peek"] and row["verdict"] not in (BETTER, WORSE, HARM):
         return f"The horizon is not over. So far: {sentence}"
     return sentence

@@ -49,7 +49,7 @@ def message(m: Material) -> str:
         return "Let the learnt policy choose who gets what: it beats every single perk"
     if verdict == NOTHING_TO_GAIN:
         return "Choosing a perk for each customer gains nothing over one choice for all"
-    return "Explore more: there is too little data to say who should get what"
+    return "There is too little data to say who should get what"
 
 
 def names(
