@@ -64,8 +64,8 @@ def learn(
 
     `costs` are per action, in units of the reward. `model` is that of the reward; boosted trees if
     not set. `Policy.tried` tells how the methods compare. It is too good for the chosen one by the
-    choice: value the policy on other rows, or with `promotion.judge`. Raises `LogError` if an
-    action is too rare to learn from.
+    choice: value the policy on other rows, or with `policy_promotion.judge`. Raises `LogError` if
+    an action is too rare to learn from.
     """
     made: Model = model or partial(reward_model.boosted_trees, seed)
     parts = folds_of(len(log), folds, seed)
