@@ -81,6 +81,8 @@ def policies(
     return {
         "said": in_words(str(valued["in_words"].iloc[0]), called),
         "customers": f"{int(valued['customers'].iloc[0]):,}",
+        # It is valued on the customers that it was learnt from, too.
+        "flattered": bool((valued["policy"] == IN_SERVICE).any()),
         "rows": [
             {
                 "policy": called[row["policy"]],
