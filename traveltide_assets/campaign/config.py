@@ -37,8 +37,9 @@ class Exploration(Section):
     )
     weights: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
         {},
-        description="How often each perk is drawn, by its id and relative to the others. A perk "
-        "that is not named is not drawn. Unset: all equally often",
+        description="How often each perk is drawn, by its id and relative to the others, whichever "
+        "strategy decides. A perk that is not named is not drawn. Unset: all that the deciding "
+        "strategy hands out, equally often",
     )
     salt: str = Field(
         "exploration", description="Salt of the draws. Another salt draws other customers and perks"

@@ -107,12 +107,16 @@ def decide(
         frame.set_index("user_id").reindex(rows["user_id"]).reset_index()
         for frame in (features, segments)
     )
-    handed = {perk.id for perk in of_program(rules.perks, rules.program)} | set(rows["perk"])
+    program = {perk.id for perk in of_program(rules.perks, rules.program)}
+    if policy is not None:
+        program = set(policy.perks)
+    handed = program | set(rows["perk"]) | set(rules.exploration.weights)
     handed.add(rules.experiment.control_offer)
     perks = tuple(perk for perk in rules.perks if perk.id in handed)
     month = _Month(
         rows,
         perks,
+        [perk.id for perk in perks if perk.id in program],
         eligible(known, perks),
         net_value.lifts(expecting, perks),
         None if policy is None else policy.effects(known),
@@ -149,11 +153,13 @@ def _arm(users: pd.Series, arms: pd.DataFrame, rules: Rules) -> np.ndarray:
 class _Month:
     """The customers of a month: rows of every frame, in the same order; perks are columns.
 
-    `effects` is what the learnt policy expects of the perks that it knows over no offer, in USD.
+    `program` are the perks that what decides hands out: a strategy, or the learnt policy. `effects`
+    is what the learnt policy expects of the perks that it knows over no offer, in USD.
     """
 
     rows: pd.DataFrame
     perks: tuple[Perk, ...]
+    program: list[str]
     eligible: pd.DataFrame
     lifts: pd.DataFrame
     effects: pd.DataFrame | None
@@ -166,9 +172,10 @@ class _Month:
 
     @cached_property
     def chances(self) -> pd.DataFrame:
-        """The probability of each perk of the program for those who explore."""
-        program = [perk.id for perk in of_program(self.perks, self.rules.program)]
-        exploring = self.eligible.loc[self.arm == EXPLORATION, program]
+        """The probability of each perk for those who explore: of those weighed, or the program."""
+        weighed = self.rules.exploration.weights
+        drawn = [name for name in self.ids if name in weighed] if weighed else self.program
+        exploring = self.eligible.loc[self.arm == EXPLORATION, drawn]
         return random_offers.probabilities(exploring, self.rules.exploration)
 
     @cached_property
@@ -177,11 +184,10 @@ class _Month:
         decided = self.rows["perk"].to_numpy(dtype=object)
         places = self.eligible.columns.get_indexer(decided)
         may = self.eligible.to_numpy()[np.arange(len(decided)), places]
-        program = [perk.id for perk in of_program(self.perks, self.rules.program)]
-        wanted = self._wanted()[program].where(self.eligible[program], -np.inf)
-        best = np.array([*program, NO_OFFER], dtype=object)
+        wanted = self._wanted()[self.program].where(self.eligible[self.program], -np.inf)
+        best = np.array([*self.program, NO_OFFER], dtype=object)
         none = np.isinf(wanted.to_numpy()).all(axis=1)
-        second = best[np.where(none, len(program), wanted.to_numpy().argmax(axis=1))]
+        second = best[np.where(none, len(self.program), wanted.to_numpy().argmax(axis=1))]
         return np.where(may, decided, second)
 
     def _wanted(self) -> pd.DataFrame:

@@ -45,13 +45,12 @@ def probabilities(eligible: pd.DataFrame, config: Exploration) -> pd.DataFrame:
 
     They add up to 1, or to 0 for a customer who is eligible for none.
     """
-    weights = [config.weights.get(perk, 0.0) if config.weights else 1.0 for perk in eligible]
-    if not any(weights):
+    if eligible.columns.empty:
         raise ExplorationError(
-            "exploration.weights names none of the perks that the deciding strategy hands out: "
-            f"{', '.join(eligible)}"
+            f"exploration.weights names no perk that may be offered: {', '.join(config.weights)}"
         )
-    chances = eligible.to_numpy() * np.asarray(weights)
+    weights = [config.weights[perk] if config.weights else 1.0 for perk in eligible]
+    chances = eligible.to_numpy() * np.asarray(weights, dtype="float64")
     total = chances.sum(axis=1, keepdims=True)
     shares = np.divide(chances, total, out=np.zeros_like(chances), where=total > 0)
     return pd.DataFrame(shares, index=eligible.index, columns=eligible.columns)

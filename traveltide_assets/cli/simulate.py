@@ -65,13 +65,14 @@ def simulate(to: Path, **options: Any) -> None:
     """Play months of offers on generated customers whose responses follow a planted effect.
 
     Each month is ingested, decided, released, mailed, responded to and read, by the same runs as
-    `traveltide run`. With `strategy = "learned"` the policy promoted by the month before decides;
-    what the policy learnt so far would bring is shown beside it. The same seed gives the same
-    table.
+    `traveltide run`. With `strategy = "learned"` the policy promoted by the month before decides,
+    and until one is promoted what is recommended; what the policy learnt so far would bring is
+    shown beside it. The same seed gives the same table.
 
     To be quick, the back-test and the newcomers' model get few resamples, folds and refits
     (`evidence.…`, `prediction.…`), so the intervals in these reports are rough. Source, lake, home,
-    release, exploration and holdout are those of the simulation. All other settings hold.
+    strategy, seed, release, exploration and holdout are those of the simulation. All other settings
+    hold.
     """
     from traveltide_assets.cli import console
     from traveltide_assets.definitions import build_definitions
@@ -112,13 +113,12 @@ def print_months(console: Console, months: pd.DataFrame) -> None:
         "by",
         numbers=("decided", "learned", "oracle", "best one", "chance", "spent"),
     )
-    table.add_column("verdict on a learned policy", overflow="fold")
     for row in months.to_dict("records"):
         worth = ["-" if row[name] != row[name] else f"{row[name]:,.0f}" for name in _WORTH]
-        table.add_row(
-            row["month"], row["strategy"], *worth, f"{row['spent_usd']:,.0f}", row["verdict"]
-        )
+        table.add_row(row["month"], row["strategy"], *worth, f"{row['spent_usd']:,.0f}")
     console.print(table)
+    said = (f"{row['month']} {row['verdict']}" for row in months.to_dict("records"))
+    write(console, f"Verdicts on a learned policy: {'; '.join(said)}.")
     write(
         console,
         f"Spent on what was redeemed: {months['spent_usd'].sum():,.0f} USD. The last month is "

@@ -82,7 +82,12 @@ class Simulation:
             "seed": self.seed,
             "strategy": self.strategy,
             "partitions": {"first": FIRST, "last": month},
-            "exploration": {"share": self.exploration, "salt": f"exploration-{month}"},
+            "exploration": {
+                "share": self.exploration,
+                "salt": f"exploration-{month}",
+                # Those of which something is planted, whichever strategy decides until one learns.
+                "weights": dict.fromkeys(PERKS, 1.0),
+            },
             "campaign": {"holdout_share": self.holdout},
             "publish": None,
             "release": {"mode": "auto"},

@@ -10,9 +10,10 @@ from pydantic import Field, model_validator
 from traveltide_assets.schema.config import Section
 
 RECOMMENDED = "recommended"
+"""The value of the setting `strategy` that lets the scorecard decide."""
+
 LEARNED = "learned"
 """The learnt policy decides once it is promoted; until then, what is recommended."""
-"""The value of the setting `strategy` that lets the scorecard decide."""
 
 
 class Config(Section):

@@ -155,6 +155,11 @@ def of_campaign(
     )[list(CAMPAIGN_OUTCOMES.column_names)]
 
 
+def may_have(eligible: pd.Series, perk: str) -> np.ndarray:
+    """Whether each customer may be offered the perk; those of whom it is not known count."""
+    return np.array([np.ndim(perks) == 0 or perk in perks for perks in eligible], dtype=bool)
+
+
 def capped(revenue: pd.Series, share: float) -> pd.Series:
     """Revenue cut off at the percentile of those who spent anything."""
     spent = revenue[revenue > 0]

@@ -26,6 +26,7 @@ from traveltide_assets.experiment.assignment import (
     PERSONALISED,
     mismatch,
 )
+from traveltide_assets.experiment.campaign_outcomes import may_have
 from traveltide_assets.experiment.config import Config
 from traveltide_assets.experiment.effects import FEWEST, Effect, effect
 from traveltide_assets.experiment.judging import (
@@ -96,7 +97,7 @@ def _explored(outcomes: pd.DataFrame) -> Iterator[Comparison]:
     exploring, held = arm == EXPLORATION, arm == HOLDOUT
     weights = np.where(exploring, 1 / outcomes["probability"].to_numpy(dtype="float64"), 1.0)
     perks = sorted(set(offer[exploring]) - {NO_OFFER})
-    may = {perk: _may_have(outcomes["eligible"], perk) for perk in perks}
+    may = {perk: may_have(outcomes["eligible"], perk) for perk in perks}
     drawn = {perk: exploring & (offer == perk) for perk in perks}
     for perk in perks:
         yield Comparison(
@@ -113,11 +114,6 @@ def _explored(outcomes: pd.DataFrame) -> Iterator[Comparison]:
             weights,
             EXPLORATION,
         )
-
-
-def _may_have(eligible: pd.Series, perk: str) -> np.ndarray:
-    """Whether each customer may be offered the perk; those of whom it is not known count."""
-    return np.array([np.ndim(perks) == 0 or perk in perks for perks in eligible], dtype=bool)
 
 
 def times_of_looks(start: dt.datetime, end: dt.datetime, until: dt.datetime) -> tuple[float, ...]:
@@ -240,6 +236,10 @@ def _with_verdicts(table: pd.DataFrame, config: Config, times: Sequence[float]) 
     return table.join(judging.judged(figures, config, times, UNEVEN))
 
 
+_ALONE = (
+    "Not beyond chance: {change}. Taken alone the interval leaves out 0; corrected for all that is "
+    "compared and the looks taken, the p-value is {p_holm:.3f}."
+)
 _SENTENCES = {
     BETTER: "More than chance: {change}.",
     WORSE: "Less than chance allows: {change}.",
@@ -260,7 +260,9 @@ def _in_words(row: pd.Series) -> str:
     if np.isfinite(row["relative"]):
         shares = (row[name] for name in ("relative", "relative_low", "relative_high"))
         change += ", {:+.0%} ({:+.0%} to {:+.0%})".format(*shares)
-    sentence = _SENTENCES[row["verdict"]].format(change=change)
+    alone = row["verdict"] == NO_DIFFERENCE and (row["low"] > 0 or row["high"] < 0)
+    sentence = _ALONE if alone else _SENTENCES[row["verdict"]]
+    sentence = sentence.format(change=change, p_holm=row["p_holm"])
     if row["peek"] and row["verdict"] not in (BETTER, WORSE, HARM):
         return f"The horizon is not over. So far: {sentence}"
     return sentence

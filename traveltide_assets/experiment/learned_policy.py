@@ -77,6 +77,11 @@ class LearnedPolicy:
         """What it reads of a customer."""
         return tuple(self.points.columns)
 
+    @property
+    def perks(self) -> tuple[str, ...]:
+        """Those of which it says anything."""
+        return tuple(self.points.index)
+
     def of(self, perks: Collection[str]) -> LearnedPolicy | None:
         """What it says of these perks; None if it knows none of them."""
         known = [perk for perk in self.points.index if perk in perks]
@@ -185,9 +190,10 @@ def updated(
 
 def choices(policy: LearnedPolicy, found: Explored) -> pd.DataFrame:
     """What a policy would have given each customer of the log: `campaign`, `user_id`, `perk`."""
-    effects = policy.effects(found.log.features)
-    best = effects.idxmax(axis=1).where(effects.max(axis=1) > 0, NONE)
-    return found.customers.assign(perk=best)
+    names = list(found.log.actions)
+    effects = policy.effects(found.log.features).reindex(columns=names, fill_value=-np.inf)
+    best = found.log.best(effects.assign(**{NONE: 0.0}).to_numpy())
+    return found.customers.assign(perk=np.array(names, dtype=object)[best])
 
 
 def nothing() -> pd.DataFrame:

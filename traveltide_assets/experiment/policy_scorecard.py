@@ -2,8 +2,10 @@
 
 The log is of closed campaigns: whoever was in exploration, where the offer was drawn among perks,
 and the held-out, who were drawn to get none. Nothing else was left to chance, so nothing else can
-say what another choice would have brought. The reward is the margin of what a customer spent over
-the horizon less what their offer cost, where the latest campaign knows both, else what they spent.
+say what another choice would have brought. Whoever is not eligible for a perk says nothing of it,
+and no policy gives it to them. Of a perk that only some campaigns drew, their customers speak for
+those of all. The reward is the margin of what a customer spent over the horizon less what their
+offer cost, where the latest campaign knows both, else what they spent.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.experiment.assignment import EXPLORATION, HOLDOUT
+from traveltide_assets.experiment.campaign_outcomes import may_have
 from traveltide_assets.experiment.learning import policy
 from traveltide_assets.experiment.learning.log import Log
 from traveltide_assets.experiment.learning.policy_promotion import Judgement, Learner, judge
@@ -33,7 +36,7 @@ NET_MARGIN, REVENUE = "margin less cost", "revenue"
 
 _REWARDS = {NET_MARGIN: "net_margin_usd", REVENUE: "revenue_capped_usd"}
 _PLACE = ["campaign", "user_id"]
-_DRAWN = ["arm", "arm_probability", "offer", "probability"]
+_DRAWN = ["arm", "arm_probability", "offer", "probability", "eligible"]
 
 
 @dataclass(frozen=True)
@@ -59,14 +62,19 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
     sizes = action.value_counts()
     if len(sizes) < 2 or NONE not in sizes or sizes.min() < _FEWEST:
         return None
+    actions = [NONE, *sorted(set(action) - {NONE})]
+    drawn_in = (pd.crosstab(rows["campaign"], action) > 0).loc[rows["campaign"], actions].to_numpy()
+    perks = [may_have(rows["eligible"], perk) for perk in actions[1:]]
+    may = np.column_stack([np.ones(len(rows), dtype=bool), *perks])
     known = rows[[name for name in features if name not in _PLACE]]
     known = known.select_dtypes(["number", "bool"]).astype("float64")
     log = Log.of(
         known.fillna(known.mean()).fillna(0.0),
         action,
-        _propensities(rows),
+        _propensities(rows, pd.Categorical(action, actions).codes, drawn_in, may),
         rows["reward"],
-        [NONE, *sorted(set(action) - {NONE})],
+        actions,
+        may | ~drawn_in,
     )
     return Explored(log, rows[_PLACE], reward)
 
@@ -84,10 +92,19 @@ def _rewarded(rows: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     return rows[[*_PLACE, *_DRAWN]].assign(reward=rows[_REWARDS[reward]]), reward
 
 
-def _propensities(rows: pd.DataFrame) -> pd.Series:
-    """How likely the offer of each row was, among those that the log is made of."""
+def _propensities(
+    rows: pd.DataFrame, action: np.ndarray, drawn_in: np.ndarray, may: np.ndarray
+) -> pd.Series:
+    """How likely the offer of each row was, among those that the log is made of.
+
+    `drawn_in` and `may` are rows by actions: whether the campaign drew it, and whether the customer
+    may have it. Whoever could get no perk gets none for certain, in either arm.
+    """
     arms = rows.groupby(["campaign", "arm"])["arm_probability"].first().groupby("campaign").sum()
-    return rows["arm_probability"] * rows["probability"] / rows["campaign"].map(arms)
+    likely = rows["arm_probability"] * rows["probability"] / rows["campaign"].map(arms)
+    certain = ~(drawn_in & may)[:, 1:].any(axis=1)
+    # What only some campaigns drew is as rare in the log as they are.
+    return likely.mask(certain, 1.0) * drawn_in.mean(axis=0)[action]
 
 
 def judged(
@@ -99,14 +116,17 @@ def judged(
     """The judgement on a learnt policy against every single perk, and against `choices`.
 
     Each of them has `campaign`, `user_id` and `perk`: whom a strategy would have offered what. One
-    of them may be called `INCUMBENT`. Whoever it does not know gets none.
+    of them may be called `INCUMBENT`. Whoever it does not know, or who
+    may not have its perk, gets none.
     """
     places = {name: place for place, name in enumerate(found.log.actions)}
     others = {
-        name: found.customers.merge(chosen, on=_PLACE, how="left")["perk"]
-        .map(places)
-        .fillna(places[NONE])
-        .to_numpy(dtype="int64")
+        name: found.log.within_reach(
+            found.customers.merge(chosen, on=_PLACE, how="left")["perk"]
+            .map(places)
+            .fillna(places[NONE])
+            .to_numpy(dtype="int64")
+        )
         for name, chosen in choices.items()
     }
     incumbent = INCUMBENT if INCUMBENT in others else None

@@ -25,6 +25,7 @@ from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
 from traveltide_assets.experiment import judging, looks, periods
 from traveltide_assets.experiment.assignment import EVERYBODY, PERSONALISED, mismatch
 from traveltide_assets.experiment.config import Config
+from traveltide_assets.experiment.effects import FEWEST
 from traveltide_assets.experiment.judging import (
     BETTER,
     HARM,
@@ -39,7 +40,6 @@ from traveltide_assets.experiment.metrics import BY_NAME, METRICS, Metric
 from traveltide_assets.experiment.tables import READOUT
 
 LOST = "outcomes missing unevenly"
-FEWEST = 30  # Customers per arm for means to be close enough to normal.
 _FEWEST_EXPECTED = 5
 # The columns of the comparison, before verdicts are added.
 _FIGURES = READOUT.column_names[:-3]

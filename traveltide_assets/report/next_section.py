@@ -49,7 +49,7 @@ def message(m: Material) -> str:
         return "Let the learnt policy choose who gets what: it beats every single perk"
     if verdict == NOTHING_TO_GAIN:
         return "Choosing a perk for each customer gains nothing over one choice for all"
-    return "Explore more: there is too little data to say who should get what"
+    return "There is too little data to say who should get what"
 
 
 def names(
@@ -69,7 +69,7 @@ def names(
 
 def _reach(m: Material) -> exploration_advice.Reach:
     customers = m.campaign["customers"]
-    perks = alternatives(m.perks, m.assignments["perk"].unique())
+    perks = m.settings.exploration.weights or alternatives(m.perks, m.assignments["perk"].unique())
     return exploration_advice.Reach(customers["written_to"], customers["held_out"], len(perks))
 
 
@@ -81,6 +81,8 @@ def policies(
     return {
         "said": in_words(str(valued["in_words"].iloc[0]), called),
         "customers": f"{int(valued['customers'].iloc[0]):,}",
+        # It is valued on the customers that it was learnt from, too.
+        "flattered": bool((valued["policy"] == IN_SERVICE).any()),
         "rows": [
             {
                 "policy": called[row["policy"]],

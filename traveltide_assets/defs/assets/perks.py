@@ -13,7 +13,6 @@ from traveltide_assets.catalogue.perks import (
     Perk,
     alternatives,
     features_of,
-    of_program,
     titles,
     to_frame,
 )
@@ -83,9 +82,8 @@ def _decided_segments(rivals: Mapping[str, Strategy], learns: bool) -> dg.Assets
             customers["model_version"] = lake.digest(f"gold/segments/{strategy}", month)[:12]
         decided, said = customers.assign(strategy=strategy), strategy
         if learns:
-            handed = [perk.id for perk in of_program(perk_catalogue, rivals[strategy].program)]
             policy = in_service(lake, month)
-            ours = policy.of(handed) if policy is not None else None
+            ours = policy.of([perk.id for perk in perk_catalogue]) if policy is not None else None
             if ours is not None:
                 decided = ours.decide(decided, _known(stored["features"], ours, settings.policy))
             said = f"{learned_policy.because(ours)}: {strategy}"

@@ -40,23 +40,30 @@ def heterogeneity(log: Log, *, folds: int = 4, seed: int = 0) -> tuple[Heterogen
     parts = folds_of(len(log), folds, seed)
     model = reward_model.boosted_trees
     expected = reward_model.cross_fitted(log, parts, model)
-    return from_scores(log, doubly_robust_scores(log, expected), expected, parts, seed)
+    scores = doubly_robust_scores(log, expected)
+    return from_scores(log, scores, predicted(log, scores, expected, parts, seed), parts)
+
+
+def predicted(
+    log: Log, scores: np.ndarray, expected: np.ndarray, parts: np.ndarray, seed: int
+) -> np.ndarray:
+    """Rows by actions: the effect against the first action, predicted from the other folds."""
+    predictions = [
+        policy.cross_fitted_effects(method, log, scores, expected, parts, seed)
+        for method in _METHODS
+    ]
+    return np.asarray(np.mean(predictions, axis=0))
 
 
 def from_scores(
-    log: Log, scores: np.ndarray, expected: np.ndarray, parts: np.ndarray, seed: int
+    log: Log, scores: np.ndarray, effects: np.ndarray, parts: np.ndarray
 ) -> tuple[Heterogeneity, ...]:
-    """The same from scores that are known already."""
-    predictions = [
-        policy.cross_fitted_effects(method, log.features, scores, expected, parts, seed)
-        for method in _METHODS
-    ]
-    predicted = np.mean(predictions, axis=0)
-    found = [
-        (name, *_slope(scores[:, place] - scores[:, 0], predicted[:, place], parts))
-        for place, name in enumerate(log.actions)
-        if place
-    ]
+    """The same from scores and predicted effects that are known already."""
+    found = []
+    for place, name in enumerate(log.actions[1:], start=1):
+        may = log.possible[:, place]
+        real = scores[may, place] - scores[may, 0]
+        found.append((name, *_slope(real, effects[may, place], parts[may])))
     corrected = holm([p_value for *_, p_value in found])
     return tuple(
         Heterogeneity(*result, float(p)) for result, p in zip(found, corrected, strict=True)

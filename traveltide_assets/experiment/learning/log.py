@@ -23,7 +23,8 @@ class Log:
 
     `features` are known before the decision: numbers, booleans or texts. `action` is a place in
     `actions`, `propensity` the probability with which that action was drawn, `reward` what came
-    back, in any unit where more is better. Build it with `Log.of`, which validates.
+    back, in any unit where more is better. `possible` (rows by actions) says which actions could
+    have been drawn. Build it with `Log.of`, which validates.
     """
 
     features: pd.DataFrame
@@ -31,6 +32,7 @@ class Log:
     propensity: np.ndarray
     reward: np.ndarray
     actions: tuple[str, ...]
+    possible: np.ndarray
 
     @classmethod
     def of(
@@ -40,13 +42,15 @@ class Log:
         propensity: float | Sequence[float] | np.ndarray | pd.Series,
         reward: Sequence[float] | np.ndarray | pd.Series,
         actions: Sequence[str] | None = None,
+        possible: np.ndarray | None = None,
     ) -> Log:
         """A log of columns of equal length; `propensity` may be one number for all rows.
 
         `actions` are the names of all actions, the one to compare with (nothing sent) first.
-        Without it they are the names that occur, sorted. Raises `LogError` for missing or
-        infinite rewards, infinite features or none, a propensity outside (0, 1], an unknown
-        action, or columns that differ in length.
+        Without it they are the names that occur, sorted. `possible` is for rows that had no chance
+        of some action; the first must be possible in every row. Raises `LogError` for missing or
+        infinite rewards, infinite features or none, a propensity outside (0, 1], an action that is
+        unknown or was not possible, or columns that differ in length.
         """
         table = features_of(features)
         taken = np.asarray(action).astype(str)
@@ -72,7 +76,7 @@ class Log:
         if not ((chances > 0) & (chances <= 1)).all():
             raise LogError("propensity must be above 0 and at most 1 in every row")
         codes = np.array([places[name] for name in taken], dtype="int64")
-        return cls(table, codes, chances, rewards, names)
+        return cls(table, codes, chances, rewards, names, _possible(possible, codes, len(names)))
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -87,6 +91,7 @@ class Log:
             action=self.action[chosen],
             propensity=self.propensity[chosen],
             reward=self.reward[chosen],
+            possible=self.possible[chosen],
         )
 
     def net_of(self, costs: Sequence[float] | np.ndarray | None) -> Log:
@@ -119,8 +124,31 @@ class Log:
         return given.astype("float64")
 
     def always(self, action: int) -> np.ndarray:
-        """The policy that takes the same action for everybody."""
-        return np.full(len(self), action, dtype="int64")
+        """The policy that takes the same action for everybody who had a chance of it."""
+        return self.within_reach(np.full(len(self), action, dtype="int64"))
+
+    def within_reach(self, policy: np.ndarray) -> np.ndarray:
+        """One action's place per row, the first where the row had no chance of the one given."""
+        return np.where(self.possible[np.arange(len(self)), policy], policy, 0)
+
+    def best(self, effects: np.ndarray) -> np.ndarray:
+        """The place of the possible action with the highest effect per row; the first of equals."""
+        return np.where(self.possible, effects, -np.inf).argmax(axis=1)
+
+
+def _possible(given: np.ndarray | None, taken: np.ndarray, actions: int) -> np.ndarray:
+    shape = (len(taken), actions)
+    possible = np.ones(shape, dtype=bool) if given is None else np.asarray(given)
+    if possible.shape != shape or possible.dtype != bool:
+        raise LogError(
+            f"`possible` is {possible.dtype} of the shape {possible.shape}; it needs a boolean for "
+            f"each of {shape[0]:,} rows and {actions} actions"
+        )
+    if not possible[:, 0].all():
+        raise LogError("the first action must be possible in every row")
+    if not possible[np.arange(len(taken)), taken].all():
+        raise LogError("some rows of the log have an action that was not possible")
+    return possible
 
 
 def features_of(features: pd.DataFrame | np.ndarray) -> pd.DataFrame:

@@ -64,8 +64,8 @@ def learn(
 
     `costs` are per action, in units of the reward. `model` is that of the reward; boosted trees if
     not set. `Policy.tried` tells how the methods compare. It is too good for the chosen one by the
-    choice: value the policy on other rows, or with `promotion.judge`. Raises `LogError` if an
-    action is too rare to learn from.
+    choice: value the policy on other rows, or with `policy_promotion.judge`. Raises `LogError` if
+    an action is too rare to learn from.
     """
     made: Model = model or partial(reward_model.boosted_trees, seed)
     parts = folds_of(len(log), folds, seed)
@@ -74,36 +74,31 @@ def learn(
     prices = np.zeros(len(log.actions)) if costs is None else np.asarray(costs, dtype="float64")
     log.net_of(prices)  # validates them
     tried = {
-        method: _brought(method, log.features, scores, expected, prices, parts, seed)
-        for method in methods
+        method: _brought(method, log, scores, expected, prices, parts, seed) for method in methods
     }
     best = max(tried, key=lambda method: tried[method])
-    models = (
-        reward_model.fitted(log, made)
-        if best == REWARDS
-        else _fitted(best, log.features, scores, seed)
-    )
-    return Policy(log.actions, prices, best, tried, models, _constant(scores))
+    models = reward_model.fitted(log, made) if best == REWARDS else _fitted(best, log, scores, seed)
+    return Policy(log.actions, prices, best, tried, models, _constant(log, scores))
 
 
 def _brought(
     method: str,
-    features: pd.DataFrame,
+    log: Log,
     scores: np.ndarray,
     expected: np.ndarray,
     costs: np.ndarray,
     parts: np.ndarray,
     seed: int,
 ) -> float:
-    effects = cross_fitted_effects(method, features, scores, expected, parts, seed)
-    chosen = (effects - costs).argmax(axis=1)
+    effects = cross_fitted_effects(method, log, scores, expected, parts, seed)
+    chosen = log.best(effects - costs)
     rows = np.arange(len(scores))
     return float((scores[rows, chosen] - costs[chosen]).mean())
 
 
 def cross_fitted_effects(
     method: str,
-    features: pd.DataFrame,
+    log: Log,
     scores: np.ndarray,
     expected: np.ndarray,
     parts: np.ndarray,
@@ -115,24 +110,22 @@ def cross_fitted_effects(
     effects = np.empty_like(scores)
     for fold in np.unique(parts):
         held_out = parts == fold
-        models = _fitted(method, features[~held_out], scores[~held_out], seed)
-        effects[held_out] = _effects(
-            method, models, _constant(scores[~held_out]), features[held_out]
-        )
+        rest, known = log.rows(~held_out), scores[~held_out]
+        models = _fitted(method, rest, known, seed)
+        effects[held_out] = _effects(method, models, _constant(rest, known), log.features[held_out])
     return effects
 
 
-def _fitted(
-    method: str, features: pd.DataFrame, scores: np.ndarray, seed: int
-) -> tuple[Regressor, ...]:
-    """One model per action but the first."""
+def _fitted(method: str, log: Log, scores: np.ndarray, seed: int) -> tuple[Regressor, ...]:
+    """One model per action but the first, of the rows that had a chance of it."""
     if method == SAME_FOR_ALL:
         return ()
     models = []
     for place in range(1, scores.shape[1]):
         model = reward_model.linear() if method == LINEAR else reward_model.boosted_trees(seed)
+        may = log.possible[:, place]
         with one_thread():
-            model.fit(features, scores[:, place] - scores[:, 0])
+            model.fit(log.features[may], scores[may, place] - scores[may, 0])
         models.append(model)
     return tuple(models)
 
@@ -148,6 +141,6 @@ def _effects(
     return np.column_stack([np.zeros(len(features)), found])
 
 
-def _constant(scores: np.ndarray) -> np.ndarray:
-    mean = scores.mean(axis=0)
-    return mean - mean[0]
+def _constant(log: Log, scores: np.ndarray) -> np.ndarray:
+    """The mean effect of each action, over the rows that had a chance of it."""
+    return (scores - scores[:, :1]).mean(axis=0, where=log.possible)

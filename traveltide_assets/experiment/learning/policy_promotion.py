@@ -78,8 +78,8 @@ def judge(
     decisions = np.empty(len(log), dtype="int64")
     for fold in np.unique(parts):
         held_out = parts == fold
-        found = learn(log.rows(~held_out), costs, seed)
-        decisions[held_out] = found.choose(log.features[held_out])
+        found, rest = learn(log.rows(~held_out), costs, seed), log.rows(held_out)
+        decisions[held_out] = rest.best(found.effects(rest.features))
     expected = reward_model.cross_fitted(log, parts, lambda: reward_model.boosted_trees(seed))
     scores = doubly_robust_scores(log, expected)
     prices = np.zeros(len(log.actions)) if costs is None else np.asarray(costs, dtype="float64")
@@ -95,14 +95,19 @@ def judge(
     scorecard = simultaneous_intervals(brought, level)
     scorecard["effective_sample_size"] = [_effective(log, chosen) for chosen in policies.values()]
     rivals = [f"always {name}" for name in log.actions] + ([incumbent] if incumbent else [])
-    gains = simultaneous_intervals(
-        pd.DataFrame({name: brought[LEARNED] - brought[name] for name in rivals}), level
-    )
-    tested = heterogeneity.from_scores(log, scores, expected, parts, seed)
-    verdict, needed = _verdict(scorecard, gains, worthwhile, level, len(log))
+    gains = _gains(brought, brought[LEARNED], rivals, level)
+    effects = heterogeneity.predicted(log, scores, expected, parts, seed)
+    tested = heterogeneity.from_scores(log, scores, effects, parts)
+    targeted = log.probabilities(log.best(effects - prices))
+    wide = _gains(brought, (targeted * (scores - prices)).sum(axis=1), rivals, level)
+    rival = _hardest(scorecard, gains)
+    # That a policy hardly targets says little of what targeting would gain.
+    sought = max(gains, wide, key=lambda table: float(table.loc[rival, "standard_error"]))
+    least = worthwhile * abs(float(scorecard.loc[rival, "value"]))
+    verdict, needed = _verdict(gains, sought, rival, least, len(log))
     return Judgement(
         verdict,
-        _in_words(verdict, scorecard, gains, tested, needed, len(log)),
+        _in_words(verdict, gains, sought, rival, tested, needed, len(log)),
         scorecard,
         gains,
         tested,
@@ -121,43 +126,59 @@ def _effective(log: Log, chosen: np.ndarray) -> float:
     return float(weights.sum() ** 2 / (weights @ weights)) if weights.any() else 0.0
 
 
+def _gains(
+    brought: pd.DataFrame, by: pd.Series | np.ndarray, rivals: list[str], level: float
+) -> pd.DataFrame:
+    """By how much a policy that brought `by` per row beats each of its rivals."""
+    return simultaneous_intervals(
+        pd.DataFrame({name: by - brought[name] for name in rivals}), level
+    )
+
+
 def _hardest(scorecard: pd.DataFrame, gains: pd.DataFrame) -> str:
     """The best of those that the learnt policy must beat."""
     return str(scorecard.loc[gains.index, "value"].idxmax())
 
 
 def _verdict(
-    scorecard: pd.DataFrame, gains: pd.DataFrame, worthwhile: float, level: float, rows: int
+    gains: pd.DataFrame, sought: pd.DataFrame, rival: str, least: float, rows: int
 ) -> tuple[str, int | None]:
+    """The verdict, and the rows it takes.
+
+    `gains` are those of the learnt policy, `sought` those of what targets more: it or another one.
+    A gain of less than `least` is not worth having.
+    """
     if (gains["low"] > 0).all():
         return PROMOTED, None
-    rival = _hardest(scorecard, gains)
-    least = worthwhile * abs(float(scorecard.loc[rival, "value"]))
-    gain, error, high = gains.loc[rival, ["value", "standard_error", "high"]]
-    if high < least or error == 0:
+    gain, high = sought.loc[rival, ["value", "high"]]
+    if high < least or not max(gain, least) > 0:
         return NOTHING_TO_GAIN, None
-    sought = max(float(gain), least)
-    if not sought > 0:
-        return NOTHING_TO_GAIN, None
-    reach = float(norm.ppf((1 + level) / 2) + norm.ppf(_POWER))
-    needed = int(np.ceil(rows * (reach * float(error) / sought) ** 2))
+    errors = sought["standard_error"]
+    # The intervals hold together, so each must be won by more than one alone would take.
+    reach = (sought["high"] - sought["value"]) + float(norm.ppf(_POWER)) * errors
+    # As good as it is found to be, but at least worth having.
+    gained = sought["value"] + max(0.0, least - float(gain))
+    needed = int(np.ceil(rows * ((reach / gained) ** 2).max()))
     # A log of that size would have shown a gain worth having.
     return (NOTHING_TO_GAIN, None) if needed <= rows else (TOO_LITTLE_DATA, needed)
 
 
 def _in_words(
     verdict: str,
-    scorecard: pd.DataFrame,
     gains: pd.DataFrame,
+    sought: pd.DataFrame,
+    rival: str,
     tested: tuple[Heterogeneity, ...],
     needed: int | None,
     rows: int,
 ) -> str:
-    rival = _hardest(scorecard, gains)
     gain, low, high = gains.loc[rival, ["value", "low", "high"]]
     change = f"{gain:+.4g} per row against {rival} ({low:+.4g} to {high:+.4g})"
     if verdict == PROMOTED:
         return f"The learnt policy is promoted: {change}, and it beats all it must beat."
+    if sought is not gains:
+        gain, low, high = sought.loc[rival, ["value", "low", "high"]]
+        change += f", {gain:+.4g} ({low:+.4g} to {high:+.4g}) by a policy that targets more"
     if verdict == NOTHING_TO_GAIN:
         return f"There is nothing to gain by targeting: {change}. Use {rival}."
     p_value = min((test.p_holm for test in tested), default=1.0)

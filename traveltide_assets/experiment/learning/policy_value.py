@@ -77,7 +77,10 @@ def contributions(
 
 
 def doubly_robust_scores(log: Log, expected: np.ndarray) -> np.ndarray:
-    """Rows by actions: an unbiased score of what the action would have brought in this row."""
+    """Rows by actions: an unbiased score of what the action would have brought in this row.
+
+    Where a row had no chance of the action, it is a guess: what is expected.
+    """
     if expected.shape != (len(log), len(log.actions)):
         raise LogError(f"`expected` of the shape {expected.shape} does not fit this log")
     scores = expected.astype("float64", copy=True)

@@ -20,7 +20,7 @@ _LINES = {
 @mpl.rc_context(STYLE)
 def loop(months: pd.DataFrame) -> Chart:
     """The value per customer of each month's offers, with those that it is compared with."""
-    figure = Figure(figsize=(7.0, 3.8), layout="constrained")
+    figure = Figure(figsize=(7.0, 4.4), layout="constrained")
     axes = figure.subplots()
     for place, (name, label) in enumerate(_LINES.items()):
         axes.plot(
@@ -34,7 +34,8 @@ def loop(months: pd.DataFrame) -> Chart:
     axes.set_ylim(bottom=0)
     axes.set_xlabel("month decided")
     axes.set_ylabel("more than nothing sent,\nUSD per customer")
-    axes.legend(fontsize=8, frameon=False)
+    # Lines run along the top and the bottom, so the legend stands outside.
+    figure.legend(fontsize=8, frameon=False, loc="outside lower center", ncols=2)
     last = months.iloc[-1]
     alt = (
         f"Value per customer of the offers of {len(months)} months. In {last['month']}, what was "

@@ -162,13 +162,17 @@ def test_a_drawn_perk_stays_until_the_customer_may_not_have_it_any_more() -> Non
     assert 0.3 < stays.mean() < 0.7
 
 
-def test_weights_must_be_those_of_perks_that_are_handed_out() -> None:
+def test_weights_name_the_perks_drawn_whichever_strategy_decides() -> None:
     with pytest.raises(ExplorationError, match="pony"):
         random_offers.check_weights(PERKS, Exploration(weights={"pony": 1}))
     other = Perk(**{**BAG.model_dump(), "id": "other", "programs": ("six_groups",)})
-    unusable = rules((*PERKS, other), exploration=Exploration(share=0.5, weights={"other": 1}))
-    with pytest.raises(ExplorationError, match="names none of the perks"):
-        decided(MANY, unusable)
+    named = rules((*PERKS, other), exploration=Exploration(share=0.5, weights={"other": 1}))
+    found, _ = decided(MANY, named)
+    explores = found["arm"] == EXPLORATION
+    assert set(found.loc[explores, "offer"]) == {"other"}
+    assert "other" not in set(found.loc[~explores, "offer"])
+    with pytest.raises(ExplorationError, match="no perk that may be offered: other"):
+        decided(MANY, rules(exploration=Exploration(share=0.5, weights={"other": 1})))
 
 
 @pytest.mark.parametrize(("expects", "instead"), [(True, None), (False, "meal")])

@@ -295,6 +295,9 @@ def test_an_early_look_carries_no_verdict_below_its_bound() -> None:
     early = rows.assign(read_until=pd.Timestamp("2023-06-08"), closed=False)
     found = readout.read(early, Config(), holdout=0.1)
     assert verdicts(found, readout.ARMS)["bookings"] == NO_DIFFERENCE
+    apart = (found["verdict"] == NO_DIFFERENCE) & ((found["low"] > 0) | (found["high"] < 0))
+    assert apart.any()
+    assert (found["in_words"].str.contains("Not beyond chance") == apart).all()
     assert found["peek"].all()
     assert found["look_bound"].iloc[0] > 3
 

@@ -28,6 +28,7 @@ def drawn() -> tuple[pd.DataFrame, pd.DataFrame]:
             "arm_probability": np.select([arm == HOLDOUT, arm == EXPLORATION], [0.3, 0.6], 0.1),
             "offer": offer,
             "probability": np.where(arm == EXPLORATION, np.where(offer == "bag", 0.75, 0.25), 1.0),
+            "eligible": [["bag", "meal"]] * COUNT,
             "revenue_capped_usd": 100 + effect + rng.normal(0, 20, COUNT),
             "net_margin_usd": np.nan,
             "closed": True,
@@ -47,6 +48,50 @@ def test_the_log_has_what_was_drawn_with_its_probability() -> None:
     assert by_action.first().tolist() == pytest.approx([0.3 / 0.9, 0.45 / 0.9, 0.15 / 0.9])
     assert by_action.nunique().tolist() == [1, 1, 1]
     assert len(found.log) == (drawn()[0]["arm"] != PERSONALISED).sum()
+
+
+def test_whoever_may_not_have_a_perk_says_nothing_of_it_and_is_never_given_it() -> None:
+    outcomes, features = drawn()
+    light = (features["bags"] == 0).to_numpy()
+    nobody = np.arange(COUNT) % 10 == 0
+    # Whoever carries little may have no bag, and every tenth customer nothing.
+    eligible = [
+        [] if none else ["meal"] if few else ["bag", "meal"]
+        for none, few in zip(nobody, light, strict=True)
+    ]
+    explores = (outcomes["arm"] == EXPLORATION).to_numpy()
+    offer = np.select([nobody, light], ["none", "meal"], outcomes["offer"])
+    outcomes["offer"] = np.where(explores, offer, outcomes["offer"])
+    outcomes.loc[explores & (light | nobody), "probability"] = 1.0
+    found = scorecard.explored(outcomes.assign(eligible=eligible), features)
+    assert found is not None
+    log, users = found.log, found.customers["user_id"].to_numpy()
+    bag = log.actions.index("bag")
+    assert (log.possible[:, bag] == ~(light | nobody)[users]).all()
+    assert (log.propensity[nobody[users]] == 1).all()
+    assert (log.always(bag) == np.where((light | nobody)[users], 0, bag)).all()
+    everybody = outcomes[["campaign", "user_id"]].assign(perk="bag")
+    judgement = scorecard.judged(found, {scorecard.INCUMBENT: everybody}, seed=1)
+    assert (judgement.decisions[(light | nobody)[users]] != bag).all()
+    # Were the light counted, too, they would lose 20 each, and nobody would pay for them.
+    assert judgement.policy.effects(log.features)[:, bag].min() > 20
+    rows = judgement.scorecard
+    assert rows.loc["incumbent", "value"] == rows.loc["always bag", "value"]
+    assert rows.loc["always bag", "low"] < 100 + 40 * 0.45 < rows.loc["always bag", "high"]
+
+
+def test_a_perk_that_only_some_campaigns_drew_is_as_rare_as_they_are() -> None:
+    outcomes, features = drawn()
+    later = outcomes.assign(campaign="2023-06", offer=outcomes["offer"].replace("bag", "night"))
+    later["eligible"] = [["meal", "night"]] * COUNT
+    both = pd.concat([features, features.assign(campaign="2023-06")])
+    found = scorecard.explored(pd.concat([outcomes, later]), both)
+    assert found is not None
+    assert found.log.possible.all(), "that it was not drawn says nothing of who may have it"
+    by_action = pd.Series(found.log.propensity).groupby(found.log.action).first()
+    assert dict(zip(found.log.actions, by_action, strict=True)) == pytest.approx(
+        {"none": 0.3 / 0.9, "bag": 0.45 / 0.9 / 2, "meal": 0.15 / 0.9, "night": 0.45 / 0.9 / 2}
+    )
 
 
 def test_yes_and_no_are_features_and_texts_are_not() -> None:

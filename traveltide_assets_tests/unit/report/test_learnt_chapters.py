@@ -89,7 +89,7 @@ def test_the_weekly_chart_says_how_far_a_goal_is_and_its_bound() -> None:
 
 def test_policies_are_called_by_their_titles_and_the_best_comes_first() -> None:
     m = material(policies=learnt.policies(), curve=learnt.curve())
-    assert next_section.message(m).startswith("Explore more")
+    assert next_section.message(m).startswith("There is too little data")
     shown = next_section.context(m)
     assert shown["exploration"] == "Set exploration.share = 0.05: it takes 10 months more."
     assert "+2 USD per customer against Free checked bag for everybody" in shown["policies"]["said"]

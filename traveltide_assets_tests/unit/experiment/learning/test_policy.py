@@ -68,6 +68,20 @@ def test_too_little_data_is_said_with_how_much_it_takes() -> None:
     assert f"{found.rows_needed:,} rows" in found.in_words
 
 
+def test_a_policy_that_does_not_target_is_no_proof_that_there_is_nothing_to_gain() -> None:
+    log = trial(200, 1, trait=0.4)
+
+    def alike(log: Log, costs: object, seed: int) -> policy.Policy:
+        return policy.learn(log, methods=(policy.SAME_FOR_ALL,), folds=2, seed=seed)
+
+    found = policy_promotion.judge(log, learner=alike, folds=2)
+    assert found.gains.loc["always bag", ["low", "high"]].tolist() == [0, 0]
+    assert found.verdict == policy_promotion.TOO_LITTLE_DATA
+    assert found.rows_needed is not None
+    assert found.rows_needed > len(log)
+    assert "by a policy that targets more" in found.in_words
+
+
 def test_the_incumbent_must_be_beaten_too() -> None:
     log = trial(1_500, 5, trait=0.7)
     oracle = np.where(log.features["family"], 1, 2)

@@ -151,6 +151,25 @@ def test_the_scores_of_a_perfect_model_are_its_expectations() -> None:
     np.testing.assert_allclose(doubly_robust_scores(log, expected), expected, atol=1e-12)
 
 
+def test_what_was_not_possible_is_neither_done_nor_learnt_from() -> None:
+    log = log_of(400, effect=0.5)
+    possible = np.ones((400, 3), dtype=bool)
+    possible[::4, 1] = log.action[::4] == 1
+    taken = np.array(ACTIONS)[log.action]
+    some = Log.of(log.features, taken, log.propensity, log.reward, ACTIONS, possible)
+    assert (some.always(1) == possible[:, 1]).all()
+    assert (some.best(np.tile([0.0, 2.0, 1.0], (400, 1))) == np.where(possible[:, 1], 1, 2)).all()
+    assert (some.rows(np.arange(0, 400, 4)).possible == possible[::4]).all()
+    with pytest.raises(LogError, match="first action must be possible"):
+        Log.of(log.features, taken, 0.5, log.reward, ACTIONS, np.eye(3, dtype=bool)[log.action])
+    with pytest.raises(LogError, match="was not possible"):
+        Log.of(
+            log.features, taken, 0.5, log.reward, ACTIONS, np.arange(1200).reshape(-1, 3) % 3 < 1
+        )
+    with pytest.raises(LogError, match="boolean for each of 400 rows and 3 actions"):
+        Log.of(log.features, taken, 0.5, log.reward, ACTIONS, np.ones((400, 2), dtype=bool))
+
+
 def test_simultaneous_intervals_hold_together() -> None:
     rng = np.random.default_rng(1)
     mixing = rng.normal(size=(6, 6)) + 1
