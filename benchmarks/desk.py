@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 from starlette.testclient import TestClient
 
-from traveltide_assets.campaign.release_files import ASSIGNMENTS
+from traveltide_assets.campaign.release_files import ASSIGNMENTS, MOVES, PROFILES
 from traveltide_assets.lake.release import Release, Releases
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.report.dimensions import FAMILIES
@@ -38,6 +38,7 @@ _LIMITS = {False: 1.0, True: 2.0}
 _MANY = 100_000
 _LARGEST_PAGE = 1_000_000
 _WHAT_IF_LIMIT = 2.0
+_COUNTS = ("customers", "idle")
 
 
 def copied(release: Release, to: Releases, times: int) -> None:
@@ -47,7 +48,7 @@ def copied(release: Release, to: Releases, times: int) -> None:
     for file in release.manifest.files:
         content = release.read(file.name)
         if file.name.endswith(".parquet") and "/" not in file.name:
-            content = _repeated(content, times, int(most))
+            content = _repeated(file.name, content, times, int(most))
         files[file.name] = content
     manifest = release.manifest
     customers = {name: count * times for name, count in manifest.customers.items()}
@@ -55,14 +56,20 @@ def copied(release: Release, to: Releases, times: int) -> None:
     to.point(made, None)
 
 
-def _repeated(content: bytes, times: int, most: int) -> bytes:
+def _repeated(name: str, content: bytes, times: int, most: int) -> bytes:
     table = pd.read_parquet(BytesIO(content))
-    if "user_id" not in table or times == 1:
+    if "user_id" in table:
+        copies = pd.concat([table] * times, ignore_index=True)
+        copies["user_id"] += np.repeat(np.arange(times), len(table)) * (most + 1)
+    elif name in (MOVES, PROFILES):
+        copies = table.assign(
+            **{count: table[count] * times for count in table if count in _COUNTS}
+        )
+    else:
         return content
-    copies = pd.concat([table] * times, ignore_index=True)
-    copies["user_id"] += np.repeat(np.arange(times), len(table)) * (most + 1)
     written = BytesIO()
-    copies.to_parquet(written, index=False)
+    # Row groups as large as those of the tables that DuckDB writes.
+    copies.to_parquet(written, index=False, row_group_size=122_880)
     return written.getvalue()
 
 

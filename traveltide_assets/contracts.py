@@ -15,6 +15,7 @@ from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.evidence import tables as evidence
 from traveltide_assets.experiment import tables as experiment
 from traveltide_assets.prediction import tables as prediction
+from traveltide_assets.report import tables as report
 from traveltide_assets.schema.table import Table
 from traveltide_assets.segmentation import tables as segmentation
 from traveltide_assets.segmentation.strategy import Strategy
@@ -37,5 +38,6 @@ def build_tables(perks: tuple[Perk, ...], strategies: Mapping[str, Strategy]) ->
         *campaign.TABLES,
         campaign.offers(perk.id for perk in perks),
         *experiment.TABLES,
+        *report.TABLES,
     )
     return {table.path: table for table in tables}

@@ -28,6 +28,7 @@ from traveltide_assets.defs.assets import (
     reports,
     segments,
     silver,
+    summaries,
 )
 from traveltide_assets.defs.assets.inputs import Inputs
 from traveltide_assets.defs.checks import steps
@@ -128,7 +129,7 @@ def _groups(
         "experiment": [*experiment.ASSETS],
         "campaign": [offers.build(settings.strategy, strategies), *campaign.ASSETS],
         "learning": [*experiment.OF_CAMPAIGNS, *policies.build(strategies)],
-        "reports": reports.build(strategies),
+        "reports": [*summaries.ASSETS, *reports.build(strategies)],
     }
 
 

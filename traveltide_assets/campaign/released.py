@@ -31,11 +31,13 @@ from traveltide_assets.campaign.release_files import (
     FACTS,
     FEATURES,
     LOOKS,
+    MOVES,
     OFFERS,
     OUTCOMES,
     PLAN,
     POLICIES,
     PREDICTOR,
+    PROFILES,
     READOUT,
     SEGMENTS,
 )
@@ -92,6 +94,8 @@ def tables() -> dict[str, str]:
         OUTCOMES: "gold/campaign_outcomes",
         EFFECTS: "gold/campaign_readout",
         POLICIES: "gold/policy_scorecard",
+        PROFILES: "gold/segment_profiles",
+        MOVES: "gold/perk_moves",
     }
 
 

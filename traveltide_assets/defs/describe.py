@@ -18,6 +18,8 @@ OWNER = "team:growth"
 _PAGES = {
     "gold/release": "/",
     "gold/strategy_decision": "/",
+    "gold/perk_moves": "/",
+    "gold/segment_profiles": "/customers",
     "gold/decided_segments": "/customers",
     "gold/perk_assignments": "/customers",
     "gold/user_features": "/customers",

@@ -181,11 +181,9 @@ def _execute(
 
 
 def _words(evaluation: dg.AssetCheckEvaluation) -> str:
-    """A failed check in words: its name, and the problem or else the facts."""
-    facts = {name: value.value for name, value in evaluation.metadata.items()}
-    listed = ", ".join(f"{name}: {value}" for name, value in facts.items())
+    """A failed check in words: its name and its problem."""
     where = f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name}"
-    return f"{where}: {facts['problem']}" if "problem" in facts else f"{where} ({listed})"
+    return f"{where}: {evaluation.metadata['problem'].value}"
 
 
 @contextmanager

@@ -35,8 +35,8 @@ class Manifest(_Data):
 
     `decision` are the facts that decide who gets what; they and `files` make the id. `inputs` are
     the data versions of the tables it was made of, `code` their code versions, `checks` the
-    blocking checks that it passed, `warnings` the facts of the checks that only warn and did not
-    hold (None in releases of an earlier version). `made_from` is the release that it repeats
+    blocking checks that it passed, `warnings` the problems that checks which only warn have found
+    (None in releases of an earlier version). `made_from` is the release that it repeats
     without the customers suppressed since. `notice` says so if the customers are generated.
     """
 

@@ -25,7 +25,7 @@ import pandas as pd
 from pydantic import ValidationError
 
 from traveltide_assets.lake.manifest import Entry, File, Manifest, Record, release_id, sha256
-from traveltide_assets.lake.parquet_bytes import read_table
+from traveltide_assets.lake.parquet_bytes import read_rows, read_table
 from traveltide_assets.lake.storage.base import Conflict, Replaced, Storage
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.months import is_month
@@ -76,9 +76,17 @@ class Release:
         """The content of a file."""
         return self._verified(name)[1]
 
-    def frame(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """A table in memory, with all columns or only the given ones."""
-        return read_table(self.read(name), columns).to_pandas()
+    def frame(
+        self, name: str, columns: Sequence[str] | None = None, categories: Sequence[str] = ()
+    ) -> pd.DataFrame:
+        """A table in memory, with all columns or only the given ones; some as categories."""
+        return read_table(self.read(name), columns, categories).to_pandas()
+
+    def of_customer(
+        self, name: str, user_id: int, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """The rows of a table that are of a customer, with all columns or some."""
+        return read_rows(self.read(name), "user_id", user_id, columns).to_pandas()
 
     def path(self, name: str) -> Path:
         """A file on this machine. If the lake is in S3, it is a local copy."""

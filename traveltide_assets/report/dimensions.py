@@ -42,7 +42,7 @@ class Dimension:
         """The groups that the values are in, as they are written in a selection."""
         if self.numeric:
             return [*map(written, self.ranges), UNKNOWN]
-        sizes = values.value_counts()
+        sizes = values.value_counts().loc[lambda counted: counted > 0]
         found = sorted(map(str, sizes.index), key=lambda group: (-sizes[group], group))
         return [g for g in self.order if g in found] + [g for g in found if g not in self.order]
 

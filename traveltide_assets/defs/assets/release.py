@@ -218,13 +218,13 @@ def _judge(checks: Sequence[Check], context: Context, known: Container[str]) -> 
         holds = outcome.passed or outcome.only_warns
         outcomes[name] = "passed" if holds else "failed"
         if not holds:
-            failed.append(f"{name} ({', '.join(f'{k}: {v}' for k, v in outcome.facts.items())})")
+            failed.append(f"{name} ({outcome.facts['problem']})")
     _stop_if(failed, context.month)
     return outcomes
 
 
 def _warned(checks: Sequence[Check], context: Context) -> dict[str, str]:
-    """The facts of each check that warns of what is stored now."""
+    """The problem of each check that warns of what is stored now."""
     found = {}
     for check in checks:
         try:
@@ -233,8 +233,7 @@ def _warned(checks: Sequence[Check], context: Context) -> dict[str, str]:
             found[f"{check.table}:{check.name}"] = "not evaluated: a table is not in the lake"
             continue
         if not outcome.passed:
-            facts = ", ".join(f"{name}: {value}" for name, value in outcome.facts.items())
-            found[f"{check.table}:{check.name}"] = facts
+            found[f"{check.table}:{check.name}"] = str(outcome.facts["problem"])
     return found
 
 

@@ -46,7 +46,12 @@ def _list_is_of_our_customers(context: Context) -> Outcome:
     """A list of other ids, such as those of the mailing tool, would suppress nobody."""
     listed = read_suppressed(context.settings.campaign.suppression_file).users
     known = int(context.lake.frame(_USERS, columns=["user_id"])["user_id"].isin(listed).sum())
-    return Outcome(known > 0 or not listed, {"listed": len(listed), "known": known})
+    problem = (
+        f"none of the {len(listed):,} ids of the suppression list is a user_id of the source, so "
+        "it suppresses nobody: likely they are the ids of another system"
+    )
+    facts = {"problem": problem, "listed": len(listed), "known": known}
+    return Outcome(known > 0 or not listed, facts)
 
 
 def _nobody_lost(context: Context) -> Outcome:

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from traveltide_assets.sources.base import Source
 
 
+_EXAMPLES = 3
+
+
 class Severity(Enum):
     """How serious it is if a check fails."""
 
@@ -28,7 +31,8 @@ class Severity(Enum):
 class Outcome:
     """Whether a check passed, and the facts behind it, which become its metadata.
 
-    A failure that `only_warns` does not block, whatever the severity of its check.
+    The fact `problem` is a sentence, in numbers, on what is wrong if it failed. A failure that
+    `only_warns` does not block, whatever the severity of its check.
     """
 
     passed: bool
@@ -113,13 +117,44 @@ class Check:
     after: tuple[str, ...] = ()
 
     def outcome(self, context: Context) -> Outcome:
-        """The outcome of the check. An error of its function gets a note that names the check."""
+        """The outcome of the check; where it failed, with a `problem`.
+
+        An error of its function gets a note that names the check.
+        """
         try:
-            return self.evaluate(context)
+            outcome = self.evaluate(context)
         except Exception as error:
             # A note keeps the type of the error, which determines whether a retry may help.
             error.add_note(f"in the check {self.table}:{self.name}")
             raise
+        if outcome.passed:
+            facts = {name: fact for name, fact in outcome.facts.items() if name != "problem"}
+            return replace(outcome, facts=facts)
+        if "problem" in outcome.facts:
+            return outcome
+        said = "; ".join(f"{_plain(name)}: {_told(fact)}" for name, fact in outcome.facts.items())
+        problem = f"this does not hold: {self.description.removesuffix('.')} ({said})"
+        return replace(outcome, facts={"problem": problem, **outcome.facts})
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _told(fact: object) -> str:
+    """A fact as a sentence has it: of many, the first few."""
+    if isinstance(fact, Mapping):
+        return _first([f"{_plain(str(name))} {_told(value)}" for name, value in fact.items()])
+    if isinstance(fact, list | tuple):
+        return _first([_told(each) for each in fact])
+    if isinstance(fact, float):
+        return f"{fact:.3g}"
+    return f"{fact:,}" if isinstance(fact, int) and not isinstance(fact, bool) else str(fact)
+
+
+def _first(told: list[str]) -> str:
+    more = f" and {len(told) - _EXAMPLES} more" if len(told) > _EXAMPLES else ""
+    return f"{', '.join(told[:_EXAMPLES])}{more}" if told else "none"
 
 
 @dataclass(frozen=True)

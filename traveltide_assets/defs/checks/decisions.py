@@ -13,11 +13,14 @@ from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severit
 from traveltide_assets.evidence.config import LEARNED, RECOMMENDED
 from traveltide_assets.evidence.decision import deciding
 from traveltide_assets.evidence.drift import population_stability
+from traveltide_assets.report import words
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation import kmeans
+from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.transforms.cohort import describe
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
+_TOLD = 3
 _USERS = "gold/users_final"
 _FEATURES = "gold/user_features"
 _MODEL = "gold/kmeans_model"
@@ -56,6 +59,9 @@ def _cohort_size_is_steady(context: Context) -> Outcome:
     size, limit = context.lake.rows(_USERS, context.month), context.settings.checks
     change = size / earlier - 1
     facts = {
+        "problem": f"the cohort has {size:,} customers, {abs(change):.0%} "
+        f"{'more' if change > 0 else 'fewer'} than the {earlier:,} of {before} "
+        f"(checks.max_cohort_change allows {limit.max_cohort_change:.0%})",
         "customers": size,
         "customers_before": earlier,
         "change": change,
@@ -98,7 +104,15 @@ def _no_feature_drifts(context: Context) -> Outcome:
     )
     index = population_stability(earlier, now).sort_values(ascending=False)
     drifted = {str(name): float(value) for name, value in index.items() if value > limit}
-    facts = {"drifted": drifted, "highest_psi": float(index.iloc[0]), "limit": limit}
+    most = [f"{LABELS.get(name, name)} ({value:.2f})" for name, value in drifted.items()]
+    facts = {
+        "problem": f"{words.counted(len(drifted), 'feature')} drifted since {before} by a "
+        f"population stability index above {limit:g} (checks.max_psi), most of all "
+        f"{words.listed(most[:_TOLD])}",
+        "drifted": drifted,
+        "highest_psi": float(index.iloc[0]),
+        "limit": limit,
+    }
     return Outcome(not drifted, facts)
 
 
@@ -106,20 +120,32 @@ def _segments_are_apart(context: Context) -> Outcome:
     tried = context.lake.frame(_DIAGNOSTICS, context.month)
     value = float(tried.loc[tried["chosen"], "silhouette"].iloc[0])
     limit = context.settings.checks.min_silhouette
-    return Outcome(value >= limit, {"silhouette": value, "limit": limit})
+    problem = (
+        f"the segments of k-means overlap: their mean silhouette is {value:.2f}, where 1 is far "
+        f"apart and 0 is not apart at all (checks.min_silhouette is {limit:g})"
+    )
+    return Outcome(value >= limit, {"problem": problem, "silhouette": value, "limit": limit})
 
 
 def _no_segment_is_tiny(context: Context) -> Outcome:
     given = context.lake.frame(_SEGMENTS, context.month, ["segment"])["segment"]
     shares, limit = given.value_counts(normalize=True), context.settings.checks.min_segment_share
-    smallest = float(shares.min())
-    facts = {"segment": str(shares.idxmin()), "share": smallest, "limit": limit}
+    smallest, segment = float(shares.min()), str(shares.idxmin())
+    problem = (
+        f"the segment {segment} of k-means has {smallest:.1%} of the customers "
+        f"(checks.min_segment_share is {limit:.1%}): too few for a mailing of their own"
+    )
+    facts = {"problem": problem, "segment": segment, "share": smallest, "limit": limit}
     return Outcome(smallest >= limit, facts)
 
 
 def _covers_the_cohort(path: str, context: Context) -> Outcome:
     size, rows = (context.lake.rows(each, context.month) for each in (_USERS, path))
-    return Outcome(rows == size, {"customers": size, "rows": rows})
+    strategy = path.rpartition("/")[2]
+    problem = f"the strategy {strategy} has a segment for {rows:,} of {size:,} customers" + (
+        "" if rows else ": it had too little history to learn from, and cannot decide this month"
+    )
+    return Outcome(rows == size, {"problem": problem, "customers": size, "rows": rows})
 
 
 def _by_the_decided_strategy(context: Context) -> Outcome:

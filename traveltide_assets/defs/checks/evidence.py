@@ -8,6 +8,7 @@ import pandas as pd
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
 from traveltide_assets.evidence.config import LEARNED, RECOMMENDED
 from traveltide_assets.evidence.tables import CONTRADICTED, NOT_TRIED, SUPPORTED, VERDICTS
+from traveltide_assets.report import words
 
 _EVIDENCE = "gold/perk_evidence"
 _TRIED = "gold/perks_tried"
@@ -38,7 +39,12 @@ def verdict_problems(evidence: pd.DataFrame, alpha: float) -> dict[str, int]:
 def _all_cuts_are_tried(context: Context) -> Outcome:
     tried = context.lake.frame(_TRIED, context.month, ["cut"])["cut"].unique()
     wanted = context.settings.evidence.cuts
-    return Outcome(len(tried) == wanted, {"cuts_after": sorted(tried), "cuts_asked_for": wanted})
+    problem = (
+        f"perks were back-tested after {words.counted(len(tried), 'month')}, and evidence.cuts "
+        f"asks for {wanted}: there is too little history before, or too few weeks since"
+    )
+    facts = {"problem": problem, "cuts_after": sorted(tried), "cuts_asked_for": wanted}
+    return Outcome(len(tried) == wanted, facts)
 
 
 def _one_strategy_decides(context: Context) -> Outcome:
@@ -57,7 +63,19 @@ def _refits_find_the_segments(context: Context) -> Outcome:
     limit, refits = context.settings.checks.min_stability, context.settings.evidence.refits
     # The UI cannot show NaN.
     shown = "undefined: a refit found no segments" if np.isnan(value) else value
-    facts = {"mean_adjusted_rand_index": shown, "refits": refits, "limit": limit}
+    problem = (
+        "a refit of k-means on other customers of the same kind found no segments"
+        if np.isnan(value)
+        else f"{refits} refits of k-means on other customers of the same kind find other segments: "
+        f"they agree by {value:.2f}, where 1 is the same and 0 is chance (checks.min_stability is "
+        f"{limit:g})"
+    )
+    facts = {
+        "problem": problem,
+        "mean_adjusted_rand_index": shown,
+        "refits": refits,
+        "limit": limit,
+    }
     return Outcome(value >= limit, facts)
 
 

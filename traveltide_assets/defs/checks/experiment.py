@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
 from traveltide_assets.experiment import assignment, periods, readout
+from traveltide_assets.report import words
+from traveltide_assets.segmentation.naming import LABELS
 
+_TOLD = 3
 _ARMS = "gold/experiment_assignment"
 _FEATURES = "gold/user_features"
 _PLAN = "gold/experiment_plan"
@@ -35,8 +40,18 @@ def _arms_are_balanced(context: Context) -> Outcome:
     found = assignment.balance(
         context.lake.frame(_ARMS, month), context.lake.frame(_FEATURES, month)
     )
+    differing, sizes = found.beyond(limit), len(found.features)
+    most = [f"{LABELS.get(n, n)} ({value:+.2f} SD)" for n, value in differing.items()]
+    chance = (
+        ""
+        if np.isnan(found.p_value)
+        else (f"; all features together differ as much by chance in {found.p_value:.1%} of draws")
+    )
     facts = {
-        "differing": dict(found.beyond(limit)),
+        "problem": f"the arms differ by more than {limit:g} SD (experiment.max_imbalance) in "
+        f"{len(differing)} of {sizes} features, most of all in "
+        f"{words.listed(most[:_TOLD])}{chance}",
+        "differing": dict(differing),
         "largest_difference_sd": found.largest,
         "smallest_p_holm": float(found.features["p_holm"].min()),
         "p_value_of_all_features": found.p_value,
@@ -53,13 +68,14 @@ def _status(context: Context) -> readout.Status:
 def _can_be_read(context: Context) -> Outcome:
     status = _status(context)
     begun = periods.has_begun(context.settings.experiment, context.month)
-    return Outcome(status.run is not None or not begun, {"status": status.words})
+    facts = {"problem": status.words, "status": status.words}
+    return Outcome(status.run is not None or not begun, facts)
 
 
 def _is_not_read_early(context: Context) -> Outcome:
     status = _status(context)
     peeking = status.run is not None and status.run.peeking
-    return Outcome(not peeking, {"status": status.words})
+    return Outcome(not peeking, {"problem": status.words, "status": status.words})
 
 
 def _outcomes_are_complete(context: Context) -> Outcome:
@@ -70,7 +86,11 @@ def _outcomes_are_complete(context: Context) -> Outcome:
     customers = context.lake.rows(_ARMS, run.assigned_in)
     overall = rows[rows["segment"] == assignment.EVERYBODY].set_index("metric")
     known = overall["customers_personalised"] + overall["customers_control"]
+    few = [f"{name} ({int(n):,})" for name, n in known.items() if n < customers / 2]
+    unequal = [f"{', '.join(lost)} is missing more often in one arm than in the other"]
+    rare = [f"less than half of the {customers:,} customers have {words.listed(few)}"]
     facts = {
+        "problem": "; ".join([*(unequal if lost else []), *(rare if few else [])]),
         "metrics": lost,
         "customers_with_outcome": {str(name): int(count) for name, count in known.items()},
         "customers": customers,

@@ -147,7 +147,11 @@ def _costs_are_known(context: Context) -> Outcome:
         for perk in context.perks
         if priced and perk.id in given and None in (perk.cost_usd, perk.expected_redemption)
     ]
-    return Outcome(not unknown, {"perks_without_cost_or_redemption": unknown})
+    problem = (
+        f"the catalogue gives no cost or no expected redemption of {', '.join(unknown)}, which are "
+        "offered: without a cost a perk counts as free"
+    )
+    return Outcome(not unknown, {"problem": problem, "perks_without_cost_or_redemption": unknown})
 
 
 STEPS = (

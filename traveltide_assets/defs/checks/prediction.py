@@ -18,6 +18,8 @@ def _promoted(context: Context) -> Outcome:
         return Outcome(True, {"because": because})
     row = rows.iloc[0]
     facts: dict[str, object] = {
+        "problem": "the model of the month does not go into service, and the one before stays: "
+        f"{row['because']}",
         "because": row["because"],
         "candidate": row["candidate"],
         "in_service": row["in_service"] if pd.notna(row["in_service"]) else "none",

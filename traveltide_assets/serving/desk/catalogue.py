@@ -19,7 +19,7 @@ _SIGNS = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
 
 def context(decision: Decision, settings: Settings) -> dict[str, Any]:
     """What the template shows: the release's perks, and the rule files of this installation."""
-    given = told(decision.people["perk"].value_counts().to_dict())
+    given = told(decision.assignments["perk"].value_counts().to_dict())
     return {
         "perks": [_perk(perk, given.get(perk.id, 0)) for perk in decision.perks.values()],
         "rules": _rules(decision, settings),

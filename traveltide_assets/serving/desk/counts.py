@@ -77,8 +77,7 @@ def _groups(
 
 def averages(decision: Decision, mask: np.ndarray) -> list[tuple[str, str, str]]:
     """Label, mean of the selected and mean of all customers, of what a marketer asks about."""
-    values = decision.features[list(AVERAGES)]
-    selected, everybody = values[mask].mean(), values.mean()
+    selected, everybody = decision.people.loc[mask, list(AVERAGES)].mean(), decision.averages
     return [
         (
             _sentence(LABELS[name]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -35,14 +36,16 @@ _AT_MONTHS_END = (
 
 def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str, Any] | None:
     """What the template shows; None if the customer is not in the cohort of the month."""
-    if user_id not in decision.people.index:
+    release = decision.release
+    given = _row(release, release_files.ASSIGNMENTS, user_id)
+    features = _row(release, release_files.FEATURES, user_id)
+    if given is None or features is None:
         return None
-    mine, given = decision.people.loc[user_id], decision.assignments.loc[user_id]
-    perk, features = decision.perks[mine["perk"]], decision.features
-    peers = (decision.people["segment"] == mine["segment"]).sum()
+    mine, perk = decision.people.loc[user_id], decision.perks[given["perk"]]
+    peers = (decision.assignments["segment"] == mine["segment"]).sum()
     values = pd.DataFrame(
         {
-            "customer": features.loc[user_id],
+            "customer": features[decision.averages.index].astype("float64"),
             "segment": decision.averages_by_segment.loc[mine["segment"]],
             "cohort": decision.averages,
         }
@@ -62,7 +65,7 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
         "contact": mine["contact"],
         "held_out": mine["contact"] == HELD_OUT,
         "left_out": mine["contact"] == LEFT_OUT,
-        "because": _because(decision, user_id),
+        "because": _because(release, user_id),
         "arm": mine["arm"] if decision.facts["experiment"]["running"] else None,
         **_compared(decision, given, values),
         "months": [
@@ -83,12 +86,12 @@ def _offer(decision: Decision, user_id: int) -> str | None:
     return None if mine["holdout"] or mine["perk"] == NO_OFFER else decision.title(mine["perk"])
 
 
-def _because(decision: Decision, user_id: int) -> str | None:
+def _because(release: Release, user_id: int) -> str | None:
     """Why this was offered, and how likely it was if drawn; None if the release does not say."""
-    if decision.offers is None or user_id not in decision.offers.index:
+    if release_files.OFFERS not in release.names:
         return None
-    mine = decision.offers.loc[user_id]
-    return f"{mine['because']}{_drawn(mine)}"
+    mine = _row(release, release_files.OFFERS, user_id, ["because", "probability"])
+    return None if mine is None else f"{mine['because']}{_drawn(mine)}"
 
 
 def _drawn(offered: pd.Series) -> str:
@@ -100,7 +103,7 @@ def _compared(
     decision: Decision, given: pd.Series, values: pd.DataFrame
 ) -> dict[str, list[dict[str, Any]]]:
     """The perks that the strategy can give and the others, the highest affinity first in each."""
-    able, others = reasons.ranked(decision.perks, decision.people["perk"].unique(), given)
+    able, others = reasons.ranked(decision.perks, decision.assignments["perk"].unique(), given)
     return {
         "perks": _with_features(able, given, values),
         "other_perks": _with_features(others, given, values),
@@ -135,12 +138,12 @@ def _signed(value: float) -> str:
 def _month(decisions: Decisions, month: str, user_id: int) -> dict[str, Any] | None:
     """What a month's release says of the customer; None if it has nothing on them."""
     release = decisions.releases.current(month)
-    assigned = _row(release, release_files.ASSIGNMENTS, ["segment", "perk"], user_id)
+    assigned = _row(release, release_files.ASSIGNMENTS, user_id, ["segment", "perk"])
     if assigned is None:
         return None
-    campaign = _row(release, release_files.CAMPAIGN, ["perk", "holdout"], user_id)
-    features = _row(release, release_files.FEATURES, list(_AT_MONTHS_END), user_id)
-    decision = decisions.of(release)
+    campaign = _row(release, release_files.CAMPAIGN, user_id, ["perk", "holdout"])
+    features = _row(release, release_files.FEATURES, user_id, _AT_MONTHS_END)
+    decision = Decision(release)  # Not kept: of each month, no more than this customer is read.
     if campaign is None:
         offer = "no mail: suppressed or too young"
     elif campaign["holdout"]:
@@ -149,7 +152,7 @@ def _month(decisions: Decisions, month: str, user_id: int) -> dict[str, Any] | N
         offer = "no mail: no perk is worth it, or none may be offered"
     else:
         offer = decision.title(campaign["perk"])
-        because = _because(decision, user_id)
+        because = _because(release, user_id)
         offer += "" if because is None else f": {because}"
     return {
         "month": words.month_name(month),
@@ -169,10 +172,10 @@ def _came_back(decisions: Decisions, months: list[str], user_id: int) -> dict[st
     """
     said = {}
     for month in months:
-        decision = decisions.of(decisions.releases.current(month))
-        if decision.has(release_files.OUTCOMES):
-            read = decision.release.frame(release_files.OUTCOMES, _ANSWERS)
-            for _, row in read[read["user_id"] == user_id].iterrows():
+        release = decisions.releases.current(month)
+        if release_files.OUTCOMES in release.names:
+            read = release.of_customer(release_files.OUTCOMES, user_id, _ANSWERS)
+            for _, row in read.iterrows():
                 said[str(row["campaign"])] = _answer(row)
     return said
 
@@ -185,7 +188,8 @@ def _answer(row: pd.Series) -> str:
     return f"{words.listed(done) if done else 'nothing'} ({until})"
 
 
-def _row(release: Release, name: str, columns: list[str], user_id: int) -> pd.Series | None:
-    frame = release.frame(name, ["user_id", *columns])
-    found = frame[frame["user_id"] == user_id]
+def _row(
+    release: Release, name: str, user_id: int, columns: Sequence[str] | None = None
+) -> pd.Series | None:
+    found = release.of_customer(name, user_id, columns)
     return None if found.empty else found.iloc[0]

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from traveltide_assets.report import phrases, segment_cards, words
+from traveltide_assets.report import phrases, words
 from traveltide_assets.report.disclosure import FEWEST
-from traveltide_assets.segmentation.affinities import profiles
-from traveltide_assets.segmentation.scaling import standardised
 from traveltide_assets.serving.desk import charts
 from traveltide_assets.serving.desk.counts import Group, averages, by_dimension
 from traveltide_assets.serving.desk.decision import Decision
 from traveltide_assets.serving.desk.selection import Selection
 
-_TRAITS = 3
-_FOR_LIKENESS = 20_000
+_PERKS = 3
 
 
 def context(decision: Decision, selection: Selection, month: str | None) -> dict[str, Any]:
@@ -62,33 +58,24 @@ def _row(selection: Selection, key: str, group: Group, others: dict[str, str]) -
     }
 
 
-@functools.lru_cache(maxsize=2)
 def segments(decision: Decision) -> list[dict[str, Any]]:
     """Each segment of at least ten customers, largest first, with sentences about it."""
-    features, given = decision.features, decision.people["segment"]
-    # How alike two features are needs no more customers than these.
-    step = max(1, len(features) // _FOR_LIKENESS)
-    alike = standardised(features.iloc[::step]).corr().abs()
-    profile = profiles(features.reset_index(), given)
-    everybody, means = decision.averages, decision.averages_by_segment
-    sizes = given.value_counts()
-    found = []
-    for segment in decision.groups("segment"):
-        if sizes[segment] < FEWEST:
-            continue
-        telling = segment_cards.telling(profile.loc[[segment]], alike, _TRAITS)
-        perks = decision.people.loc[decision.people["segment"] == segment, "perk"].value_counts()
-        found.append(
-            {
-                "name": decision.says("segment", segment),
-                "customers": f"{sizes[segment]:,}",
-                "share": phrases.share(sizes[segment] / len(given)),
-                "sentences": [
-                    phrases.of_segment(name, means.loc[segment, name], everybody[name])
-                    for name in telling
-                ],
-                "perks": words.listed([decision.title(p) for p in perks.index[:_TRAITS]]),
-                "select": Selection.of([("segment", segment)]).query(),
-            }
-        )
-    return found
+    given = decision.assignments
+    sizes = given["segment"].value_counts()
+    perks = given.value_counts(["segment", "perk"])
+    told = decision.profiles.dropna(subset="place").sort_values("place")
+    return [
+        {
+            "name": decision.says("segment", segment),
+            "customers": f"{sizes[segment]:,}",
+            "share": phrases.share(sizes[segment] / len(given)),
+            "sentences": [
+                phrases.of_segment(row.feature, row.mean, row.mean_of_all)
+                for row in told[told["segment"] == segment].itertuples()
+            ],
+            "perks": words.listed([decision.title(p) for p in perks[segment].index[:_PERKS]]),
+            "select": Selection.of([("segment", segment)]).query(),
+        }
+        for segment in decision.groups("segment")
+        if sizes[segment] >= FEWEST
+    ]

@@ -19,14 +19,22 @@ from traveltide_assets.campaign import release_files
 from traveltide_assets.catalogue.perks import NO_OFFER, StoredPerk, from_frame
 from traveltide_assets.lake.release import Release, Releases
 from traveltide_assets.report import dimensions, verdicts
-from traveltide_assets.report.dimensions import BY_KEY, DIMENSIONS
+from traveltide_assets.report.dimensions import AVERAGES, BY_KEY, DIMENSIONS
 from traveltide_assets.report.segment_words import called
+from traveltide_assets.report.summaries import segment_profiles
 from traveltide_assets.report.verdicts import Verdict
 from traveltide_assets.segmentation.scaling import numeric
 
 # A month and the one before it. Of a million customers, each takes some hundred MB.
 _KEPT = 2
-_EXPLAINED = ("age", "married", "has_children", "home_country")
+_COUNTRY = "home_country"
+_EXPLAINED = ("age", "married", "has_children", _COUNTRY)
+_CONTACTS = (
+    dimensions.LEFT_OUT,
+    dimensions.HELD_OUT,
+    dimensions.NOTHING,
+    dimensions.WRITTEN_TO,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,28 +70,43 @@ class Decision:
 
     @cached_property
     def features(self) -> pd.DataFrame:
-        """One row per customer: the numeric features, by `user_id`."""
-        return numeric(self.release.frame(release_files.FEATURES)).reindex(self.people.index)
+        """One row per customer: the numeric features, by `user_id`, as `assignments` has them.
+
+        Of a million customers they take half a GB: pages read `profiles` instead.
+        """
+        return numeric(self.release.frame(release_files.FEATURES)).reindex(self.assignments.index)
+
+    @cached_property
+    def profiles(self) -> pd.DataFrame:
+        """`segment_profiles`; a release of an earlier version has none, and is counted here."""
+        if self.has(release_files.PROFILES):
+            return self.release.frame(release_files.PROFILES)
+        return segment_profiles(self.features, self.assignments["segment"].astype(object))
 
     @cached_property
     def averages(self) -> pd.Series:
         """The mean of each feature over all customers."""
-        return self.features.mean()
+        return self.profiles.drop_duplicates("feature").set_index("feature")["mean_of_all"]
 
     @cached_property
     def averages_by_segment(self) -> pd.DataFrame:
         """The mean of each feature (column) in each segment (row)."""
-        return self.features.groupby(self.people["segment"].to_numpy()).mean()
+        return self.profiles.pivot_table(
+            index="segment", columns="feature", values="mean", dropna=False
+        )
 
     @cached_property
     def assignments(self) -> pd.DataFrame:
-        """One row per customer: `perk_assignments`, by `user_id`."""
-        return self.release.frame(release_files.ASSIGNMENTS).set_index("user_id")
+        """One row per customer: segment and perk as categories, by `user_id`."""
+        columns = ["segment", "perk"]
+        given = self.release.frame(release_files.ASSIGNMENTS, ["user_id", *columns], columns)
+        return given.set_index("user_id")
 
     @cached_property
     def campaign(self) -> pd.DataFrame:
         """One row per customer who is invited or held out, by `user_id`."""
-        return self.release.frame(release_files.CAMPAIGN).set_index("user_id")
+        texts = ["perk", "headline", "segment"]
+        return self.release.frame(release_files.CAMPAIGN, categories=texts).set_index("user_id")
 
     @cached_property
     def offers(self) -> pd.DataFrame | None:
@@ -91,12 +114,14 @@ class Decision:
         if not self.has(release_files.OFFERS):
             return None
         columns = ["user_id", "arm", "offer", "probability", "because", "expected_cost_usd"]
-        return self.release.frame(release_files.OFFERS, columns).set_index("user_id")
+        texts = ["arm", "offer", "because"]
+        return self.release.frame(release_files.OFFERS, columns, texts).set_index("user_id")
 
     @cached_property
     def changes(self) -> pd.DataFrame:
         """One row per customer whose offer differs from last month's, by `user_id`."""
-        return self.release.frame(release_files.CHANGES).set_index("user_id")
+        texts = ["change", "perk_before", "perk", "reason"]
+        return self.release.frame(release_files.CHANGES, categories=texts).set_index("user_id")
 
     @cached_property
     def verdicts(self) -> dict[str, Verdict] | None:
@@ -107,28 +132,22 @@ class Decision:
 
     @cached_property
     def people(self) -> pd.DataFrame:
-        """One row per customer, by `user_id`: every column that a dimension groups by."""
-        stored = [*_EXPLAINED, *{d.column for d in DIMENSIONS if d.numeric} - {"age"}]
-        traits = self.release.frame(release_files.FEATURES, ["user_id", *stored]).set_index(
-            "user_id"
-        )
-        given = self.release.frame(release_files.ASSIGNMENTS, ["user_id", "segment", "perk"])
-        people = given.set_index("user_id").join(traits)
-        arms = self.release.frame(release_files.ARMS, ["user_id", "arm"]).set_index("user_id")[
-            "arm"
-        ]
-        held = self.campaign["holdout"].reindex(people.index)
-        nothing = (self.campaign["perk"] == NO_OFFER).reindex(people.index).fillna(False)
-        married, children = (people[name].to_numpy(bool) for name in ("married", "has_children"))
+        """One row per customer, by `user_id`: what dimensions group by and pages average."""
+        stored = {d.column for d in DIMENSIONS if d.numeric} | {*_EXPLAINED, *AVERAGES}
+        traits = self.release.frame(
+            release_files.FEATURES, ["user_id", *sorted(stored)], [_COUNTRY]
+        ).set_index("user_id")
+        people = self.assignments.join(traits)
+        arms = self.release.frame(release_files.ARMS, ["user_id", "arm"], ["arm"])
+        mine = self.campaign[["holdout", "perk"]].reindex(people.index)
+        held, left_out = mine["holdout"].eq(True), mine["holdout"].isna()
+        contact = np.select([left_out, held, mine["perk"] == NO_OFFER], [0, 1, 2], 3)
+        family = people["married"].to_numpy(bool) + 2 * people["has_children"].to_numpy(bool)
         return people.assign(
-            family=dimensions.families(married, children),
-            arm=arms.reindex(people.index).fillna(dimensions.NO_ARM),
-            change=self.changes["change"].reindex(people.index).fillna(dimensions.NO_CHANGE),
-            contact=np.select(
-                [held.isna(), held.fillna(False).to_numpy(bool), nothing.to_numpy(bool)],
-                [dimensions.LEFT_OUT, dimensions.HELD_OUT, dimensions.NOTHING],
-                dimensions.WRITTEN_TO,
-            ),
+            family=pd.Categorical.from_codes(family, dimensions.FAMILIES),
+            arm=_or_else(arms.set_index("user_id")["arm"], people.index, dimensions.NO_ARM),
+            change=_or_else(self.changes["change"], people.index, dimensions.NO_CHANGE),
+            contact=pd.Categorical.from_codes(contact, _CONTACTS),
         )
 
     def groups(self, key: str) -> list[str]:
@@ -197,7 +216,8 @@ class Decisions:
         release = self.releases.current(month)
         if release.id not in self._sizes:
             titles = {p.id: p.title for p in from_frame(release.frame(release_files.CATALOGUE))}
-            counted = release.frame(release_files.ASSIGNMENTS, ["perk"])["perk"].value_counts()
+            given = release.frame(release_files.ASSIGNMENTS, ["perk"], ["perk"])["perk"]
+            counted = given.value_counts()
             self._sizes[release.id] = {titles.get(p, p): int(n) for p, n in counted.items()}
         return self._sizes[release.id]
 
@@ -210,3 +230,9 @@ class Decisions:
             while len(self._kept) > _KEPT:
                 self._kept.popitem(last=False)
             return self._kept[release.id]
+
+
+def _or_else(values: pd.Series, users: pd.Index, otherwise: str) -> pd.Series:
+    """The value of each user, as categories; `otherwise` for those who have none."""
+    found = values.reindex(users).astype("category")
+    return found.cat.set_categories([*found.cat.categories, otherwise]).fillna(otherwise)

@@ -33,7 +33,11 @@ def context(decision: Decision, strategies: Mapping[str, str]) -> dict[str, Any]
     return {
         "running": decision.facts["experiment"]["running"],
         "facts": decision.facts["experiment"],
-        "arms": [(arm, f"{size:,}") for arm, size in decision.people["arm"].value_counts().items()],
+        "arms": [
+            (arm, f"{size:,}")
+            for arm, size in decision.people["arm"].value_counts().items()
+            if size
+        ],
         "plan": None if plan is None else _planned(plan),
         "read": None if read is None else _read(read),
         "weekly": _weekly(decision),

@@ -73,7 +73,7 @@ class Listing:
         """One row per customer who may be listed, by `user_id`: the columns of `COLUMNS`."""
         decision, people = self.decision, self.decision.people.loc[self.users]
         offers = decision.campaign.loc[self.users]
-        changes = decision.changes.reindex(index=self.users, columns=["perk_before", "reason"])
+        changes = decision.changes[["perk_before", "reason"]].reindex(self.users).astype(object)
         titles = {perk: decision.title(perk) for perk in people["perk"].unique()}
         rows = pd.DataFrame(
             {

@@ -77,7 +77,7 @@ def _by_month(table: pd.DataFrame, months: list[str]) -> list[tuple[str, list[st
 def _compared(decisions: Decisions, first: str, second: str) -> dict[str, Any]:
     one, other = decisions.current(first), decisions.current(second)
     both = pd.concat(
-        [each.assignments["perk"] for each in (one, other)],
+        [each.assignments["perk"].astype(object) for each in (one, other)],
         axis=1,
         join="inner",
         keys=["perk_one", "perk_other"],
@@ -113,7 +113,7 @@ def _facts(one: Decision, other: Decision) -> list[tuple[str, str, str]]:
 
 def _sides(one: Decision, other: Decision, key: str) -> list[tuple[str, str, str]]:
     """Each group with its customers in both months."""
-    columns = [told(each.people[key].value_counts().to_dict()) for each in (one, other)]
+    columns = [told(each.assignments[key].value_counts().to_dict()) for each in (one, other)]
     return [
         (
             other.says(key, group) if group in columns[1] else one.says(key, group),

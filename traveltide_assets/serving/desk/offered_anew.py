@@ -43,7 +43,7 @@ def offered(decision: Decision, anew: Anew) -> tuple[pd.DataFrame, pd.DataFrame]
     Raises `SettingsError` if what is drawn at random alone exceeds budget or caps. Whoever was not
     written to in the release is not written to here.
     """
-    share = len(anew.assigned) / max(len(decision.people), 1)
+    share = len(anew.assigned) / max(len(decision.assignments), 1)
     economics = anew.settings.economics
     if economics.budget_usd is not None:
         money = {"budget_usd": economics.budget_usd * share}
@@ -80,7 +80,7 @@ def _of_sample(perk: Perk, share: float) -> Perk:
 def figures(decision: Decision, anew: Anew) -> list[tuple[str, str, str]]:
     """Label, decided and what if: who is offered a perk, at which cost, for which net value."""
     made, curve = offered(decision, anew)
-    scale = len(decision.people) / max(len(anew.assigned), 1)
+    scale = len(decision.assignments) / max(len(anew.assigned), 1)
     before = decision.offers
     known = before is not None and decision.has(release_files.BUDGET_CURVE)
     drawn = decision.release.frame(release_files.BUDGET_CURVE) if known else curve.iloc[:0]

@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from traveltide_assets.campaign import release_files
 from traveltide_assets.campaign.invitations import CHANGES
 from traveltide_assets.catalogue.perks import NO_OFFER
 from traveltide_assets.evidence.tables import NOT_TRIED, TOO_LITTLE
-from traveltide_assets.report import phrases, verdicts, words
+from traveltide_assets.report import phrases, summaries, verdicts, words
 from traveltide_assets.report.disclosure import FEWEST, told
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation.naming import LABELS
@@ -39,9 +40,9 @@ _DECIDES = {
 
 def context(decisions: Decisions, decision: Decision) -> dict[str, Any]:
     """What the template shows."""
-    given = told(decision.people["perk"].value_counts().to_dict())
+    given = told(decision.assignments["perk"].value_counts().to_dict())
     costs = expected_costs(decision)
-    total = max(len(decision.people), 1)
+    total = max(len(decision.assignments), 1)
     rows: list[dict[str, Any]] = [
         {
             "id": perk,
@@ -77,7 +78,9 @@ def expected_costs(decision: Decision) -> dict[str, float]:
     if decision.offers is None:
         return {}
     offers = decision.offers[decision.offers["offer"] != NO_OFFER]
-    priced = offers.dropna(subset=["expected_cost_usd"]).groupby("offer")["expected_cost_usd"]
+    priced = offers.dropna(subset=["expected_cost_usd"]).groupby("offer", observed=True)[
+        "expected_cost_usd"
+    ]
     sums = priced.agg(["sum", "size"])
     return {str(p): float(r["sum"]) for p, r in sums[sums["size"] >= FEWEST].iterrows()}
 
@@ -132,13 +135,15 @@ def _changes(decision: Decision) -> dict[str, Any]:
     }
 
 
-def _common(now: Decision, before: Decision) -> pd.DataFrame:
-    """The customers of both months with their perks, `before` and `now`."""
-    perks = before.assignments["perk"].rename("before").to_frame()
-    return perks.join(now.assignments["perk"].rename("now"), how="inner")
-
-
 @functools.lru_cache(maxsize=2)
+def moves(now: Decision, before: Decision) -> pd.DataFrame:
+    """`perk_moves`; of a release of an earlier version it is counted here, from both months."""
+    if now.has(release_files.MOVES):
+        return now.release.frame(release_files.MOVES)
+    perk, was = (each.assignments["perk"].astype(object) for each in (now, before))
+    return summaries.perk_moves(perk, was, now.features, before.features)
+
+
 def why(now: Decision, before: Decision) -> list[str]:
     """Sentences on what differs between the decisions of two months."""
     said = [
@@ -146,23 +151,24 @@ def why(now: Decision, before: Decision) -> list[str]:
         for key, name in _DECIDES.items()
         if (was := _rests_on(before, key)) != (is_now := _rests_on(now, key))
     ]
-    both = _common(now, before)
-    joined, left = len(now.people) - len(both), len(before.people) - len(both)
+    sizes = moves(now, before).drop_duplicates(["perk_before", "perk"])
+    joined, left = (sizes[name] == summaries.ABSENT for name in ("perk_before", "perk"))
+    if joined.all():  # Last month was released and was not in the lake when this one was decided.
+        return said
+    moved = sizes[~joined & ~left & (sizes["perk_before"] != sizes["perk"])]
+    counted = [sizes.loc[rows, "customers"].sum() for rows in (joined, left, ~joined & ~left)]
     said.append(
-        f"{joined:,} customers joined the cohort and {left:,} left it; {len(both):,} are in both "
-        "months."
+        "{:,} customers joined the cohort and {:,} left it; {:,} are in both months.".format(
+            *counted
+        )
     )
-    moved = both.index[both["before"] != both["now"]]
-    if len(moved) < FEWEST:
+    others, idle = moved["customers"].sum(), moved["idle"].sum()
+    if others < FEWEST:
         return [*said, f"Fewer than {FEWEST} of them have another perk."]
-    sessions = "total_sessions"
-    idle = now.features.loc[moved, sessions] == before.features.loc[moved, sessions]
-    share = phrases.share(len(moved) / len(both))
-    said.append(f"{len(moved):,} of them ({share}) have another perk.")
-    if idle.sum() >= FEWEST:
+    said.append(f"{others:,} of them ({phrases.share(others / counted[2])}) have another perk.")
+    if idle >= FEWEST:
         said.append(
-            f"{int(idle.sum()):,} of those had no new session: the groups were drawn anew around "
-            "them."
+            f"{idle:,} of those had no new session: the groups were drawn anew around them."
         )
     return said
 
@@ -173,37 +179,34 @@ def _rests_on(decision: Decision, key: str) -> str:
     return re.sub(r" to \d{4}-\d{2}-\d{2}$", "", value)
 
 
-@functools.lru_cache(maxsize=2)
 def flows(now: Decision, before: Decision) -> list[dict[str, Any]]:
     """The largest moves from one perk to another: how many, and what they do otherwise now."""
-    both = _common(now, before)
-    moved = both[both["before"] != both["now"]]
-    sizes = moved.groupby(["before", "now"]).size().sort_values(ascending=False, kind="stable")
-    spread = before.features.std(ddof=0).drop(list(_PASSING))
-    rows = []
-    for (was, is_now), size in sizes[sizes >= FEWEST].head(_FLOWS).items():
-        users = moved.index[(moved["before"] == was) & (moved["now"] == is_now)]
-        earlier, later = before.features.loc[users].mean(), now.features.loc[users].mean()
-        apart = ((later - earlier)[spread.index] / spread.where(spread > 0)).abs()
-        apart = apart.sort_values(ascending=False, kind="stable")
-        telling = apart[apart >= _NOTABLE_SD].index[:_TELLING]
-        rows.append(
-            {
-                "before": before.title(was),
-                "now": now.title(is_now),
-                "customers": f"{size:,}",
-                "why": words.listed(
-                    [
-                        f"{LABELS[name]} from {phrases.number(name, earlier[name])} to "
-                        f"{phrases.number(name, later[name])}"
-                        for name in telling
-                    ]
-                )
-                if len(telling)
-                else "little changed in what they do",
-            }
-        )
-    return rows
+    found = moves(now, before)
+    stayed = (found["perk_before"] == found["perk"]) | (found["customers"] < FEWEST)
+    elsewhere = (found[["perk_before", "perk"]] == summaries.ABSENT).any(axis=1)
+    moved = found[~stayed & ~elsewhere].sort_values("customers", ascending=False, kind="stable")
+    return [
+        {
+            "before": before.title(str(was)),
+            "now": now.title(str(is_now)),
+            "customers": f"{rows['customers'].iloc[0]:,}",
+            "why": _otherwise(rows.set_index("feature").drop(list(_PASSING), errors="ignore")),
+        }
+        for (was, is_now), rows in list(moved.groupby(["perk_before", "perk"], sort=False))[:_FLOWS]
+    ]
+
+
+def _otherwise(rows: pd.DataFrame) -> str:
+    """What customers do otherwise than a month ago; `rows` are those of a move, by feature."""
+    spread = rows["sd_before"].where(rows["sd_before"] > 0)
+    apart = ((rows["mean"] - rows["mean_before"]) / spread).abs()
+    notable = apart[apart >= _NOTABLE_SD].sort_values(ascending=False, kind="stable")
+    said = [
+        f"{LABELS[name]} from {phrases.number(name, row['mean_before'])} to "
+        f"{phrases.number(name, row['mean'])}"
+        for name, row in rows.loc[notable.index[:_TELLING]].iterrows()
+    ]
+    return words.listed(said) if said else "little changed in what they do"
 
 
 def _checks(decision: Decision) -> dict[str, Any]:

@@ -138,14 +138,14 @@ def _outcome(
         made = decided_anew(decision, before, settings, scenario)
         money = offered_anew.figures(decision, made)
     anew = made.perk
-    now = decision.assignments["perk"].reindex(anew.index)
+    now = decision.assignments["perk"].reindex(anew.index).astype(object)
     moved = now != anew
     title = decision.title
-    scale = len(decision.people) / max(len(anew), 1)
+    scale = len(decision.assignments) / max(len(anew), 1)
     flows = pd.DataFrame({"now": now, "anew": anew})[moved].value_counts()
     return {
         "seconds": f"{time.perf_counter() - began:.1f}",
-        "sample": f"{len(anew):,}" if len(anew) < len(decision.people) else None,
+        "sample": f"{len(anew):,}" if len(anew) < len(decision.assignments) else None,
         "moved": _scaled(int(moved.sum()), scale),
         "moved_share": phrases.share(float(moved.mean())) if len(anew) else words.NONE,
         "perks": _sides(decision, now, anew, scale),

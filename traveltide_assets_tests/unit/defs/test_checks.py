@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,22 @@ def test_the_functions_of_the_checks_are_imported_without_dagster() -> None:
     modules = ", ".join(f"traveltide_assets.defs.checks.{name}" for name in sorted(names))
     program = f"import sys, {modules}; sys.exit('dagster' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_failure_says_what_is_wrong_in_a_sentence_of_its_own_or_of_its_facts(
+    context: Callable[..., Context],
+) -> None:
+    many = {"apart": {f"feature_{i}": i / 3 for i in range(20)}, "rows": 1_000}
+    check = Check("gold/a", "b", "All is well.", Severity.WARNING, lambda _: Outcome(False, many))
+    said = check.outcome(context(MONTH)).facts["problem"]
+    assert said == (
+        "this does not hold: All is well (apart: feature 0 0, feature 1 0.333, feature 2 0.667 and "
+        "17 more; rows: 1,000)"
+    )
+    own = {"problem": "two of three are missing", "rows": 1}
+    for passed, told in ((False, own), (True, {"rows": 1})):
+        found = replace(check, evaluate=lambda _, passed=passed: Outcome(passed, own))
+        assert found.outcome(context(MONTH)).facts == told
 
 
 def test_a_table_that_no_step_names_has_its_two_checks() -> None:
@@ -156,7 +173,8 @@ def test_stability_is_that_of_the_scorecard(context: Callable[..., Context]) -> 
     seen.lake.write(TABLES[SCORECARD], scorecard(stability=0.5), MONTH)
     outcome = check_of("gold/kmeans_model", "stability").outcome(seen)
     assert not outcome.passed
-    assert outcome.facts == {"mean_adjusted_rand_index": 0.5, "refits": 4, "limit": 0.6}
+    assert "agree by 0.50" in str(outcome.facts["problem"])
+    assert outcome.facts["mean_adjusted_rand_index"] == 0.5
     seen.lake.write(TABLES[SCORECARD], scorecard(stability=0.6), MONTH)
     assert check_of("gold/kmeans_model", "stability").outcome(seen).passed
 
