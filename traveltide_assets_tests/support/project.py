@@ -73,10 +73,9 @@ class Project:
     def decide(self, month: str) -> dg.ExecuteInProcessResult:
         """Who gets which perk in a month, and all of gold that it rests on, but nothing beyond."""
         decided = dg.AssetSelection.assets("gold/perk_assignments").upstream()
-        decided = decided.required_multi_asset_neighbors()
         job = self.definitions.resolve_job_def(ASSIGN_PERKS).asset_layer
         graph = self.definitions.resolve_asset_graph()
-        keys = decided.resolve(graph) & job.selected_asset_keys
+        keys = decided.required_multi_asset_neighbors().resolve(graph) & job.selected_asset_keys
         return self._execute(ASSIGN_PERKS, partition_key=month, asset_selection=sorted(keys))
 
     def materialize(self, path: str, month: str) -> dg.ExecuteInProcessResult:
