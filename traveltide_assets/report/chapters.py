@@ -75,9 +75,8 @@ def _changes(m: Material) -> str:
 def _evidence(m: Material, judged: Mapping[str, Verdict]) -> str:
     given = set(m.assignments["perk"])
     held = sum(perk in judged and judged[perk].supported for perk in given)
-    if not held:
-        return f"What customers did later supports none of the {words.counted(len(given), 'perk')}"
-    return f"What customers did later supports {held} of the {words.counted(len(given), 'perk')}"
+    perks = words.counted(len(given), "perk")
+    return f"What customers did later supports {held or 'none'} of the {perks} that are given"
 
 
 def _strategies(m: Material) -> str:

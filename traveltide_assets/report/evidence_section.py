@@ -32,9 +32,11 @@ def evidence(m: Material) -> list[tuple[str, list[dict[str, Any]]]]:
 def _evidence_rows(m: Material, strategy: str) -> list[dict[str, Any]]:
     judged = verdicts.of_strategy(m.evidence, strategy)
     by_cut = m.by_cut[m.by_cut["strategy"] == strategy].sort_values("cut")
+    given = set(m.assignments["perk"]) if strategy == m.strategy else set()
     return [
         {
             "perk": m.titles[row["perk"]],
+            "given": row["perk"] in given or not given,
             "customers": f"{row['customers']:,}",
             "at_cuts": ", ".join(
                 f"{words.month_name(each['cut'])[:3]} {words.decimal(each['lift'])}"

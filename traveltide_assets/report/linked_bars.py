@@ -11,6 +11,8 @@ from typing import Any
 
 import altair as alt
 
+from traveltide_assets.report.segment_words import BRIEFLY
+
 INK, SOFT, LINE, BAR, MARK = (f"var(--{n})" for n in ("ink", "soft", "line", "bar", "mark"))
 ROWS = "rows"
 """The name of the data that a page fills in."""
@@ -44,8 +46,11 @@ def bars_of_groups() -> dict[str, Any]:
 
 
 def labels(limit: int = _LABEL) -> alt.Axis:
-    """The axis of names, `limit` pixels wide at most."""
-    return alt.Axis(labelLimit=limit, domain=False, ticks=False, labelPadding=6)
+    """The axis of names, `limit` pixels wide at most. Names begin with what tells them apart."""
+    shown = "datum.label"
+    for beginning, brief in BRIEFLY.items():
+        shown = f"replace({shown}, '{beginning}', '{brief}')"
+    return alt.Axis(labelLimit=limit, labelExpr=shown, domain=False, ticks=False, labelPadding=6)
 
 
 def percent() -> alt.Axis:

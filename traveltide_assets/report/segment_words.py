@@ -67,6 +67,9 @@ _WHOLE_NAMES = {
     traits.NO_PREFERENCE: "Customers without a known preference",
 }
 _LIKELY = "Likely: "
+_MOST_LIKELY = "Customers most likely to use: "
+BRIEFLY = {_MOST_LIKELY: "likely: ", "Customers who ": "", "Customers ": ""}
+"""What the beginning of a segment's words becomes where there is little room, as in a chart."""
 # Names of segments of traits begin with an age, or with what customers have.
 _AGES = re.compile(r"[0-9]+ (?:to [0-9]+|and over)\b")
 _OF_TRAITS = ("Under ", "With ", "Without ")
@@ -82,7 +85,7 @@ def called(segment: str) -> str:
     if segment.startswith(_OF_TRAITS):
         return f"Customers {segment[:1].lower()}{segment[1:]}"
     if segment.startswith(_LIKELY):
-        return f"Customers most likely to use: {segment.removeprefix(_LIKELY).lower()}"
+        return f"{_MOST_LIKELY}{segment.removeprefix(_LIKELY).lower()}"
     numbered = _NUMBERED.fullmatch(segment)
     name, number = (numbered["name"], f" ({numbered['number']})") if numbered else (segment, "")
     habits = [_habit(part) for part in name.lower().split(", ")]

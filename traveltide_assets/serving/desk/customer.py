@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from traveltide_assets.campaign import release_files
+from traveltide_assets.campaign import release_files, steady
 from traveltide_assets.catalogue.perks import NO_OFFER, StoredPerk
 from traveltide_assets.lake.release import Release
 from traveltide_assets.report import phrases, reasons, verdicts, words
@@ -56,6 +56,7 @@ def context(decisions: Decisions, decision: Decision, user_id: int) -> dict[str,
         "user_id": user_id,
         "perk": perk,
         "runner_up": decision.title(given["runner_up"]),
+        "steadiness": _steadiness(given),
         "segment": mine["segment"],
         "segment_says": decision.says("segment", mine["segment"]),
         "peers": f"{peers:,}",
@@ -84,6 +85,12 @@ def _offer(decision: Decision, user_id: int) -> str | None:
         return None
     mine = decision.campaign.loc[user_id]
     return None if mine["holdout"] or mine["perk"] == NO_OFFER else decision.title(mine["perk"])
+
+
+def _steadiness(given: pd.Series) -> str | None:
+    """Why the perk is not simply the strategy's own, or was changed; None if it is the same."""
+    said = given.get("steadiness")  # A release of an earlier version has none.
+    return None if said is None or said in (steady.FIRST, steady.SAME) else str(said)
 
 
 def _because(release: Release, user_id: int) -> str | None:
@@ -156,7 +163,7 @@ def _month(decisions: Decisions, month: str, user_id: int) -> dict[str, Any] | N
         offer += "" if because is None else f": {because}"
     return {
         "month": words.month_name(month),
-        "segment": assigned["segment"],
+        "segment": decision.says("segment", assigned["segment"]),
         "perk": decision.title(assigned["perk"]),
         "offer": offer,
         "values": []

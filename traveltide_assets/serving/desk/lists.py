@@ -29,7 +29,7 @@ COLUMNS = {
     "offer": "The perk that is offered: in an experiment it may be another",
     "headline": "Headline of the mail",
     "arm": "Arm of the experiment, or the one it would be if none runs; none outside of it",
-    "contact": "written to or held out",
+    "contact": "Whether the customer is written to or held out",
     "change": "Offer compared with last month: unchanged, new, moved or dropped",
     "offer_before": "Last month's offer, if it was another",
     "why_changed": "Why the offer is another than last month's",

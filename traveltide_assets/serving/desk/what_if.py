@@ -126,7 +126,20 @@ def context(
         ],
         "outcome": outcome,
         "problem": problem,
+        "stands_in": _stands_in(decision, base, known),
     }
+
+
+def _stands_in(decision: Decision, base: Scenario, known: Choices) -> str | None:
+    """That another strategy than the deciding one is computed; None if it is the same."""
+    if base.strategy == decision.strategy:
+        return None
+    return (
+        f"{words.month_name(decision.month)} was decided by {decision.strategy}, which learns from "
+        "what customers did later. A release does not hold that, so another strategy stands in "
+        f"unless you choose one: {known.strategies[base.strategy].title}. Perks differ by that, "
+        "too."
+    )
 
 
 def _outcome(
