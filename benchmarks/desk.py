@@ -51,8 +51,8 @@ def copied(release: Release, to: Releases, times: int) -> None:
         if file.name.endswith(".parquet") and "/" not in file.name:
             content = _repeated(file.name, content, times, int(most))
         files[file.name] = content
-    if SAMPLE in files:
-        files[SAMPLE] = _written(summaries.sample(pd.read_parquet(BytesIO(files[FEATURES]))))
+    # As a release of so many would hold it.
+    files[SAMPLE] = _written(summaries.sample(pd.read_parquet(BytesIO(files[FEATURES]))))
     manifest = release.manifest
     customers = {name: count * times for name, count in manifest.customers.items()}
     made = to.add(release.month, files, manifest.decision, customers)
