@@ -23,9 +23,10 @@ import numpy as np
 import pandas as pd
 from starlette.testclient import TestClient
 
-from traveltide_assets.campaign.release_files import ASSIGNMENTS, MOVES, PROFILES
+from traveltide_assets.campaign.release_files import ASSIGNMENTS, FEATURES, MOVES, PROFILES, SAMPLE
 from traveltide_assets.lake.release import Release, Releases
 from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.report import summaries
 from traveltide_assets.report.dimensions import FAMILIES
 from traveltide_assets.resources import open_lake
 from traveltide_assets.serving.app import build_app
@@ -50,6 +51,8 @@ def copied(release: Release, to: Releases, times: int) -> None:
         if file.name.endswith(".parquet") and "/" not in file.name:
             content = _repeated(file.name, content, times, int(most))
         files[file.name] = content
+    # As a release of so many would hold it.
+    files[SAMPLE] = _written(summaries.sample(pd.read_parquet(BytesIO(files[FEATURES]))))
     manifest = release.manifest
     customers = {name: count * times for name, count in manifest.customers.items()}
     made = to.add(release.month, files, manifest.decision, customers)
@@ -67,9 +70,13 @@ def _repeated(name: str, content: bytes, times: int, most: int) -> bytes:
         )
     else:
         return content
+    return _written(copies)
+
+
+def _written(table: pd.DataFrame) -> bytes:
     written = BytesIO()
     # Row groups as large as those of the tables that DuckDB writes.
-    copies.to_parquet(written, index=False, row_group_size=122_880)
+    table.to_parquet(written, index=False, row_group_size=122_880)
     return written.getvalue()
 
 

@@ -98,8 +98,10 @@ def _take_desk(project: Path, browser: Browser, folder: Path) -> None:
     page = browser.new_page(viewport=_DESK, color_scheme="light")
     with _desk(project) as url:
         for name, path in _DESK_PAGES.items():
-            page.goto(f"{url}/{path}")
-            page.wait_for_selector("html[data-drawn]", state="attached")
+            # The first time a page also reads the month, and says so in seconds.
+            for _ in range(2):
+                page.goto(f"{url}/{path}")
+                page.wait_for_selector("html[data-drawn]", state="attached")
             page.screenshot(path=folder / name)
 
 

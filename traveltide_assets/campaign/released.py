@@ -39,6 +39,7 @@ from traveltide_assets.campaign.release_files import (
     PREDICTOR,
     PROFILES,
     READOUT,
+    SAMPLE,
     SEGMENTS,
 )
 from traveltide_assets.campaign.suppression import Suppressed
@@ -96,6 +97,7 @@ def tables() -> dict[str, str]:
         POLICIES: "gold/policy_scorecard",
         PROFILES: "gold/segment_profiles",
         MOVES: "gold/perk_moves",
+        SAMPLE: "gold/feature_sample",
     }
 
 

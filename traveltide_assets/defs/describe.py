@@ -19,6 +19,7 @@ _PAGES = {
     "gold/release": "/",
     "gold/strategy_decision": "/",
     "gold/perk_moves": "/",
+    "gold/feature_sample": "/what-if",
     "gold/segment_profiles": "/customers",
     "gold/decided_segments": "/customers",
     "gold/perk_assignments": "/customers",

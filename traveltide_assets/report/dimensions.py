@@ -49,7 +49,9 @@ class Dimension:
     def codes(self, values: pd.Series, groups: Sequence[str]) -> np.ndarray:
         """The position in `groups` of each value."""
         if not self.numeric:
-            return pd.Categorical(values, categories=list(groups)).codes.astype("int32")
+            known = values.astype("category").cat
+            places = pd.Index(groups).get_indexer(known.categories)
+            return np.append(places, -1)[known.codes].astype("int32")
         whole = np.floor(values.to_numpy("float64", na_value=np.nan))
         starts = [low for low, _ in self.ranges]
         places = np.searchsorted(starts, np.nan_to_num(whole), side="right") - 1

@@ -7,11 +7,22 @@ import pandas as pd
 from traveltide_assets.report import segment_cards
 from traveltide_assets.segmentation.affinities import profiles
 from traveltide_assets.segmentation.scaling import standardised
+from traveltide_assets.stats import bucketing
 
 ABSENT = "not in the cohort"
 """The perk of who is in the cohort of only one of two months."""
+MOST = 50_000
+"""Customers that a scenario is computed for: of more, a sample of about this size."""
 _TRAITS = 3
 _FOR_LIKENESS = 20_000
+
+
+def sample(features: pd.DataFrame) -> pd.DataFrame:
+    """The features of a sample of the customers, the same each time; none if they are few."""
+    if len(features) <= MOST:
+        return features.iloc[:0]
+    chosen = bucketing.draws(features["user_id"], "what if") < MOST / len(features)
+    return features[chosen].reset_index(drop=True)
 
 
 def segment_profiles(features: pd.DataFrame, segments: pd.Series) -> pd.DataFrame:

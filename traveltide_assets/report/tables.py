@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from traveltide_assets.schema.table import Column, Table
+from traveltide_assets.transforms.tables import USER_FEATURES
 
 SEGMENT_PROFILES = Table(
     "gold",
@@ -47,4 +50,10 @@ PERK_MOVES = Table(
     key=("perk_before", "perk", "feature"),
     partitioned=True,
 )
-TABLES = (SEGMENT_PROFILES, PERK_MOVES)
+FEATURE_SAMPLE = replace(
+    USER_FEATURES,
+    name="feature_sample",
+    description="One row per customer of a sample of 50,000 or fewer: the feature catalogue, as in "
+    "`gold/user_features`. Empty if the cohort is no larger.",
+)
+TABLES = (SEGMENT_PROFILES, PERK_MOVES, FEATURE_SAMPLE)

@@ -26,9 +26,12 @@ from traveltide_assets.campaign.release_files import (
     EFFECTS,
     EVIDENCE,
     LOOKS,
+    MOVES,
     OFFERS,
     OUTCOMES,
     POLICIES,
+    PROFILES,
+    SAMPLE,
     SEGMENTS,
 )
 from traveltide_assets.catalogue.perks import NO_OFFER
@@ -117,7 +120,7 @@ def test_a_hostile_title_and_name_are_words_on_every_page(copied: Path, tmp_path
     made = current(copied)
     catalogue = made.frame(CATALOGUE).assign(title=HOSTILE, audience=HOSTILE, headline=HOSTILE)
     changed = {CATALOGUE: parquet(catalogue)}
-    for name in (ASSIGNMENTS, SEGMENTS, CAMPAIGN):
+    for name in (ASSIGNMENTS, SEGMENTS, CAMPAIGN, PROFILES):
         changed[name] = parquet(made.frame(name).assign(segment=HOSTILE))
     release_with(copied, changed)
     visitor = opened(copied, tmp_path / "home")
@@ -303,6 +306,26 @@ def test_an_earlier_release_without_evidence_says_so(copied: Path, tmp_path: Pat
     releases.point(made, before.id)
     text = opened(copied, tmp_path / "home").get("/").text
     assert "This release holds no evidence" in text
+
+
+def test_an_earlier_release_without_summaries_says_the_same(
+    copied: Path, tmp_path: Path, desk: TestClient
+) -> None:
+    releases = Releases(Folder(copied))
+    before = releases.current()
+    lacking = {PROFILES, MOVES, SAMPLE}
+    kept = {name: before.read(name) for name in before.names - lacking}
+    made = releases.add(before.month, kept, before.manifest.decision, before.manifest.customers)
+    releases.point(made, before.id)
+    visitor = opened(copied, tmp_path / "home")
+    user = before.frame(ASSIGNMENTS)["user_id"].iloc[0]
+    for page in ("/", "/customers", f"/customer?id={user}"):
+        pages = [
+            re.search("<main.*</main>", each.get(page).text, re.DOTALL) for each in (visitor, desk)
+        ]
+        assert all(pages)
+        one, other = (found[0].split("<h2>Checks")[0] for found in pages if found)
+        assert one == other
 
 
 def test_an_empty_lake_and_a_damaged_release_are_told_without_their_places(

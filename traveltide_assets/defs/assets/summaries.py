@@ -50,6 +50,16 @@ def perk_moves(
     return dg.MaterializeResult(value=found)
 
 
+@dg.asset(
+    key_prefix="gold",
+    kinds={"pandas"},
+    partitions_def=MONTHLY,
+    ins={"features": dg.AssetIn(["gold", "user_features"])},
+)
+def feature_sample(features: pd.DataFrame) -> dg.MaterializeResult[pd.DataFrame]:
+    return dg.MaterializeResult(value=summaries.sample(features))
+
+
 def _values(features: ibis.Table) -> pd.DataFrame:
     """The numeric features, by `user_id` and in its order: sums depend on the order."""
     names = [name for name in NUMERIC if name in features.columns]
@@ -64,4 +74,4 @@ def _in_order(table: ibis.Table, *columns: str) -> pd.DataFrame:
     return table.select("user_id", *columns).order_by("user_id").to_pyarrow().to_pandas()
 
 
-ASSETS = (segment_profiles, perk_moves)
+ASSETS = (segment_profiles, perk_moves, feature_sample)

@@ -61,6 +61,7 @@ def offered(decision: Decision, anew: Anew) -> tuple[pd.DataFrame, pd.DataFrame]
     )
     left_out = frozenset(anew.assigned["user_id"]) - frozenset(decision.campaign.index)
     arms = decision.release.frame(release_files.ARMS)
+    arms = arms[arms["user_id"].isin(anew.assigned["user_id"])]
     return offers.decide(
         anew.assigned, anew.segments, anew.features, Suppressed(left_out, None), arms, rules
     )

@@ -16,7 +16,7 @@ from traveltide_assets.campaign import release_files, steady
 from traveltide_assets.campaign.invitations import drawn
 from traveltide_assets.catalogue.perks import Perk, alternatives, features_of, load_perks
 from traveltide_assets.evidence.tables import SUPPORTED
-from traveltide_assets.report import phrases, words
+from traveltide_assets.report import phrases, summaries, words
 from traveltide_assets.report.disclosure import FEWEST, told
 from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.schema.months import previous_month
@@ -38,10 +38,7 @@ from traveltide_assets.serving.desk.scenario import (
     price,
 )
 from traveltide_assets.settings import Settings
-from traveltide_assets.stats import bucketing
 
-_MOST = 50_000
-"""Customers that a scenario is computed for: of more, a sample of this size or less."""
 _MOVES = 12
 # One is computed at a time: they share the machine with the service.
 _TURN = threading.Lock()
@@ -206,11 +203,14 @@ def decided_anew(
 @functools.lru_cache(maxsize=1)
 def _sampled(decision: Decision) -> pd.DataFrame:
     """The features of all customers, or of the same sample of them each time."""
-    features = decision.release.frame(release_files.FEATURES)
-    if len(features) <= _MOST:
-        return features
-    chosen = bucketing.draws(features["user_id"], "what if") < _MOST / len(features)
-    return features[chosen].reset_index(drop=True)
+    release = decision.release
+    held = release_files.SAMPLE in release.names
+    stored = release.frame(release_files.SAMPLE) if held else None
+    if stored is not None and len(stored):
+        return stored
+    features = release.frame(release_files.FEATURES)
+    drawn = summaries.sample(features) if stored is None else stored
+    return drawn if len(drawn) else features
 
 
 def _scaled(customers: int, scale: float) -> str:
@@ -257,15 +257,14 @@ def _figures(
             )
         ]
     held = decision.campaign["holdout"]
-    would_be = _drawn(decision, settings) < scenario.holdout
-    mails, would_be_mails = (len(held) - int(each.sum()) for each in (held, would_be))
-    return [*rows, ("Customers who get a mail", f"{mails:,}", f"{would_be_mails:,}")]
-
-
-@functools.lru_cache(maxsize=1)
-def _drawn(decision: Decision, settings: Settings) -> np.ndarray:
-    """What decides who is held out, in the order of the campaign."""
-    return drawn(decision.campaign.index, settings.campaign)
+    mails = len(held) - int(held.sum())
+    # Of a sample, what counts is how many more or fewer of it are held out.
+    ours = held[held.index.isin(anew.index)]
+    would_be = drawn(ours.index, settings.campaign) < scenario.holdout
+    fewer = int(would_be.sum()) - int(ours.sum())
+    scale = len(decision.assignments) / max(len(anew), 1)
+    would_be_mails = mails - fewer if scale == 1 else round(mails - scale * fewer, -2 * bool(fewer))
+    return [*rows, ("Customers who get a mail", f"{mails:,}", f"{would_be_mails:,.0f}")]
 
 
 def _supported(perks: pd.Series, evidence: pd.DataFrame, strategy: str) -> str:

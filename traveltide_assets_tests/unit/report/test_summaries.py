@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from traveltide_assets.report import summaries
 from traveltide_assets.report.summaries import ABSENT, perk_moves, segment_profiles
 
 _USERS = pd.Index(range(1, 9), name="user_id")
@@ -62,3 +63,14 @@ def test_without_a_month_before_everybody_is_new() -> None:
     assert set(rows["perk_before"]) == {ABSENT}
     assert rows[["mean_before", "sd_before"]].isna().all(axis=None)
     assert len(rows) == _PERKS.nunique() * _NOW.shape[1]
+
+
+def test_a_sample_is_drawn_of_many_and_the_same_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    features = pd.DataFrame({"user_id": range(1, 2_001)})
+    assert summaries.sample(features).empty
+    monkeypatch.setattr(summaries, "MOST", 500)
+    drawn = summaries.sample(features)
+    assert 400 < len(drawn) < 600
+    assert drawn.equals(summaries.sample(features))
