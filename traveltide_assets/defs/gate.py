@@ -41,7 +41,7 @@ class Gate:
         context = self._context(month)
         failed = {check: check.outcome(context) for check in silver_must_pass(context.tables, left)}
         problems = [
-            str(outcome.facts["problem"])
+            f"{check.table}: {check.name}: {outcome.facts['problem']}"
             for check, outcome in failed.items()
             if _blocks(check, outcome)
         ]
