@@ -236,7 +236,7 @@ def test_anything_but_one_perk_per_customer_is_an_error(
     assert not found.passed
     assert found.severity == AssetCheckSeverity.ERROR
     counted = {name: value.value for name, value in found.metadata.items()}
-    assert "Every customer in the cohort has exactly one perk" in counted.pop("problem")
+    assert "Every customer in the cohort has exactly one perk" in str(counted.pop("problem"))
     assert {name: rows for name, rows in counted.items() if rows} == problem
 
 
