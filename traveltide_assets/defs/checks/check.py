@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from traveltide_assets.sources.base import Source
 
 
-_EXAMPLES = 3
+EXAMPLES = 3
+"""Of many things that are wrong, so many are told."""
 
 
 class Severity(Enum):
@@ -153,8 +154,8 @@ def _told(fact: object) -> str:
 
 
 def _first(told: list[str]) -> str:
-    more = f" and {len(told) - _EXAMPLES} more" if len(told) > _EXAMPLES else ""
-    return f"{', '.join(told[:_EXAMPLES])}{more}" if told else "none"
+    more = f" and {len(told) - EXAMPLES} more" if len(told) > EXAMPLES else ""
+    return f"{', '.join(told[:EXAMPLES])}{more}" if told else "none"
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from functools import partial
 import ibis
 import ibis.expr.types as ir
 
-from traveltide_assets.defs.checks.check import Context, Outcome
-from traveltide_assets.defs.checks.soundness import EXAMPLES, FEW, SESSIONS, layers
+from traveltide_assets.defs.checks.check import EXAMPLES, Context, Outcome
+from traveltide_assets.defs.checks.soundness import FEW, SESSIONS, layers
 
 # Of fewer rows than this, a column may well have one value.
 _ENOUGH = 100

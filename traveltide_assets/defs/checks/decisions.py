@@ -9,7 +9,7 @@ import ibis
 import numpy as np
 import pandas as pd
 
-from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.defs.checks.check import EXAMPLES, Check, Context, Outcome, Severity, Step
 from traveltide_assets.evidence.config import LEARNED, RECOMMENDED
 from traveltide_assets.evidence.decision import deciding
 from traveltide_assets.evidence.drift import population_stability
@@ -20,7 +20,6 @@ from traveltide_assets.segmentation.naming import LABELS
 from traveltide_assets.transforms.cohort import describe
 from traveltide_assets.transforms.features.catalogue import CATALOGUE
 
-_TOLD = 3
 _USERS = "gold/users_final"
 _FEATURES = "gold/user_features"
 _MODEL = "gold/kmeans_model"
@@ -108,7 +107,7 @@ def _no_feature_drifts(context: Context) -> Outcome:
     facts = {
         "problem": f"{words.counted(len(drifted), 'feature')} drifted since {before} by a "
         f"population stability index above {limit:g} (checks.max_psi), most of all "
-        f"{words.listed(most[:_TOLD])}",
+        f"{words.listed(most[:EXAMPLES])}",
         "drifted": drifted,
         "highest_psi": float(index.iloc[0]),
         "limit": limit,

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
+from traveltide_assets.defs.checks.check import EXAMPLES, Check, Context, Outcome, Severity, Step
 from traveltide_assets.experiment import assignment, periods, readout
 from traveltide_assets.report import words
 from traveltide_assets.segmentation.naming import LABELS
 
-_TOLD = 3
 _ARMS = "gold/experiment_assignment"
 _FEATURES = "gold/user_features"
 _PLAN = "gold/experiment_plan"
@@ -50,7 +49,7 @@ def _arms_are_balanced(context: Context) -> Outcome:
     facts = {
         "problem": f"the arms differ by more than {limit:g} SD (experiment.max_imbalance) in "
         f"{len(differing)} of {sizes} features, most of all in "
-        f"{words.listed(most[:_TOLD])}{chance}",
+        f"{words.listed(most[:EXAMPLES])}{chance}",
         "differing": dict(differing),
         "largest_difference_sd": found.largest,
         "smallest_p_holm": float(found.features["p_holm"].min()),

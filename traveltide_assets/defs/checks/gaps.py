@@ -7,10 +7,9 @@ from statistics import median
 
 import ibis
 
-from traveltide_assets.defs.checks.check import Context, Outcome
+from traveltide_assets.defs.checks.check import EXAMPLES, Context, Outcome
 from traveltide_assets.defs.checks.soundness import (
     BOOKED,
-    EXAMPLES,
     FEW,
     SESSIONS,
     UNDATED,

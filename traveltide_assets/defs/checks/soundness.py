@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import ibis
 import pandas as pd
 
-from traveltide_assets.defs.checks.check import Context, Outcome
+from traveltide_assets.defs.checks.check import EXAMPLES, Context, Outcome
 from traveltide_assets.transforms.cleaning.diagnosis import column_of, explain
 from traveltide_assets.transforms.cleaning.parse import text_of
 
@@ -25,7 +25,6 @@ UNREADABLE, OUTSIDE = "unreadable_session_start", "month_outside_partitions"
 BOOKED = {"flights": "flight_booked", "hotels": "hotel_booked"}
 ROWS_BEFORE = "rows_before"
 """Metadata of bronze: the rows that a table or a month had before it was ingested again."""
-EXAMPLES = 3
 # Among fewer refused rows of a file or a month than this, a large share says little.
 FEW = 10
 _RULES_TOLD = 3
