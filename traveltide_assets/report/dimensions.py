@@ -158,6 +158,6 @@ AVERAGES = (
 BY_KEY = {dimension.key: dimension for dimension in DIMENSIONS}
 
 
-def families(married: np.ndarray, children: np.ndarray) -> np.ndarray:
+def families(married: np.ndarray, children: np.ndarray) -> pd.Categorical:
     """The family of each customer, one of `FAMILIES`."""
-    return np.asarray(FAMILIES)[married.astype(bool) + 2 * children.astype(bool)]
+    return pd.Categorical.from_codes(married.astype(bool) + 2 * children.astype(bool), FAMILIES)

@@ -142,9 +142,9 @@ class Decision:
         mine = self.campaign[["holdout", "perk"]].reindex(people.index)
         held, left_out = mine["holdout"].eq(True), mine["holdout"].isna()
         contact = np.select([left_out, held, mine["perk"] == NO_OFFER], [0, 1, 2], 3)
-        family = people["married"].to_numpy(bool) + 2 * people["has_children"].to_numpy(bool)
+        married, children = (people[name].to_numpy() for name in ("married", "has_children"))
         return people.assign(
-            family=pd.Categorical.from_codes(family, dimensions.FAMILIES),
+            family=dimensions.families(married, children),
             arm=_or_else(arms.set_index("user_id")["arm"], people.index, dimensions.NO_ARM),
             change=_or_else(self.changes["change"], people.index, dimensions.NO_CHANGE),
             contact=pd.Categorical.from_codes(contact, _CONTACTS),

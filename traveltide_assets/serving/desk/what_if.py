@@ -204,12 +204,11 @@ def decided_anew(
 def _sampled(decision: Decision) -> pd.DataFrame:
     """The features of all customers, or of the same sample of them each time."""
     release = decision.release
-    held = release_files.SAMPLE in release.names
-    stored = release.frame(release_files.SAMPLE) if held else None
-    if stored is not None and len(stored):
-        return stored
+    if decision.has(release_files.SAMPLE) and len(held := release.frame(release_files.SAMPLE)):
+        return held
     features = release.frame(release_files.FEATURES)
-    drawn = summaries.sample(features) if stored is None else stored
+    # A release of an earlier version holds no sample of its many customers.
+    drawn = summaries.sample(features)
     return drawn if len(drawn) else features
 
 
@@ -263,7 +262,7 @@ def _figures(
     would_be = drawn(ours.index, settings.campaign) < scenario.holdout
     fewer = int(would_be.sum()) - int(ours.sum())
     scale = len(decision.assignments) / max(len(anew), 1)
-    would_be_mails = mails - fewer if scale == 1 else round(mails - scale * fewer, -2 * bool(fewer))
+    would_be_mails = mails - fewer if scale == 1 or not fewer else round(mails - scale * fewer, -2)
     return [*rows, ("Customers who get a mail", f"{mails:,}", f"{would_be_mails:,.0f}")]
 
 
