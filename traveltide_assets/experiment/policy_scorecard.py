@@ -116,8 +116,8 @@ def judged(
     """The judgement on a learnt policy against every single perk, and against `choices`.
 
     Each of them has `campaign`, `user_id` and `perk`: whom a strategy would have offered what. One
-    of them may be called `INCUMBENT`. Whoever it does not know, or who
-    may not have its perk, gets none.
+    of them may be called `INCUMBENT`. Whoever it does not know, or who may not have
+    its perk, gets none.
     """
     places = {name: place for place, name in enumerate(found.log.actions)}
     others = {
