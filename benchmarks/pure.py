@@ -9,7 +9,14 @@ from dataclasses import dataclass
 import ibis
 import pandas as pd
 
-from traveltide_assets.catalogue.perks import Perk, features_of, of_program, titles
+from traveltide_assets.campaign import steady
+from traveltide_assets.catalogue.perks import (
+    Perk,
+    alternatives,
+    features_of,
+    of_program,
+    titles,
+)
 from traveltide_assets.defs.checks.decisions import out_of_range
 from traveltide_assets.report import charts
 from traveltide_assets.segmentation import affinities, cluster_model, kmeans
@@ -117,7 +124,9 @@ def decided(
     given = affinities.assignments(
         weighed.to_pyarrow().to_pandas(), segments.to_pyarrow().to_pandas(), catalogue
     )
-    decision = given.assign(strategy="kmeans", as_of_month=settings.partitions.last)
+    decision = steady.steadied(
+        given, None, None, alternatives(catalogue, given["perk"]), settings.decision.keep_margin
+    ).assign(strategy="kmeans", as_of_month=settings.partitions.last)
     keep("gold/perk_assignments", ibis.memtable(decision))
     for chart in (
         charts.correlations(sample[list(model.features)]),
