@@ -126,7 +126,11 @@ def pure(source: Path, work: Path) -> Stages:
         table = lake.contract(path)
         months = [MONTH] if table.layer == "gold" else every_month
         with timed(stages, path):
-            if table.layer == "gold":
+            if table.layer == "bronze":
+                own = every_month if table.partitioned else []
+                for month, part in origin.parts(table.name.removesuffix("_raw"), own).items():
+                    (lake.take if isinstance(part, Path) else lake.write)(table, part, month)
+            elif table.layer == "gold":
                 lake.write(table, rows, MONTH)
             elif table.partitioned:
                 lake.write_months(table, rows, months)

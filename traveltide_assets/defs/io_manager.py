@@ -5,6 +5,8 @@ of an input determines how it is loaded.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from pathlib import Path
 
 import dagster as dg
 import ibis
@@ -15,6 +17,8 @@ from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_th
 from traveltide_assets.lake.lake import Lake, Months, Written
 from traveltide_assets.lake.ownership import Claim
 from traveltide_assets.schema.errors import TravelTideError
+from traveltide_assets.schema.table import Table
+from traveltide_assets.sources.base import Part
 
 OPTIONAL = {"optional": True}
 """Metadata of an input that may be absent. It is then None instead of a frame."""
@@ -34,7 +38,9 @@ class LakeIOManager(dg.IOManager):
         self._claim = claim
         self._taken = self._verified = False
 
-    def handle_output(self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame) -> None:
+    def handle_output(
+        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Mapping[str | None, Part]
+    ) -> None:
         with permanent_errors_end_the_step():
             self._ensure_ours(ingesting=context.asset_key.path[0] == "bronze")
             written = self._write(context, obj)
@@ -59,14 +65,20 @@ class LakeIOManager(dg.IOManager):
             self._verified = True
 
     def _write(
-        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame
+        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Mapping[str | None, Part]
     ) -> dict[str | None, Written]:
         table = self._lake.contract("/".join(context.asset_key.path))
+        if isinstance(obj, Mapping):
+            return {month: self._store(table, part, month) for month, part in obj.items()}
         months = list(context.asset_partition_keys) if context.has_asset_partitions else []
         if len(months) > 1:
             return self._lake.write_months(table, obj, months)
         month = months[0] if months else None
         return {month: self._lake.write(table, obj, month)}
+
+    def _store(self, table: Table, part: Part, month: str | None) -> Written:
+        store = self._lake.take if isinstance(part, Path) else self._lake.write
+        return store(table, part, month)
 
     def load_input(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame | Months | None:
         with permanent_errors_end_the_step():

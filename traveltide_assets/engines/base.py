@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
@@ -47,8 +48,14 @@ class LocalEngine(Protocol):
     def read_parquet(self, files: Sequence[Path]) -> ibis.Table:
         """Parquet files as one table."""
 
-    def write_parquet(self, table: ibis.Table, path: Path) -> str:
-        """Write a table in its own order. Returns the SHA-256 of the file."""
+    def numbered(self, table: ibis.Table, name: str) -> AbstractContextManager[ibis.Table]:
+        """The rows in their own order, computed once, with the number of each, from 1, as `name`.
+
+        They are there until the context ends.
+        """
+
+    def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
+        """Write a table, sorted by `order` or in its own order. Returns the SHA-256 of the file."""
 
 
 class Engine(Protocol):
@@ -69,12 +76,10 @@ class Engine(Protocol):
         self,
         files: Sequence[Path] | Sequence[str],
         partition: Partition | None = None,
-        numbered: str | None = None,
     ) -> ibis.Table:
         """Parquet files as one table, by path or by a URI that the engine opens.
 
-        Folders called `column=value` above the files add nothing. `numbered` is the name of an
-        added column with the number of each row in its file, from 1.
+        Folders called `column=value` above the files add nothing.
         """
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:

@@ -72,7 +72,6 @@ class DuckDB:
         self,
         files: Sequence[Path] | Sequence[str],
         partition: Partition | None = None,
-        numbered: str | None = None,
     ) -> ibis.Table:
         # Ibis makes paths absolute, and so names the files that way.
         paths = [os.path.abspath(file) for file in files]
@@ -82,7 +81,6 @@ class DuckDB:
                 union_by_name=True,
                 # Any folder of the path called `column=value` would replace that column.
                 hive_partitioning=False,
-                file_row_number=numbered is not None,
                 **({} if partition is None else {"filename": _FILE}),
             )
         if partition is not None:
@@ -90,9 +88,7 @@ class DuckDB:
             # A filter on the column skips whole files, as the engine can tell from their names.
             value = ibis.cases(*((rows[_FILE] == p, v) for p, v in zip(paths, values, strict=True)))
             rows = rows.mutate(**{name: value}).drop(_FILE)
-        if numbered is None:
-            return rows
-        return rows.mutate(**{numbered: rows.file_row_number + 1}).drop("file_row_number")
+        return rows
 
     def read_csv(self, path: Path, columns: Sequence[str]) -> ibis.Table:
         """Detection is off, because it may take lines for a preamble and skip them."""
@@ -111,13 +107,20 @@ class DuckDB:
             )
         return rows.rename({name: place for place, name in names.items()})
 
+    @contextmanager
+    def numbered(self, table: ibis.Table, name: str) -> Iterator[ibis.Table]:
+        # Numbered while a file is parsed, all cores but one would wait.
+        with self._explained():
+            computed = table.cache()
+        with computed:
+            yield computed.mutate(**{name: computed.rowid() + 1})
+
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         """Equal content gives equal bytes."""
-        if order:
-            # Always false, but the engine cannot know that.
-            never = ibis.random() < 0
-            table = table.union(_nulls(table).filter(never)).order_by(list(order))
-        return self._write(table, path)
+        # Always false, but the engine cannot know that.
+        never = ibis.random() < 0
+        table = table.union(_nulls(table).filter(never))
+        return self._write(table.order_by(list(order)) if order else table, path)
 
     def write_partitions(
         self, table: ibis.Table, by: str, paths: Mapping[str, Path], order: Sequence[str]

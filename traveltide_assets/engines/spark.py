@@ -30,7 +30,7 @@ from ibis.backends.sql.compilers.pyspark import PySparkCompiler
 from ibis.formats.pyarrow import PyArrowData
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkContext
-from pyspark.sql import DataFrame, SparkSession, functions
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema
 
 from traveltide_assets.engines.base import Partition, UnreadableFile, compile_step_by_step
@@ -136,7 +136,6 @@ class Spark:
         self,
         files: Sequence[Path] | Sequence[str],
         partition: Partition | None = None,
-        numbered: str | None = None,
     ) -> ibis.Table:
         urls = [_url(file) for file in files]
         paths = [file for file in files if isinstance(file, Path)]
@@ -151,8 +150,6 @@ class Spark:
         else:
             reader = reader.option("mergeSchema", True)  # Executors read the footers.
         rows = reader.parquet(*urls)
-        if numbered is not None:
-            rows = rows.withColumn(numbered, functions.col("_metadata.row_index") + 1)
         return self._table(rows)
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -203,8 +204,18 @@ class Lake:
         the file meanwhile.
         """
         known = self._storage.versions(posixpath.dirname(_key(table.path, month)))
-        conformed = _conformed if isinstance(obj, ibis.Table) else _conformed_frame
-        return self._replace(table, conformed(obj, table), month, known)
+        content = (
+            conformed(obj, table) if isinstance(obj, ibis.Table) else _conformed_frame(obj, table)
+        )
+        return self._replace(table, content, month, known)
+
+    def take(self, table: Table, file: Path, month: str | None = None) -> Written:
+        """Replace a table, or one month of it, by a file that is as the lake would write it."""
+        key = _key(table.path, month)
+        known = self._storage.versions(posixpath.dirname(key)).get(key)
+        with self._storage.replacing(key, known) as partial:
+            shutil.copyfile(file, partial)
+            return self._written(key, partial, digest_of(partial))
 
     def write_text(self, path: str, month: str, name: str, text: str) -> Written:
         """Replace a text file, such as a report, in one step."""
@@ -312,7 +323,7 @@ class Lake:
         """
         known = self._storage.versions(table.path)
         keys = {month: _key(table.path, month) for month in months}
-        content = _conformed(obj, table, keep=(_PARTITION,))
+        content = conformed(obj, table, keep=(_PARTITION,))
         versions = {key: known.get(key) for key in keys.values()}
         with self._storage.replacing_all(versions, self._engine.spread) as places:
             partial = {month: places[key] for month, key in keys.items()}
@@ -349,8 +360,11 @@ def _check_columns(columns: Sequence[str], table: Table) -> None:
         raise ContractError(f"{table.path} lacks the columns {', '.join(missing)}")
 
 
-def _conformed(expression: ibis.Table, table: Table, keep: tuple[str, ...] = ()) -> ibis.Table:
-    """The columns and types of the contract, plus the columns to `keep`."""
+def conformed(expression: ibis.Table, table: Table, keep: tuple[str, ...] = ()) -> ibis.Table:
+    """The columns and types of the contract, plus the columns to `keep`.
+
+    `ContractError` if a column of the contract is missing.
+    """
     _check_columns(expression.columns, table)
     extra = (
         [c for c in expression.columns if c not in table.column_names and c != _PARTITION]

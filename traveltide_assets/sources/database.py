@@ -39,13 +39,15 @@ from traveltide_assets.connections.postgres import (
     setting,
 )
 from traveltide_assets.engines.base import Engine
+from traveltide_assets.lake.lake import conformed
 from traveltide_assets.lake.storage.folder import unused
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.months import next_month
 from traveltide_assets.schema.sources import IDS, OPTIONAL, RAW, key_of
 from traveltide_assets.schema.table import Column
-from traveltide_assets.sources.base import Run, SourceError
+from traveltide_assets.sources.base import Part, Run, SourceError
 from traveltide_assets.sources.columns import contract_columns, without_rows
+from traveltide_assets.sources.tables import raw_table
 from traveltide_assets.transforms.cleaning.parse import month_of
 
 _SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -106,9 +108,19 @@ class Database:
         self._config = config
 
     def table(self, name: str) -> ibis.Table:
+        rows = self._engine.read_parquet([self._file(name, part) for part in self._parts(name)])
+        return rows.mutate(month=month_of(rows.session_start)) if name == "sessions" else rows
+
+    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Part]:
+        return {month: self._file(name, month or name) for month in months or (None,)}
+
+    def sessions_outside(self, months: Sequence[str]) -> ibis.Table:
+        rows = self._engine.read_parquet([self._file("sessions", _UNDATED)])
+        return rows.mutate(month=month_of(rows.session_start))
+
+    def _file(self, name: str, part: str) -> Path:
         self._stage()
-        files = [self._folder / name / f"{part}.parquet" for part in self._parts(name)]
-        return self._engine.read_parquet(files)
+        return self._folder / name / f"{part}.parquet"
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
         counted = self._counted[name]
@@ -203,22 +215,23 @@ class Database:
                 file = folder / _RAW / f"{raw}.parquet"
                 if name in OPTIONAL and not file.exists():
                     users = self._engine.single.read_parquet([folder / _RAW / "users.parquet"])
-                    table = without_rows(name, users)
-                    self._engine.single.write_parquet(table, folder / name / f"{part}.parquet")
+                    self._write(name, without_rows(name, users), folder / name / f"{part}.parquet")
                     continue
                 table = self._engine.single.read_parquet([file])
-                if name == "sessions":
-                    if part != _UNDATED:
-                        table = table.filter(table.session_start.startswith(part))
-                    table = table.mutate(month=month_of(table.session_start))
+                if name == "sessions" and part != _UNDATED:
+                    table = table.filter(table.session_start.startswith(part))
                 place = name if part == name else f"{name}/{part}"
                 origin = {
                     "source_file": ibis.literal(place),
                     "source_order": ibis.literal(1, "int64"),
                 }
                 table = _numbered(table, name).mutate(**origin)
-                self._engine.single.write_parquet(table, folder / name / f"{part}.parquet")
+                self._write(name, table, folder / name / f"{part}.parquet")
         shutil.rmtree(folder / _RAW)
+
+    def _write(self, name: str, rows: ibis.Table, file: Path) -> None:
+        table = raw_table(name)
+        self._engine.single.write_parquet(conformed(rows, table), file, table.key)
 
     def _parts(self, name: str) -> list[str]:
         """The staged files of a table: for sessions, one per month of the run and one undated."""

@@ -1,7 +1,7 @@
 """Landed CSV, gzipped CSV, Parquet or JSON-lines files as the source: a folder, or a prefix in S3.
 
-Each file is parsed once into a staged Parquet copy of its text. Every later read uses the copy,
-until the file changes.
+Each file is parsed once, into staged rows that bronze takes as they are. Every later read uses
+these, until the file changes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import hashlib
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
@@ -20,14 +21,15 @@ from traveltide_assets.engines.base import Engine, LocalEngine
 from traveltide_assets.lake.storage.base import Entry, Storage
 from traveltide_assets.lake.storage.folder import unused
 from traveltide_assets.schema import places
-from traveltide_assets.schema.sources import OPTIONAL
-from traveltide_assets.sources.base import BadFiles, SourceError
+from traveltide_assets.sources.base import BadFiles, Part, SourceError
 from traveltide_assets.sources.columns import without_rows
 from traveltide_assets.sources.delivery import carries_a_table, look
 from traveltide_assets.sources.landed import Landed
+from traveltide_assets.sources.staged import Staged
+from traveltide_assets.transforms.cleaning.parse import month_of
 
-# Changes whenever a staged copy of the same file has another content.
-_FORMAT = 2
+# Changes whenever staged rows of the same file have another content.
+_FORMAT = 3
 _UNUSED_SECONDS = 7 * 24 * 3600
 _log = logging.getLogger(__name__)
 
@@ -43,12 +45,14 @@ class Files:
         self._staging = staging
         self._without = frozenset(without)
         self._said: list[str] = []
-        self._months: dict[tuple[str, str], set[str]] = {}
 
     @property
     def files(self) -> dict[str, dict[str, str]]:
         """The files of each table, in name order, with their versions."""
-        return _versions(self._landed())
+        return {
+            table: {name: str(file.version) for name, file in files.items()}
+            for table, files in self._landed().items()
+        }
 
     def _landed(self) -> dict[str, dict[str, Entry]]:
         delivery = look(self._landing, self._without)
@@ -70,55 +74,58 @@ class Files:
 
     def months_of(self, files: Iterable[str]) -> dict[str, set[str]]:
         wanted = set(files)
-        found = self.files
         # Also those of other tables, so that a damaged one is known before a run is started.
-        self._staged({t: {f: v for f, v in found[t].items() if f in wanted} for t in found})
-        sessions = {f: v for f, v in found["sessions"].items() if f in wanted}
-        if unread := {f: v for f, v in sessions.items() if (f, v) not in self._months}:
-            self._months |= self._read_months(unread)
-        return {f: self._months[f, sessions[f]] if f in sessions else set() for f in wanted}
-
-    def _read_months(self, sessions: dict[str, str]) -> dict[tuple[str, str], set[str]]:
-        """The months of `session_start` in each file, by its name and version."""
-        rows = self._engine.single.read_parquet(self._staged({"sessions": sessions})["sessions"])
-        dated = rows.select("source_file", "month").distinct().drop_null("month")
-        found: dict[tuple[str, str], set[str]] = {place: set() for place in sessions.items()}
-        for row in dated.to_pyarrow().to_pylist():
-            found[row["source_file"], sessions[row["source_file"]]].add(row["month"])
+        staged = self._staged(self._landed(), wanted)
+        found: dict[str, set[str]] = {name: set() for name in wanted}
+        for name, rows in staged["sessions"].items():
+            found[name] = {month for month in rows.rows if month}
         return found
 
     def table(self, name: str) -> ibis.Table:
-        # All files are read before any is used, so that a broken file stops the run before the
-        # first table is written.
-        landed = self._landed()
-        versions = _versions(landed)
-        everything = self._staged(versions)
-        self._forget_all_but(versions)
-        if name in OPTIONAL and not versions[name]:
-            return without_rows(name, self._engine.read_parquet(everything["users"]))
-        staged = everything[name]
-        rows = self._engine.read_parquet(staged, numbered="source_row")
-        ages = _by_age(landed[name])
-        if len(ages) == 1:
-            return rows.mutate(source_order=ibis.literal(1, "int64"))
-        order = ibis.memtable(
-            {"source_file": list(ages), "source_order": list(ages.values())},
-            schema={"source_file": "string", "source_order": "int64"},
-        )
-        return rows.join(order, "source_file")
+        staged = self._everything(name)
+        if not staged:
+            return self._without_rows(name)
+        rows = self._engine.read_parquet([f for each in staged for f in each.files.values()])
+        return rows.mutate(month=month_of(rows.session_start)) if name == "sessions" else rows
+
+    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Part]:
+        staged = self._everything(name)
+        return {month: self._part(name, staged, month) for month in months or (None,)}
+
+    def _part(self, name: str, staged: Sequence[Staged], month: str | None) -> Part:
+        """The rows of a table or a month: the file that holds them all, if there is one."""
+        files = [each.files[month] for each in staged if each.rows.get(month)]
+        if len(files) == 1:
+            return files[0]
+        if files:
+            return self._engine.read_parquet(files)
+        if not staged:
+            return self._without_rows(name)
+        rows = self._engine.read_parquet([each.files[None] for each in staged])
+        return rows.filter(ibis.literal(False))
+
+    def sessions_outside(self, months: Sequence[str]) -> ibis.Table:
+        files = [
+            file
+            for each in self._everything("sessions")
+            for month, file in each.files.items()
+            if month not in months
+        ]
+        rows = self._engine.read_parquet(files)
+        return rows.mutate(month=month_of(rows.session_start))
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
-        table = self.table(name)
-        if not months:
-            return {None: int(table.count().to_pyarrow().as_py())}
-        found = table.group_by("month").agg(rows=table.count()).to_pyarrow().to_pylist()
-        by_month = {line["month"]: line["rows"] for line in found}
-        return {month: by_month.get(month, 0) for month in months}
+        rows = self._counts(name)
+        return {month: rows[month] for month in months} if months else {None: rows.total()}
 
     def sessions_by_month(self) -> dict[str, int]:
-        rows = self._engine.single.read_parquet(self._staged(self.files)["sessions"])
-        counted = rows.drop_null("month").group_by("month").agg(rows=ibis._.count())
-        return {line["month"]: line["rows"] for line in counted.to_pyarrow().to_pylist()}
+        return {month: rows for month, rows in sorted(self._counts("sessions").items()) if month}
+
+    def _counts(self, name: str) -> Counter[str | None]:
+        found: Counter[str | None] = Counter()
+        for each in self._everything(name):
+            found.update(each.rows)
+        return found
 
     def origins(self, name: str) -> list[str]:
         return list(self.files[name])
@@ -135,56 +142,73 @@ class Files:
                 _log.warning("%s: ignored files, %s", self._landing.uri(), reason)
         self._said = said
 
-    def _staged(self, files: Mapping[str, Mapping[str, str]]) -> dict[str, list[Path]]:
-        """The staged copies of each table's files. All headers are read before any rows."""
-        copies = {
-            (table, name): self._copy(table, name, version)
-            for table, versions in files.items()
-            for name, version in versions.items()
-        }
-        unread = [place for place, copy in copies.items() if not copy.exists()]
-        here = self._landing.files(
-            {name: files[table][name] for table, name in unread}, self._engine.spread
+    def _everything(self, name: str) -> list[Staged]:
+        """The staged rows of every file of a table, in name order.
+
+        All files are read before any is used, so that a broken file stops the run before the first
+        table is written.
+        """
+        staged = self._staged(self._landed())
+        self._forget_all_but(staged)
+        return list(staged[name].values())
+
+    def _without_rows(self, name: str) -> ibis.Table:
+        """An optional table that has not landed."""
+        users = [each.files[None] for each in self._everything("users")]
+        return without_rows(name, self._engine.read_parquet(users))
+
+    def _staged(
+        self, landed: Mapping[str, Mapping[str, Entry]], names: Collection[str] | None = None
+    ) -> dict[str, dict[str, Staged]]:
+        """The staged rows of each table by file, of all files or of those of these names."""
+        found: dict[str, dict[str, Staged]] = {}
+        unread: dict[str, tuple[str, int, Staged]] = {}
+        for table, files in landed.items():
+            ages = _by_age(files)
+            wanted = [name for name in files if names is None or name in names]
+            found[table] = {name: self._place(table, files[name], ages[name]) for name in wanted}
+            unread |= {
+                name: (table, ages[name], staged)
+                for name, staged in found[table].items()
+                if not staged.exists()
+            }
+        versions = {name: str(landed[table][name].version) for name, (table, *_) in unread.items()}
+        here = self._landing.files(versions, self._engine.spread)
+        self._read(
+            [
+                Landed(table, name, self._landing.uri(name), file.resolve(), age, staged)
+                for (name, (table, age, staged)), file in zip(unread.items(), here, strict=True)
+            ]
         )
-        landed = [
-            Landed(table, name, self._landing.uri(name), file.resolve(), copies[table, name])
-            for (table, name), file in zip(unread, here, strict=True)
-        ]
+        return found
+
+    def _read(self, landed: Sequence[Landed]) -> None:
+        """Stage files. All headers are read before any rows."""
         names = [file.name for file in landed]
         _raise_together(names, map(_header_problem, landed))
         _raise_together(names, self._engine.each(_stage, landed))
-        return {
-            table: [copies[table, name] for name in versions] for table, versions in files.items()
-        }
 
-    def _copy(self, table: str, name: str, version: str) -> Path:
-        """The path of a file's staged copy. It depends on the version of the file, and on ours."""
-        copies = self._folder / f"{table}-{_digest(name)}"
-        return copies / f"{_digest(f'{version} {_FORMAT}')}.parquet"
+    def _place(self, table: str, file: Entry, age: int) -> Staged:
+        """The staged rows of a file. They depend on its version, its place by age, and on us."""
+        files = self._folder / f"{table}-{_digest(file.name)}"
+        return Staged(files / f"{_digest(f'{file.version} {_FORMAT}')}-{age}")
 
     @property
     def _folder(self) -> Path:
-        """The folder of this source's staged copies."""
+        """The folder of this source's staged rows."""
         return self._staging.resolve() / f"files-{_digest(self._landing.uri())}"
 
-    def _forget_all_but(self, files: Mapping[str, Mapping[str, str]]) -> None:
-        """Remove the staged copies of files that are gone, and sources that are not used."""
+    def _forget_all_but(self, files: Mapping[str, Collection[str]]) -> None:
+        """Remove the staged rows of files that are gone, and sources that are not used."""
         if not self._folder.is_dir():
             return  # The machines of a cluster have staged them.
         here = {f"{table}-{_digest(name)}" for table in files for name in files[table]}
-        for copies in self._folder.iterdir():
-            if copies.name not in here:
-                shutil.rmtree(copies, ignore_errors=True)
+        for staged in self._folder.iterdir():
+            if staged.name not in here:
+                shutil.rmtree(staged, ignore_errors=True)
         os.utime(self._folder)
         for other in unused(self._staging.resolve().glob("*-*"), _UNUSED_SECONDS):
             shutil.rmtree(other, ignore_errors=True)
-
-
-def _versions(landed: Mapping[str, Mapping[str, Entry]]) -> dict[str, dict[str, str]]:
-    return {
-        table: {name: str(file.version) for name, file in files.items()}
-        for table, files in landed.items()
-    }
 
 
 def _raise_together(names: Iterable[str], problems: Iterable[str]) -> None:
@@ -208,7 +232,7 @@ def _stage(engine: LocalEngine, landed: Landed) -> str:
     order afterwards.
     """
     try:
-        with places.explained(landed.copy.parent, places.HOME):
+        with places.explained(landed.staged.folder.parent, places.HOME):
             landed.stage(engine)
     except SourceError as error:
         return str(error)

@@ -1,8 +1,9 @@
-"""Reads one landed file into a staged Parquet copy of its text."""
+"""Reads one landed file into staged rows: its text, with the place of each row."""
 
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from traveltide_assets.engines.base import LocalEngine, UnreadableFile
-from traveltide_assets.lake.storage.folder import partial, replacing
+from traveltide_assets.lake.storage.folder import partial
 from traveltide_assets.schema.sources import IDS, RAW
 from traveltide_assets.sources import csv_file, json_lines
 from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.columns import contract_columns
 from traveltide_assets.sources.delivery import JSON_LINES
+from traveltide_assets.sources.staged import Staged
 from traveltide_assets.transforms.cleaning.parse import month_of
 
 _log = logging.getLogger(__name__)
@@ -27,13 +29,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Landed:
-    """A landed file of a table, and the path of its staged copy."""
+    """A landed file of a table, its place among them by age, and the folder of its staged rows."""
 
     table: str
     name: str
     uri: str
     file: Path
-    copy: Path
+    order: int
+    staged: Staged
 
     def header(self) -> list[str]:
         """The names of the columns. Raises `SourceError` if the file cannot be of the table."""
@@ -50,43 +53,49 @@ class Landed:
         return schema.names
 
     def stage(self, engine: LocalEngine) -> None:
-        """Write the staged copy, and remove those of earlier versions of the file.
+        """Write the staged rows, and remove those of earlier versions of the file."""
+        folder = self.staged.folder
+        known = folder.name.partition("-")[0]
+        if same := next(iter(folder.parent.glob(f"{known}-*")), None):
+            self.staged.write_again(engine, Staged(same), self.order)
+        else:
+            self._parse(engine)
+        for outdated in {*folder.parent.glob("[!.]*")} - {folder}:
+            shutil.rmtree(outdated, ignore_errors=True)
 
-        The rows are not numbered here, because that would limit parsing to one core.
-        """
+    def _parse(self, engine: LocalEngine) -> None:
         _log.info("reading %s", self.uri)
-        columns = self.header()
-        with replacing(self.copy) as staged:
-            if self._is_parquet:
-                self._write(engine, engine.read_parquet([self.file]), staged)
-            elif self._is_json:
-                with partial(self.copy.with_suffix(".csv")) as rewritten:
-                    json_lines.rewrite(self.file, self.uri, columns, rewritten)
-                    self._write(engine, engine.read_csv(rewritten, columns), staged)
-            else:
-                with csv_file.uncompressed(self.file, self.uri, self.copy) as plain:
-                    self._stage_csv(engine, plain, columns, staged)
-        for outdated in set(self.copy.parent.glob("*.parquet")) - {self.copy}:
-            outdated.unlink(missing_ok=True)
+        columns, folder = self.header(), self.staged.folder
+        if self._is_parquet:
+            self._write(engine, engine.read_parquet([self.file]))
+        elif self._is_json:
+            with partial(folder.with_suffix(".csv")) as rewritten:
+                json_lines.rewrite(self.file, self.uri, columns, rewritten)
+                self._write(engine, engine.read_csv(rewritten, columns))
+        else:
+            with csv_file.uncompressed(self.file, self.uri, folder) as plain:
+                self._parse_csv(engine, plain, columns)
 
-    def _stage_csv(
-        self, engine: LocalEngine, plain: Path, columns: Sequence[str], staged: Path
-    ) -> None:
+    def _parse_csv(self, engine: LocalEngine, plain: Path, columns: Sequence[str]) -> None:
         try:
-            engine.write_parquet(self._named(engine.read_csv(plain, columns)), staged)
+            self._numbered(engine, engine.read_csv(plain, columns))
         except UnreadableFile:
-            with partial(self.copy.with_suffix(".csv")) as rewritten:
+            with partial(self.staged.folder.with_suffix(".csv")) as rewritten:
                 csv_file.rewrite(plain, self.uri, columns, rewritten)
-                self._write(engine, engine.read_csv(rewritten, columns), staged)
+                self._write(engine, engine.read_csv(rewritten, columns))
 
-    def _write(self, engine: LocalEngine, rows: ibis.Table, staged: Path) -> None:
+    def _write(self, engine: LocalEngine, rows: ibis.Table) -> None:
         try:
-            engine.write_parquet(self._named(rows), staged)
+            self._numbered(engine, rows)
         except UnreadableFile as error:
             raise SourceError(
                 f"{self.uri} is damaged: {str(error).replace(str(self.file), self.uri)}: deliver "
                 "it again"
             ) from error
+
+    def _numbered(self, engine: LocalEngine, rows: ibis.Table) -> None:
+        with engine.numbered(self._named(rows), "source_row") as numbered:
+            self.staged.write(engine, self.table, numbered)
 
     def _named(self, rows: ibis.Table) -> ibis.Table:
         """The rows as text, with the columns of the contract, in file order."""
@@ -95,7 +104,9 @@ class Landed:
         rows = rows.select(
             **{ours: _text(rows[name], strict=ours in known) for ours, name in theirs.items()}
         )
-        rows = rows.mutate(source_file=ibis.literal(self.name))
+        rows = rows.mutate(
+            source_file=ibis.literal(self.name), source_order=ibis.literal(self.order, "int64")
+        )
         if self.table == "sessions":
             return rows.mutate(month=month_of(rows.session_start))
         return rows

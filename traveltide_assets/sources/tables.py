@@ -6,7 +6,8 @@ from traveltide_assets.schema.sources import PLACE, RAW, SESSIONS, as_text
 from traveltide_assets.schema.table import Column, Table
 
 
-def _raw(name: str) -> Table:
+def raw_table(name: str) -> Table:
+    """The contract of bronze for a table of the source."""
     return Table(
         "bronze",
         f"{name}_raw",
@@ -28,4 +29,4 @@ SESSIONS_UNDATED = Table(
 )
 
 
-TABLES = (*(_raw(name) for name in RAW), SESSIONS_UNDATED)
+TABLES = (*(raw_table(name) for name in RAW), SESSIONS_UNDATED)

@@ -1,6 +1,7 @@
 """Bronze: the rows of the source, verbatim. Sessions by month of their start, the rest whole."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import dagster as dg
 import ibis
@@ -55,11 +56,11 @@ def _snapshot(name: str) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         source: dg.ResourceParam[Source],
         gate: dg.ResourceParam[Gate],
-    ) -> dg.MaterializeResult[ibis.Table]:
+    ) -> dg.MaterializeResult[dict[Any, Any]]:
         with permanent_errors_end_the_step():
             gate.require_rows(source, context.run)
             return dg.MaterializeResult(
-                value=source.table(name),
+                value=source.parts(name, []),
                 metadata={
                     "origins": _origins(source, name),
                     **gate.rows_before(name),
@@ -90,15 +91,15 @@ with relied_on():
         context: dg.AssetExecutionContext,
         source: dg.ResourceParam[Source],
         gate: dg.ResourceParam[Gate],
-    ) -> dg.MaterializeResult[ibis.Table]:
+    ) -> dg.MaterializeResult[dict[Any, Any]]:
         with permanent_errors_end_the_step():
             gate.require_rows(source, context.run)
-            sessions = source.table("sessions")
-            for month, files in _files_of_months(source, context.partition_keys).items():
+            months = list(context.partition_keys)
+            for month, files in _files_of_months(source, months).items():
                 facts = {**gate.rows_before("sessions", month), FILES: files}
                 context.add_asset_metadata(facts, partition_key=month)
             return dg.MaterializeResult(
-                value=sessions.filter(sessions.month.isin(list(context.partition_keys))),
+                value=source.parts("sessions", months),
                 metadata={"origins": _origins(source, "sessions")},
             )
 
@@ -113,15 +114,13 @@ def sessions_undated(
     source: dg.ResourceParam[Source], settings: dg.ResourceParam[Settings]
 ) -> dg.MaterializeResult[ibis.Table]:
     with permanent_errors_end_the_step():
-        sessions = source.table("sessions")
-    months = settings.partitions.months()
-    reason = ibis.cases(
-        (sessions.month.isnull(), "unreadable_session_start"),
-        (~sessions.month.between(months[0], months[-1]), "month_outside_partitions"),
-        else_=ibis.null("string"),
+        undated = source.sessions_outside(settings.partitions.months())
+    reason = ibis.ifelse(
+        undated.month.isnull(), "unreadable_session_start", "month_outside_partitions"
     )
-    undated = sessions.mutate(reason=reason).filter(reason.notnull()).drop("month")
-    return dg.MaterializeResult(value=undated, metadata=_files(source, "sessions"))
+    return dg.MaterializeResult(
+        value=undated.mutate(reason=reason).drop("month"), metadata=_files(source, "sessions")
+    )
 
 
 ASSETS = (users_raw, flights_raw, hotels_raw, responses_raw, sessions_raw, sessions_undated)

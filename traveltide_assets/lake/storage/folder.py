@@ -79,7 +79,9 @@ class Folder:
             with self._alone():
                 self.fence()
                 now = _version(target)
-                if now not in (version, None) and not filecmp.cmp(path, target, shallow=False):
+                if now is not None and filecmp.cmp(path, target, shallow=False):
+                    return  # The same content keeps its version.
+                if now not in (version, None):
                     raise Conflict(
                         f"{target} was replaced by another run while this one wrote it: "
                         "run it again"
