@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
-from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity
+from traveltide_assets.defs.checks.check import Check, Context, Known, Outcome, Severity
 from traveltide_assets.defs.checks.ingestion import silver_must_pass
 from traveltide_assets.defs.checks.soundness import ROWS_BEFORE, has_lost_many, layers
 from traveltide_assets.defs.partitions import months_of_run
@@ -29,6 +29,7 @@ class Gate:
         self._settings = settings
         self._lake = lake
         self._passed: dict[str, set[str]] = {}
+        self.known: Known = {}
         self._compared: str | None = None
 
     def require_sound(self, month: str, names: Iterable[str] = SOURCES) -> None:
@@ -36,9 +37,10 @@ class Gate:
 
         `names` are the tables of the source that must be sound.
         """
-        passed = self._passed.setdefault(self._state(month), set())
-        left = [name for name in names if name not in passed]
         context = self._context(month)
+        # The judgement rests on the month, and on the version of every file below gold.
+        passed = self._passed.setdefault(f"{month} {context.files}", set())
+        left = [name for name in names if name not in passed]
         failed = {check: check.outcome(context) for check in silver_must_pass(context.tables, left)}
         problems = [
             f"{check.table}: {check.name}: {outcome.facts['problem']}"
@@ -105,12 +107,9 @@ class Gate:
         settings, lake = self._settings, self._lake
         months = months_needed(settings.cohort, month, settings.partitions.first)
         every_month = tuple(settings.partitions.months())
-        return Context(lake.tables, lake, settings, (), tuple(months), every_month)
-
-    def _state(self, month: str) -> str:
-        """What the judgement rests on: the month, and the version of every file below gold."""
-        layers = [self._lake.storage.versions(layer) for layer in ("bronze", "silver")]
-        return repr((month, layers))
+        return Context(
+            lake.tables, lake, settings, (), tuple(months), every_month, known=self.known
+        )
 
 
 def _blocks(check: Check, outcome: Outcome) -> bool:

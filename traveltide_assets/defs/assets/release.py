@@ -15,6 +15,7 @@ from traveltide_assets.defs.checks.check import Check, Context, Severity
 from traveltide_assets.defs.checks.every_table import is_basic
 from traveltide_assets.defs.checks.steps import check_key, context_of, every_step
 from traveltide_assets.defs.describe import counts
+from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.partitions import MONTHLY
 from traveltide_assets.defs.retries import permanent_errors_end_the_step
 from traveltide_assets.lake.lake import Lake
@@ -90,7 +91,9 @@ def build(
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         lake: dg.ResourceParam[Lake],
-        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],  # The checks read it.
+        # The checks read these two.
+        perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+        gate: dg.ResourceParam[Gate],
     ) -> dg.MaterializeResult[None]:
         """The month's decision as others act on it: an immutable copy, checked, with a manifest.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -41,9 +41,16 @@ class Outcome:
     only_warns: bool = False
 
 
+Known = dict[tuple[str, str, str], Outcome]
+"""Outcomes by table, check and the versions of all files below gold."""
+
+
 @dataclass(frozen=True)
 class Context:
-    """What a check can read. `months` are those of the run, `every_month` are all partitions."""
+    """What a check can read. `months` are those of the run, `every_month` are all partitions.
+
+    `known` remembers the outcomes of checks `of_files`, for the next one who asks.
+    """
 
     tables: Mapping[str, Table]
     lake: Lake
@@ -54,6 +61,7 @@ class Context:
     opened_source: Source | None = None
     # The metadata of the latest materialisation of a table, or of a month of it.
     recorded: Callable[[str, str | None], Mapping[str, object]] = lambda path, month: {}
+    known: Known = field(default_factory=dict)
 
     @property
     def month(self) -> str:
@@ -83,6 +91,11 @@ class Context:
         return replace(self, months=tuple(self.lake.months(path)[-1:]))
 
     @property
+    def files(self) -> str:
+        """The version of every file below gold, as text."""
+        return repr([self.lake.storage.versions(layer) for layer in ("bronze", "silver")])
+
+    @property
     def source(self) -> Source:
         """The source. Raises `ValueError` in a step that does not declare that it reads it."""
         if self.opened_source is None:
@@ -106,7 +119,8 @@ class Check:
     """A check of a table, evaluated once the table and those in `after` are stored.
 
     Downstream assets wait for a blocking check. If it fails with an error, the run does not compute
-    them.
+    them. The outcome of a check `of_files` depends on what is stored of all months, and not on the
+    months of the run.
     """
 
     table: str
@@ -116,12 +130,21 @@ class Check:
     evaluate: Callable[[Context], Outcome]
     blocking: bool = False
     after: tuple[str, ...] = ()
+    of_files: bool = False
 
     def outcome(self, context: Context) -> Outcome:
         """The outcome of the check; where it failed, with a `problem`.
 
         An error of its function gets a note that names the check.
         """
+        if not self.of_files:
+            return self._outcome(context)
+        place = (self.table, self.name, context.files)
+        if place not in context.known:
+            context.known[place] = self._outcome(context)
+        return context.known[place]
+
+    def _outcome(self, context: Context) -> Outcome:
         try:
             outcome = self.evaluate(context)
         except Exception as error:

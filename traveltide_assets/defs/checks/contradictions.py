@@ -6,7 +6,7 @@ by one. Against other columns and tables they stand out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -18,6 +18,7 @@ from traveltide_assets.defs.checks.soundness import FEW, SESSIONS, layers
 
 # Of fewer rows than this, a column may well have one value.
 _ENOUGH = 100
+_ALL = "rows"
 _USERS, _FLIGHTS, _HOTELS = (layers(name)[1] for name in ("users", "flights", "hotels"))
 
 
@@ -177,16 +178,22 @@ def is_consistent(name: str, context: Context) -> Outcome:
     path = layers(name)[1]
     problems = []
     # A backfill from the UI ingests the snapshots before the first month of sessions.
-    for rule in RULES[name] if SESSIONS in tables else ():
-        rows = rule.rows(tables[path], tables)
-        wrong = rule.wrong(rows).fill_null(False)
-        counted = rows.agg(rows=rows.count(), wrong=wrong.sum().fill_null(0)).to_pyarrow()
-        total, count = counted["rows"][0].as_py(), int(counted["wrong"][0].as_py())
+    rules = RULES[name] if SESSIONS in tables else ()
+    spoken_of = {rule.rows: rule.rows(tables[path], tables) for rule in rules}
+    counts = {
+        spoken: _counts(rows, [rule for rule in rules if rule.rows is spoken])
+        for spoken, rows in spoken_of.items()
+    }
+    for rule in rules:
+        rows, counted = spoken_of[rule.rows], counts[rule.rows]
+        total, count = counted[_ALL], counted[rule.words]
         facts[rule.words] = count
         allowed = max(limit, rule.most)
         if count >= FEW and count > allowed * total:
-            found = rows.filter(wrong).order_by(rule.key).limit(EXAMPLES)
-            examples = ", ".join(found.select(rule.key).to_pyarrow()[rule.key].to_pylist())
+            found = rows.filter(rule.wrong(rows).fill_null(False)).order_by(rule.key)
+            examples = ", ".join(
+                found.limit(EXAMPLES).select(rule.key).to_pyarrow()[rule.key].to_pylist()
+            )
             problems.append(
                 f"{count:,} of {total:,} {rule.words} ({count / total:.1%}; "
                 f"{'' if rule.most else 'checks.block_contradiction_share allows '}"
@@ -196,6 +203,13 @@ def is_consistent(name: str, context: Context) -> Outcome:
     if problems:
         facts["problem"] = f"{'; '.join(problems)}. Export the table again and ingest"
     return Outcome(not problems, facts)
+
+
+def _counts(rows: ibis.Table, rules: Sequence[Rule]) -> dict[str, int]:
+    """From one scan: the number of rows, and by the words of each rule those that are wrong."""
+    wrong = {rule.words: rule.wrong(rows).fill_null(False).sum().fill_null(0) for rule in rules}
+    counted = rows.agg(**{_ALL: rows.count()}, **wrong).to_pyarrow().to_pylist()[0]
+    return {words: int(count) for words, count in counted.items()}
 
 
 def _tables(context: Context) -> dict[str, ibis.Table]:

@@ -142,6 +142,7 @@ def _silver(name: str) -> Step:
         "No column other than text has the same value, or none, in every row.",
         Severity.WARNING,
         partial(is_varied, name),
+        of_files=True,
     )
     of_trips = (_complete(name), _no_orphans(name), _foreign_key(processed))
     trips = of_trips if name in BOOKED else ()
@@ -174,6 +175,7 @@ def _no_orphans(name: str) -> Check:
         Severity.ERROR,
         partial(has_few_orphans, name),
         blocking=True,
+        of_files=True,
         after=(SESSIONS,),
     )
 
@@ -187,6 +189,7 @@ def _consistent(name: str) -> Check:
         Severity.ERROR,
         partial(is_consistent, name),
         blocking=True,
+        of_files=True,
         after=AFTER[name],
     )
 
@@ -224,6 +227,7 @@ def _foreign_key(processed: str) -> Check:
         "Nearly every trip belongs to an ingested session.",
         Severity.WARNING,
         partial(_few_orphans, processed),
+        of_files=True,
         after=(SESSIONS,),
     )
 

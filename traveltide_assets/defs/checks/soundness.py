@@ -61,16 +61,17 @@ def missing_rows(name: str, lake: Lake, months: Sequence[str]) -> Missing:
         return Missing(0, 0, ())
     sessions = lake.table(SESSIONS, months)
     is_booked = (sessions[BOOKED[name]] & ~sessions.cancellation).fill_null(False)
-    booked = sessions.filter(is_booked).drop_null("trip_id").select("trip_id").distinct()
+    trips = sessions.filter(is_booked).drop_null("trip_id").select("trip_id").distinct()
     _, processed, quarantine = layers(name)
     refused = lake.table(quarantine)
     refused = refused.select(trip_id=text_of(refused.trip_id))
     there = lake.table(processed).select("trip_id").union(refused)
-    lost = booked.anti_join(there, "trip_id").order_by("trip_id").to_pyarrow()["trip_id"]
+    with trips.cache() as booked:
+        count = int(booked.count().to_pyarrow().as_py())
+        lost = booked.anti_join(there, "trip_id").order_by("trip_id").to_pyarrow()["trip_id"]
     # Rows that were refused because they lack the trip may be those of any of these trips.
     named = refused.agg(rows=refused.count(), trips=refused.trip_id.count()).to_pyarrow()
     unnamed = named["rows"][0].as_py() - named["trips"][0].as_py()
-    count = int(booked.count().to_pyarrow().as_py())
     missing = max(len(lost) - unnamed, 0)
     return Missing(count, missing, tuple(lost[: min(missing, EXAMPLES)].to_pylist()))
 

@@ -85,7 +85,7 @@ def _definition(
         specs=list(specs.values()),
         # Allows executing one check, or the checks of one asset, without the others.
         can_subset=True,
-        required_resource_keys={"lake", "settings", "perk_catalogue", *source},
+        required_resource_keys={"gate", "lake", "settings", "perk_catalogue", *source},
     )
     def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[Any]:
         seen = context_of(context.op_execution_context, tables, months)
@@ -110,6 +110,7 @@ def context_of(
         every_month=tuple(months.get_partition_keys()),
         opened_source=getattr(run.resources, "source", None),
         recorded=partial(_recorded, run.instance),
+        known=run.resources.gate.known,
     )
 
 

@@ -45,8 +45,8 @@ def text_of(value: ir.StringValue) -> ir.StringValue:
 
 def is_one_of(text: ir.StringValue, words: Collection[str]) -> ir.BooleanValue:
     """Whether a text is one of these words, which are in lower case."""
-    # Comparing lengths is much faster than changing the case of every text. Of a long `isin`, DuckDB
-    # makes a join, which looks up every text of the table.
+    # Comparing lengths is much faster than changing the case of every text. And DuckDB makes a join
+    # of a long `isin`, which looks up every text of the table.
     longest = max(map(len, words))
     one = "|".join(map(re.escape, sorted(words)))
     return (text.length() <= longest) & text.lower().re_search(f"^(?:{one})$")
