@@ -89,8 +89,15 @@ class Files:
         return rows.mutate(month=month_of(rows.session_start)) if name == "sessions" else rows
 
     def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Part]:
+        wanted: Sequence[str | None] = months or [None]
         staged = self._everything(name)
-        return {month: self._part(name, staged, month) for month in months or (None,)}
+        damaged = [each for each in staged if not all(map(each.is_intact, wanted))]
+        for each in damaged:
+            _log.warning("%s is damaged: its file is read again", each.folder)
+            each.remove()
+        if damaged:
+            staged = self._everything(name)
+        return {month: self._part(name, staged, month) for month in wanted}
 
     def _part(self, name: str, staged: Sequence[Staged], month: str | None) -> Part:
         """The rows of a table or a month: the file that holds them all, if there is one."""

@@ -56,8 +56,9 @@ class Landed:
         """Write the staged rows, and remove those of earlier versions of the file."""
         folder = self.staged.folder
         known = folder.name.partition("-")[0]
-        if same := next(iter(folder.parent.glob(f"{known}-*")), None):
-            self.staged.write_again(engine, Staged(same), self.order)
+        others = map(Staged, folder.parent.glob(f"{known}-*"))
+        if same := next((other for other in others if other.exists()), None):
+            self.staged.write_again(engine, same, self.order)
         else:
             self._parse(engine)
         for outdated in {*folder.parent.glob("[!.]*")} - {folder}:

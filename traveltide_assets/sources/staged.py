@@ -36,7 +36,11 @@ class Staged:
     folder: Path
 
     def exists(self) -> bool:
-        return self.folder.is_dir()
+        """Whether the folder is there and can be read."""
+        try:
+            return bool(self._about)
+        except (OSError, ValueError):
+            return False
 
     @property
     def rows(self) -> dict[str | None, int]:
@@ -50,10 +54,15 @@ class Staged:
         places = [self.folder / f"{part}.parquet" for part in self._about["rows"]]
         return dict(zip(self.rows, places, strict=True))
 
-    def is_intact(self, month: str | None = None) -> bool:
-        """Whether a file is as it was written."""
-        file = self.files[month]
-        return digest_of(file) == self._about["sha256"][file.stem]
+    def is_intact(self, month: str | None) -> bool:
+        """Whether the file of a month, or of the table, is as it was written, if there is one."""
+        file = self.files.get(month)
+        return file is None or (
+            file.exists() and digest_of(file) == self._about["sha256"][file.stem]
+        )
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     @cached_property
     def _about(self) -> dict[str, dict[str, Any]]:
@@ -81,6 +90,8 @@ class Staged:
         self._write(engine, again)
 
     def _write(self, engine: LocalEngine, parts: Mapping[str, ibis.Table]) -> None:
+        if not self.exists():
+            self.remove()  # What is left of a damaged one.
         with whole_folder(self.folder) as folder:
             files = {part: folder / f"{part}.parquet" for part in parts}
             sha256 = {part: engine.write_parquet(parts[part], file) for part, file in files.items()}

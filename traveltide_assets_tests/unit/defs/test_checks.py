@@ -21,6 +21,7 @@ from traveltide_assets.contracts import build_tables
 from traveltide_assets.defs.checks import decisions, evidence, steps
 from traveltide_assets.defs.checks.campaign import lost
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity
+from traveltide_assets.defs.gate import Gate
 from traveltide_assets.defs.partitions import bounded
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
@@ -103,6 +104,26 @@ def _always(ended: Outcome, _: Context) -> Outcome:
     return ended
 
 
+def test_a_check_of_files_is_computed_again_only_once_a_file_has_changed(
+    context: Callable[..., Context],
+) -> None:
+    seen = context(MONTH)
+    computed: list[int] = []
+
+    def evaluate(_: Context) -> Outcome:
+        computed.append(len(computed))
+        return Outcome(True, {"time": len(computed)})
+
+    check = Check("silver/a", "b", "All is well.", Severity.ERROR, evaluate, of_files=True)
+    other = replace(seen, months=(), known=seen.known)
+    assert [check.outcome(each).facts["time"] for each in (seen, other)] == [1, 1]
+    assert replace(check, of_files=False).outcome(seen).facts["time"] == 2
+    file = Path(seen.lake.uri("silver/users_processed"))
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"new")
+    assert [check.outcome(each).facts["time"] for each in (seen, other)] == [3, 3]
+
+
 def test_a_table_that_no_step_names_has_its_two_checks() -> None:
     found = {
         spec.key: spec
@@ -144,7 +165,12 @@ def test_a_failed_step_says_which_check_could_not_be_evaluated(
     (step,) = [
         found for found in steps.build(seen.tables, MONTHS) if found.node_def.name == "toy_checks"
     ]
-    resources = {"lake": seen.lake, "settings": seen.settings, "perk_catalogue": PERKS}
+    resources = {
+        "gate": Gate(seen.settings, seen.lake),
+        "lake": seen.lake,
+        "settings": seen.settings,
+        "perk_catalogue": PERKS,
+    }
     toy = dg.AssetSpec(["gold", "toy"], partitions_def=MONTHS)
     job = dg.define_asset_job("toys", dg.AssetSelection.all_asset_checks())
     definitions = dg.Definitions([toy], asset_checks=[step], jobs=[job], resources=resources)

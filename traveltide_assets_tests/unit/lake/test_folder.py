@@ -37,3 +37,16 @@ def test_a_link_that_leads_nowhere_is_no_file_of_the_lake(tmp_path: Path) -> Non
     (tmp_path / "table").write_text("rows")
     (tmp_path / "nowhere").symlink_to(tmp_path / "missing")
     assert list(Folder(tmp_path).versions()) == ["table"]
+
+
+def test_a_file_of_the_same_content_stays_as_it_is(tmp_path: Path) -> None:
+    folder = Folder(tmp_path)
+    for content in (b"one", b"two"):
+        before = folder.versions().get("a/b")
+        for version in (before, folder.versions().get("a/b")):
+            with folder.replacing("a/b", version) as path:
+                path.write_bytes(content)
+        again = folder.versions()["a/b"]
+        with folder.replacing("a/b", "another version") as path:
+            path.write_bytes(content)
+        assert folder.versions()["a/b"] == again != before

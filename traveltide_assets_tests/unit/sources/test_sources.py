@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -289,6 +290,71 @@ def test_a_changed_file_is_read_again_and_its_old_copy_goes(folder: Path) -> Non
     assert len(after) == 1
     assert after != before
     assert staged(folder, "users") == others
+
+
+def test_bronze_takes_the_staged_file_of_a_month_or_table_and_joins_those_of_several(
+    folder: Path,
+) -> None:
+    june = SOUND["sessions"].replace("2023-07-01", "2023-06-30").replace("1-a,", "1-b,")
+    undated = SOUND["sessions"].replace("2023-07-01 10:00:00", "soon").replace("1-a,", "1-c,")
+    (folder / "sessions-2.csv").write_text(text("sessions", june, undated, june), "utf-8")
+    known = source(folder)
+    assert isinstance(known.parts("hotels", [])[None], Path)
+    parts = known.parts("sessions", ["2023-05", "2023-06", "2023-07"])
+    taken = {month: part for month, part in parts.items() if isinstance(part, Path)}
+    assert {month: pq.read_table(file).num_rows for month, file in taken.items()} == {
+        "2023-06": 2,
+        "2023-07": 1,
+    }
+    # The number of a row is its place in the file, whatever month it is of.
+    assert pq.read_table(taken["2023-06"])["source_row"].to_pylist() == [1, 3]
+    empty = parts["2023-05"]
+    assert not isinstance(empty, Path)
+    assert empty.to_pyarrow().num_rows == 0
+    outside = known.sessions_outside(["2023-07"]).order_by("source_row").to_pyarrow()
+    assert outside.select(["source_row", "month"]).to_pylist() == [
+        {"source_row": 1, "month": "2023-06"},
+        {"source_row": 2, "month": None},
+        {"source_row": 3, "month": "2023-06"},
+    ]
+    (folder / "sessions-3.csv").write_text(text("sessions", june.replace("1-b,", "1-d,")), "utf-8")
+    joined = known.parts("sessions", ["2023-06"])["2023-06"]
+    assert not isinstance(joined, Path)
+    assert sorted(joined.to_pyarrow()["session_id"].to_pylist()) == ["1-b", "1-b", "1-d"]
+
+
+def test_a_file_that_became_older_than_another_is_not_parsed_again(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (folder / "hotels-2.csv").write_text(text("hotels", *[SOUND["hotels"]] * 2), "utf-8")
+    os.utime(folder / "hotels.csv", (1, 1))
+    assert [row["source_order"] for row in rows(folder, "hotels")] == [2, 2, 1]
+    before = rows(folder, "hotels")
+    shutil.copy(folder / "hotels.csv", folder / "again")
+    (folder / "again").replace(folder / "hotels.csv")
+    with caplog.at_level("INFO"):
+        after = rows(folder, "hotels")
+    assert [row["source_order"] for row in after] == [1, 1, 2]
+    assert [row | {"source_order": 0} for row in after] == [
+        row | {"source_order": 0} for row in before
+    ]
+    assert [record.message for record in caplog.records if "reading" in record.message] == [
+        f"reading {folder / 'hotels.csv'}"
+    ]
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "about.json"])
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"PAR1")])
+def test_staged_rows_that_are_damaged_are_staged_again(
+    folder: Path, name: str, damage: Callable[[Path], None]
+) -> None:
+    before = source(folder).parts("hotels", [])[None]
+    assert isinstance(before, Path)
+    content = before.read_bytes()
+    damage(before.with_name(name))
+    after = source(folder).parts("hotels", [])[None]
+    assert isinstance(after, Path)
+    assert after.read_bytes() == content
 
 
 def test_a_new_file_counts_at_once_and_a_deleted_one_no_more(folder: Path) -> None:
