@@ -128,8 +128,8 @@ def pure(source: Path, work: Path) -> Stages:
         with timed(stages, path):
             if table.layer == "bronze":
                 own = every_month if table.partitioned else []
-                for month, part in origin.parts(table.name.removesuffix("_raw"), own).items():
-                    (lake.take if isinstance(part, Path) else lake.write)(table, part, month)
+                for month, file in origin.parts(table.name.removesuffix("_raw"), own).items():
+                    lake.take(table, file, month)
             elif table.layer == "gold":
                 lake.write(table, rows, MONTH)
             elif table.partitioned:

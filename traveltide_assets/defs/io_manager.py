@@ -1,5 +1,5 @@
 """The lake as Dagster's IO manager. Contracts determine how an asset is stored, and the annotation
-of an input determines how it is loaded.
+of an input determines how it is loaded. Files by month, as bronze gives, are taken as they are.
 """
 
 from __future__ import annotations
@@ -17,8 +17,6 @@ from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_th
 from traveltide_assets.lake.lake import Lake, Months, Written
 from traveltide_assets.lake.ownership import Claim
 from traveltide_assets.schema.errors import TravelTideError
-from traveltide_assets.schema.table import Table
-from traveltide_assets.sources.base import Part
 
 OPTIONAL = {"optional": True}
 """Metadata of an input that may be absent. It is then None instead of a frame."""
@@ -39,7 +37,7 @@ class LakeIOManager(dg.IOManager):
         self._taken = self._verified = False
 
     def handle_output(
-        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Mapping[str | None, Part]
+        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Mapping[str | None, Path]
     ) -> None:
         with permanent_errors_end_the_step():
             self._ensure_ours(ingesting=context.asset_key.path[0] == "bronze")
@@ -65,20 +63,16 @@ class LakeIOManager(dg.IOManager):
             self._verified = True
 
     def _write(
-        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Mapping[str | None, Part]
+        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Mapping[str | None, Path]
     ) -> dict[str | None, Written]:
         table = self._lake.contract("/".join(context.asset_key.path))
         if isinstance(obj, Mapping):
-            return {month: self._store(table, part, month) for month, part in obj.items()}
+            return {month: self._lake.take(table, file, month) for month, file in obj.items()}
         months = list(context.asset_partition_keys) if context.has_asset_partitions else []
         if len(months) > 1:
             return self._lake.write_months(table, obj, months)
         month = months[0] if months else None
         return {month: self._lake.write(table, obj, month)}
-
-    def _store(self, table: Table, part: Part, month: str | None) -> Written:
-        store = self._lake.take if isinstance(part, Path) else self._lake.write
-        return store(table, part, month)
 
     def load_input(self, context: dg.InputContext) -> ibis.Table | pd.DataFrame | Months | None:
         with permanent_errors_end_the_step():

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 from traveltide_assets.schema.errors import TravelTideError
 
 if TYPE_CHECKING:
-    import ibis
+    from pathlib import Path
 
-Part: TypeAlias = "ibis.Table | Path"
-"""What bronze stores of a table or a month: rows, or a file that it can take as it is."""
+    import ibis
 
 
 class SourceError(TravelTideError):
@@ -52,8 +50,8 @@ class Source(Protocol):
         Sessions also have `month`: the month of `session_start`, null if that is unreadable.
         """
 
-    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Part]:
-        """The same rows as bronze stores them: of each month, or, of no months, all under None."""
+    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Path]:
+        """The same rows as bronze stores them: a file of each month, or, of no months, of all."""
 
     def sessions_outside(self, months: Sequence[str]) -> ibis.Table:
         """The rows of `table("sessions")` that are in none of the months."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -45,8 +44,9 @@ from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.months import next_month
 from traveltide_assets.schema.sources import IDS, OPTIONAL, RAW, key_of
 from traveltide_assets.schema.table import Column
-from traveltide_assets.sources.base import Part, Run, SourceError
+from traveltide_assets.sources.base import Run, SourceError
 from traveltide_assets.sources.columns import contract_columns, without_rows
+from traveltide_assets.sources.staged import whole_folder
 from traveltide_assets.sources.tables import raw_table
 from traveltide_assets.transforms.cleaning.parse import month_of
 
@@ -111,7 +111,7 @@ class Database:
         rows = self._engine.read_parquet([self._file(name, part) for part in self._parts(name)])
         return rows.mutate(month=month_of(rows.session_start)) if name == "sessions" else rows
 
-    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Part]:
+    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Path]:
         return {month: self._file(name, month or name) for month in months or (None,)}
 
     def sessions_outside(self, months: Sequence[str]) -> ibis.Table:
@@ -148,14 +148,10 @@ class Database:
         with FileLock(self._folder.with_suffix(".lock")):
             if not self._folder.exists():
                 _remove_unused(self._folder.parent)
-                partial = self._folder.with_name(f".{self._folder.name}.{uuid.uuid4().hex}.tmp")
-                try:
-                    (partial / _RAW).mkdir(parents=True)
+                with whole_folder(self._folder) as partial:
+                    (partial / _RAW).mkdir()
                     self._patiently(lambda *snapshot: self._extract(partial, *snapshot))
                     self._number(partial)
-                    partial.rename(self._folder)
-                finally:
-                    shutil.rmtree(partial, ignore_errors=True)
             self._folder.touch()
 
     def _patiently(self, action: Callable[[Session, Columns], _Result]) -> _Result:

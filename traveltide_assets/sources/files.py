@@ -21,7 +21,7 @@ from traveltide_assets.engines.base import Engine, LocalEngine
 from traveltide_assets.lake.storage.base import Entry, Storage
 from traveltide_assets.lake.storage.folder import unused
 from traveltide_assets.schema import places
-from traveltide_assets.sources.base import BadFiles, Part, SourceError
+from traveltide_assets.sources.base import BadFiles, SourceError
 from traveltide_assets.sources.columns import without_rows
 from traveltide_assets.sources.delivery import carries_a_table, look
 from traveltide_assets.sources.landed import Landed
@@ -30,6 +30,7 @@ from traveltide_assets.transforms.cleaning.parse import month_of
 
 # Changes whenever staged rows of the same file have another content.
 _FORMAT = 3
+_JOINED = "joined"
 _UNUSED_SECONDS = 7 * 24 * 3600
 _log = logging.getLogger(__name__)
 
@@ -82,13 +83,11 @@ class Files:
         return found
 
     def table(self, name: str) -> ibis.Table:
-        staged = self._everything(name)
-        if not staged:
-            return self._without_rows(name)
-        rows = self._engine.read_parquet([f for each in staged for f in each.files.values()])
+        files = [file for each in self._everything(name) for file in each.files.values()]
+        rows = self._engine.read_parquet(files or [self._joined(name, None, [])])
         return rows.mutate(month=month_of(rows.session_start)) if name == "sessions" else rows
 
-    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Part]:
+    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Path]:
         wanted: Sequence[str | None] = months or [None]
         staged = self._everything(name)
         damaged = [each for each in staged if not all(map(each.is_intact, wanted))]
@@ -99,17 +98,28 @@ class Files:
             staged = self._everything(name)
         return {month: self._part(name, staged, month) for month in wanted}
 
-    def _part(self, name: str, staged: Sequence[Staged], month: str | None) -> Part:
-        """The rows of a table or a month: the file that holds them all, if there is one."""
-        files = [each.files[month] for each in staged if each.rows.get(month)]
-        if len(files) == 1:
-            return files[0]
-        if files:
-            return self._engine.read_parquet(files)
-        if not staged:
-            return self._without_rows(name)
-        rows = self._engine.read_parquet([each.files[None] for each in staged])
-        return rows.filter(ibis.literal(False))
+    def _part(self, name: str, staged: Sequence[Staged], month: str | None) -> Path:
+        """The file with the rows of a table or a month: a staged one if it holds them all."""
+        holding = [each for each in staged if each.rows.get(month)]
+        if len(holding) == 1:
+            return holding[0].files[month]
+        return self._joined(name, month, [each.files[month] for each in holding])
+
+    def _joined(self, name: str, month: str | None, files: Sequence[Path]) -> Path:
+        """The rows of several staged files, one after the other; of none, no rows."""
+        joined = Staged(self._folder / f"{name}-{_JOINED}" / f"{month}-{_digest(repr(files))}")
+        if not (joined.exists() and joined.is_intact(None)):
+            joined.remove()
+            for outdated in joined.folder.parent.glob(f"{month}-*"):
+                shutil.rmtree(outdated, ignore_errors=True)
+            engine = self._engine.single
+            rows = engine.read_parquet(files) if files else self._without_rows(name)
+            joined.write_joined(engine, name, rows)
+        return joined.files[None]
+
+    def _without_rows(self, name: str) -> ibis.Table:
+        users = [each.files[None] for each in self._everything("users")]
+        return without_rows(name, self._engine.single.read_parquet(users))
 
     def sessions_outside(self, months: Sequence[str]) -> ibis.Table:
         files = [
@@ -159,11 +169,6 @@ class Files:
         self._forget_all_but(staged)
         return list(staged[name].values())
 
-    def _without_rows(self, name: str) -> ibis.Table:
-        """An optional table that has not landed."""
-        users = [each.files[None] for each in self._everything("users")]
-        return without_rows(name, self._engine.read_parquet(users))
-
     def _staged(
         self, landed: Mapping[str, Mapping[str, Entry]], names: Collection[str] | None = None
     ) -> dict[str, dict[str, Staged]]:
@@ -210,6 +215,7 @@ class Files:
         if not self._folder.is_dir():
             return  # The machines of a cluster have staged them.
         here = {f"{table}-{_digest(name)}" for table in files for name in files[table]}
+        here |= {f"{table}-{_JOINED}" for table in files}
         for staged in self._folder.iterdir():
             if staged.name not in here:
                 shutil.rmtree(staged, ignore_errors=True)

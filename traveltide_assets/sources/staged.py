@@ -31,7 +31,7 @@ _ABANDONED_SECONDS = 3600
 
 @dataclass(frozen=True)
 class Staged:
-    """The staged folder of a file, or of a table of a database."""
+    """The folder of a file, or of the rows of several files."""
 
     folder: Path
 
@@ -75,7 +75,7 @@ class Staged:
         """
         table = raw_table(name)
         if not table.partitioned:
-            self._write(engine, {_WHOLE: conformed(rows, table)})
+            self.write_joined(engine, name, rows)
             return
         months = rows.select("month").drop_null().distinct().order_by("month").to_pyarrow()
         parts = {month: rows.filter(rows.month == month) for month in months["month"].to_pylist()}
@@ -88,6 +88,10 @@ class Staged:
         parts = {file.stem: engine.read_parquet([file]) for file in other.files.values()}
         again = {part: rows.mutate(source_order=place) for part, rows in parts.items()}
         self._write(engine, again)
+
+    def write_joined(self, engine: LocalEngine, name: str, rows: ibis.Table) -> None:
+        """Write rows of the table `name`, of one month if it has months, as one file."""
+        self._write(engine, {_WHOLE: conformed(rows, raw_table(name))})
 
     def _write(self, engine: LocalEngine, parts: Mapping[str, ibis.Table]) -> None:
         if not self.exists():
