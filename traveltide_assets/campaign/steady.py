@@ -7,7 +7,7 @@ perk and the segment of its start hold: they are what it compares.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -34,43 +34,44 @@ def steadied(
     with; None without either. A perk that is not `offered` any more is not kept. A kept perk makes
     the strategy's own perk the runner-up. The column `steadiness` says what happened, and why.
     """
-    own_perk = own["perk"].to_numpy(dtype=object)
+    own_perk = own["perk"]
     last = _of(own, before, "perk")
-    known = pd.notna(last)
+    known = last.notna()
     same = known & (last == own_perk)
     gain = _gain(own, own_perk, last, offered)
     keep = known & ~same & (gain <= margin)
     lost = known & ~same & np.isnan(gain)
-    steadiness = np.select(
-        [~known, same, keep, lost], [FIRST, SAME, KEPT, WITHDRAWN], CLEARLY_BETTER
-    )
-    perk = np.where(keep, last, own_perk)
-    segment = own["segment"].to_numpy(dtype=object)
     begun = _of(own, start, "perk")
-    holds = pd.notna(begun)
-    perk = np.where(holds, begun, perk)
+    holds = begun.notna()
+    steadiness = _words({HELD: holds, FIRST: ~known, SAME: same, KEPT: keep, WITHDRAWN: lost})
+    perk = own_perk.mask(keep, last).mask(holds, begun)
     changed = perk != own_perk
-    reason = own["deciding_features"].to_numpy(dtype=object)
-    steadiness = np.where(holds, HELD, steadiness)
     return own.assign(
         perk=perk,
-        segment=np.where(holds, _of(own, start, "segment"), segment),
-        runner_up=np.where(changed, own_perk, own["runner_up"].to_numpy(dtype=object)),
-        deciding_features=np.where(changed, steadiness, reason),
+        segment=own["segment"].mask(holds, _of(own, start, "segment")),
+        runner_up=own["runner_up"].mask(changed, own_perk),
+        deciding_features=own["deciding_features"].mask(changed, steadiness),
         steadiness=steadiness,
     )
 
 
-def _of(own: pd.DataFrame, other: pd.DataFrame | None, column: str) -> np.ndarray:
-    """A column of another month for the same customers; None for those who are not in it."""
+def _words(conditions: Mapping[str, pd.Series]) -> pd.Series:
+    """The words of the first condition that holds for each customer; `CLEARLY_BETTER` if none."""
+    words = [*conditions, CLEARLY_BETTER]
+    codes = np.select([*conditions.values()], range(len(conditions)), len(conditions))
+    index = next(iter(conditions.values())).index
+    return pd.Series(pd.Categorical.from_codes(codes, words), index).astype("str")
+
+
+def _of(own: pd.DataFrame, other: pd.DataFrame | None, column: str) -> pd.Series:
+    """A column of another month for the same customers; missing for those who are not in it."""
     if other is None:
-        return np.full(len(own), None, dtype=object)
-    found = own["user_id"].map(other.set_index("user_id")[column])
-    return found.astype(object).where(found.notna(), None).to_numpy(dtype=object)
+        return pd.Series(np.nan, own.index, dtype="str")
+    return own["user_id"].map(other.set_index("user_id")[column])
 
 
 def _gain(
-    own: pd.DataFrame, now: np.ndarray, last: np.ndarray, offered: Collection[str]
+    own: pd.DataFrame, now: pd.Series, last: pd.Series, offered: Collection[str]
 ) -> np.ndarray:
     """How much better each customer's perk is than last month's; NaN if that is not handed out.
 
@@ -78,16 +79,16 @@ def _gain(
     is no better than another perk that nothing is expected of.
     """
     new, old = _value(own, now, offered), _value(own, last, offered)
-    neither = np.isnan(new) & np.isnan(old) & np.isin(last.astype(str), list(offered))
+    neither = np.isnan(new) & np.isnan(old) & last.isin(list(offered)).to_numpy()
     return np.where(neither, 0.0, np.where(np.isnan(new), _AVERAGE, new) - old)
 
 
-def _value(own: pd.DataFrame, perks: np.ndarray, offered: Collection[str]) -> np.ndarray:
+def _value(own: pd.DataFrame, perks: pd.Series, offered: Collection[str]) -> np.ndarray:
     """What is expected of a perk of each customer; NaN if nothing is, or it is not offered."""
     expects = bool(own.filter(like="preference_").notna().any(axis=None))
     value = np.full(len(own), np.nan)
     for perk in offered:
-        rows = perks == perk
+        rows = (perks == perk).to_numpy()
         column = f"preference_{perk}" if expects else f"affinity_{perk}"
         value[rows] = own.loc[rows, column] if column in own else np.nan
     return value

@@ -88,9 +88,12 @@ def assignments(
     affinity = affinities(profiles(features, groups, sorted(features_of(perks))), perks)
     perk = merged.groupby("segment")["perk"].first()
     second = runner_up(affinity[alternatives(perks, perk)], perk)
+    # Names of segments are looked up once per segment, not once per customer and column.
+    place, segments = pd.factorize(merged["segment"])
+    own = affinity.assign(runner_up=second).reindex(segments)
     return merged.rename(columns={"reason": "deciding_features"}).assign(
-        runner_up=merged["segment"].map(second),
-        **{f"affinity_{name}": merged["segment"].map(affinity[name]) for name in affinity},
+        runner_up=own["runner_up"].array.take(place),
+        **{f"affinity_{name}": own[name].to_numpy()[place] for name in affinity},
     )
 
 
