@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -107,11 +108,11 @@ def again(source: Path, work: Path) -> Stages:
 
 
 def pure(source: Path, work: Path) -> Stages:
-    """The work of `perks` without Dagster: its files, its pictures and its checks of many rows."""
+    """The work of `perks` without Dagster: its files, its pictures and its checks."""
     from benchmarks.pure import decided, gold
     from traveltide_assets.catalogue.perks import load_perks
-    from traveltide_assets.defs.checks.every_table import contract_problems, repeated_keys
-    from traveltide_assets.defs.checks.ingestion import orphans
+    from traveltide_assets.defs.checks import every_table, ingestion
+    from traveltide_assets.defs.checks.check import Check, Context
     from traveltide_assets.resources import open_engine, open_lake, open_source
     from traveltide_assets.sources.base import Run
 
@@ -136,21 +137,27 @@ def pure(source: Path, work: Path) -> Stages:
                 lake.write_months(table, rows, months)
             else:
                 lake.write(table, rows)
+        if table.layer == "gold":
+            passes(every_table.checks(table), replace(ingested, months=(MONTH,)))
+        return lake.table(path, months if table.partitioned else [])
+
+    def passes(checks: Iterable[Check], seen: Context) -> None:
         with timed(stages, "checks"):
-            own = months if table.partitioned else []
-            if problems := contract_problems(table, lake, own):
-                raise AssertionError(f"{path}: {problems}")
-            if extra := repeated_keys(table, lake, own):
-                raise AssertionError(f"{path}: {extra} rows repeat the key of another row")
-        return lake.table(path, own)
+            for check in checks:
+                outcome = check.outcome(seen)
+                if check.blocking and not outcome.passed:
+                    raise AssertionError(f"{check.table}: {check.name}: {outcome.facts}")
 
     with timed(stages, "read"):
         origin = open_source(settings, engine, Run("pure", (every_month[0], every_month[-1])))
         origin.table("users")
+    months = tuple(every_month)
+    ingested = Context(lake.tables, lake, settings, catalogue, months, months, origin)
     found = gold(origin, settings.cohort, MONTH, every_month, keep)
-    with timed(stages, "checks"):
-        for name in ("flights", "hotels"):
-            orphans(f"silver/{name}_processed", lake)
+    for step in ingestion.STEPS:
+        if all(lake.months(path) or lake.exists(path) for path in step.tables):
+            basic = [every_table.checks(lake.contract(path)) for path in step.tables]
+            passes([*chain.from_iterable(basic), *step.checks], ingested)
     with timed(stages, "perks"):
         decided(found.features, settings, catalogue, keep)
     return stages
