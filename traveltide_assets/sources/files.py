@@ -136,7 +136,8 @@ class Files:
         return {month: rows[month] for month in months} if months else {None: rows.total()}
 
     def sessions_by_month(self) -> dict[str, int]:
-        return {month: rows for month, rows in sorted(self._counts("sessions").items()) if month}
+        found = self._counts("sessions")
+        return {month: found[month] for month in sorted(filter(None, found))}
 
     def _counts(self, name: str) -> Counter[str | None]:
         found: Counter[str | None] = Counter()

@@ -308,6 +308,7 @@ def test_bronze_takes_the_staged_file_of_a_month_or_table_and_joins_those_of_sev
         "2023-06": [1, 3],
         "2023-07": [1],
     }
+    assert known.sessions_by_month() == {"2023-06": 2, "2023-07": 1}
     outside = known.sessions_outside(["2023-07"]).order_by("source_row").to_pyarrow()
     assert outside.select(["source_row", "month"]).to_pylist() == [
         {"source_row": 1, "month": "2023-06"},
