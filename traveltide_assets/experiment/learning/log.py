@@ -41,22 +41,26 @@ class Log:
         action: Sequence[object] | np.ndarray | pd.Series,
         propensity: float | Sequence[float] | np.ndarray | pd.Series,
         reward: Sequence[float] | np.ndarray | pd.Series,
-        actions: Sequence[str] | None = None,
+        actions: Sequence[object] | None = None,
         possible: np.ndarray | None = None,
     ) -> Log:
         """A log of columns of equal length; `propensity` may be one number for all rows.
 
         `actions` are the names of all actions, the one to compare with (nothing sent) first.
-        Without it they are the names that occur, sorted. `possible` is for rows that had no chance
-        of some action; the first must be possible in every row. Raises `LogError` for missing or
-        infinite rewards, infinite features or none, a propensity outside (0, 1], an action that is
+        Without it they are the names that occur, sorted. Names are compared as texts. `possible` is
+        for rows that had no chance of some action; the first must be possible in every row. Raises
+        `LogError` for a missing action, rewards that are missing, infinite or no numbers, features
+        that are infinite, none or without any value, a propensity outside (0, 1], an action that is
         unknown or was not possible, or columns that differ in length.
         """
         table = features_of(features)
+        if table.isna().all(axis=None):
+            raise LogError("no feature has a value")
+        if missing := int(pd.isna(np.asarray(action, dtype=object)).sum()):
+            raise LogError(f"{missing:,} actions are missing")
         taken = np.asarray(action).astype(str)
-        names = tuple(actions) if actions is not None else tuple(sorted(set(taken)))
-        rewards = np.asarray(reward, dtype="float64")
-        chances = np.asarray(propensity, dtype="float64")
+        names = tuple(str(name) for name in (sorted(set(taken)) if actions is None else actions))
+        rewards, chances = _numbers("reward", reward), _numbers("propensity", propensity)
         if chances.ndim == 0:
             chances = np.full(len(table), float(chances))
         lengths = {"action": taken, "propensity": chances, "reward": rewards}
@@ -134,6 +138,13 @@ class Log:
     def best(self, effects: np.ndarray) -> np.ndarray:
         """The place of the possible action with the highest effect per row; the first of equals."""
         return np.where(self.possible, effects, -np.inf).argmax(axis=1)
+
+
+def _numbers(name: str, column: object) -> np.ndarray:
+    try:
+        return np.asarray(column, dtype="float64")
+    except (TypeError, ValueError) as error:
+        raise LogError(f"{name} must be numbers: {error}") from error
 
 
 def _possible(given: np.ndarray | None, taken: np.ndarray, actions: int) -> np.ndarray:

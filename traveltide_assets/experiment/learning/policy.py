@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.experiment.learning import reward_model
-from traveltide_assets.experiment.learning.log import Log, features_of, folds_of
+from traveltide_assets.experiment.learning.log import Log, LogError, features_of, folds_of
 from traveltide_assets.experiment.learning.policy_value import doubly_robust_scores
 from traveltide_assets.experiment.learning.reward_model import Model, Regressor
 from traveltide_assets.stats.threads import one_thread
@@ -65,8 +65,10 @@ def learn(
     `costs` are per action, in units of the reward. `model` is that of the reward; boosted trees if
     not set. `Policy.tried` tells how the methods compare. It is too good for the chosen one by the
     choice: value the policy on other rows, or with `policy_promotion.judge`. Raises `LogError` if
-    an action is too rare to learn from.
+    an action is too rare to learn from, or a method is unknown.
     """
+    if unknown := set(methods) - set(METHODS):
+        raise LogError(f"unknown methods: {', '.join(sorted(unknown))}; known: {METHODS}")
     made: Model = model or partial(reward_model.boosted_trees, seed)
     parts = folds_of(len(log), folds, seed)
     expected = reward_model.cross_fitted(log, parts, made)

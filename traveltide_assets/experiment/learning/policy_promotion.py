@@ -37,8 +37,9 @@ class Judgement:
     `scorecard` has a row per policy: net reward per row of the log, with intervals that hold
     together. `gains` has a row per policy that the learnt one must beat: by how much it does.
     `decisions` is the learnt policy out of fold, as places of actions; `policy` is learnt from all
-    rows and is what to use after a promotion. `rows_needed` is how many rows the log would need,
-    not set unless there is too little data.
+    rows and is what to use after a promotion. `rows_needed` is how many rows of the kind would
+    show the gain with a power of 80 %, if it is what it is estimated to be out of fold. It is not
+    set unless there is too little data, nor where no gain is estimated.
     """
 
     verdict: str
@@ -104,7 +105,8 @@ def judge(
     # That a policy hardly targets says little of what targeting would gain.
     sought = max(gains, wide, key=lambda table: float(table.loc[rival, "standard_error"]))
     least = worthwhile * abs(float(scorecard.loc[rival, "value"]))
-    verdict, needed = _verdict(gains, sought, rival, least, len(log))
+    verdict = _verdict(gains, sought, rival, least)
+    needed = _rows_needed((gains, wide), len(log)) if verdict == TOO_LITTLE_DATA else None
     return Judgement(
         verdict,
         _in_words(verdict, gains, sought, rival, tested, needed, len(log)),
@@ -140,27 +142,41 @@ def _hardest(scorecard: pd.DataFrame, gains: pd.DataFrame) -> str:
     return str(scorecard.loc[gains.index, "value"].idxmax())
 
 
-def _verdict(
-    gains: pd.DataFrame, sought: pd.DataFrame, rival: str, least: float, rows: int
-) -> tuple[str, int | None]:
-    """The verdict, and the rows it takes.
+def _verdict(gains: pd.DataFrame, sought: pd.DataFrame, rival: str, least: float) -> str:
+    """The verdict. `gains` are those of the learned policy, `sought` of what targets most.
 
-    `gains` are those of the learnt policy, `sought` those of what targets more: it or another one.
-    A gain of less than `least` is not worth having.
+    A gain of less than `least` is not worth having. It is excluded, or a log of this size would
+    have shown one.
     """
     if (gains["low"] > 0).all():
-        return PROMOTED, None
+        return PROMOTED
     gain, high = sought.loc[rival, ["value", "high"]]
-    if high < least or not max(gain, least) > 0:
-        return NOTHING_TO_GAIN, None
-    errors = sought["standard_error"]
-    # The intervals hold together, so each must be won by more than one alone would take.
-    reach = (sought["high"] - sought["value"]) + float(norm.ppf(_POWER)) * errors
-    # As good as it is found to be, but at least worth having.
-    gained = sought["value"] + max(0.0, least - float(gain))
-    needed = int(np.ceil(rows * ((reach / gained) ** 2).max()))
-    # A log of that size would have shown a gain worth having.
-    return (NOTHING_TO_GAIN, None) if needed <= rows else (TOO_LITTLE_DATA, needed)
+    shown = _reach(sought)[rival] <= least and gain < least
+    excluded = high < least or not max(gain, least) > 0
+    return NOTHING_TO_GAIN if excluded or shown else TOO_LITTLE_DATA
+
+
+def _reach(gains: pd.DataFrame) -> pd.Series:
+    """The gains that would be shown with the power wanted.
+
+    The intervals hold together, so each must be won by more than one alone would take.
+    """
+    return gains["high"] - gains["value"] + float(norm.ppf(_POWER)) * gains["standard_error"]
+
+
+def _rows_needed(tables: Sequence[pd.DataFrame], rows: int) -> int | None:
+    """The rows that show the gains over all rivals, if they are what they are estimated to be.
+
+    Of several policies, it is what the first to be shown takes. None if each of them gains nothing
+    over some rival: then nobody can say.
+    """
+    needed = [
+        int(np.ceil(rows * ((_reach(gains) / gains["value"]) ** 2).max()))
+        for gains in tables
+        if (gains["value"] > 0).all()
+    ]
+    # What they do not show yet takes more than there are.
+    return max(min(needed), rows + 1) if needed else None
 
 
 def _in_words(
@@ -183,8 +199,12 @@ def _in_words(
         return f"There is nothing to gain by targeting: {change}. Use {rival}."
     p_value = min((test.p_holm for test in tested), default=1.0)
     differ = "differ between customers" if p_value <= 0.05 else "are not shown to differ"
+    takes = (
+        "How many rows it takes cannot be said while no gain is estimated"
+        if needed is None
+        else f"It takes about {needed:,} rows if the gain is as estimated"
+    )
     return (
         f"There is too little data to tell whether targeting pays: {change}. Effects {differ} "
-        f"(p {p_value:.2g}). It takes about {needed:,} rows; there are {rows:,}. "
-        f"Use {rival} so far."
+        f"(p {p_value:.2g}). {takes}; there are {rows:,}. Use {rival} so far."
     )
