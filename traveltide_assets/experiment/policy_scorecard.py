@@ -91,6 +91,8 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
         rows["reward"],
         actions,
         may | ~drawn_in,
+        # Draws are sticky: in the next campaign a customer is likely to have the same perk again.
+        rows["user_id"],
     )
     return Explored(log, rows[_PLACE], reward, left_out)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.experiment.learning import reward_model
-from traveltide_assets.experiment.learning.log import Log, LogError, features_of, folds_of
+from traveltide_assets.experiment.learning.log import Log, LogError, features_of
 from traveltide_assets.experiment.learning.policy_value import doubly_robust_scores
 from traveltide_assets.experiment.learning.reward_model import Model, Regressor
 from traveltide_assets.stats.threads import one_thread
@@ -70,7 +70,7 @@ def learn(
     if unknown := set(methods) - set(METHODS):
         raise LogError(f"unknown methods: {', '.join(sorted(unknown))}; known: {METHODS}")
     made: Model = model or partial(reward_model.boosted_trees, seed)
-    parts = folds_of(len(log), folds, seed)
+    parts = log.folds(folds, seed)
     expected = reward_model.cross_fitted(log, parts, made)
     scores = doubly_robust_scores(log, expected)
     prices = np.zeros(len(log.actions)) if costs is None else np.asarray(costs, dtype="float64")

@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from traveltide_assets.experiment.learning import heterogeneity, policy, reward_model
 from traveltide_assets.experiment.learning.heterogeneity import Heterogeneity
-from traveltide_assets.experiment.learning.log import Log, folds_of
+from traveltide_assets.experiment.learning.log import Log
 from traveltide_assets.experiment.learning.policy import Policy
 from traveltide_assets.experiment.learning.policy_value import doubly_robust_scores
 from traveltide_assets.experiment.learning.simultaneous import simultaneous_intervals
@@ -75,7 +75,7 @@ def judge(
     is not worth having. Raises `LogError` if the log cannot be learnt from.
     """
     learn = learner or _learn
-    parts = folds_of(len(log), folds, seed + 1)
+    parts = log.folds(folds, seed + 1)
     decisions = np.empty(len(log), dtype="int64")
     for fold in np.unique(parts):
         held_out = parts == fold
@@ -87,20 +87,18 @@ def judge(
     policies = {f"always {name}": log.always(place) for place, name in enumerate(log.actions)}
     policies |= others or {}
     policies[LEARNED] = decisions
-    brought = pd.DataFrame(
-        {
-            name: (log.probabilities(chosen) * (scores - prices)).sum(axis=1)
-            for name, chosen in policies.items()
-        }
-    )
+
+    def bring(chosen: np.ndarray) -> np.ndarray:
+        return log.by_customer((log.probabilities(chosen) * (scores - prices)).sum(axis=1))
+
+    brought = pd.DataFrame({name: bring(chosen) for name, chosen in policies.items()})
     scorecard = simultaneous_intervals(brought, level)
     scorecard["effective_sample_size"] = [_effective(log, chosen) for chosen in policies.values()]
     rivals = [f"always {name}" for name in log.actions] + ([incumbent] if incumbent else [])
     gains = _gains(brought, brought[LEARNED], rivals, level)
     effects = heterogeneity.predicted(log, scores, expected, parts, seed)
     tested = heterogeneity.from_scores(log, scores, effects, parts)
-    targeted = log.probabilities(log.best(effects - prices))
-    wide = _gains(brought, (targeted * (scores - prices)).sum(axis=1), rivals, level)
+    wide = _gains(brought, bring(log.best(effects - prices)), rivals, level)
     rival = _hardest(scorecard, gains)
     # That a policy hardly targets says little of what targeting would gain.
     sought = max(gains, wide, key=lambda table: float(table.loc[rival, "standard_error"]))

@@ -55,7 +55,7 @@ def policy_value(
     else:
         influence = contributions(log, policy, method, expected)
         value = float(influence.mean())
-    error = standard_error(influence)
+    error = standard_error(log.by_customer(influence))
     reach = float(norm.ppf((1 + level) / 2)) * error
     effective = float(total**2 / (weights @ weights)) if total else 0.0
     return PolicyValue(method, value, value - reach, value + reach, error, effective)
