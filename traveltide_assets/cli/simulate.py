@@ -66,7 +66,7 @@ def simulate(to: Path, **options: Any) -> None:
 
     Each month is ingested, decided, released, mailed, responded to and read, by the same runs as
     `traveltide run`. With `strategy = "learned"` the policy promoted by the month before decides,
-    and until one is promoted what is recommended; what the policy learnt so far would bring is
+    and until one is promoted what is recommended; what the policy learned so far would bring is
     shown beside it. The same seed gives the same table.
 
     To be quick, the back-test and the newcomers' model get few resamples, folds and refits
@@ -106,7 +106,7 @@ def print_months(console: Console, months: pd.DataFrame) -> None:
     write(
         console,
         "Expected revenue per customer over what sending nothing brings, in USD, as planted. "
-        "`learned`: if the policy learnt so far decided, promoted or not.",
+        "`learned`: if the policy learned so far decided, promoted or not.",
     )
     table = grid(
         "month",

@@ -29,7 +29,7 @@ _METHODS = (policy.SAME_FOR_ALL, policy.LINEAR)
 """Effects that are sums over features: the policy is a table, and each decision has reasons."""
 
 _FEWEST = 50
-"""Customers per action below which nothing is learnt."""
+"""Customers per action below which nothing is learned."""
 
 NET_MARGIN, REVENUE = "margin less cost", "revenue"
 """What may be the reward, in US dollars per customer."""
@@ -63,7 +63,7 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
     rows, reward = _rewarded(_drawn_of(outcomes))
     rows = rows.merge(features, on=_PLACE, how="inner").sort_values(_PLACE, ignore_index=True)
     rows["action"] = _actions(rows)
-    sizes = rows["action"].value_counts()
+    sizes = rows.groupby("action")["user_id"].nunique()
     enough = sorted(set(sizes[sizes >= _FEWEST].index) - {NONE})
     if sizes.get(NONE, 0) < _FEWEST or not enough:
         return None
@@ -100,7 +100,7 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
 def too_few(outcomes: pd.DataFrame) -> str:
     """Why there is no log, in words."""
     rows, _ = _rewarded(_drawn_of(outcomes))
-    sizes = _actions(rows).value_counts()
+    sizes = rows["user_id"].groupby(_actions(rows)).nunique()
     if not len(sizes.drop(NONE, errors="ignore")):
         return "No closed campaign has offers that were drawn: there is nothing to learn from."
     if sizes.get(NONE, 0) < _FEWEST:
@@ -171,7 +171,7 @@ def judged(
     seed: int,
     learner: Learner | None = None,
 ) -> Judgement:
-    """The judgement on a learnt policy against every single perk, and against `choices`.
+    """The judgement on a learned policy against every single perk, and against `choices`.
 
     Each of them has `campaign`, `user_id` and `perk`: whom a strategy would have offered what. One
     of them may be called `INCUMBENT`. Whoever it does not know, or who may not have
@@ -189,11 +189,11 @@ def judged(
     }
     incumbent = INCUMBENT if INCUMBENT in others else None
     return judge(
-        found.log, others=others, incumbent=incumbent, seed=seed, learner=learner or learnt
+        found.log, others=others, incumbent=incumbent, seed=seed, learner=learner or learned
     )
 
 
-def learnt(log: Log, costs: Sequence[float] | np.ndarray | None, seed: int) -> policy.Policy:
+def learned(log: Log, costs: Sequence[float] | np.ndarray | None, seed: int) -> policy.Policy:
     """The policy of campaigns: of those that a table can say, the one that brings most."""
     return policy.learn(log, costs, methods=_METHODS, seed=seed)
 

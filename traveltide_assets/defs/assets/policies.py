@@ -21,7 +21,7 @@ from traveltide_assets.transforms.features.config import Policy
 
 
 def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
-    """The scorecard of what these strategies would have chosen, and the learnt policy."""
+    """The scorecard of what these strategies would have chosen, and the learned policy."""
     named = tuple(strategies)
 
     @dg.multi_asset(

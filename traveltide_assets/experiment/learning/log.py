@@ -52,9 +52,10 @@ class Log:
         `actions` are the names of all actions, the one to compare with (nothing sent) first.
         Without it they are the names that occur, sorted. Names are compared as texts. `possible` is
         for rows that had no chance of some action; the first must be possible in every row.
-        `customers` says whose row each is; without it, each is another's. Raises `LogError` for a missing action, rewards that are missing, infinite or no numbers, features
-        that are infinite, none or without any value, a propensity outside (0, 1], an action that is
-        unknown or was not possible, or columns that differ in length.
+        `customers` says whose row each is; without it, each is another's. Raises `LogError` for a
+        missing action, rewards that are missing, infinite or no numbers, features that are
+        infinite, none or without any value, a propensity outside (0, 1], an action that is unknown
+        or was not possible, or columns that differ in length.
         """
         table = features_of(features)
         if table.isna().all(axis=None):

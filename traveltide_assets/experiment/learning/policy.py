@@ -1,4 +1,4 @@
-"""A policy learnt from a log: the action with the highest expected net reward, by features.
+"""A policy learned from a log: the action with the highest expected net reward, by features.
 
 Effects are regressions of doubly robust scores on the features, or differences of reward models.
 Which of them decides is chosen by what its policy brings on rows that it did not see. One of the
@@ -106,7 +106,7 @@ def cross_fitted_effects(
     parts: np.ndarray,
     seed: int,
 ) -> np.ndarray:
-    """Rows by actions: the effect against the first action, learnt on the other folds."""
+    """Rows by actions: the effect against the first action, learned on the other folds."""
     if method == REWARDS:
         return expected - expected[:, :1]
     effects = np.empty_like(scores)

@@ -1,7 +1,7 @@
-"""Promotion: a learnt policy must beat every single action and the incumbent, beyond noise.
+"""Promotion: a learned policy must beat every single action and the incumbent, beyond noise.
 
-The learnt policy is valued out of fold: in each fold, everything about it (models, method) is
-learnt from the other folds. So its value is not flattered by having been chosen.
+The learned policy is valued out of fold: in each fold, everything about it (models, method) is
+learned from the other folds. So its value is not flattered by having been chosen.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ Learner = Callable[[Log, Sequence[float] | np.ndarray | None, int], Policy]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a log says about a learnt policy.
+    """What a log says about a learned policy.
 
     `scorecard` has a row per policy: net reward per row of the log, with intervals that hold
-    together. `gains` has a row per policy that the learnt one must beat: by how much it does.
-    `decisions` is the learnt policy out of fold, as places of actions; `policy` is learnt from all
-    rows and is what to use after a promotion. `rows_needed` is how many rows of the kind would
-    show the gain with a power of 80 %, if it is what it is estimated to be out of fold. It is not
-    set unless there is too little data, nor where no gain is estimated.
+    together. `gains` has a row per policy that the learned one must beat: by how much it does.
+    `decisions` is the learned policy out of fold, as places of actions; `policy` is learned from
+    all rows and is what to use after a promotion. `rows_needed` is how many rows of this kind would
+    show the gain with a power of 80 %, if it is what it is estimated to be out of fold. It is only
+    set if there is too little data and a gain is estimated at all.
     """
 
     verdict: str
@@ -70,9 +70,9 @@ def judge(
 ) -> Judgement:
     """Learn a policy, value it against every single action and `others`, and decide.
 
-    `others` are policies by name (not learnt from this log), `incumbent` names the one in use: it
+    `others` are policies by name (not learned from this log), `incumbent` names the one in use: it
     must be beaten, too. A gain of less than `worthwhile` times the value of the best single action
-    is not worth having. Raises `LogError` if the log cannot be learnt from.
+    is not worth having. Raises `LogError` if the log cannot be learned from.
     """
     learn = learner or _learn
     parts = log.folds(folds, seed + 1)
@@ -136,7 +136,7 @@ def _gains(
 
 
 def _hardest(scorecard: pd.DataFrame, gains: pd.DataFrame) -> str:
-    """The best of those that the learnt policy must beat."""
+    """The best of those that the learned policy must beat."""
     return str(scorecard.loc[gains.index, "value"].idxmax())
 
 
@@ -189,7 +189,7 @@ def _in_words(
     gain, low, high = gains.loc[rival, ["value", "low", "high"]]
     change = f"{gain:+.4g} per row against {rival} ({low:+.4g} to {high:+.4g})"
     if verdict == PROMOTED:
-        return f"The learnt policy is promoted: {change}, and it beats all it must beat."
+        return f"The learned policy is promoted: {change}, and it beats all it must beat."
     if sought is not gains:
         gain, low, high = sought.loc[rival, ["value", "low", "high"]]
         change += f", {gain:+.4g} ({low:+.4g} to {high:+.4g}) by a policy that targets more"

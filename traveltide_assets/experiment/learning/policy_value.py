@@ -1,7 +1,7 @@
 """What a policy would be worth, from a log of another: off-policy evaluation with intervals.
 
 A policy is rows by actions, the probability of each, or one action's place per row. It must not
-have been learnt from the rows it is valued on: learn it on other folds.
+have been learned from the rows it is valued on: learn it on other folds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How well a score orders customers by the effect of one action: uplift curve and Qini.
 
-The score must not have been learnt from the rows of the log.
+The score must not have been learned from the rows of the log.
 """
 
 from __future__ import annotations
