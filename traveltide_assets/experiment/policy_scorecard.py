@@ -74,18 +74,24 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
     if left_out:
         likely /= _kept_chance(rows, left_out)
     rows, likely = rows[kept].reset_index(drop=True), likely[kept].to_numpy()
-    action = rows["action"]
-    drawn_in = (pd.crosstab(rows["campaign"], action) > 0).loc[rows["campaign"], actions].to_numpy()
-    perks = [may_have(rows["eligible"], perk) for perk in enough]
-    may = np.column_stack([np.ones(len(rows), dtype=bool), *perks])
     known = rows[[name for name in features if name not in _PLACE]]
     known = known.select_dtypes(["number", "bool"]).astype("float64")
+    log = _log(rows, likely, known.fillna(known.mean()).fillna(0.0), actions)
+    return Explored(log, rows[_PLACE], reward, left_out)
+
+
+def _log(rows: pd.DataFrame, likely: np.ndarray, features: pd.DataFrame, actions: list[str]) -> Log:
+    """The log of these rows, of which each was `likely` within its campaign."""
+    action = rows["action"]
+    drawn_in = (pd.crosstab(rows["campaign"], action) > 0).loc[rows["campaign"], actions].to_numpy()
+    perks = [may_have(rows["eligible"], perk) for perk in actions[1:]]
+    may = np.column_stack([np.ones(len(rows), dtype=bool), *perks])
     # Whoever could get no perk gets none for certain, in either arm.
     certain = ~(drawn_in & may)[:, 1:].any(axis=1)
     # What only some campaigns drew is as rare in the log as they are.
     shares = drawn_in.mean(axis=0)[pd.Categorical(action, actions).codes]
-    log = Log.of(
-        known.fillna(known.mean()).fillna(0.0),
+    return Log.of(
+        features,
         action,
         np.where(certain, 1.0, likely) * shares,
         rows["reward"],
@@ -94,7 +100,6 @@ def explored(outcomes: pd.DataFrame, features: pd.DataFrame) -> Explored | None:
         # Draws are sticky: in the next campaign a customer is likely to have the same perk again.
         rows["user_id"],
     )
-    return Explored(log, rows[_PLACE], reward, left_out)
 
 
 def too_few(outcomes: pd.DataFrame) -> str:
