@@ -120,6 +120,11 @@ def in_words(said: str, called: Mapping[str, str], perks: Mapping[str, str]) -> 
 def budget_in_words(curve: pd.DataFrame) -> str:
     """Two sentences on `gold/budget_curve`, which is not empty."""
     best = curve.loc[curve["expected_net_value_usd"].idxmax()]
+    if not curve["expected_cost_usd"].gt(0).any():
+        return (
+            "No budget binds, since nothing that is offered is expected to cost anything (cost_usd "
+            f"in the catalogue): {_brings(best)}."
+        )
     said = f"Most is expected of a budget of {best['budget_usd']:,.0f} USD: {_brings(best)}."
     ours = curve[curve["configured"].astype(bool)]
     if len(ours):

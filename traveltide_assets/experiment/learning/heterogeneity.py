@@ -35,7 +35,8 @@ def heterogeneity(log: Log, *, folds: int = 4, seed: int = 0) -> tuple[Heterogen
     """One result per action but the first: the best linear predictor of Chernozhukov et al.
 
     Effects are predicted from the features on other folds, by linear and boosted regression
-    together. The doubly robust scores are regressed on the predictions, with robust errors.
+    together. The doubly robust scores are regressed on the predictions, with errors that are robust
+    and allow for each fold's being predicted from all others.
     """
     parts = log.folds(folds, seed)
     model = reward_model.boosted_trees
@@ -87,4 +88,6 @@ def _slope(
     slope = float(inside @ outcome / spread)
     deviations = log.by_customer(inside * (outcome - slope * inside))
     error = float(np.sqrt((deviations**2).sum()) / len(deviations) * len(log) / spread)
+    # Any two folds are predicted from each other: what both have in common by chance counts twice.
+    error *= np.sqrt(2)
     return mean, slope, float(norm.sf(slope / error)) if error > 0 else 1.0

@@ -145,3 +145,10 @@ def test_who_explores_already_is_not_told_to_begin() -> None:
         shown = next_section.context(m)
         assert shown["explores"] == (settings is not SETTINGS)
         assert ("Keep" in shown["exploration"]) == shown["explores"]
+
+
+def test_a_budget_that_nothing_costs_binds_nobody() -> None:
+    free = learnt.curve().iloc[[3]].assign(budget_usd=0.0, expected_cost_usd=0.0)
+    said = next_section.budget_in_words(free)
+    assert said.startswith("No budget binds")
+    assert "800 USD net" in said
