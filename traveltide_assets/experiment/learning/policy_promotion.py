@@ -104,10 +104,14 @@ def judge(
     sought = max(gains, wide, key=lambda table: float(table.loc[rival, "standard_error"]))
     least = worthwhile * abs(float(scorecard.loc[rival, "value"]))
     verdict = _verdict(gains, sought, rival, least)
-    needed = _rows_needed((gains, wide), len(log)) if verdict == TOO_LITTLE_DATA else None
+    open_yet = verdict == TOO_LITTLE_DATA
+    needed, fewest = (
+        _rows_needed((gains, wide), len(log), known) if open_yet else None
+        for known in ("value", "high")
+    )
     return Judgement(
         verdict,
-        _in_words(verdict, gains, sought, rival, tested, needed, len(log)),
+        _in_words(verdict, gains, sought, rival, tested, (needed, fewest), len(log)),
         scorecard,
         gains,
         tested,
@@ -162,16 +166,18 @@ def _reach(gains: pd.DataFrame) -> pd.Series:
     return gains["high"] - gains["value"] + float(norm.ppf(_POWER)) * gains["standard_error"]
 
 
-def _rows_needed(tables: Sequence[pd.DataFrame], rows: int) -> int | None:
+def _rows_needed(tables: Sequence[pd.DataFrame], rows: int, known: str = "value") -> int | None:
     """The rows that show the gains over all rivals, if they are what they are estimated to be.
+
+    With `known` "high" they are as large as their intervals allow.
 
     Of several policies, it is what the first to be shown takes. None if each of them gains nothing
     over some rival: then nobody can say.
     """
     needed = [
-        int(np.ceil(rows * ((_reach(gains) / gains["value"]) ** 2).max()))
+        int(np.ceil(rows * ((_reach(gains) / gains[known]) ** 2).max()))
         for gains in tables
-        if (gains["value"] > 0).all()
+        if (gains[known] > 0).all()
     ]
     # What they do not show yet takes more than there are.
     return max(min(needed), rows + 1) if needed else None
@@ -183,7 +189,7 @@ def _in_words(
     sought: pd.DataFrame,
     rival: str,
     tested: tuple[Heterogeneity, ...],
-    needed: int | None,
+    needed: tuple[int | None, int | None],
     rows: int,
 ) -> str:
     gain, low, high = gains.loc[rival, ["value", "low", "high"]]
@@ -197,11 +203,14 @@ def _in_words(
         return f"There is nothing to gain by targeting: {change}. Use {rival}."
     p_value = min((test.p_holm for test in tested), default=1.0)
     differ = "differ between customers" if p_value <= 0.05 else "are not shown to differ"
+    likely, fewest = needed
     takes = (
         "How many rows it takes cannot be said while no gain is estimated"
-        if needed is None
-        else f"It takes about {needed:,} rows if the gain is as estimated"
+        if likely is None
+        else f"It takes about {likely:,} rows if the gain is as estimated"
     )
+    if fewest is not None:
+        takes += f", and at least {fewest:,} if it is as large as its interval allows"
     return (
         f"There is too little data to tell whether targeting pays: {change}. Effects {differ} "
         f"(p {p_value:.2g}). {takes}; there are {rows:,}. Use {rival} so far."

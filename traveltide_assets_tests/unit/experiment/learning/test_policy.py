@@ -191,6 +191,8 @@ def test_the_rows_needed_are_those_that_show_the_gain_that_is_estimated() -> Non
     assert both == pytest.approx(found / 4, abs=2), "the one that is shown first counts"
     assert policy_promotion._rows_needed([gains(-1.0, 1.0), gains(1.0, 1.0)], 1_000) == found
     assert policy_promotion._rows_needed([gains(-1.0, 1.0), gains(0.0, 1.0)], 1_000) is None
+    fewest = policy_promotion._rows_needed([gains(1.0, 1.0)], 1_000, "high")
+    assert fewest == max(1_001, int(np.ceil(1_000 * ((2 + 0.8416) / 3) ** 2)))
 
 
 def test_what_no_estimate_suggests_is_not_planned_for() -> None:
@@ -200,6 +202,7 @@ def test_what_no_estimate_suggests_is_not_planned_for() -> None:
     assert found.verdict == policy_promotion.TOO_LITTLE_DATA
     assert found.rows_needed is None
     assert "How many rows it takes cannot be said" in found.in_words
+    assert "and at least" in found.in_words
 
 
 def repeated(log: Log, times: int) -> Log:
