@@ -71,10 +71,10 @@ def _begin(share: float, reach: Reach) -> str:
 
 
 def _unknown(share: float) -> str:
-    """The advice while no gain of choosing for each customer is even estimated."""
+    """The advice while nothing can be said of the gain."""
     said = (
-        "So far, choosing for each customer is estimated to gain nothing over a single perk, so "
-        "nobody can say how much more it takes."
+        "So far, the gain of choosing for each customer is estimated to be less than its standard "
+        "error, so nobody can say how much more it takes."
     )
     if share > 0:
         return f"{said} Keep {_setting(share)} as long as single perks are still to be compared."

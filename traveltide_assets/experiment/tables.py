@@ -314,7 +314,7 @@ POLICY_SCORECARD = Table(
         Column(
             "rows_needed",
             "float64",
-            "Customers that would show the gain estimated; null if none is, or nothing is open",
+            "Customers that would show the gain estimated; null if it is within its error",
             required=False,
         ),
     ),

@@ -39,7 +39,7 @@ class Judgement:
     `decisions` is the learned policy out of fold, as places of actions; `policy` is learned from
     all rows and is what to use after a promotion. `rows_needed` is how many rows of this kind would
     show the gain with a power of 80 %, if it is what it is estimated to be out of fold. It is only
-    set if there is too little data and a gain is estimated at all.
+    set if there is too little data, and that gain is above its standard error.
     """
 
     verdict: str
@@ -106,7 +106,7 @@ def judge(
     verdict = _verdict(gains, sought, rival, least)
     open_yet = verdict == TOO_LITTLE_DATA
     needed, fewest = (
-        _rows_needed((gains, wide), len(log), known) if open_yet else None
+        _rows_needed((gains, sought), len(log), known) if open_yet else None
         for known in ("value", "high")
     )
     return Judgement(
@@ -171,13 +171,13 @@ def _rows_needed(tables: Sequence[pd.DataFrame], rows: int, known: str = "value"
 
     With `known` "high" they are as large as their intervals allow.
 
-    Of several policies, it is what the first to be shown takes. None if each of them gains nothing
-    over some rival: then nobody can say.
+    Of several policies, it is what the first to be shown takes. None if no gain is
+    above its standard error: then nobody can say.
     """
     needed = [
         int(np.ceil(rows * ((_reach(gains) / gains[known]) ** 2).max()))
         for gains in tables
-        if (gains[known] > 0).all()
+        if (gains[known] > gains["standard_error"]).all()
     ]
     # What they do not show yet takes more than there are.
     return max(min(needed), rows + 1) if needed else None
@@ -205,12 +205,12 @@ def _in_words(
     differ = "differ between customers" if p_value <= 0.05 else "are not shown to differ"
     likely, fewest = needed
     takes = (
-        "How many rows it takes cannot be said while no gain is estimated"
+        "How many rows it takes cannot be said, since no gain is above its standard error"
         if likely is None
         else f"It takes about {likely:,} rows if the gain is as estimated"
     )
     if fewest is not None:
-        takes += f", and at least {fewest:,} if it is as large as its interval allows"
+        takes += f"; at least {fewest:,} if it is as large as its interval allows"
     return (
         f"There is too little data to tell whether targeting pays: {change}. Effects {differ} "
         f"(p {p_value:.2g}). {takes}; there are {rows:,}. Use {rival} so far."

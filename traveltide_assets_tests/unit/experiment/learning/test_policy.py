@@ -61,7 +61,7 @@ def test_where_all_like_the_same_it_is_not_promoted() -> None:
 
 
 def test_too_little_data_is_said_with_how_much_it_takes() -> None:
-    log = trial(150, 4, trait=0.1)
+    log = trial(300, 1, trait=0.35)
     found = policy_promotion.judge(log)
     assert found.verdict == policy_promotion.TOO_LITTLE_DATA
     assert found.rows_needed is not None
@@ -184,13 +184,13 @@ def gains(value: float, error: float) -> pd.DataFrame:
 
 def test_the_rows_needed_are_those_that_show_the_gain_that_is_estimated() -> None:
     # It must lie 2 standard errors above 0, with a power of 80 %: 0.84 more.
-    found = policy_promotion._rows_needed([gains(1.0, 1.0)], 1_000)
+    found = policy_promotion._rows_needed([gains(1.1, 1.0)], 1_000)
     assert found is not None
-    assert found == pytest.approx(1_000 * (2 + 0.8416) ** 2, abs=2)
-    both = policy_promotion._rows_needed([gains(1.0, 1.0), gains(2.0, 1.0)], 1_000)
+    assert found == pytest.approx(1_000 * ((2 + 0.8416) / 1.1) ** 2, abs=2)
+    both = policy_promotion._rows_needed([gains(1.1, 1.0), gains(2.2, 1.0)], 1_000)
     assert both == pytest.approx(found / 4, abs=2), "the one that is shown first counts"
-    assert policy_promotion._rows_needed([gains(-1.0, 1.0), gains(1.0, 1.0)], 1_000) == found
-    assert policy_promotion._rows_needed([gains(-1.0, 1.0), gains(0.0, 1.0)], 1_000) is None
+    assert policy_promotion._rows_needed([gains(-1.0, 1.0), gains(1.1, 1.0)], 1_000) == found
+    assert policy_promotion._rows_needed([gains(-1.0, 1.0), gains(0.9, 1.0)], 1_000) is None
     fewest = policy_promotion._rows_needed([gains(1.0, 1.0)], 1_000, "high")
     assert fewest == max(1_001, int(np.ceil(1_000 * ((2 + 0.8416) / 3) ** 2)))
 
@@ -202,7 +202,7 @@ def test_what_no_estimate_suggests_is_not_planned_for() -> None:
     assert found.verdict == policy_promotion.TOO_LITTLE_DATA
     assert found.rows_needed is None
     assert "How many rows it takes cannot be said" in found.in_words
-    assert "and at least" in found.in_words
+    assert "; at least" in found.in_words
 
 
 def repeated(log: Log, times: int) -> Log:
