@@ -234,7 +234,7 @@ def _allocated(
 
 
 def half_splits(folder: Path, repetitions: int) -> None:
-    """The net revenue of policies learnt from half of a real trial's training file, on the rest."""
+    """The net revenue of policies learned on half of a real trial's training file, on the rest."""
     rows = pd.read_csv(folder / "promotion_training.csv")
     features = rows[[column for column in rows if column.startswith("V")]]
     log = Log.of(features, rows["Promotion"], 0.5, 10.0 * rows["purchase"], ("No", "Yes"))
@@ -242,9 +242,9 @@ def half_splits(folder: Path, repetitions: int) -> None:
     above = 0
     for seed in range(repetitions):
         half = folds_of(len(log), 2, seed) == 0
-        learnt = policy.learn(log.rows(half), costs, seed=seed)
+        learned = policy.learn(log.rows(half), costs, seed=seed)
         rest = log.rows(~half).net_of(costs)
-        found = policy_value(rest, learnt.choose(rest.features), "inverse_propensity")
+        found = policy_value(rest, learned.choose(rest.features), "inverse_propensity")
         nobody = policy_value(rest, rest.always(0), "inverse_propensity")
         above += found.value > nobody.value
     print(f"half splits of the trial: worth more than nobody in {share(above, repetitions)}")

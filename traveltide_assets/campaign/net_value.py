@@ -109,7 +109,7 @@ def expected(
 def learned(
     effects: pd.DataFrame, perks: Sequence[Perk], assumed: NetValue, economics: Economics, net: bool
 ) -> NetValue:
-    """The same by a learnt policy: what it expects of each perk (a column) over no offer.
+    """The same by a learned policy: what it expects of each perk (a column) over no offer.
 
     `assumed` are the values by assumption: costs, the variance, and the gain of perks that the
     policy knows nothing of. `net` says whether costs are off the effects already.

@@ -98,7 +98,7 @@ def decide(
 
     `assigned` are the perks decided, `segments` those of the strategy, with what it expects,
     `features` those of the month, `arms` the random assignment of the experiment, `policy` the
-    learnt one, if it decided. Rows depend on nobody else, unless money does.
+    learned one, if it decided. Rows depend on nobody else, unless money does.
     """
     rows = assigned[allowed(assigned["user_id"], suppressed)].sort_values(
         "user_id", ignore_index=True
@@ -153,8 +153,8 @@ def _arm(users: pd.Series, arms: pd.DataFrame, rules: Rules) -> np.ndarray:
 class _Month:
     """The customers of a month: rows of every frame, in the same order; perks are columns.
 
-    `program` are the perks that what decides hands out: a strategy, or the learnt policy. `effects`
-    is what the learnt policy expects of the perks that it knows over no offer, in USD.
+    `program` are the perks that what decides hands out: a strategy, or the learned policy.
+    `effects` is what the learned policy expects of the perks that it knows over no offer, in USD.
     """
 
     rows: pd.DataFrame
@@ -225,7 +225,7 @@ class _Month:
         ).astype(object)
 
     def worthwhile(self) -> tuple[np.ndarray, np.ndarray]:
-        """The offers due, but none of which the learnt policy expects nothing; and why."""
+        """The offers due, but none of which the learned policy expects nothing; and why."""
         if self.effects is None:
             return self.due, self.because
         expected = self._of_offer(self.due, self.effects.reindex(columns=self.ids).to_numpy())

@@ -65,14 +65,13 @@ def simulate(to: Path, **options: Any) -> None:
     """Play months of offers on generated customers whose responses follow a planted effect.
 
     Each month is ingested, decided, released, mailed, responded to and read, by the same runs as
-    `traveltide run`. With `strategy = "learned"` the policy promoted by the month before decides,
-    and until one is promoted what is recommended; what the policy learnt so far would bring is
-    shown beside it. The same seed gives the same table.
+    `traveltide run`. The setting `strategy` decides. Where it is not set, it is `learned`: the
+    policy promoted by the month before, and what is recommended until one is. What the policy
+    learned so far would bring is shown beside it. The same seed gives the same table.
 
     To be quick, the back-test and the newcomers' model get few resamples, folds and refits
     (`evidence.…`, `prediction.…`), so the intervals in these reports are rough. Source, lake, home,
-    strategy, seed, release, exploration and holdout are those of the simulation. All other settings
-    hold.
+    seed, release, exploration and holdout are those of the simulation. All other settings hold.
     """
     from traveltide_assets.cli import console
     from traveltide_assets.definitions import build_definitions
@@ -106,7 +105,8 @@ def print_months(console: Console, months: pd.DataFrame) -> None:
     write(
         console,
         "Expected revenue per customer over what sending nothing brings, in USD, as planted. "
-        "`learned`: if the policy learnt so far decided, promoted or not.",
+        "`learned`: if the policy learned so far decided, promoted or not. Nobody is valued with a "
+        "perk that they are not eligible for.",
     )
     table = grid(
         "month",

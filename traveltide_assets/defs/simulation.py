@@ -24,6 +24,7 @@ from traveltide_assets.defs.run import OnStep, Say
 from traveltide_assets.evidence.config import LEARNED
 from traveltide_assets.experiment import policy_scorecard
 from traveltide_assets.experiment.assignment import PERSONALISED
+from traveltide_assets.experiment.campaign_outcomes import may_have
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.resources import open_lake
 from traveltide_assets.sample import PERKS, SampleSpec, later_months, planted, write_sample
@@ -54,7 +55,7 @@ _QUICK = {
     "prediction": {"folds": 2, "repeats": 1, "iterations": 10, "resamples": 200},
 }
 _OUTCOMES, _FEATURES = "gold/campaign_outcomes", "gold/user_features"
-_NOT_YET = "nothing read yet"
+_NOT_YET = "nothing to learn from yet"
 
 
 class CannotSimulate(TravelTideError):
@@ -63,7 +64,10 @@ class CannotSimulate(TravelTideError):
 
 @dataclass(frozen=True)
 class Simulation:
-    """What is played: for how many months, on how many customers, with which planted effect."""
+    """What is played: for how many months, on how many customers, with which planted effect.
+
+    The setting `strategy` decides the months; `learned` where it is not set.
+    """
 
     months: int
     users: int
@@ -71,7 +75,6 @@ class Simulation:
     seed: int = 7
     exploration: float = 0.3
     holdout: float = 0.1
-    strategy: str = LEARNED
 
     def settings(self, folder: Path, month: str) -> Settings:
         """The settings that decide a month. Every month draws anew who explores which perk."""
@@ -80,7 +83,6 @@ class Simulation:
             "lake": folder / "lake",
             "home": folder / "home",
             "seed": self.seed,
-            "strategy": self.strategy,
             "partitions": {"first": FIRST, "last": month},
             "exploration": {
                 "share": self.exploration,
@@ -93,6 +95,8 @@ class Simulation:
             "release": {"mode": "auto"},
             **_QUICK,
         }
+        if "strategy" not in Settings().model_fields_set:
+            given["strategy"] = LEARNED
         return Settings(**given)
 
 
@@ -123,8 +127,8 @@ def play(
         _decide(settings, month, build, on_step, say)
         lake = open_lake(settings)
         offers = _mailed(lake, month) if number < simulation.months else _released(lake, month)
-        learnt = _learnt(lake, settings, month)
-        row = of_month(month, offers, truth, world.mean_spend(), learnt) | _verdict(lake, month)
+        learned = _learned(lake, settings, month, offers)
+        row = of_month(month, offers, truth, world.mean_spend(), learned) | _verdict(lake, month)
         if number < simulation.months:
             rng = np.random.default_rng([simulation.seed, number])
             tables = responded(world, truth, offers, next_month(month), rng)
@@ -140,32 +144,39 @@ def of_month(
     offers: pd.DataFrame,
     truth: pd.DataFrame,
     mean_spend: float,
-    learnt: pd.Series | None = None,
+    learned: pd.Series | None = None,
 ) -> dict[str, Any]:
     """What a month's offers are worth: `value` and those to compare it with.
 
     All are expected revenue per customer, in USD, over what sending nothing brings, among those
-    who get the offer that was chosen for them. `learned` is what they would get by the policy
-    learnt so far, promoted or not; `learnt` has its choice by `user_id`. `oracle` gives everybody
-    the perk that they want, `best_single` everybody the same, `chance` one at random.
+    who get the offer that was chosen for them. A perk that somebody is not eligible for is never
+    theirs. `learned` is what they would get by the policy learned so far, promoted or not; the
+    argument has its choice by `user_id`. `oracle` gives everybody the perk that they want,
+    `best_single` the same one, `chance` one at random.
     """
-    ours = offers[offers["arm"] == PERSONALISED].set_index("user_id")["offer"]
+    ours = offers[offers["arm"] == PERSONALISED].set_index("user_id")
     likely = truth.loc[ours.index]
-    single = likely.mean()
-    learned = np.nan
-    if learnt is not None:
-        learned = planted.of_offer(truth, learnt.loc[ours.index]).mean() * mean_spend
+    likely = likely.where(_eligible(ours["eligible"], likely.columns))
+    found = {
+        "value": planted.of_offer(truth, ours["offer"]),
+        "learned": np.nan if learned is None else planted.of_offer(truth, learned.loc[ours.index]),
+        "oracle": likely.max(axis=1).fillna(0.0),
+        "best_single": likely.fillna(0.0).mean().max(),
+        "chance": likely.mean(axis=1).fillna(0.0),
+    }
     return {
         "month": month,
         "strategy": str(offers["strategy"].iloc[0]),
         "customers": len(offers),
-        "value": float(planted.of_offer(truth, ours).mean() * mean_spend),
-        "learned": float(learned),
-        "oracle": float(likely.max(axis=1).mean() * mean_spend),
-        "best_single": float(single.max() * mean_spend),
-        "chance": float(single.mean() * mean_spend),
+        **{name: float(np.mean(extra) * mean_spend) for name, extra in found.items()},
         "spent_usd": 0.0,
     }
+
+
+def _eligible(perks: pd.Series, named: pd.Index) -> pd.DataFrame:
+    """Whether each customer (row, by `user_id`) may have each perk (column)."""
+    may = {perk: may_have(perks, perk) for perk in named}
+    return pd.DataFrame(may, index=perks.index, columns=named)
 
 
 def _decide(
@@ -181,7 +192,7 @@ def _decide(
 
 def _released(lake: Lake, month: str) -> pd.DataFrame:
     return lake.releases.current(month).frame(
-        release_files.OFFERS, ["user_id", "arm", "offer", "strategy"]
+        release_files.OFFERS, ["user_id", "arm", "offer", "strategy", "eligible"]
     )
 
 
@@ -191,8 +202,8 @@ def _mailed(lake: Lake, month: str) -> pd.DataFrame:
     return _released(lake, month)
 
 
-def _learnt(lake: Lake, settings: Settings, month: str) -> pd.Series | None:
-    """What the policy learnt by a month would offer its customers; None without a log."""
+def _learned(lake: Lake, settings: Settings, month: str, offers: pd.DataFrame) -> pd.Series | None:
+    """What the policy learned by a month would offer its customers; None without a log."""
     if lake.frame(_OUTCOMES, month).empty:
         return None
     known = {name: lake.frame(_FEATURES, name) for name in lake.months(_FEATURES)}
@@ -200,22 +211,31 @@ def _learnt(lake: Lake, settings: Settings, month: str) -> pd.Series | None:
     features = pd.concat(
         rows[["user_id", *names]].assign(campaign=name) for name, rows in known.items()
     )
-    past = [lake.frame(_OUTCOMES, name) for name in lake.months(_OUTCOMES)]
-    found = policy_scorecard.explored(pd.concat(past, ignore_index=True), features)
+    found = policy_scorecard.explored(_outcomes(lake), features)
     if found is None:
         return None
-    customers = known[month]
+    customers = known[month].set_index("user_id").loc[offers["user_id"]]
     inputs = customers[names].astype("float64")
     filled = inputs.fillna(inputs.mean()).fillna(0.0)[list(found.log.features)]
-    chosen = policy_scorecard.learnt(found.log, None, settings.seed).choose(filled)
-    return pd.Series(np.array(found.log.actions, dtype=object)[chosen], customers["user_id"])
+    names = list(found.log.actions)
+    effects = policy_scorecard.learned(found.log, None, settings.seed).effects(filled)
+    may = _eligible(offers.set_index("user_id")["eligible"], pd.Index(names))
+    possible = may.assign(**{policy_scorecard.NONE: True}).to_numpy()
+    best = np.where(possible, effects, -np.inf).argmax(axis=1)
+    return pd.Series(np.array(names, dtype=object)[best], offers["user_id"])
+
+
+def _outcomes(lake: Lake) -> pd.DataFrame:
+    past = [lake.frame(_OUTCOMES, name) for name in lake.months(_OUTCOMES)]
+    return pd.concat(past, ignore_index=True)
 
 
 def _verdict(lake: Lake, month: str) -> dict[str, Any]:
     """What the policy scorecard says by the end of a month."""
     scorecard = lake.frame("gold/policy_scorecard", month)
     if scorecard.empty:
-        return {"explored": 0, "verdict": _NOT_YET, "in_words": ""}
+        said = policy_scorecard.too_few(_outcomes(lake))
+        return {"explored": 0, "verdict": _NOT_YET, "in_words": said}
     first = scorecard.iloc[0]
     return {
         "explored": int(first["customers"]),

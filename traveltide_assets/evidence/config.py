@@ -13,7 +13,7 @@ RECOMMENDED = "recommended"
 """The value of the setting `strategy` that lets the scorecard decide."""
 
 LEARNED = "learned"
-"""The learnt policy decides once it is promoted; until then, what is recommended."""
+"""The learned policy decides once it is promoted; until then, what is recommended."""
 
 
 class Config(Section):

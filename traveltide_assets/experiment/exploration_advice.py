@@ -13,6 +13,8 @@ _MONTHS = 12
 """What takes longer to learn is not recommended."""
 _PER_PERK = 100
 _MOST, _STEP = 0.5, 0.05
+_IT_DECIDES = "It decides from the next month on. Keep"
+_LET_IT_DECIDE = 'Let it decide (strategy = "learned") and keep'
 
 
 @dataclass(frozen=True)
@@ -24,16 +26,19 @@ class Reach:
     perks: int
 
 
-def advise(policies: pd.DataFrame, share: float, reach: Reach) -> str:
-    """The advice on `exploration.share` (`share`). `policies` is `gold/policy_scorecard`."""
+def advise(policies: pd.DataFrame, share: float, reach: Reach, learns: bool = False) -> str:
+    """The advice on `exploration.share` (`share`). `policies` is `gold/policy_scorecard`.
+
+    `learns` says whether the learned policy decides already, as soon as one is promoted.
+    """
     if not reach.written_to:
-        return "Nobody is written to, so nothing can be learnt."
+        return "Nobody is written to, so nothing can be learned."
     if policies.empty:
         return _begin(share, reach)
     verdict, customers = policies["verdict"].iloc[0], int(policies["customers"].iloc[0])
     if verdict == PROMOTED:
         return (
-            f'Let it decide (strategy = "learned") and keep '
+            f"{_IT_DECIDES if learns else _LET_IT_DECIDE} "
             f"{_setting(max(share, _STEP))}: only what is drawn by chance shows whether it still "
             "pays."
         )
@@ -43,11 +48,13 @@ def advise(policies: pd.DataFrame, share: float, reach: Reach) -> str:
             f"{_setting(0)} costs nothing."
         )
     needed = policies["rows_needed"].iloc[0]
-    return _go_on(int(needed) - customers if np.isfinite(needed) else 0, share, reach)
+    if not np.isfinite(needed):
+        return _unknown(share)
+    return _go_on(int(needed) - customers, share, reach)
 
 
 def _begin(share: float, reach: Reach) -> str:
-    """The advice before anything was learnt."""
+    """The advice before anything was learned."""
     wanted = reach.perks * _PER_PERK
     if share > 0:
         return (
@@ -61,6 +68,17 @@ def _begin(share: float, reach: Reach) -> str:
         f"whom. It draws {_PER_PERK} customers for each of {reach.perks} perks in "
         f"{_counted(months)}."
     )
+
+
+def _unknown(share: float) -> str:
+    """The advice while nothing can be said of the gain."""
+    said = (
+        "So far, the gain of choosing for each customer is estimated to be less than its standard "
+        "error, so nobody can say how much more it takes."
+    )
+    if share > 0:
+        return f"{said} Keep {_setting(share)} as long as single perks are still to be compared."
+    return f"{said} Set {_setting(_STEP)} only if single perks are still to be compared."
 
 
 def _go_on(more: int, share: float, reach: Reach) -> str:

@@ -1,4 +1,4 @@
-"""The learnt policy in service: a table that says what each perk brings to whom, and decides.
+"""The learned policy in service: a table that says what each perk brings to whom, and decides.
 
 What it expects of a perk is a sum over features, so that the table is all there is to it, and every
 decision has its reasons. It comes into service when it is promoted (`policy_scorecard`). It stays
@@ -25,7 +25,7 @@ PATH = LEARNED_POLICY.path
 IN_SERVICE = "in service"
 TITLE = "The learned policy"
 DESCRIPTION = (
-    "Gives each customer the perk of which most is expected, learnt from the customers of earlier "
+    "Gives each customer the perk of which most is expected, learned from the customers of earlier "
     "campaigns whose offer was drawn at random"
 )
 
@@ -151,7 +151,7 @@ class LearnedPolicy:
         )
 
     def _deviations(self, features: pd.DataFrame) -> pd.DataFrame:
-        """How far each customer is from the customers learnt from, in spreads of theirs."""
+        """How far each customer is from the customers learned from, in spreads of theirs."""
         values = features.reindex(columns=list(self.features)).astype("float64")
         return ((values - self.mean) / self.spread.where(self.spread > 0)).fillna(0.0)
 
@@ -178,7 +178,7 @@ def updated(
     `before` is the policy in service so far, which the judgement valued as `IN_SERVICE`.
     """
     if judgement.promoted:
-        return _rows(found, judgement, month), f"The policy learnt by {month} comes into service."
+        return _rows(found, judgement, month), f"The policy learned by {month} comes into service."
     if before is None or before.empty:
         return nothing(), "No policy is in service: none has been promoted."
     scores = judgement.scorecard

@@ -308,10 +308,15 @@ POLICY_SCORECARD = Table(
         Column("low", "float64", "Lower end of its interval; all hold at once in 95 %"),
         Column("high", "float64", "Upper end of its interval"),
         Column("effective_sample_size", "float64", "Customers whose offer says as much"),
-        Column("customers", "int64", "Customers in the log"),
+        Column("customers", "int64", "Customers in the log, each once per campaign"),
         Column("verdict", "string", "On the learned policy: promoted, nothing to gain, too little"),
         Column("in_words", "string", "The verdict in plain words"),
-        Column("rows_needed", "float64", "Customers that it takes to tell", required=False),
+        Column(
+            "rows_needed",
+            "float64",
+            "Customers that would show the gain estimated; null if it is within its error",
+            required=False,
+        ),
     ),
     key=("policy",),
     partitioned=True,
@@ -319,12 +324,12 @@ POLICY_SCORECARD = Table(
 LEARNED_POLICY = Table(
     "gold",
     "learned_policy",
-    "One row per perk and feature of the learnt policy in service at the end of the month, which "
+    "One row per perk and feature of the learned policy in service at the end of the month, which "
     'decides later months with `strategy = "learned"`. Empty while none has been promoted.',
     (
         Column("perk", "string", "The perk"),
         Column("feature", "string", "Name of the feature"),
-        Column("mean", "float64", "Its mean over the customers learnt from"),
+        Column("mean", "float64", "Its mean over the customers learned from"),
         Column("spread", "float64", "Its standard deviation over them"),
         Column(
             "points",
@@ -334,7 +339,7 @@ LEARNED_POLICY = Table(
         Column("base", "float64", "Expected of the perk over no offer at the mean of all, USD"),
         Column("usual", "float64", "Reward per customer without an offer, USD"),
         Column("reward", "string", "What counts: margin less cost, or revenue"),
-        Column("customers", "int64", "Customers learnt from"),
+        Column("customers", "int64", "Customers learned from"),
         Column("learned_in", "string", "Month whose scorecard promoted it"),
         Column("policy_version", "string", "Hash of the policy"),
     ),

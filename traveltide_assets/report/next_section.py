@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import alternatives
+from traveltide_assets.evidence import config as evidence
 from traveltide_assets.experiment import exploration_advice, plan_advice
 from traveltide_assets.experiment.learned_policy import IN_SERVICE
 from traveltide_assets.experiment.learning.policy_promotion import (
@@ -32,8 +33,9 @@ def context(m: Material) -> dict[str, Any]:
         "budget": None
         if m.curve.empty
         else {"said": budget_in_words(m.curve), "picture": charts.budget(m.curve)},
+        "explores": m.settings.exploration.share > 0,
         "exploration": exploration_advice.advise(
-            m.policies, m.settings.exploration.share, _reach(m)
+            m.policies, m.settings.exploration.share, _reach(m), _learns(m)
         ),
         "advice": plan_advice.advise(m.plan, m.settings.experiment),
         "horizon": words.counted(m.settings.experiment.horizon_days, "day"),
@@ -46,10 +48,16 @@ def message(m: Material) -> str:
         return "Nobody knows yet which perk works for whom: too little was left to chance"
     verdict = str(m.policies["verdict"].iloc[0])
     if verdict == PROMOTED:
-        return "Let the learnt policy choose who gets what: it beats every single perk"
+        chooses = "The learned policy chooses" if _learns(m) else "Let the learned policy choose"
+        return f"{chooses} who gets what: it beats every single perk"
     if verdict == NOTHING_TO_GAIN:
         return "Choosing a perk for each customer gains nothing over one choice for all"
     return "There is too little data to say who should get what"
+
+
+def _learns(m: Material) -> bool:
+    """Whether the learned policy decides, as soon as one is promoted."""
+    return m.settings.strategy == evidence.LEARNED
 
 
 def names(
@@ -59,10 +67,10 @@ def names(
     known = {
         f"always {NONE}": "nothing for anybody",
         INCUMBENT: "what was decided",
-        IN_SERVICE: "the learnt policy in service",
+        IN_SERVICE: "the learned policy in service",
         **{f"always {perk}": f"{title} for everybody" for perk, title in perks.items()},
         **strategies,
-        LEARNED: "the learnt policy",
+        LEARNED: "the learned policy",
     }
     return {str(name): known.get(str(name), str(name)) for name in policies["policy"]}
 
@@ -79,9 +87,9 @@ def policies(
     """What each way of choosing would bring, in words; `valued` is not empty."""
     called = names(valued, titles, strategies)
     return {
-        "said": in_words(str(valued["in_words"].iloc[0]), called),
+        "said": in_words(str(valued["in_words"].iloc[0]), called, titles),
         "customers": f"{int(valued['customers'].iloc[0]):,}",
-        # It is valued on the customers that it was learnt from, too.
+        # It is valued on the customers that it was learned from, too.
         "flattered": bool((valued["policy"] == IN_SERVICE).any()),
         "rows": [
             {
@@ -96,9 +104,12 @@ def policies(
     }
 
 
-def in_words(said: str, called: Mapping[str, str]) -> str:
-    """The verdict of the scorecard with its policies by their titles, and rows as customers."""
-    said = said.replace(" per row ", " USD per customer ").replace(" rows;", " customers;")
+def in_words(said: str, called: Mapping[str, str], perks: Mapping[str, str]) -> str:
+    """The verdict of the scorecard with policies and perks by their titles, rows as customers."""
+    said = said.replace(" per row ", " USD per customer ")
+    said = said.replace(" rows ", " customers ").replace(" rows;", " customers;")
+    for perk, title in perks.items():
+        said = said.replace(f"learned of {perk}:", f"learned of {title}:")
     for name in sorted(called, key=len, reverse=True):
         if name.startswith("always ") or name == INCUMBENT:
             said = said.replace(f"against {name} ", f"against {called[name]} ")
@@ -109,6 +120,11 @@ def in_words(said: str, called: Mapping[str, str]) -> str:
 def budget_in_words(curve: pd.DataFrame) -> str:
     """Two sentences on `gold/budget_curve`, which is not empty."""
     best = curve.loc[curve["expected_net_value_usd"].idxmax()]
+    if not curve["expected_cost_usd"].gt(0).any():
+        return (
+            "No budget binds, since nothing that is offered is expected to cost anything (cost_usd "
+            f"in the catalogue): {_brings(best)}."
+        )
     said = f"Most is expected of a budget of {best['budget_usd']:,.0f} USD: {_brings(best)}."
     ours = curve[curve["configured"].astype(bool)]
     if len(ours):

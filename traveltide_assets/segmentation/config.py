@@ -91,7 +91,7 @@ class Traits(Section):
         known = [f.name for f in CATALOGUE if f.source == "users"] + [OPEN_LONG_LEAD]
         if unknown := [name for name in names if name not in known]:
             raise ValueError(
-                f"not traits that can be learnt: {', '.join(unknown)}; choose from "
+                f"not traits that can be learned: {', '.join(unknown)}; choose from "
                 f"{', '.join(known)}"
             )
         return names

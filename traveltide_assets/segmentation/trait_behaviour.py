@@ -68,7 +68,7 @@ SO_FAR = {
         lambda f: (1 - f["conversion_rate"].fillna(0)) * _browsing(f), _browsing
     ),
 }
-"""The behaviour of each outcome, by the name of the outcome. A perk with another cannot be learnt.
+"""The behaviour of each outcome, by the name of the outcome. A perk with another cannot be learned.
 """
 INPUTS = frozenset(
     {

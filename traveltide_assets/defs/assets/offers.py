@@ -26,7 +26,7 @@ from traveltide_assets.settings import Settings
 def build(setting: str, strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
     """The offers of a month, and its budget curve. `setting` is `strategy`."""
     programs: dict[str, Program] = {name: made.program for name, made in strategies.items()}
-    # The learnt policy refines a strategy, which forms the segments.
+    # The learned policy refines a strategy, which forms the segments.
     refined = chosen_by(strategies) if setting == LEARNED else {}
 
     @dg.multi_asset(

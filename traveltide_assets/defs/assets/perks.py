@@ -47,7 +47,7 @@ def build(
 
 
 def _decided_segments(rivals: Mapping[str, Strategy], learns: bool) -> dg.AssetsDefinition:
-    """`learns` says whether the learnt policy gives the perks, as soon as there is one."""
+    """`learns` says whether the learned policy gives the perks, as soon as there is one."""
     segments = {f"segments_{name}": name for name in rivals}
 
     @dg.asset(

@@ -21,7 +21,7 @@ from traveltide_assets.transforms.features.config import Policy
 
 
 def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
-    """The scorecard of what these strategies would have chosen, and the learnt policy."""
+    """The scorecard of what these strategies would have chosen, and the learned policy."""
     named = tuple(strategies)
 
     @dg.multi_asset(
@@ -52,11 +52,13 @@ def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
         before = served[max(served)] if len(served) else None
         log, campaigns = _explored(found, features, assigned, settings.policy)
         if log is None:
-            words = "No closed campaign has offers that were drawn: there is nothing to learn from."
             rows = learned_policy.nothing() if before is None else before
             yield dg.Output(rows, output_name="learned_policy")
-            table = scorecard.nothing()
-            yield dg.Output(table, output_name="policy_scorecard", metadata={"verdict": words})
+            yield dg.Output(
+                scorecard.nothing(),
+                output_name="policy_scorecard",
+                metadata={"verdict": scorecard.too_few(_all(found))},
+            )
             return
         choices = {
             name: pd.concat([_stored(lake, name, campaign) for campaign in campaigns])
@@ -79,7 +81,7 @@ def build(strategies: Mapping[str, Strategy]) -> list[dg.AssetsDefinition]:
             table,
             output_name="policy_scorecard",
             metadata={
-                "verdict": judgement.in_words,
+                "verdict": scorecard.in_words(log, judgement),
                 "values": picture(charts.policy_values(table, {n: n for n in table["policy"]})),
                 "policies": preview(table, rows=len(table)),
             },
@@ -92,7 +94,7 @@ def _explored(
     found: Months, features: Months, assigned: Months, policy: Policy
 ) -> tuple[scorecard.Explored | None, list[str]]:
     """The log of what was drawn, None without enough of it, and the campaigns it is of."""
-    outcomes = pd.concat([found[month] for month in found], ignore_index=True)
+    outcomes = _all(found)
     drawn = set(outcomes.loc[outcomes["arm"] == EXPLORATION, "campaign"])
     campaigns = sorted(drawn & set(features) & set(assigned))
     if not campaigns:
@@ -100,6 +102,10 @@ def _explored(
     known = _of(features, campaigns)
     names = policy.allowed(name for name in NUMERIC if name in known)
     return scorecard.explored(outcomes, known[["campaign", "user_id", *names]]), campaigns
+
+
+def _all(found: Months) -> pd.DataFrame:
+    return pd.concat([found[month] for month in found], ignore_index=True)
 
 
 def _of(stored: Months, campaigns: list[str]) -> pd.DataFrame:

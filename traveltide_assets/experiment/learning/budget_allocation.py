@@ -99,9 +99,9 @@ def budget_curve(
     """One row per budget: `budget`, `expected` value, `cost`, `customers` who get an offer.
 
     With `scores` (customers by offers: doubly robust net scores minus those of no offer, of rows
-    that `values` were not learnt from) also `value`, what the allocation would really have brought,
-    with its band `low` to `high`. With `variances` of the values instead, the band is that of the
-    expected value by chance.
+    that `values` were not learned from) also `value`, what the allocation would really have
+    brought, with its band `low` to `high`. With `variances` of the values instead, the band is that
+    of the expected value by chance.
     """
     prices = np.asarray(costs, dtype="float64")
     rows = []

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.stats import norm
 
 from traveltide_assets.experiment.learning import policy, reward_model
-from traveltide_assets.experiment.learning.log import Log, folds_of
+from traveltide_assets.experiment.learning.log import Log
 from traveltide_assets.experiment.learning.policy_value import doubly_robust_scores
 from traveltide_assets.stats.holm import holm
 
@@ -35,9 +35,10 @@ def heterogeneity(log: Log, *, folds: int = 4, seed: int = 0) -> tuple[Heterogen
     """One result per action but the first: the best linear predictor of Chernozhukov et al.
 
     Effects are predicted from the features on other folds, by linear and boosted regression
-    together. The doubly robust scores are regressed on the predictions, with robust errors.
+    together. The doubly robust scores are regressed on the predictions, with errors that are robust
+    and allow for each fold's being predicted from all others.
     """
-    parts = folds_of(len(log), folds, seed)
+    parts = log.folds(folds, seed)
     model = reward_model.boosted_trees
     expected = reward_model.cross_fitted(log, parts, model)
     scores = doubly_robust_scores(log, expected)
@@ -63,7 +64,7 @@ def from_scores(
     for place, name in enumerate(log.actions[1:], start=1):
         may = log.possible[:, place]
         real = scores[may, place] - scores[may, 0]
-        found.append((name, *_slope(real, effects[may, place], parts[may])))
+        found.append((name, *_slope(log.rows(may), real, effects[may, place], parts[may])))
     corrected = holm([p_value for *_, p_value in found])
     return tuple(
         Heterogeneity(*result, float(p)) for result, p in zip(found, corrected, strict=True)
@@ -71,7 +72,7 @@ def from_scores(
 
 
 def _slope(
-    effects: np.ndarray, predicted: np.ndarray, parts: np.ndarray
+    log: Log, effects: np.ndarray, predicted: np.ndarray, parts: np.ndarray
 ) -> tuple[float, float, float]:
     """Mean effect, slope on the predictions within each fold, and its one-sided p-value."""
     mean = float(effects.mean())
@@ -85,5 +86,8 @@ def _slope(
     if not spread > 1e-12 * float(effects @ effects):
         return mean, 0.0, 1.0
     slope = float(inside @ outcome / spread)
-    error = float(np.sqrt(((inside * (outcome - slope * inside)) ** 2).sum()) / spread)
+    deviations = log.by_customer(inside * (outcome - slope * inside))
+    error = float(np.sqrt((deviations**2).sum()) / len(deviations) * len(log) / spread)
+    # Any two folds are predicted from each other: what both have in common by chance counts twice.
+    error *= np.sqrt(2)
     return mean, slope, float(norm.sf(slope / error)) if error > 0 else 1.0

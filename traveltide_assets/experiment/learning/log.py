@@ -19,12 +19,13 @@ class LogError(TravelTideError, ValueError):
 
 @dataclass(frozen=True)
 class Log:
-    """One row per decision, normally one per customer.
+    """One row per decision.
 
     `features` are known before the decision: numbers, booleans or texts. `action` is a place in
     `actions`, `propensity` the probability with which that action was drawn, `reward` what came
     back, in any unit where more is better. `possible` (rows by actions) says which actions could
-    have been drawn. Build it with `Log.of`, which validates.
+    have been drawn. Rows with the same `customer` are not independent: they are in one fold, and
+    count together in every interval. Build it with `Log.of`, which validates.
     """
 
     features: pd.DataFrame
@@ -33,6 +34,7 @@ class Log:
     reward: np.ndarray
     actions: tuple[str, ...]
     possible: np.ndarray
+    customer: np.ndarray
 
     @classmethod
     def of(
@@ -41,26 +43,33 @@ class Log:
         action: Sequence[object] | np.ndarray | pd.Series,
         propensity: float | Sequence[float] | np.ndarray | pd.Series,
         reward: Sequence[float] | np.ndarray | pd.Series,
-        actions: Sequence[str] | None = None,
+        actions: Sequence[object] | None = None,
         possible: np.ndarray | None = None,
+        customers: Sequence[object] | np.ndarray | pd.Series | None = None,
     ) -> Log:
         """A log of columns of equal length; `propensity` may be one number for all rows.
 
         `actions` are the names of all actions, the one to compare with (nothing sent) first.
-        Without it they are the names that occur, sorted. `possible` is for rows that had no chance
-        of some action; the first must be possible in every row. Raises `LogError` for missing or
-        infinite rewards, infinite features or none, a propensity outside (0, 1], an action that is
-        unknown or was not possible, or columns that differ in length.
+        Without it they are the names that occur, sorted. Names are compared as texts. `possible` is
+        for rows that had no chance of some action; the first must be possible in every row.
+        `customers` says whose row each is; without it, each is another's. Raises `LogError` for a
+        missing action, rewards that are missing, infinite or no numbers, features that are
+        infinite, none or without any value, a propensity outside (0, 1], an action that is unknown
+        or was not possible, or columns that differ in length.
         """
         table = features_of(features)
+        if table.isna().all(axis=None):
+            raise LogError("no feature has a value")
+        if missing := int(pd.isna(np.asarray(action, dtype=object)).sum()):
+            raise LogError(f"{missing:,} actions are missing")
         taken = np.asarray(action).astype(str)
-        names = tuple(actions) if actions is not None else tuple(sorted(set(taken)))
-        rewards = np.asarray(reward, dtype="float64")
-        chances = np.asarray(propensity, dtype="float64")
+        names = tuple(str(name) for name in (sorted(set(taken)) if actions is None else actions))
+        rewards, chances = _numbers("reward", reward), _numbers("propensity", propensity)
         if chances.ndim == 0:
             chances = np.full(len(table), float(chances))
-        lengths = {"action": taken, "propensity": chances, "reward": rewards}
-        for name, column in lengths.items():
+        whose = np.arange(len(table)) if customers is None else np.asarray(customers)
+        columns = {"action": taken, "propensity": chances, "reward": rewards, "customers": whose}
+        for name, column in columns.items():
             if column.shape != (len(table),):
                 raise LogError(
                     f"{name} has the shape {column.shape}; it needs one value for each of the "
@@ -76,7 +85,9 @@ class Log:
         if not ((chances > 0) & (chances <= 1)).all():
             raise LogError("propensity must be above 0 and at most 1 in every row")
         codes = np.array([places[name] for name in taken], dtype="int64")
-        return cls(table, codes, chances, rewards, names, _possible(possible, codes, len(names)))
+        may = _possible(possible, codes, len(names))
+        customer = pd.factorize(whose)[0]
+        return cls(table, codes, chances, rewards, names, may, customer)
 
     def __len__(self) -> int:
         return len(self.reward)
@@ -92,7 +103,27 @@ class Log:
             propensity=self.propensity[chosen],
             reward=self.reward[chosen],
             possible=self.possible[chosen],
+            customer=self.customer[chosen],
         )
+
+    def folds(self, folds: int, seed: int) -> np.ndarray:
+        """The fold of each row, see `folds_of`; all rows of a customer are in the same one."""
+        _, customer = np.unique(self.customer, return_inverse=True)
+        return folds_of(int(customer.max()) + 1, folds, seed)[customer]
+
+    def by_customer(self, contributed: np.ndarray) -> np.ndarray:
+        """One row per customer with the same mean as `contributed`, whose rows are the log's.
+
+        Its rows are independent, so that the standard error of the mean is that of this.
+        """
+        names, customer = np.unique(self.customer, return_inverse=True)
+        if len(names) == len(self):
+            return contributed
+        mean = contributed.mean(axis=0)
+        sums = np.zeros((len(names), *contributed.shape[1:]))
+        # Of deviations: that some have more rows than others is no spread.
+        np.add.at(sums, customer, contributed - mean)
+        return mean + sums * len(names) / len(self)
 
     def net_of(self, costs: Sequence[float] | np.ndarray | None) -> Log:
         """The log with what each action costs, in units of the reward, taken off its rewards."""
@@ -134,6 +165,13 @@ class Log:
     def best(self, effects: np.ndarray) -> np.ndarray:
         """The place of the possible action with the highest effect per row; the first of equals."""
         return np.where(self.possible, effects, -np.inf).argmax(axis=1)
+
+
+def _numbers(name: str, column: object) -> np.ndarray:
+    try:
+        return np.asarray(column, dtype="float64")
+    except (TypeError, ValueError) as error:
+        raise LogError(f"{name} must be numbers: {error}") from error
 
 
 def _possible(given: np.ndarray | None, taken: np.ndarray, actions: int) -> np.ndarray:

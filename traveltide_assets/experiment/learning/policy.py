@@ -1,4 +1,4 @@
-"""A policy learnt from a log: the action with the highest expected net reward, by features.
+"""A policy learned from a log: the action with the highest expected net reward, by features.
 
 Effects are regressions of doubly robust scores on the features, or differences of reward models.
 Which of them decides is chosen by what its policy brings on rows that it did not see. One of the
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.experiment.learning import reward_model
-from traveltide_assets.experiment.learning.log import Log, features_of, folds_of
+from traveltide_assets.experiment.learning.log import Log, LogError, features_of
 from traveltide_assets.experiment.learning.policy_value import doubly_robust_scores
 from traveltide_assets.experiment.learning.reward_model import Model, Regressor
 from traveltide_assets.stats.threads import one_thread
@@ -65,10 +65,12 @@ def learn(
     `costs` are per action, in units of the reward. `model` is that of the reward; boosted trees if
     not set. `Policy.tried` tells how the methods compare. It is too good for the chosen one by the
     choice: value the policy on other rows, or with `policy_promotion.judge`. Raises `LogError` if
-    an action is too rare to learn from.
+    an action is too rare to learn from, or a method is unknown.
     """
+    if unknown := set(methods) - set(METHODS):
+        raise LogError(f"unknown methods: {', '.join(sorted(unknown))}; known: {METHODS}")
     made: Model = model or partial(reward_model.boosted_trees, seed)
-    parts = folds_of(len(log), folds, seed)
+    parts = log.folds(folds, seed)
     expected = reward_model.cross_fitted(log, parts, made)
     scores = doubly_robust_scores(log, expected)
     prices = np.zeros(len(log.actions)) if costs is None else np.asarray(costs, dtype="float64")
@@ -104,7 +106,7 @@ def cross_fitted_effects(
     parts: np.ndarray,
     seed: int,
 ) -> np.ndarray:
-    """Rows by actions: the effect against the first action, learnt on the other folds."""
+    """Rows by actions: the effect against the first action, learned on the other folds."""
     if method == REWARDS:
         return expected - expected[:, :1]
     effects = np.empty_like(scores)

@@ -1,7 +1,7 @@
-"""Promotion: a learnt policy must beat every single action and the incumbent, beyond noise.
+"""Promotion: a learned policy must beat every single action and the incumbent, beyond noise.
 
-The learnt policy is valued out of fold: in each fold, everything about it (models, method) is
-learnt from the other folds. So its value is not flattered by having been chosen.
+The learned policy is valued out of fold: in each fold, everything about it (models, method) is
+learned from the other folds. So its value is not flattered by having been chosen.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from scipy.stats import norm
 
 from traveltide_assets.experiment.learning import heterogeneity, policy, reward_model
 from traveltide_assets.experiment.learning.heterogeneity import Heterogeneity
-from traveltide_assets.experiment.learning.log import Log, folds_of
+from traveltide_assets.experiment.learning.log import Log
 from traveltide_assets.experiment.learning.policy import Policy
 from traveltide_assets.experiment.learning.policy_value import doubly_robust_scores
 from traveltide_assets.experiment.learning.simultaneous import simultaneous_intervals
@@ -32,13 +32,14 @@ Learner = Callable[[Log, Sequence[float] | np.ndarray | None, int], Policy]
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a log says about a learnt policy.
+    """What a log says about a learned policy.
 
     `scorecard` has a row per policy: net reward per row of the log, with intervals that hold
-    together. `gains` has a row per policy that the learnt one must beat: by how much it does.
-    `decisions` is the learnt policy out of fold, as places of actions; `policy` is learnt from all
-    rows and is what to use after a promotion. `rows_needed` is how many rows the log would need,
-    not set unless there is too little data.
+    together. `gains` has a row per policy that the learned one must beat: by how much it does.
+    `decisions` is the learned policy out of fold, as places of actions; `policy` is learned from
+    all rows and is what to use after a promotion. `rows_needed` is how many rows of this kind would
+    show the gain with a power of 80 %, if it is what it is estimated to be out of fold. It is only
+    set if there is too little data, and that gain is above its standard error.
     """
 
     verdict: str
@@ -69,12 +70,12 @@ def judge(
 ) -> Judgement:
     """Learn a policy, value it against every single action and `others`, and decide.
 
-    `others` are policies by name (not learnt from this log), `incumbent` names the one in use: it
+    `others` are policies by name (not learned from this log), `incumbent` names the one in use: it
     must be beaten, too. A gain of less than `worthwhile` times the value of the best single action
-    is not worth having. Raises `LogError` if the log cannot be learnt from.
+    is not worth having. Raises `LogError` if the log cannot be learned from.
     """
     learn = learner or _learn
-    parts = folds_of(len(log), folds, seed + 1)
+    parts = log.folds(folds, seed + 1)
     decisions = np.empty(len(log), dtype="int64")
     for fold in np.unique(parts):
         held_out = parts == fold
@@ -86,28 +87,31 @@ def judge(
     policies = {f"always {name}": log.always(place) for place, name in enumerate(log.actions)}
     policies |= others or {}
     policies[LEARNED] = decisions
-    brought = pd.DataFrame(
-        {
-            name: (log.probabilities(chosen) * (scores - prices)).sum(axis=1)
-            for name, chosen in policies.items()
-        }
-    )
+
+    def bring(chosen: np.ndarray) -> np.ndarray:
+        return log.by_customer((log.probabilities(chosen) * (scores - prices)).sum(axis=1))
+
+    brought = pd.DataFrame({name: bring(chosen) for name, chosen in policies.items()})
     scorecard = simultaneous_intervals(brought, level)
     scorecard["effective_sample_size"] = [_effective(log, chosen) for chosen in policies.values()]
     rivals = [f"always {name}" for name in log.actions] + ([incumbent] if incumbent else [])
     gains = _gains(brought, brought[LEARNED], rivals, level)
     effects = heterogeneity.predicted(log, scores, expected, parts, seed)
     tested = heterogeneity.from_scores(log, scores, effects, parts)
-    targeted = log.probabilities(log.best(effects - prices))
-    wide = _gains(brought, (targeted * (scores - prices)).sum(axis=1), rivals, level)
+    wide = _gains(brought, bring(log.best(effects - prices)), rivals, level)
     rival = _hardest(scorecard, gains)
     # That a policy hardly targets says little of what targeting would gain.
     sought = max(gains, wide, key=lambda table: float(table.loc[rival, "standard_error"]))
     least = worthwhile * abs(float(scorecard.loc[rival, "value"]))
-    verdict, needed = _verdict(gains, sought, rival, least, len(log))
+    verdict = _verdict(gains, sought, rival, least)
+    open_yet = verdict == TOO_LITTLE_DATA
+    needed, fewest = (
+        _rows_needed((gains, sought), len(log), known) if open_yet else None
+        for known in ("value", "high")
+    )
     return Judgement(
         verdict,
-        _in_words(verdict, gains, sought, rival, tested, needed, len(log)),
+        _in_words(verdict, gains, sought, rival, tested, (needed, fewest), len(log)),
         scorecard,
         gains,
         tested,
@@ -136,31 +140,47 @@ def _gains(
 
 
 def _hardest(scorecard: pd.DataFrame, gains: pd.DataFrame) -> str:
-    """The best of those that the learnt policy must beat."""
+    """The best of those that the learned policy must beat."""
     return str(scorecard.loc[gains.index, "value"].idxmax())
 
 
-def _verdict(
-    gains: pd.DataFrame, sought: pd.DataFrame, rival: str, least: float, rows: int
-) -> tuple[str, int | None]:
-    """The verdict, and the rows it takes.
+def _verdict(gains: pd.DataFrame, sought: pd.DataFrame, rival: str, least: float) -> str:
+    """The verdict. `gains` are those of the learned policy, `sought` of what targets most.
 
-    `gains` are those of the learnt policy, `sought` those of what targets more: it or another one.
-    A gain of less than `least` is not worth having.
+    A gain of less than `least` is not worth having. It is excluded, or a log of this size would
+    have shown one.
     """
     if (gains["low"] > 0).all():
-        return PROMOTED, None
+        return PROMOTED
     gain, high = sought.loc[rival, ["value", "high"]]
-    if high < least or not max(gain, least) > 0:
-        return NOTHING_TO_GAIN, None
-    errors = sought["standard_error"]
-    # The intervals hold together, so each must be won by more than one alone would take.
-    reach = (sought["high"] - sought["value"]) + float(norm.ppf(_POWER)) * errors
-    # As good as it is found to be, but at least worth having.
-    gained = sought["value"] + max(0.0, least - float(gain))
-    needed = int(np.ceil(rows * ((reach / gained) ** 2).max()))
-    # A log of that size would have shown a gain worth having.
-    return (NOTHING_TO_GAIN, None) if needed <= rows else (TOO_LITTLE_DATA, needed)
+    shown = _reach(sought)[rival] <= least and gain < least
+    excluded = high < least or not max(gain, least) > 0
+    return NOTHING_TO_GAIN if excluded or shown else TOO_LITTLE_DATA
+
+
+def _reach(gains: pd.DataFrame) -> pd.Series:
+    """The gains that would be shown with the power wanted.
+
+    The intervals hold together, so each must be won by more than one alone would take.
+    """
+    return gains["high"] - gains["value"] + float(norm.ppf(_POWER)) * gains["standard_error"]
+
+
+def _rows_needed(tables: Sequence[pd.DataFrame], rows: int, known: str = "value") -> int | None:
+    """The rows that show the gains over all rivals, if they are what they are estimated to be.
+
+    With `known` "high" they are as large as their intervals allow.
+
+    Of several policies, it is what the first to be shown takes. None if no gain is
+    above its standard error: then nobody can say.
+    """
+    needed = [
+        int(np.ceil(rows * ((_reach(gains) / gains[known]) ** 2).max()))
+        for gains in tables
+        if (gains[known] > gains["standard_error"]).all()
+    ]
+    # What they do not show yet takes more than there are.
+    return max(min(needed), rows + 1) if needed else None
 
 
 def _in_words(
@@ -169,13 +189,13 @@ def _in_words(
     sought: pd.DataFrame,
     rival: str,
     tested: tuple[Heterogeneity, ...],
-    needed: int | None,
+    needed: tuple[int | None, int | None],
     rows: int,
 ) -> str:
     gain, low, high = gains.loc[rival, ["value", "low", "high"]]
     change = f"{gain:+.4g} per row against {rival} ({low:+.4g} to {high:+.4g})"
     if verdict == PROMOTED:
-        return f"The learnt policy is promoted: {change}, and it beats all it must beat."
+        return f"The learned policy is promoted: {change}, and it beats all it must beat."
     if sought is not gains:
         gain, low, high = sought.loc[rival, ["value", "low", "high"]]
         change += f", {gain:+.4g} ({low:+.4g} to {high:+.4g}) by a policy that targets more"
@@ -183,8 +203,15 @@ def _in_words(
         return f"There is nothing to gain by targeting: {change}. Use {rival}."
     p_value = min((test.p_holm for test in tested), default=1.0)
     differ = "differ between customers" if p_value <= 0.05 else "are not shown to differ"
+    likely, fewest = needed
+    takes = (
+        "How many rows it takes cannot be said, since no gain is above its standard error"
+        if likely is None
+        else f"It takes about {likely:,} rows if the gain is as estimated"
+    )
+    if fewest is not None:
+        takes += f"; at least {fewest:,} if it is as large as its interval allows"
     return (
         f"There is too little data to tell whether targeting pays: {change}. Effects {differ} "
-        f"(p {p_value:.2g}). It takes about {needed:,} rows; there are {rows:,}. "
-        f"Use {rival} so far."
+        f"(p {p_value:.2g}). {takes}; there are {rows:,}. Use {rival} so far."
     )

@@ -1,7 +1,7 @@
 """What a policy would be worth, from a log of another: off-policy evaluation with intervals.
 
 A policy is rows by actions, the probability of each, or one action's place per row. It must not
-have been learnt from the rows it is valued on: learn it on other folds.
+have been learned from the rows it is valued on: learn it on other folds.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def policy_value(
     else:
         influence = contributions(log, policy, method, expected)
         value = float(influence.mean())
-    error = standard_error(influence)
+    error = standard_error(log.by_customer(influence))
     reach = float(norm.ppf((1 + level) / 2)) * error
     effective = float(total**2 / (weights @ weights)) if total else 0.0
     return PolicyValue(method, value, value - reach, value + reach, error, effective)

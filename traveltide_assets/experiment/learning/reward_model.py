@@ -57,12 +57,17 @@ def linear() -> Regressor:
 
 
 def _encoder(numbers: Any) -> Any:
-    numeric = make_column_selector(dtype_include=["number", "bool"])
     texts = make_column_selector(dtype_exclude=["number", "bool"])
     one_hot = OneHotEncoder(
         handle_unknown="infrequent_if_exist", min_frequency=20, sparse_output=False
     )
-    return make_column_transformer((numbers, numeric), (one_hot, texts))
+    return make_column_transformer((numbers, _known_numbers), (one_hot, texts))
+
+
+def _known_numbers(features: pd.DataFrame) -> list[str]:
+    """The columns of numbers to learn from: one without any value in these rows says nothing."""
+    numbers = features.select_dtypes(["number", "bool"])
+    return [name for name in numbers if numbers[name].notna().any()]
 
 
 def fitted(log: Log, model: Model) -> tuple[Regressor, ...]:

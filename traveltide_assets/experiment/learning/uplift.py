@@ -1,6 +1,6 @@
 """How well a score orders customers by the effect of one action: uplift curve and Qini.
 
-The score must not have been learnt from the rows of the log.
+The score must not have been learned from the rows of the log.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def qini(log: Log, score: np.ndarray, action: int = 1, base: int = 0, level: flo
     below = (rankdata(score) - 0.5) / len(log)  # 0 for the lowest score, 1 for the highest
     # The trapezoids of the curve add up to a weighted mean of the effects.
     area = float((effects * (below - 0.5)).mean())
-    error = standard_error((effects - effects.mean()) * (below - 0.5))
+    error = standard_error(log.by_customer((effects - effects.mean()) * (below - 0.5)))
     reach = float(norm.ppf((1 + level) / 2)) * error
     return Qini(area, area - reach, area + reach, error)
 

@@ -11,7 +11,7 @@ from traveltide_assets.report.charts.canvas import COLOURS, MARKERS, STYLE, Char
 _LINES = {
     "oracle": "oracle: everybody gets the perk they want",
     "value": "what was decided",
-    "learned": "what the policy learnt so far would decide",
+    "learned": "what the policy learned so far would decide",
     "best_single": "the best single perk for everybody",
     "chance": "a perk at random",
 }

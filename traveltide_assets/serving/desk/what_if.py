@@ -174,7 +174,7 @@ def decided_anew(
     """The perks of the customers under a scenario, or of a sample of them.
 
     The strategy is fitted anew on the features of the release; last month's perks are kept as they
-    are when a month is decided. Who was mailed before is not in a release, so they are learnt from.
+    are when a month is decided. Who was mailed before is not in a release: they are learned from.
     """
     applied = scenario.applied(settings)
     loaded = load_perks(settings.perks_file, applied.policy.forbidden_features)

@@ -38,13 +38,14 @@ def offers() -> pd.DataFrame:
             "arm": [PERSONALISED, PERSONALISED, EXPLORATION, HOLDOUT],
             "offer": [MEAL, MEAL, BAG, NO_OFFER],
             "strategy": "traits",
+            "eligible": [[BAG, MEAL]] * 4,
         }
     )
 
 
 def test_offers_are_valued_by_what_is_planted_among_those_who_got_their_own() -> None:
-    learnt = pd.Series([BAG, NO_OFFER, MEAL, MEAL], index=[1, 2, 3, 4])
-    row = of_month("2023-07", offers(), TRUTH, 1_000.0, learnt)
+    learned = pd.Series([BAG, NO_OFFER, MEAL, MEAL], index=[1, 2, 3, 4])
+    row = of_month("2023-07", offers(), TRUTH, 1_000.0, learned)
     assert row["customers"] == 4
     assert row["value"] == pytest.approx(50)
     assert row["learned"] == pytest.approx(150)
@@ -52,6 +53,22 @@ def test_offers_are_valued_by_what_is_planted_among_those_who_got_their_own() ->
     assert row["best_single"] == pytest.approx(150)
     assert row["chance"] == pytest.approx(100)
     assert np.isnan(of_month("2023-07", offers(), TRUTH, 1_000.0)["learned"])
+
+
+def test_nobody_is_valued_with_a_perk_that_they_may_not_have() -> None:
+    few = offers().assign(eligible=[[MEAL], [BAG, MEAL], [], []])
+    row = of_month("2023-07", few, TRUTH, 1_000.0)
+    # The first wants a bag, and may have none: a meal brings 0; the second wants a meal.
+    assert row["oracle"] == pytest.approx(50)
+    assert row["best_single"] == pytest.approx(50)
+    assert row["chance"] == pytest.approx((0 + 50) / 2)
+
+
+def test_the_setting_decides_the_months(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    simulation = Simulation(1, 10, "none")
+    assert simulation.settings(tmp_path, "2023-07").strategy == "learned"
+    monkeypatch.setenv("TRAVELTIDE_STRATEGY", "traits")
+    assert simulation.settings(tmp_path, "2023-07").strategy == "traits"
 
 
 def test_only_redeemed_perks_cost_and_the_catalogue_may_say_how_much(tmp_path: Path) -> None:

@@ -150,3 +150,66 @@ def test_without_enough_that_was_drawn_there_is_no_log() -> None:
     assert scorecard.explored(outcomes.assign(arm_probability=np.nan), features) is None
     assert scorecard.explored(outcomes.iloc[:100], features) is None
     assert scorecard.nothing().empty
+
+
+def test_one_rare_perk_does_not_keep_the_others_from_being_learned() -> None:
+    outcomes, features = drawn()
+    rng = np.random.default_rng(3)
+    explores = (outcomes["arm"] == EXPLORATION).to_numpy()
+    # Every third customer may have no bag, and the night is drawn with weight 1 to 75 and 24.
+    may_bag = np.arange(COUNT) % 3 > 0
+    outcomes["eligible"] = [
+        ["bag", "meal", "night"] if may else ["meal", "night"] for may in may_bag
+    ]
+    chances = np.where(may_bag[:, None], [0.75, 0.24, 0.01], [0.0, 0.96, 0.04])
+    place = (rng.random(COUNT)[:, None] > chances.cumsum(axis=1)).sum(axis=1)
+    outcomes["offer"] = np.where(explores, np.array(["bag", "meal", "night"])[place], "bag")
+    outcomes["probability"] = np.where(explores, chances[np.arange(COUNT), place], 1.0)
+    found = scorecard.explored(outcomes, features)
+    assert found is not None
+    log = found.log
+    assert log.actions == ("none", "bag", "meal")
+    rare = int((explores & (outcomes["offer"] == "night")).sum())
+    assert found.left_out == {"night": rare}
+    assert len(log) == int(outcomes["arm"].isin([EXPLORATION, HOLDOUT]).sum()) - rare
+    # As likely as they are among those who did not draw the rare one: 2 of 3 explore.
+    known = pd.DataFrame({"may": may_bag[found.customers["user_id"]], "action": log.action})
+    shown = pd.Series(log.propensity).groupby([known["may"], known["action"]])
+    assert (shown.max() == shown.min()).all()
+    with_bag, without = 0.3 + 0.6 * 0.99, 0.3 + 0.6 * 0.96
+    assert shown.first().to_dict() == pytest.approx(
+        {
+            (True, 0): 0.3 / with_bag,
+            (True, 1): 0.45 / with_bag,
+            (True, 2): 0.144 / with_bag,
+            (False, 0): 0.3 / without,
+            (False, 2): 0.576 / without,
+        }
+    )
+    judgement = scorecard.judged(found, {}, seed=1)
+    rows = scorecard.table(found, judgement)
+    assert f"Nothing is learned of night: {rare} customers drew it" in rows["in_words"].iloc[0]
+
+
+def test_the_campaigns_of_a_customer_count_together() -> None:
+    outcomes, features = drawn()
+    again = pd.concat([outcomes, outcomes.assign(campaign="2023-06")])
+    known = pd.concat([features, features.assign(campaign="2023-06")])
+    once, twice = scorecard.explored(outcomes, features), scorecard.explored(again, known)
+    assert once is not None
+    assert twice is not None
+    one, other = (scorecard.judged(found, {}, seed=1).scorecard for found in (once, twice))
+    # The same campaign told twice says no more than told once.
+    assert other.loc["always bag", "standard_error"] == pytest.approx(
+        one.loc["always bag", "standard_error"], rel=0.02
+    )
+
+
+def test_why_there_is_no_log_is_said() -> None:
+    outcomes, _ = drawn()
+    few = outcomes[outcomes["arm"] != HOLDOUT]
+    assert "no perk was drawn for more than" in scorecard.too_few(
+        outcomes.iloc[:100].assign(arm=np.where(np.arange(100) < 60, HOLDOUT, EXPLORATION))
+    )
+    assert "only 0 customers were held out" in scorecard.too_few(few)
+    assert "there is nothing to learn from" in scorecard.too_few(outcomes.assign(closed=False))

@@ -95,7 +95,7 @@ def test_policies_are_called_by_their_titles_and_the_best_comes_first() -> None:
     assert "+2 USD per customer against Free checked bag for everybody" in shown["policies"]["said"]
     assert "always" not in shown["policies"]["said"]
     assert [row["policy"] for row in shown["policies"]["rows"]] == [
-        "the learnt policy",
+        "the learned policy",
         "Free checked bag for everybody",
         "nothing for anybody",
         "Free hotel meal for everybody",
@@ -108,7 +108,7 @@ def test_policies_are_called_by_their_titles_and_the_best_comes_first() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "words"), [(PROMOTED, "Let the learnt policy"), (NOTHING_TO_GAIN, "gains nothing")]
+    ("verdict", "words"), [(PROMOTED, "Let the learned policy"), (NOTHING_TO_GAIN, "gains nothing")]
 )
 def test_the_chapter_is_headed_by_the_verdict(verdict: str, words: str) -> None:
     assert words in next_section.message(material(policies=learnt.policies(verdict)))
@@ -121,3 +121,34 @@ def test_where_nothing_was_learnt_nothing_is_drawn() -> None:
     assert next_section.context(m)["policies"] is None
     assert next_section.context(m)["budget"] is None
     assert offers_section.message(m) == "Nothing is known yet of what offers did"
+
+
+def test_a_policy_that_decides_already_is_not_advised_again() -> None:
+    m = material(policies=learnt.policies(PROMOTED))
+    m.settings = SETTINGS.model_copy(update={"strategy": "learned"})
+    assert next_section.message(m).startswith("The learned policy chooses who gets what")
+    assert "Let it decide" not in next_section.context(m)["exploration"]
+
+
+def test_perks_of_which_nothing_is_learned_are_called_by_their_titles() -> None:
+    said = f"There is nothing to gain. Nothing is learned of {learnt.BAG}: 12 customers drew it."
+    m = material(policies=learnt.policies().assign(in_words=said))
+    shown = next_section.context(m)["policies"]["said"]
+    assert "Nothing is learned of Free checked bag: 12 customers drew it." in shown
+
+
+def test_who_explores_already_is_not_told_to_begin() -> None:
+    exploring = SETTINGS.exploration.model_copy(update={"share": 0.1})
+    for settings in (SETTINGS, SETTINGS.model_copy(update={"exploration": exploring})):
+        m = material()
+        m.settings = settings
+        shown = next_section.context(m)
+        assert shown["explores"] == (settings is not SETTINGS)
+        assert ("Keep" in shown["exploration"]) == shown["explores"]
+
+
+def test_a_budget_that_nothing_costs_binds_nobody() -> None:
+    free = learnt.curve().iloc[[3]].assign(budget_usd=0.0, expected_cost_usd=0.0)
+    said = next_section.budget_in_words(free)
+    assert said.startswith("No budget binds")
+    assert "800 USD net" in said

@@ -198,6 +198,12 @@ def test_a_column_without_spread_has_no_width() -> None:
         ({"action": ["a", "c"]}, "unknown actions"),
         ({"reward": [1.0]}, "one value for each"),
         ({"actions": ("a",)}, "two or more"),
+        ({"action": ["a", None]}, "1 actions are missing"),
+        ({"action": [1.0, np.nan], "actions": (1.0, 2.0)}, "1 actions are missing"),
+        ({"reward": ["yes", "no"]}, "reward must be numbers"),
+        ({"propensity": ["50%", "50%"]}, "propensity must be numbers"),
+        ({"features": np.full((2, 1), np.nan)}, "no feature has a value"),
+        ({"customers": ["me"]}, "one value for each"),
     ],
 )
 def test_a_log_that_is_none_is_refused(change: dict[str, object], said: str) -> None:
@@ -210,6 +216,14 @@ def test_a_log_that_is_none_is_refused(change: dict[str, object], said: str) -> 
     }
     with pytest.raises(LogError, match=said):
         Log.of(**(columns | change))  # type: ignore[arg-type]
+
+
+def test_actions_may_be_numbers_as_a_file_has_them() -> None:
+    numbered = Log.of(np.zeros((3, 1)), [0, 2, 1], 1 / 3, [1.0, 2.0, 3.0], (0, 1, 2))
+    assert numbered.actions == ("0", "1", "2")
+    assert numbered.action.tolist() == [0, 2, 1]
+    unnamed = Log.of(np.zeros((3, 1)), [0, 2, 1], 1 / 3, [1.0, 2.0, 3.0])
+    assert all(type(name) is str for name in unnamed.actions)
 
 
 def test_what_a_method_lacks_is_said() -> None:
