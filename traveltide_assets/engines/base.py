@@ -69,12 +69,10 @@ class Engine(Protocol):
         self,
         files: Sequence[Path] | Sequence[str],
         partition: Partition | None = None,
-        numbered: str | None = None,
     ) -> ibis.Table:
         """Parquet files as one table, by path or by a URI that the engine opens.
 
-        Folders called `column=value` above the files add nothing. `numbered` is the name of an
-        added column with the number of each row in its file, from 1.
+        Folders called `column=value` above the files add nothing.
         """
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:

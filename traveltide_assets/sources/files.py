@@ -27,7 +27,7 @@ from traveltide_assets.sources.delivery import carries_a_table, look
 from traveltide_assets.sources.landed import Landed
 
 # Changes whenever a staged copy of the same file has another content.
-_FORMAT = 2
+_FORMAT = 3
 _UNUSED_SECONDS = 7 * 24 * 3600
 _log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Files:
         if name in OPTIONAL and not versions[name]:
             return without_rows(name, self._engine.read_parquet(everything["users"]))
         staged = everything[name]
-        rows = self._engine.read_parquet(staged, numbered="source_row")
+        rows = self._engine.read_parquet(staged)
         ages = _by_age(landed[name])
         if len(ages) == 1:
             return rows.mutate(source_order=ibis.literal(1, "int64"))
@@ -210,9 +210,17 @@ def _stage(engine: LocalEngine, landed: Landed) -> str:
     try:
         with places.explained(landed.copy.parent, places.HOME):
             landed.stage(engine)
+            _number(engine, landed.copy)
     except SourceError as error:
         return str(error)
     return ""
+
+
+def _number(engine: LocalEngine, copy: Path) -> None:
+    rows = engine.read_parquet([copy], numbered="source_row")  # type: ignore[call-arg]
+    numbered = copy.with_suffix(".numbered")
+    engine.write_parquet(rows, numbered)
+    numbered.replace(copy)
 
 
 def _by_age(files: Mapping[str, Entry]) -> dict[str, int]:
