@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -15,32 +17,34 @@ _UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
 class Sail(SparkConnect):
-    """Sail computes with at most `memory`, and spills to `scratch`."""
+    """A session of the server in this process."""
 
     def __init__(self, scratch: Path, memory: str) -> None:
         super().__init__("", scratch, memory)
         self._limit = memory
 
     def _address(self) -> str:
-        """Start the server, on this machine's own network, and tell where it listens."""
-        for name, value in self._options().items():
-            os.environ.setdefault(name, value)
-        self._server = SparkConnectServer("127.0.0.1", 0)
-        self._server.start(background=True)
-        host, port = self._server.listening_address
+        host, port = _server(self._scratch.resolve(), self._limit).listening_address
         return f"sc://{host}:{port}"
 
-    def _options(self) -> dict[str, str]:
-        """Options of Sail, which reads them from the environment."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
-        return {
-            "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
-            "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(_bytes(self._limit)),
-            "SAIL_RUNTIME__TEMPORARY_FILES__PATHS": f'["{self._scratch.resolve()}"]',
-            # A step may spend hours in Python. Without its session, its tables would be gone.
-            "SAIL_SPARK__SESSION_TIMEOUT_SECS": "604800",
-            "RUST_LOG": "error",
-        }
+
+@cache
+def _server(scratch: Path, memory: str) -> SparkConnectServer:
+    """A server for this machine alone. It computes with `memory`, and spills to `scratch`."""
+    scratch.mkdir(parents=True, exist_ok=True)
+    options = {
+        "SAIL_RUNTIME__MEMORY_POOL__TYPE": "fair",
+        "SAIL_RUNTIME__MEMORY_POOL__FAIR__MAX_SIZE": str(_bytes(memory)),
+        "SAIL_RUNTIME__TEMPORARY_FILES__PATHS": json.dumps([str(scratch)]),
+        # A step may spend hours in Python. Without its session, its tables would be gone.
+        "SAIL_SPARK__SESSION_TIMEOUT_SECS": str(7 * 24 * 3600),
+        "RUST_LOG": "error",
+    }
+    for name, value in options.items():
+        os.environ.setdefault(name, value)
+    server = SparkConnectServer("127.0.0.1", 0)
+    server.start(background=True)
+    return server
 
 
 def _bytes(memory: str) -> int:
