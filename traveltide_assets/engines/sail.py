@@ -27,6 +27,10 @@ class Sail(SparkConnect):
         host, port = _server(self._scratch.resolve(), self._limit).listening_address
         return f"sc://{host}:{port}"
 
+    def _url(self, path: Path) -> str:
+        # Spark takes a path as it is written. Sail takes a URL, and reads nothing where none is.
+        return path.resolve().as_uri()
+
 
 @cache
 def _server(scratch: Path, memory: str) -> SparkConnectServer:

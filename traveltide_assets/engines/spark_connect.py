@@ -56,10 +56,13 @@ class SparkConnect(SparkEngine):
     def _address(self) -> str:
         return self._remote
 
+    def _url(self, path: Path) -> str:
+        return url_of(path)
+
     def _connected(self) -> SparkBackend:
         folder = hold(self._scratch)
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-        return _Staging().connect(self.session, folder)
+        return _Staging().connect(self.session, folder, self._url)
 
     def opens(self, uri: str) -> bool:
         return False
@@ -70,11 +73,13 @@ class SparkConnect(SparkEngine):
         paths = [Path(file) for file in files]
         reader = self.session.read.schema(schema_of(paths))
         if partition is None:
-            return self._table(reader.parquet(*map(url_of, paths)))
+            return self._table(reader.parquet(*map(self._url, paths)))
         # Sail does not take the values from the names of folders.
         name, values = partition
         parts = zip(paths, values, strict=True)
-        rows = [reader.parquet(url_of(path)).withColumn(name, lit(value)) for path, value in parts]
+        rows = [
+            reader.parquet(self._url(path)).withColumn(name, lit(value)) for path, value in parts
+        ]
         return self._table(_union(rows))
 
     def _sorted(self, rows: DataFrame, by: str, order: Sequence[str]) -> DataFrame:
@@ -90,12 +95,12 @@ class SparkConnect(SparkEngine):
 class _Staging(SparkBackend):
     """Keeps cached tables as Parquet: a server of Spark Connect need not keep any itself."""
 
-    def do_connect(self, session: SparkSession, folder: Path) -> None:
-        self._folder = folder
+    def do_connect(self, session: SparkSession, folder: Path, url: Callable[[Path], str]) -> None:
+        self._folder, self._url = folder, url
         super().do_connect(session)
 
     def _create_cached_table(self, name: str, expr: ibis.Table) -> ibis.Table:
-        place = url_of(self._folder / name)
+        place = self._url(self._folder / name)
         rows = self.rows(expr)
         (self._folder / name).mkdir()  # Sail makes none for a table without rows.
         rows.write.mode("append").parquet(place)
