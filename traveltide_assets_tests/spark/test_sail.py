@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import sys
 from pathlib import Path
+from typing import Any
 
 import ibis
 import pandas as pd
@@ -38,7 +39,7 @@ def _sail(home: Path) -> Engine:
     return open_engine(Settings(home=home, engine="sail"))
 
 
-def _stored(rows: list[dict[str, object]], file: Path) -> Path:
+def _stored(rows: list[Any], file: Path) -> Path:
     pq.write_table(pa.Table.from_pylist(rows), file)
     return file
 
