@@ -116,11 +116,12 @@ def test_refused_formats_are_counted_by_three_queries_however_many_rules_refuse(
     there.lake.write(refused, rows.iloc[places].assign(reason=reasons))
     asked: list[object] = []
     answer = Backend.to_pyarrow
-    monkeypatch.setattr(
-        Backend,
-        "to_pyarrow",
-        lambda self, expr, **how: asked.append(1) or answer(self, expr, **how),
-    )
+
+    def counted(backend: Backend, expression: Any, **how: Any) -> Any:
+        asked.append(expression)
+        return answer(backend, expression, **how)
+
+    monkeypatch.setattr(Backend, "to_pyarrow", counted)
     found = formats.has_few_in_a_format("flights", there)
     assert not found.passed
     assert found.facts["unreadable_base_fare_usd:base_fare_usd"] == 10
