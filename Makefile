@@ -46,7 +46,7 @@ test-spark: $(VENV)/spark java
 java:
 	@command -v java >/dev/null \
 		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y openjdk-17-jre-headless >/dev/null; } \
-		|| echo "no Java here and no right to install it: tests on Spark will be skipped"
+		|| echo "no Java here and no right to install it: of the tests on Spark, those on Sail will run"
 
 dev: $(VENV)/installed
 	umask 077; mkdir -p "$(DAGSTER_HOME)"
