@@ -44,10 +44,13 @@ def _server(scratch: Path, memory: str) -> SparkConnectServer:
         "SAIL_SPARK__SESSION_TIMEOUT_SECS": str(7 * 24 * 3600),
         "RUST_LOG": "error",
     }
-    for name, value in options.items():
-        os.environ.setdefault(name, value)
+    # It reads them when it starts. Another server in this process may have others.
+    ours = {name: value for name, value in options.items() if name not in os.environ}
+    os.environ.update(ours)
     server = SparkConnectServer("127.0.0.1", 0)
     server.start(background=True)
+    for name in ours:
+        del os.environ[name]
     return server
 
 

@@ -8,19 +8,22 @@ sent expressions only: landed files are parsed, and S3 is reached, by this proce
 from __future__ import annotations
 
 import atexit
+import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import ibis
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame
 from pyspark.sql.connect.functions import lit, row_number
 from pyspark.sql.connect.session import SparkSession
 from pyspark.sql.connect.window import Window
 
-from traveltide_assets.engines.base import Partition
+from traveltide_assets.engines.base import OutOfMemory, Partition
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.engines.held import hold
 from traveltide_assets.engines.spark_backend import SparkBackend
@@ -30,7 +33,7 @@ from traveltide_assets.engines.spark_engine import (
     schema_of,
     url_of,
 )
-from traveltide_assets.engines.spark_writer import NUMBER
+from traveltide_assets.engines.spark_writer import NUMBER, Writing
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -86,6 +89,10 @@ class SparkConnect(SparkEngine):
         # Sail drops a sort that no operator asks for. One that numbers rows does.
         return rows.withColumn(NUMBER, row_number().over(Window.partitionBy(by).orderBy(*order)))
 
+    def _written(self, rows: DataFrame, writing: Writing) -> dict[str, str]:
+        with _explained():
+            return super()._written(rows, writing)
+
     def each(
         self, function: Callable[[DuckDB, _Item], _Result], items: Sequence[_Item]
     ) -> list[_Result]:
@@ -103,13 +110,29 @@ class _Staging(SparkBackend):
         place = self._url(self._folder / name)
         rows = self.rows(expr)
         (self._folder / name).mkdir()  # Sail makes none for a table without rows.
-        rows.write.mode("append").parquet(place)
+        with _explained():
+            rows.write.mode("append").parquet(place)
         self._session.read.schema(rows.schema).parquet(place).createTempView(name)
         return self.table(name)
 
+    def to_pyarrow(self, expr: Any, /, **how: Any) -> Any:
+        with _explained():
+            return super().to_pyarrow(expr, **how)
+
     def _drop_cached_table(self, name: str) -> None:
         self._session.catalog.dropTempView(name)
-        shutil.rmtree(self._folder / name)
+        shutil.rmtree(self._folder / name, ignore_errors=True)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Turn an error about the memory of Sail into ours."""
+    try:
+        yield
+    except PySparkException as error:
+        if found := re.search(r"Failed to allocate [^\n\\]*", str(error)):
+            raise OutOfMemory(f"{found[0]}; raise TRAVELTIDE_MEMORY") from None
+        raise
 
 
 def _union(tables: Sequence[DataFrame]) -> DataFrame:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from traveltide_assets.connections.locations import S3Location
-from traveltide_assets.engines.base import Engine
+from traveltide_assets.engines.base import Engine, OutOfMemory
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.resources import open_engine, open_storage
@@ -73,6 +73,20 @@ def test_many_rows_are_stored_in_order(tmp_path: Path) -> None:
     engine.write_partitions(by, "month", paths, ["key"])
     first = pq.read_table(paths[MONTHS[0]])["key"].to_pylist()
     assert first == list(range(0, 300_000, 3))
+
+
+def test_too_little_memory_names_its_setting(tmp_path: Path) -> None:
+    _sail(tmp_path).read_parquet([_stored([{"key": "a"}], tmp_path / "a.parquet")])
+    pq.write_table(
+        pa.table({"key": [f"{number:0200}" for number in range(300_000)]}), tmp_path / "t.parquet"
+    )
+    little = open_engine(Settings(home=tmp_path, engine="sail", memory="5MB"))
+    table = little.read_parquet([tmp_path / "t.parquet"])
+    with pytest.raises(OutOfMemory, match="raise TRAVELTIDE_MEMORY"):
+        little.write_parquet(table, tmp_path / "one.parquet", ["key"])
+    with pytest.raises(OutOfMemory, match="raise TRAVELTIDE_MEMORY"):
+        table.group_by("key").agg(rows=table.count()).order_by("key").to_pyarrow()
+    assert not (tmp_path / "one.parquet").exists()
 
 
 def test_a_file_that_was_replaced_is_read_anew(tmp_path: Path) -> None:
