@@ -6,6 +6,7 @@ So do Sail, in this process and without Java, and a server of Spark Connect.
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import gzip
 import os
 import shutil
@@ -105,6 +106,9 @@ def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkConnectSe
     home = Path(_pyspark_with_java().__file__).parent
     started = SparkConnectServer(home, tmp_path_factory.mktemp("connect"))
     yield started
+    # Clients release what they have read in the background, and would try for minutes.
+    gc.collect()
+    time.sleep(2)
     started.stop()
 
 
