@@ -39,14 +39,14 @@ browser:
 		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y chromium >/dev/null; } \
 		|| echo "no chromium here and no right to install it: browser tests will be skipped"
 
-# Compares the results of a Spark cluster of three processes with those of DuckDB.
+# Compares Sail, a Spark cluster of three processes and a server of Spark Connect with DuckDB.
 test-spark: $(VENV)/spark java
 	$(BIN)/pytest -n 0 -m spark
 
 java:
 	@command -v java >/dev/null \
 		|| { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -qq -y openjdk-17-jre-headless >/dev/null; } \
-		|| echo "no Java here and no right to install it: tests on Spark will be skipped"
+		|| echo "no Java here and no right to install it: of the tests on Spark, those on Sail will run"
 
 dev: $(VENV)/installed
 	umask 077; mkdir -p "$(DAGSTER_HOME)"
@@ -112,7 +112,7 @@ USERS ?= 1020926
 bench: $(VENV)/installed
 	$(BIN)/python -m benchmarks.scale --users $(USERS) $(if $(REAL),--real $(REAL))
 
-# Bronze to features on DuckDB and on Spark, with damaged rows, and a line per goal.
+# Bronze to features on DuckDB, Sail and Spark, with damaged rows, and a line per goal.
 bench-spark: $(VENV)/spark java
 	$(BIN)/python -m benchmarks.spark_cost --users 20000 100000
 

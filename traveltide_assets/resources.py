@@ -131,18 +131,31 @@ def _ordered(settings: Settings) -> Settings:
 def open_engine(settings: Settings) -> Engine:
     """The configured engine. It starts on first use."""
     scratch = settings.home / "scratch"
-    if settings.engine == "spark":
-        try:
-            from traveltide_assets.engines.spark import Spark
-        except ImportError as error:
-            raise SettingsError(
-                "TRAVELTIDE_ENGINE=spark requires the extra `spark`: "
-                f"pip install '.[spark]' ({error})"
-            ) from error
-        return Spark(settings.spark.master, scratch, settings.memory)
+    if settings.engine != "duckdb":
+        return _open_spark(settings, scratch)
     from traveltide_assets.engines.duckdb import DuckDB
 
     return DuckDB(scratch, settings.memory)
+
+
+def _open_spark(settings: Settings, scratch: Path) -> Engine:
+    try:
+        if settings.engine == "sail":
+            from traveltide_assets.engines.sail import Sail
+
+            return Sail(scratch, settings.memory)
+        if settings.spark.remote is not None:
+            from traveltide_assets.engines.spark_connect import SparkConnect
+
+            return SparkConnect(settings.spark.remote, scratch, settings.memory)
+        from traveltide_assets.engines.spark import Spark
+
+        return Spark(settings.spark.master, scratch, settings.memory)
+    except ImportError as error:
+        raise SettingsError(
+            f"TRAVELTIDE_ENGINE={settings.engine} requires the extra `spark`: "
+            f"pip install '.[spark]' ({error})"
+        ) from error
 
 
 def keep_private(settings: Settings) -> None:

@@ -152,8 +152,10 @@ class Settings(BaseSettings):
         "environment and `traveltide.toml`",
     )
     scenarios: Path = Field(Path("scenarios"), description="Folder where the desk saves scenarios")
-    engine: Literal["duckdb", "spark"] = Field(
-        "duckdb", description="Compute engine: DuckDB on this machine, or Spark on a cluster"
+    engine: Literal["duckdb", "spark", "sail"] = Field(
+        "duckdb",
+        description="Compute engine: DuckDB on this machine, Spark on a cluster, or Sail, which "
+        "does what Spark does, on this machine and without Java",
     )
     spark: Spark = Spark()
     strategy: str = Field(

@@ -11,21 +11,28 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from traveltide_assets.engines.checksum import digest_of
 
+NUMBER = "own number"
+"""A column that the rows may have: the number of each in its file, from 1. It is not stored."""
+
 _ROW_GROUP = 122_880
 
 
 @dataclass(frozen=True)
 class Writing:
-    """Writes the ordered rows of an executor, one file for each value of `by`."""
+    """Writes the ordered rows of an executor, one file for each value of `by`.
+
+    With numbers, rows out of order are an error.
+    """
 
     schema: pa.Schema
-    by: str | None
+    by: str
     paths: Mapping[str, str]
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -50,11 +57,8 @@ class Writing:
     def _split(self, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.Table]]:
         for batch in batches:
             table = pa.Table.from_batches([batch])
-            if self.by is None:
-                yield "", table
-            else:
-                for value in pc.unique(table[self.by]).to_pylist():
-                    yield value, table.filter(pc.equal(table[self.by], value)).drop([self.by])
+            for value in pc.unique(table[self.by]).to_pylist():
+                yield value, table.filter(pc.equal(table[self.by], value))
 
 
 class File:
@@ -72,6 +76,7 @@ class File:
         self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd")
         self._schema = schema
         self._waiting: list[pa.Table] = []
+        self._rows = 0
 
     def __enter__(self) -> File:
         return self
@@ -80,6 +85,11 @@ class File:
         self.abandon()
 
     def write(self, rows: pa.Table) -> None:
+        if NUMBER in rows.column_names:
+            wanted = np.arange(self._rows, self._rows + len(rows)) + 1
+            if not np.array_equal(rows[NUMBER].to_numpy(), wanted):
+                raise RuntimeError(f"the engine did not keep the order of the rows of {self._path}")
+        self._rows += len(rows)
         self._waiting.append(rows.select(self._schema.names).cast(self._schema))
         if sum(map(len, self._waiting)) >= _ROW_GROUP:
             self._flush()

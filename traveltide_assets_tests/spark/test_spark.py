@@ -1,8 +1,12 @@
-"""Spark computes what DuckDB computes: on a real cluster of a master and two workers."""
+"""Spark computes what DuckDB computes: on a real cluster of a master and two workers.
+
+So do Sail, in this process and without Java, and a server of Spark Connect.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import gzip
 import os
 import shutil
@@ -35,7 +39,7 @@ from traveltide_assets.transforms.cleaning import judge
 from traveltide_assets.transforms.cleaning.parse import month_of
 from traveltide_assets_tests.support.project import Project, failure
 from traveltide_assets_tests.support.s3_server import S3Server, proxy_of
-from traveltide_assets_tests.support.spark_cluster import SparkCluster
+from traveltide_assets_tests.support.spark_cluster import SparkCluster, SparkConnectServer
 
 FIRST, LAST = "2023-06", "2023-07"
 SETTINGS = {
@@ -87,13 +91,43 @@ ODD = [
 ]
 
 
+ENGINES = ("sail", "connect", "cluster")
+
+
+def _pyspark_with_java() -> Any:
+    pyspark = pytest.importorskip("pyspark", reason="the extra `spark` is not installed")
+    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
+        pytest.skip("no Java runtime here: see `make java`")
+    return pyspark
+
+
+@pytest.fixture(scope="module")
+def connect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkConnectServer]:
+    home = Path(_pyspark_with_java().__file__).parent
+    started = SparkConnectServer(home, tmp_path_factory.mktemp("connect"))
+    yield started
+    # Clients release what they have read in the background, and would try for minutes.
+    gc.collect()
+    time.sleep(2)
+    started.stop()
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def computing(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """The settings of each engine that is compared with DuckDB."""
+    if request.param == "sail":
+        pytest.importorskip("pysail", reason="the extra `spark` is not installed")
+        return {"engine": "sail"}
+    if request.param == "connect":
+        return {"engine": "spark", "spark": {"remote": request.getfixturevalue("connect").url}}
+    return {"engine": "spark", "spark": {"master": request.getfixturevalue("cluster").url}}
+
+
 @pytest.fixture(scope="module")
 def cluster(
     tmp_path_factory: pytest.TempPathFactory, s3_server: S3Server
 ) -> Iterator[SparkCluster]:
-    pyspark = pytest.importorskip("pyspark", reason="the extra `spark` is not installed")
-    if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
-        pytest.skip("no Java runtime here: see `make java`")
+    pyspark = _pyspark_with_java()
     with pytest.MonkeyPatch.context() as patch:
         for name, value in s3_server.environment.items():
             patch.setenv(name, value)
@@ -140,6 +174,22 @@ def on_spark(
     return project
 
 
+@pytest.fixture(scope="module")
+def on_each(
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    source: Path,
+    computing: dict[str, Any],
+) -> Project:
+    """A project of each engine that is compared with DuckDB."""
+    if "master" in computing.get("spark", {}):
+        on_spark: Project = request.getfixturevalue("on_spark")
+        return on_spark
+    project = Project(tmp_path_factory.mktemp("project"), source, **computing, **SETTINGS)
+    _run(project)
+    return project
+
+
 def _on(cluster: SparkCluster, folder: Path, source: Path) -> Project:
     return Project(folder, source, engine="spark", spark={"master": cluster.url}, **SETTINGS)
 
@@ -165,9 +215,9 @@ def _assert_same(file: Path, other: Path) -> None:
 
 
 def test_the_whole_lake_is_the_same_up_to_features_and_perks(
-    on_duckdb: Project, on_spark: Project
+    on_duckdb: Project, on_each: Project
 ) -> None:
-    expected, found = _files(on_duckdb), _files(on_spark)
+    expected, found = _files(on_duckdb), _files(on_each)
     assert found.keys() == expected.keys()
     assert "gold/perk_assignments/month=2023-07/perk_assignments.parquet" in found
     for key, file in expected.items():
@@ -194,6 +244,12 @@ def engines(tmp_path: Path, cluster: SparkCluster) -> list[Engine]:
 
 
 @pytest.fixture
+def compared(tmp_path: Path, computing: dict[str, Any]) -> list[Engine]:
+    """DuckDB, and each engine that is compared with it."""
+    return [DuckDB(tmp_path / "scratch"), open_engine(Settings(home=tmp_path, **computing))]
+
+
+@pytest.fixture
 def session(engines: list[Engine]) -> Any:
     """The Spark session that the engines have in common."""
     spark: Any = engines[1]
@@ -201,7 +257,7 @@ def session(engines: list[Engine]) -> Any:
 
 
 def test_text_is_read_as_numbers_and_times_as_duckdb_reads_it(
-    tmp_path: Path, engines: list[Engine]
+    tmp_path: Path, compared: list[Engine]
 ) -> None:
     pq.write_table(pa.table({"text": TEXTS, "place": range(len(TEXTS))}), tmp_path / "t.parquet")
 
@@ -221,7 +277,7 @@ def test_text_is_read_as_numbers_and_times_as_duckdb_reads_it(
             )
         )
 
-    duckdb, spark = map(read, engines)
+    duckdb, spark = map(read, compared)
     pd.testing.assert_frame_equal(duckdb, spark)
     assert duckdb["number"].notna().sum() > 5
     assert duckdb["time"].notna().sum() > 5
@@ -287,7 +343,7 @@ def _write_stays(file: Path, rows: list[dict[str, str]]) -> None:
     pq.write_table(table, file)
 
 
-def test_damaged_stays_are_cleaned_as_by_duckdb(tmp_path: Path, engines: list[Engine]) -> None:
+def test_damaged_stays_are_cleaned_as_by_duckdb(tmp_path: Path, compared: list[Engine]) -> None:
     rows = [_STAY]
     for column in _STAY:
         for text in (*TEXTS, *ODD):
@@ -302,13 +358,13 @@ def test_damaged_stays_are_cleaned_as_by_duckdb(tmp_path: Path, engines: list[En
             refused = found.quarantine.order_by("source_row").to_pyarrow().to_pandas()
         return [kept, refused[["source_row", "reason"]]]
 
-    for duckdb, spark in zip(*map(cleaned, engines), strict=True):
+    for duckdb, spark in zip(*map(cleaned, compared), strict=True):
         pd.testing.assert_frame_equal(duckdb, spark)
         assert len(duckdb) > 100
 
 
 def test_halves_ties_and_fractions_of_seconds_count_as_in_duckdb(
-    tmp_path: Path, engines: list[Engine]
+    tmp_path: Path, compared: list[Engine]
 ) -> None:
     values = [0.285, 1.005, 2.675, 0.5, 1.5, 2.5, -2.5, 0.125, None, 1.5]
     times = [dt.datetime(2023, 1, 1, 0, 0, i % 3, i * 100_000) for i in range(len(values))]
@@ -333,7 +389,7 @@ def test_halves_ties_and_fractions_of_seconds_count_as_in_duckdb(
         groups = t.group_by("group").agg(median=t.x.median(), rows=t.count(), mean=t.x.mean())
         return [_ordered(rows), _ordered(groups)]
 
-    for duckdb, spark in zip(*map(computed, engines), strict=True):
+    for duckdb, spark in zip(*map(computed, compared), strict=True):
         pd.testing.assert_frame_equal(duckdb, spark, rtol=1e-12)
 
 

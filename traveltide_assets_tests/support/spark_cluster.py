@@ -1,5 +1,7 @@
 """A real Spark cluster on loopback: a master and two workers, each a process of its own.
 
+And a server of Spark Connect, which is one process.
+
 The machines live in another time zone, so that whatever depends on it shows.
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -82,3 +85,47 @@ class SparkCluster:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+
+class SparkConnectServer:
+    """Spark 4 in a process of its own, that others talk to at `url`."""
+
+    def __init__(self, spark_home: Path, folder: Path) -> None:
+        port = free_port()
+        self.url = f"sc://127.0.0.1:{port}"
+        options = {
+            "spark.connect.grpc.binding.address": "127.0.0.1",
+            "spark.connect.grpc.binding.port": str(port),
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.driver.host": "127.0.0.1",
+            "spark.sql.shuffle.partitions": "2",
+            "spark.ui.enabled": "false",
+        }
+        with (folder / "connect.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    str(spark_home / "bin" / "spark-submit"),
+                    *("--master", "local[2]", "--driver-memory", "1g"),
+                    *(word for item in options.items() for word in ("--conf", "=".join(item))),
+                    *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
+                    "spark-internal",
+                ],
+                env=os.environ
+                | {
+                    "SPARK_HOME": str(spark_home),
+                    "PYSPARK_PYTHON": sys.executable,
+                    "PYTHONPATH": str(ROOT),
+                    "TZ": "America/New_York",
+                },
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        deadline = time.monotonic() + _START_SECONDS
+        while not listens(port):
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise AssertionError(f"no server of Spark Connect; see {folder}")
+            time.sleep(0.2)
+
+    def stop(self) -> None:
+        kill_family(self._process.pid)
+        self._process.wait()

@@ -140,6 +140,8 @@ def test_the_generated_sample_has_a_place_of_its_own_for_each_of_its_settings(
         ("TRAVELTIDE_KMEANS__FEATURES", "total_trips,age", "kmeans"),
         ("TRAVELTIDE_CHECKS__MAX_QUARANTINE_SHARE", "1.5", "checks.max_quarantine_share"),
         ("TRAVELTIDE_SPARK__MASTER", "localhost:7077", "spark.master"),
+        ("TRAVELTIDE_SPARK__REMOTE", "localhost:15002", "spark.remote"),
+        ("TRAVELTIDE_SPARK__REMOTE", "sc://h:1/;token=t", "SPARK_CONNECT_AUTHENTICATE_TOKEN"),
     ],
 )
 def test_a_wrong_value_in_the_environment_is_named(

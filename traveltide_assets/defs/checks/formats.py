@@ -5,7 +5,7 @@ Such rows are rarely like the others. Only fares of 1,000 and more have a thousa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import ibis
@@ -53,11 +53,13 @@ def has_few_in_a_format(name: str, context: Context) -> Outcome:
     delivered = None
     if months or not context.tables[raw].partitioned:
         delivered = context.lake.table(raw, months)
-    for found in _systematic(name, refused):
+    suspects = [found for found in _systematic(name, refused) if found.rows >= _FEW]
+    known = _filled(delivered, {found.column.name for found in suspects})
+    for found in suspects:
         # Sessions without a readable start are in no month of bronze.
         undated = found.rows if found.rule == UNREADABLE else 0
-        filled = undated + (0 if delivered is None else _filled(delivered, found.column.name))
-        if found.rows >= max(limit * filled, _FEW):
+        filled = undated + known[found.column.name]
+        if found.rows >= limit * filled:
             facts[f"{found.rule}:{found.column.name}"] = found.rows
             why = explain_column(found.column, name, found.rule, found.values)
             problems.append(
@@ -87,21 +89,52 @@ def _refused(name: str, context: Context) -> list[ibis.Table]:
 def _systematic(name: str, refused: list[ibis.Table]) -> Iterator[Systematic]:
     for table in refused:
         counted = table.group_by("reason").agg(rows=table.count()).order_by("reason")
-        for line in counted.to_pyarrow().to_pylist():
-            if line["rows"] >= _FEW:
-                for column in columns_of(name, line["reason"]):
-                    rows = table.filter(table.reason == line["reason"])
-                    filled = _filled(rows, column.name)
-                    yield systematic(column, line["reason"], _values(rows, column.name), filled)
+        lines = counted.to_pyarrow().to_pylist()
+        rules = [line["reason"] for line in lines if line["rows"] >= _FEW]
+        columns = [(rule, column) for rule in rules for column in columns_of(name, rule)]
+        values = _values(table, [(rule, column.name) for rule, column in columns])
+        for rule, column in columns:
+            yield systematic(column, rule, *values[rule, column.name])
 
 
-def _values(rows: ibis.Table, column: str) -> dict[str, int]:
-    """The most frequent values with their rows."""
-    texts = rows.select(value=text_of(rows[column])).drop_null("value")
-    counted = texts.group_by("value").agg(rows=texts.count())
-    most = counted.order_by(ibis.desc("rows"), "value").limit(_VALUES_READ).to_pyarrow()
-    return dict(zip(most["value"].to_pylist(), most["rows"].to_pylist(), strict=True))
+def _values(
+    table: ibis.Table, asked: list[tuple[str, str]]
+) -> dict[tuple[str, str], tuple[dict[str, int], int]]:
+    """For each rule and column, the most frequent values with their rows, and the rows of all.
+
+    One query asks for all: on Spark a query costs more than these rows do.
+    """
+    found: dict[tuple[str, str], tuple[dict[str, int], int]] = {pair: ({}, 0) for pair in asked}
+    if not asked:
+        return found
+    rules = {name: [rule for rule, looks_at in asked if looks_at == name] for _, name in asked}
+    texts = ibis.union(
+        *(
+            table.filter(table.reason.isin(reasons)).select(
+                "reason", column=ibis.literal(name), value=text_of(table[name])
+            )
+            for name, reasons in rules.items()
+        )
+    ).drop_null("value")
+    counted = texts.group_by("reason", "column", "value").agg(rows=texts.count())
+    group = ["reason", "column"]
+    order = ibis.window(group_by=group, order_by=[ibis.desc("rows"), "value"])
+    placed = counted.mutate(
+        filled=counted.rows.sum().over(ibis.window(group_by=group)),
+        place=ibis.row_number().over(order),
+    )
+    most = placed.filter(placed.place < _VALUES_READ).order_by(*group, "place")
+    for line in most.to_pyarrow().to_pylist():
+        values, _ = found[line["reason"], line["column"]]
+        values[line["value"]] = line["rows"]
+        found[line["reason"], line["column"]] = values, line["filled"]
+    return found
 
 
-def _filled(rows: ibis.Table, column: str) -> int:
-    return int(text_of(rows[column]).count().to_pyarrow().as_py())
+def _filled(rows: ibis.Table | None, columns: Collection[str]) -> dict[str, int]:
+    """The number of values in each column, from one scan."""
+    if rows is None or not columns:
+        return dict.fromkeys(columns, 0)
+    counted = rows.agg(**{name: text_of(rows[name]).count() for name in sorted(columns)})
+    (line,) = counted.to_pyarrow().to_pylist()
+    return dict(line)

@@ -14,11 +14,12 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
+from ibis.backends.duckdb import Backend
 
 from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.contracts import build_tables
-from traveltide_assets.defs.checks import decisions, evidence, steps
+from traveltide_assets.defs.checks import decisions, evidence, formats, steps
 from traveltide_assets.defs.checks.campaign import lost
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity
 from traveltide_assets.defs.gate import Gate
@@ -98,6 +99,36 @@ def test_a_failure_says_what_is_wrong_in_a_sentence_of_its_own_or_of_its_facts(
         ended = Outcome(passed, own)
         found = replace(check, evaluate=partial(_always, ended))
         assert found.outcome(context(MONTH)).facts == told
+
+
+def test_refused_formats_are_counted_by_three_queries_however_many_rules_refuse(
+    context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = context()
+    raw, refused = there.tables["bronze/flights_raw"], there.tables["silver/flights_quarantine"]
+    rows = pd.DataFrame({name: ["1"] * 100 for name in raw.column_names})
+    rows = rows.assign(source_row=range(1, 101), source_order=1, base_fare_usd="20.5")
+    rows.loc[:9, "base_fare_usd"] = "1,234.50"
+    rows.loc[90:, "base_fare_usd"] = None
+    rows.loc[20:39, "seats"] = "two"
+    there.lake.write(raw, rows)
+    reasons = ["unreadable_base_fare_usd"] * 10 + ["missing_seats"] * 5 + ["unreadable_seats"] * 20
+    places = [*range(10), *range(15, 20), *range(20, 40)]
+    there.lake.write(refused, rows.iloc[places].assign(reason=reasons))
+    asked: list[object] = []
+    answer = Backend.to_pyarrow
+
+    def counted(backend: Backend, expression: Any, **how: Any) -> Any:
+        asked.append(expression)
+        return answer(backend, expression, **how)
+
+    monkeypatch.setattr(Backend, "to_pyarrow", counted)
+    found = formats.has_few_in_a_format("flights", there)
+    assert not found.passed
+    assert found.facts["unreadable_base_fare_usd:base_fare_usd"] == 10
+    assert "10 of 90 values" in str(found.facts["problem"])
+    assert not [name for name in found.facts if name.endswith(":seats")]  # Words have no format.
+    assert len(asked) == 3
 
 
 def _always(ended: Outcome, _: Context) -> Outcome:

@@ -17,6 +17,7 @@ from ibis.backends.sql.compilers.pyspark import PySparkCompiler
         ("visit_Median", ["arg", "where"]),
         ("visit_TimestampDelta", ["part", "left", "right"]),
         ("visit_TryCast", ["arg", "to"]),
+        ("visit_NonNullLiteral", ["value", "dtype"]),
     ],
 )
 def test_the_compiler_of_ibis_has_what_ours_overrides(method: str, arguments: list[str]) -> None:
@@ -42,6 +43,12 @@ def test_the_backend_of_ibis_runs_its_hooks_and_keeps_its_session_where_we_look(
     backend = pytest.importorskip("ibis.backends.pyspark", exc_type=ImportError).Backend
     assert "expr" in inspect.signature(backend._run_pre_execute_hooks).parameters
     assert "self._session = session" in inspect.getsource(backend.do_connect)
+
+
+def test_the_backend_of_ibis_keeps_and_drops_cached_tables_where_we_do() -> None:
+    backend = pytest.importorskip("ibis.backends.pyspark", exc_type=ImportError).Backend
+    assert list(inspect.signature(backend._create_cached_table).parameters)[1:] == ["name", "expr"]
+    assert list(inspect.signature(backend._drop_cached_table).parameters)[1:] == ["name"]
 
 
 def test_a_session_of_spark_hands_out_its_java_side() -> None:
