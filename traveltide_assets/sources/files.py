@@ -248,17 +248,9 @@ def _stage(engine: LocalEngine, landed: Landed) -> str:
     try:
         with places.explained(landed.staged.folder.parent, places.HOME):
             landed.stage(engine)
-            _number(engine, landed.copy)
     except SourceError as error:
         return str(error)
     return ""
-
-
-def _number(engine: LocalEngine, copy: Path) -> None:
-    rows = engine.read_parquet([copy], numbered="source_row")  # type: ignore[call-arg]
-    numbered = copy.with_suffix(".numbered")
-    engine.write_parquet(rows, numbered)
-    numbered.replace(copy)
 
 
 def _by_age(files: Mapping[str, Entry]) -> dict[str, int]:
