@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import duckdb
 import numpy as np
@@ -38,6 +38,7 @@ USERS = 1_020_926
 TOLERANCE = 1e-9
 _SHOWN = 8
 _MB = 1024
+_Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def compare(folder: Path, users: int, real: Path | None = None) -> None:
     print(f"\nsame features with and without Dagster: {same_bytes(folder, 'perks', 'pure')}")
     print(f"same features in one go and month by month: {same_bytes(folder, 'perks', 'increment')}")
     for peer in ("pandas", "keeping"):
-        print(f"{peer}: {same_result(folder / 'everybody', folder / peer)}")
+        print(f"{peer}: {apart(same_result, folder / 'everybody', folder / peer)}")
     earlier = written(folder / "increment")
     ways["again"] = measure(folder, "again", landing, goes_on="increment")
     ways |= commands(folder, real)
@@ -152,10 +153,10 @@ def goal(name: str, measured: float, sign: str, limit: float, beside: str = "") 
     print(f"goal {name:32} {measured:8.3g} {sign} {limit:g} {said} {beside}".rstrip())
 
 
-def apart(make: Callable[..., Path], *arguments: Any) -> Path:
-    """Call `make` in its own process: a child starts with the peak memory of this one."""
+def apart(function: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Call a function in its own process: a child starts with the peak memory of this one."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-        return process.submit(make, *arguments).result()
+        return process.submit(function, *arguments).result()
 
 
 def sample(folder: Path, users: int) -> Path:
