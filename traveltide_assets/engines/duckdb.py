@@ -31,7 +31,8 @@ from traveltide_assets.schema import places
 _SYSTEM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
-_FILE = "own file"  # No column of a source has a name with a space.
+# No column of a source has a name with a space.
+_FILE, _KEPT = "own file", "own kept"
 
 
 class DuckDB:
@@ -117,10 +118,8 @@ class DuckDB:
 
     def write_parquet(self, table: ibis.Table, path: Path, order: Sequence[str] = ()) -> str:
         """Equal content gives equal bytes."""
-        # Always false, but the engine cannot know that.
-        never = ibis.random() < 0
-        table = table.union(_nulls(table).filter(never))
-        return self._write(table.order_by(list(order)) if order else table, path)
+        rows = _nullable(table)
+        return self._write(rows.order_by(list(order)) if order else rows, path)
 
     def write_partitions(
         self, table: ibis.Table, by: str, paths: Mapping[str, Path], order: Sequence[str]
@@ -170,6 +169,18 @@ class DuckDB:
         self, function: Callable[[LocalEngine, _Item], _Result], items: Sequence[_Item]
     ) -> list[_Result]:
         return [function(self, item) for item in items]
+
+
+def _nullable(table: ibis.Table) -> ibis.Table:
+    """The same rows, of which the engine has to assume that every value may be null, as `_nulls`.
+
+    A union with a row of nulls would be written on one core.
+    """
+    # Always true, but the engine cannot know that.
+    rows = table.mutate(**{_KEPT: ibis.random() < 2})
+    return rows.select(
+        **{n: ibis.ifelse(rows[_KEPT], rows[n], ibis.null(t)) for n, t in table.schema().items()}
+    )
 
 
 def _nulls(table: ibis.Table) -> ibis.Table:
