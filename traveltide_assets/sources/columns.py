@@ -12,7 +12,7 @@ from traveltide_assets.sources.base import SourceError
 if TYPE_CHECKING:
     import ibis
 
-# Names that bronze, the quarantine and the numbering of rows use for their own columns.
+# Names that bronze and the quarantine use for their own columns, or the numbering of rows has used.
 _OURS = ("source_file", "source_row", "source_order", "month", "reason", "file_row_number")
 
 

@@ -48,7 +48,7 @@ from traveltide_assets.sources.base import Run, SourceError
 from traveltide_assets.sources.columns import contract_columns, without_rows
 from traveltide_assets.sources.staged import whole_folder
 from traveltide_assets.sources.tables import raw_table
-from traveltide_assets.transforms.cleaning.parse import month_of
+from traveltide_assets.transforms.cleaning.parse import with_month
 
 _SNAPSHOT = "ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _MONTH_FORMAT = exp.Literal.string("YYYY-MM")
@@ -108,19 +108,21 @@ class Database:
         self._config = config
 
     def table(self, name: str) -> ibis.Table:
-        rows = self._engine.read_parquet([self._file(name, part) for part in self._parts(name)])
-        return rows.mutate(month=month_of(rows.session_start)) if name == "sessions" else rows
+        rows = self._engine.read_parquet(self._staged(name, self._parts(name)))
+        return with_month(rows) if name == "sessions" else rows
 
     def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Path]:
-        return {month: self._file(name, month or name) for month in months or (None,)}
+        wanted: Sequence[str | None] = months or [None]
+        files = self._staged(name, [month or name for month in wanted])
+        return dict(zip(wanted, files, strict=True))
 
     def sessions_outside(self, months: Sequence[str]) -> ibis.Table:
-        rows = self._engine.read_parquet([self._file("sessions", _UNDATED)])
-        return rows.mutate(month=month_of(rows.session_start))
+        return with_month(self._engine.read_parquet(self._staged("sessions", [_UNDATED])))
 
-    def _file(self, name: str, part: str) -> Path:
+    def _staged(self, name: str, parts: Sequence[str]) -> list[Path]:
+        """The staged files of these parts of a table. They are extracted if they are not yet."""
         self._stage()
-        return self._folder / name / f"{part}.parquet"
+        return [self._folder / name / f"{part}.parquet" for part in parts]
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
         counted = self._counted[name]

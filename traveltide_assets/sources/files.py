@@ -26,7 +26,7 @@ from traveltide_assets.sources.columns import without_rows
 from traveltide_assets.sources.delivery import carries_a_table, look
 from traveltide_assets.sources.landed import Landed
 from traveltide_assets.sources.staged import Staged
-from traveltide_assets.transforms.cleaning.parse import month_of
+from traveltide_assets.transforms.cleaning.parse import with_month
 
 # Changes whenever staged rows of the same file have another content.
 _FORMAT = 3
@@ -85,7 +85,7 @@ class Files:
     def table(self, name: str) -> ibis.Table:
         files = [file for each in self._everything(name) for file in each.files.values()]
         rows = self._engine.read_parquet(files or [self._joined(name, None, [])])
-        return rows.mutate(month=month_of(rows.session_start)) if name == "sessions" else rows
+        return with_month(rows) if name == "sessions" else rows
 
     def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Path]:
         wanted: Sequence[str | None] = months or [None]
@@ -114,7 +114,7 @@ class Files:
                 shutil.rmtree(outdated, ignore_errors=True)
             engine = self._engine.single
             rows = engine.read_parquet(files) if files else self._without_rows(name)
-            joined.write_joined(engine, name, rows)
+            joined.write_one(engine, name, rows)
         return joined.files[None]
 
     def _without_rows(self, name: str) -> ibis.Table:
@@ -128,8 +128,7 @@ class Files:
             for month, file in each.files.items()
             if month not in months
         ]
-        rows = self._engine.read_parquet(files)
-        return rows.mutate(month=month_of(rows.session_start))
+        return with_month(self._engine.read_parquet(files))
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
         rows = self._counts(name)

@@ -22,7 +22,7 @@ from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.columns import contract_columns
 from traveltide_assets.sources.delivery import JSON_LINES
 from traveltide_assets.sources.staged import Staged
-from traveltide_assets.transforms.cleaning.parse import month_of
+from traveltide_assets.transforms.cleaning.parse import with_month
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class Landed:
             source_file=ibis.literal(self.name), source_order=ibis.literal(self.order, "int64")
         )
         if self.table == "sessions":
-            return rows.mutate(month=month_of(rows.session_start))
+            return with_month(rows)
         return rows
 
     def _schema(self) -> pa.Schema:

@@ -75,7 +75,7 @@ class Staged:
         """
         table = raw_table(name)
         if not table.partitioned:
-            self.write_joined(engine, name, rows)
+            self.write_one(engine, name, rows)
             return
         months = rows.select("month").drop_null().distinct().order_by("month").to_pyarrow()
         parts = {month: rows.filter(rows.month == month) for month in months["month"].to_pylist()}
@@ -89,7 +89,7 @@ class Staged:
         again = {part: rows.mutate(source_order=place) for part, rows in parts.items()}
         self._write(engine, again)
 
-    def write_joined(self, engine: LocalEngine, name: str, rows: ibis.Table) -> None:
+    def write_one(self, engine: LocalEngine, name: str, rows: ibis.Table) -> None:
         """Write rows of the table `name`, of one month if it has months, as one file."""
         self._write(engine, {_WHOLE: conformed(rows, raw_table(name))})
 

@@ -19,19 +19,9 @@ from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.resources import open_engine, open_storage
 from traveltide_assets.schema.errors import SettingsError
-from traveltide_assets.schema.table import Column, Table
 from traveltide_assets.settings import Settings
+from traveltide_assets_tests.support.events_table import EVENTS, MONTHS
 from traveltide_assets_tests.support.s3_server import S3Server
-
-MONTHS = ["2023-03", "2023-04", "2023-05"]
-EVENTS = Table(
-    "silver",
-    "events",
-    "One row per key.",
-    (Column("key", "string", "The key"), Column("time", "timestamp(6)", "A time")),
-    key=("key",),
-    partitioned=True,
-)
 
 
 def _sail(home: Path) -> Engine:

@@ -33,10 +33,10 @@ from traveltide_assets.lake.storage.base import Conflict
 from traveltide_assets.resources import open_engine, open_storage
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.schema.sources import SOURCES
-from traveltide_assets.schema.table import Column, Table
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cleaning import judge
 from traveltide_assets.transforms.cleaning.parse import month_of
+from traveltide_assets_tests.support.events_table import EVENTS, MONTHS
 from traveltide_assets_tests.support.project import Project, failure
 from traveltide_assets_tests.support.s3_server import S3Server, proxy_of
 from traveltide_assets_tests.support.spark_cluster import SparkCluster, SparkConnectServer
@@ -49,15 +49,6 @@ SETTINGS = {
     "strategy": "kmeans",
     "checks": {"max_quarantine_share": 1},
 }
-EVENTS = Table(
-    "silver",
-    "events",
-    "One row per key.",
-    (Column("key", "string", "The key"), Column("time", "timestamp(6)", "A time")),
-    key=("key",),
-    partitioned=True,
-)
-MONTHS = ["2023-03", "2023-04", "2023-05"]
 NUMBERS = "1 1.0 +5 -.5 1. 1e5 1E+5 1e400 1_000 1d 1.5f 0x10 5L inf nan NaN Infinity 1,5 . - --5 1e"
 DATES = "2023-01-05 2023-1-5 2023/01/05 2023-01-05T10:11:12 2023-02-30 2023 2023-01 20230105 12:00"
 TEXTS = [

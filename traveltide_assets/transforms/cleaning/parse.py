@@ -38,6 +38,11 @@ def month_of(text: ir.StringValue) -> ir.StringValue:
     return _timestamp(text_of(text)).strftime("%Y-%m")
 
 
+def with_month(sessions: ibis.Table) -> ibis.Table:
+    """Raw sessions with `month`, that of their start; null if that is unreadable."""
+    return sessions.mutate(month=month_of(sessions.session_start))
+
+
 def text_of(value: ir.StringValue) -> ir.StringValue:
     """The text without surrounding whitespace; null if nothing is left."""
     return stripped(value).nullif("")
