@@ -216,11 +216,11 @@ def executed(
 
 
 def written(work: Path) -> dict[str, int]:
-    """When each bronze table without months was written, in nanoseconds."""
-    bronze = work / "lake/bronze"
+    """When each file of a table by file was written, in nanoseconds."""
+    lake = work / "lake"
     return {
-        name: (bronze / f"{name}_raw/{name}_raw.parquet").stat().st_mtime_ns
-        for name in ("users", "flights", "hotels")
+        str(file.relative_to(lake)): file.stat().st_mtime_ns
+        for file in lake.glob("*/*/file=*/*.parquet")
     }
 
 

@@ -113,6 +113,7 @@ def pure(source: Path, work: Path) -> Stages:
     from traveltide_assets.catalogue.perks import load_perks
     from traveltide_assets.defs.checks import every_table, ingestion
     from traveltide_assets.defs.checks.check import Check, Context
+    from traveltide_assets.lake.parts import Parts
     from traveltide_assets.resources import open_engine, open_lake, open_source
     from traveltide_assets.sources.base import Run
 
@@ -129,14 +130,16 @@ def pure(source: Path, work: Path) -> Stages:
         with timed(stages, path):
             if table.layer == "bronze":
                 own = every_month if table.partitioned else []
-                for month, file in origin.parts(table.name.removesuffix("_raw"), own).items():
-                    lake.take(table, file, month)
+                for part, file in origin.parts(table.name.removesuffix("_raw"), own).items():
+                    lake.take(table, file, part)
             elif table.layer == "gold":
                 lake.write(table, rows, MONTH)
             elif table.partitioned:
-                lake.write_months(table, rows, months)
+                lake.write_parts(table, rows, months)
             else:
-                lake.write(table, rows)
+                Parts(rows, lake.parts(f"bronze/{table.name.partition('_')[0]}_raw")).write(
+                    lake, table
+                )
         if table.layer == "gold":
             passes(every_table.checks(table), replace(ingested, months=(MONTH,)))
         return lake.table(path, months if table.partitioned else [])

@@ -6,9 +6,10 @@ customers' data into the run history, which is kept longer than the data itself.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 _SCHEMA = dg.TableSchema(
@@ -22,12 +23,18 @@ _SCHEMA = dg.TableSchema(
 )
 
 
-def profile(footer: pq.FileMetaData) -> dg.TableMetadataValue:
-    """One row per column of a Parquet file: its type, share of values that are filled, range."""
-    schema = footer.schema.to_arrow_schema()
+def profile(footers: Sequence[pq.FileMetaData]) -> dg.TableMetadataValue:
+    """One row per column of a table's files: its type, share of values that are filled, range."""
+    schemas = [footer.schema.to_arrow_schema() for footer in footers]
+    rows = sum(footer.num_rows for footer in footers)
     records = []
-    for position, field in enumerate(schema):
-        found = list(_statistics(footer, position))
+    for field in pa.unify_schemas(schemas):
+        found = [
+            each
+            for footer, schema in zip(footers, schemas, strict=True)
+            if field.name in schema.names
+            for each in _statistics(footer, schema.get_field_index(field.name))
+        ]
         empty = sum(each.null_count for each in found if each.has_null_count)
         known = [
             each
@@ -39,7 +46,7 @@ def profile(footer: pq.FileMetaData) -> dg.TableMetadataValue:
                 {
                     "column": field.name,
                     "type": str(field.type),
-                    "filled": round(1 - empty / footer.num_rows, 4) if footer.num_rows else 0.0,
+                    "filled": round(1 - empty / rows, 4) if rows else 0.0,
                     "smallest": str(min(each.min for each in known)) if known else "",
                     "largest": str(max(each.max for each in known)) if known else "",
                 }

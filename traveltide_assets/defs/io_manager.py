@@ -1,12 +1,14 @@
 """The lake as Dagster's IO manager. Contracts determine how an asset is stored, and the annotation
-of an input determines how it is loaded. Files by month, as bronze gives, are taken as they are.
+of an input determines how it is loaded. Files, as bronze gives, are taken as they are.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import dagster as dg
 import ibis
@@ -16,8 +18,11 @@ from traveltide_assets.defs.column_profile import profile
 from traveltide_assets.defs.retries import READ_RETRIES, permanent_errors_end_the_step
 from traveltide_assets.lake.lake import Lake, Months, Written
 from traveltide_assets.lake.ownership import Claim
+from traveltide_assets.lake.parts import Parts
 from traveltide_assets.schema.errors import TravelTideError
 
+Storable: TypeAlias = ibis.Table | pd.DataFrame | Parts | Mapping[str, Path]
+"""What an asset returns: rows, or those of some parts, or the files of all parts."""
 OPTIONAL = {"optional": True}
 """Metadata of an input that may be absent. It is then None instead of a frame."""
 
@@ -36,19 +41,20 @@ class LakeIOManager(dg.IOManager):
         self._claim = claim
         self._taken = self._verified = False
 
-    def handle_output(
-        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Mapping[str | None, Path]
-    ) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: Storable) -> None:
         with permanent_errors_end_the_step():
             self._ensure_ours(ingesting=context.asset_key.path[0] == "bronze")
             written = self._write(context, obj)
-        for month, file in written.items():
+        digests = [file.sha256 for file in written.values()]
+        parts = [(month, [file]) for month, file in written.items()]
+        for month, files in (
+            parts if context.has_asset_partitions else [(None, [*written.values()])]
+        ):
             context.step_context.add_asset_metadata(
-                table_metadata(file), asset_key=context.asset_key, partition_key=month
+                table_metadata(files), asset_key=context.asset_key, partition_key=month
             )
-        digests = "".join(file.sha256 for file in written.values())
-        version = hashlib.sha256(digests.encode()).hexdigest() if len(written) > 1 else digests
-        context.step_context.set_data_version(context.asset_key, dg.DataVersion(version))
+        version = dg.DataVersion(digest_of_all(digests))
+        context.step_context.set_data_version(context.asset_key, version)
 
     def _ensure_ours(self, ingesting: bool) -> None:
         """See to it that the lake is that of the source, before its first use in this process.
@@ -62,15 +68,18 @@ class LakeIOManager(dg.IOManager):
             self._claim.verify()
             self._verified = True
 
-    def _write(
-        self, context: dg.OutputContext, obj: ibis.Table | pd.DataFrame | Mapping[str | None, Path]
-    ) -> dict[str | None, Written]:
+    def _write(self, context: dg.OutputContext, obj: Storable) -> dict[str | None, Written]:
         table = self._lake.contract("/".join(context.asset_key.path))
+        if isinstance(obj, Parts):
+            return obj.write(self._lake, table)
         if isinstance(obj, Mapping):
-            return {month: self._lake.take(table, file, month) for month, file in obj.items()}
+            taken = {part: self._lake.take(table, file, part) for part, file in obj.items()}
+            if table.by_file:
+                self._lake.keep_only(table, obj)
+            return dict(taken)
         months = list(context.asset_partition_keys) if context.has_asset_partitions else []
         if len(months) > 1:
-            return self._lake.write_months(table, obj, months)
+            return self._lake.write_parts(table, obj, months)
         month = months[0] if months else None
         return {month: self._lake.write(table, obj, month)}
 
@@ -100,6 +109,13 @@ class LakeIOManager(dg.IOManager):
         return self._lake.frame(path, months[-1] if months else None)
 
 
+def digest_of_all(digests: Sequence[str]) -> str:
+    """The SHA-256 of a file, or of those of several files."""
+    if len(digests) == 1:
+        return digests[0]
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
 def file_metadata(file: Written) -> dict[str, dg.MetadataValue]:
     """Metadata of a stored file for the UI."""
     return {
@@ -109,12 +125,18 @@ def file_metadata(file: Written) -> dict[str, dg.MetadataValue]:
     }
 
 
-def table_metadata(file: Written) -> dict[str, dg.MetadataValue | int]:
+def table_metadata(files: Sequence[Written]) -> dict[str, dg.MetadataValue | int]:
     """Metadata of a stored table for the UI: also its row count and a profile of its columns."""
-    if file.footer is None:
-        return {**file_metadata(file)}
+    first = files[0]
+    if len(files) > 1:
+        folder = posixpath.dirname(posixpath.dirname(first.uri))
+        size = sum(file.size_bytes for file in files)
+        first = Written(folder, size, digest_of_all([file.sha256 for file in files]))
+    footers = [file.footer for file in files if file.footer is not None]
+    if not footers:
+        return {**file_metadata(first)}
     return {
-        "dagster/row_count": file.footer.num_rows,
-        "columns": profile(file.footer),
-        **file_metadata(file),
+        "dagster/row_count": sum(footer.num_rows for footer in footers),
+        "columns": profile(footers),
+        **file_metadata(first),
     }

@@ -1,11 +1,11 @@
-"""The lake: Parquet in a folder or in S3, one file per table or monthly partition.
+"""The lake: Parquet in a folder or in S3. A table is one file, or one per month or source file.
 
 This module has the layout of the lake, and reads and replaces its tables. `storage/` stores the
 files, and `defs/io_manager.py` connects the lake to Dagster.
 
-Keys are hive-style, `<layer>/<table>/month=YYYY-MM/<table>.parquet`, so that DuckDB, pandas, Athena
-and Spark can read them directly. A partition is replaced in one step: a reader sees either the old
-or the new file, and a killed writer leaves the old one.
+Keys are hive-style, `<layer>/<table>/month=YYYY-MM/<table>.parquet` or `…/file=flights.csv/…`, so
+that DuckDB, pandas, Athena and Spark can read them directly. A part is replaced in one step: a
+reader sees either the old or the new file, and a killed writer leaves the old one.
 """
 
 from __future__ import annotations
@@ -13,28 +13,30 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import ibis
-import ibis.expr.operations as ops
-import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from traveltide_assets.engines.base import Engine, Spread
 from traveltide_assets.engines.checksum import digest_of
+from traveltide_assets.lake.conformed import conformed, conformed_frame
 from traveltide_assets.lake.release import Releases
 from traveltide_assets.lake.storage.base import Fence, Replaced, Storage
 from traveltide_assets.schema.config import Partitions
-from traveltide_assets.schema.errors import ContractError, NotStored, TravelTideError
+from traveltide_assets.schema.errors import NotStored, TravelTideError
 from traveltide_assets.schema.months import span
-from traveltide_assets.schema.table import Column, Table
+from traveltide_assets.schema.table import Table
 
-_PARTITION = "month"
+_MONTH, _FILE = "month", "file"
+# In expressions, rows have the name of their source file under a name that no source has.
+OF_FILE = "own source file"
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,13 @@ class Lake:
         return self._storage
 
     def table(self, path: str, months: Sequence[str] | None = None) -> ibis.Table:
-        """A table, or the given months of it, as an expression."""
-        table = self._tables[path]
-        keys = [_key(path, month) for month in months] if months else [_key(path)]
+        """A table, or the given months or files of it, as an expression.
+
+        Rows of given months have the column `month`, and those of given files `OF_FILE`.
+        """
+        keys = self._keys(path, months or ())
         # Not from the path: a folder above the lake may be called `month=…`, too.
-        partition = (_PARTITION, months) if table.partitioned and months else None
+        partition = (self._column(path), months) if months else None
         if self._engine.opens(self._storage.uri(keys[0])):
             uris = [self._storage.uri(key) for key in self._stored(keys)]
             return self._engine.read_parquet(uris, partition)
@@ -117,9 +121,10 @@ class Lake:
     ) -> pd.DataFrame:
         """A table, or one month of it, in memory, with all columns or only the given ones."""
         wanted = None if columns is None else list(columns)
-        file = self.path(path, month)
+        files = self._files(self._keys(path, [month] if month else ()))
         with self._reading(path, month):
-            return pq.read_table(file, columns=wanted, partitioning=None).to_pandas()
+            parts = [pq.read_table(file, columns=wanted, partitioning=None) for file in files]
+            return pa.concat_tables(parts, promote_options="default").to_pandas()
 
     def stored_frame(self, path: str, month: str) -> pd.DataFrame | None:
         """One month of a table in memory; None if it is not in the lake."""
@@ -135,9 +140,8 @@ class Lake:
 
     def rows(self, path: str, month: str | None = None) -> int:
         """The number of rows of a table, or of one month of it."""
-        file = self._shared(path, month)
-        with self._reading(path, month):
-            return pq.read_metadata(file).num_rows
+        footers = self.footers(path, [month] if month else ())
+        return sum(footer.num_rows for footer in footers.values())
 
     def total_rows(self, path: str, bounds: Partitions) -> int:
         """The number of rows of a table over all months within the bounds."""
@@ -149,30 +153,40 @@ class Lake:
         return sum(footer.num_rows for footer in self.footers(path, months).values())
 
     def footers(self, path: str, months: Sequence[str] = ()) -> dict[str | None, pq.FileMetaData]:
-        """The Parquet footers of a table, or of some months of it, by month. No row is read."""
-        keys = {month: _key(path, month) for month in months or (None,)}
-        files = self._files(list(keys.values()), self._engine.spread)
+        """The Parquet footers of a table, or of some months of it, by month or file.
+
+        No row is read. A table in one file has its footer under None.
+        """
+        parts: Sequence[str | None] = months or self.parts(path) or (None,)
+        files = self._files([self._key(path, part) for part in parts], self._engine.spread)
         with self._reading(path):
-            return dict(zip(keys, map(pq.read_metadata, files), strict=True))
+            return dict(zip(parts, map(pq.read_metadata, files), strict=True))
 
     def months(self, path: str) -> list[str]:
-        """The stored months of a table, in order."""
-        return list(self.versions(path))
+        """The stored months of a table, in order. None if it has no months."""
+        return [] if self._by_file(path) else list(self.versions(path))
+
+    def parts(self, path: str) -> list[str]:
+        """The names of the source's files that are stored of a table by file, in order."""
+        return list(self.versions(path)) if self._by_file(path) else []
 
     def versions(self, path: str) -> dict[str, str]:
-        """The stored months of a table, in order, each with the version of its file.
+        """The stored months or files of a table, in order, each with the version of what is stored.
 
         A new version means that the file was replaced, perhaps with equal content; compare contents
         by `digest`.
         """
         stored = self._storage.versions(path)
-        named = {key: key.removeprefix(f"{path}/{_PARTITION}=").partition("/")[0] for key in stored}
-        found = {month: stored[key] for key, month in named.items() if key == _key(path, month)}
+        start = f"{path}/{_FILE if self._by_file(path) else _MONTH}="
+        named = {key: unquote(key.removeprefix(start).partition("/")[0]) for key in stored}
+        found = {part: stored[key] for key, part in named.items() if key == self._key(path, part)}
         return dict(sorted(found.items()))
 
     def exists(self, path: str, month: str | None = None, name: str | None = None) -> bool:
         """Whether a table, one month of it, or the file `name` beside it is stored."""
-        key = _key(path, month, name)
+        if self._by_file(path) and month is None:
+            return bool(self.parts(path))
+        key = self._key(path, month, name)
         return key in self._storage.versions(posixpath.dirname(key))
 
     def path(self, path: str, month: str | None = None, name: str | None = None) -> Path:
@@ -180,12 +194,12 @@ class Lake:
 
         If the lake is in S3, it is a local copy.
         """
-        (file,) = self._files([_key(path, month, name)])
+        (file,) = self._files([self._key(path, month, name)])
         return file
 
     def uri(self, path: str, month: str | None = None, name: str | None = None) -> str:
         """The URI of the same file, for messages."""
-        return self._storage.uri(_key(path, month, name))
+        return self._storage.uri(self._key(path, month, name))
 
     def sweep(self) -> None:
         """Remove what killed runs left in the storage."""
@@ -203,19 +217,32 @@ class Lake:
         `ContractError` if a column of the contract is missing; `Conflict` if another run replaced
         the file meanwhile.
         """
-        known = self._storage.versions(posixpath.dirname(_key(table.path, month)))
+        known = self._storage.versions(posixpath.dirname(self._key(table.path, month)))
         content = (
-            conformed(obj, table) if isinstance(obj, ibis.Table) else _conformed_frame(obj, table)
+            conformed(obj, table) if isinstance(obj, ibis.Table) else conformed_frame(obj, table)
         )
         return self._replace(table, content, month, known)
 
     def take(self, table: Table, file: Path, month: str | None = None) -> Written:
         """Replace a table, or one month of it, by a file that is as the lake would write it."""
-        key = _key(table.path, month)
+        key = self._key(table.path, month)
         known = self._storage.versions(posixpath.dirname(key)).get(key)
         with self._storage.replacing(key, known) as partial:
             shutil.copyfile(file, partial)
             return self._written(key, partial, digest_of(partial))
+
+    def stored(self, table: Table, part: str) -> Written:
+        """What is stored of a month or of a file, as if it had just been written."""
+        key = self._key(table.path, part)
+        (file,) = self._files([key], self._engine.spread)
+        return self._written(key, file, digest_of(file))
+
+    def keep_only(self, table: Table, parts: Collection[str]) -> None:
+        """Remove everything of a table but these months or files of it."""
+        kept = {self._key(table.path, part) for part in parts}
+        for key in self._storage.versions(table.path):
+            if key not in kept:
+                self._storage.remove(key)
 
     def write_text(self, path: str, month: str, name: str, text: str) -> Written:
         """Replace a text file, such as a report, in one step."""
@@ -223,7 +250,7 @@ class Lake:
 
     def write_bytes(self, path: str, month: str, name: str, content: bytes) -> Written:
         """Replace a file that is not a table in one step."""
-        key = _key(path, month, name)
+        key = self._key(path, month, name)
         known = self._storage.versions(posixpath.dirname(key)).get(key)
         with self._storage.replacing(key, known) as partial:
             partial.write_bytes(content)
@@ -231,7 +258,7 @@ class Lake:
 
     def remove(self, path: str, month: str, name: str) -> None:
         """Remove a file that is not a table, if it exists."""
-        self._storage.remove(_key(path, month, name))
+        self._storage.remove(self._key(path, month, name))
 
     def _stored(self, keys: Sequence[str]) -> dict[str, str]:
         """The versions of keys from one listing of the lake; `NotStored` if one is missing."""
@@ -244,10 +271,22 @@ class Lake:
             )
         return {key: stored[key] for key in keys}
 
-    def _shared(self, path: str, month: str | None) -> Path:
-        """The file of a table, which may be large: the engine's machines download it."""
-        (file,) = self._files([_key(path, month)], self._engine.spread)
-        return file
+    def _by_file(self, path: str) -> bool:
+        return path in self._tables and self._tables[path].by_file
+
+    def _column(self, path: str) -> str:
+        """The column that says which part of a table a row is in."""
+        return OF_FILE if self._by_file(path) else _MONTH
+
+    def _keys(self, path: str, parts: Sequence[str]) -> list[str]:
+        """The keys of some months or files of a table, or of the whole table."""
+        wanted: Sequence[str | None] = parts or self.parts(path) or (None,)
+        return [self._key(path, part) for part in wanted]
+
+    def _key(self, path: str, part: str | None = None, name: str | None = None) -> str:
+        by = _FILE if self._by_file(path) else _MONTH
+        folder = path if part is None else f"{path}/{by}={quote(part, safe='')}"
+        return f"{folder}/{name or posixpath.basename(path) + '.parquet'}"
 
     def _files(
         self, keys: Sequence[str], spread: Spread | None = None, attempts: int = 3
@@ -286,7 +325,7 @@ class Lake:
 
     def file_names(self, path: str, month: str) -> list[str]:
         """The names of all files in the folder of a month, in order."""
-        folder = posixpath.dirname(_key(path, month))
+        folder = posixpath.dirname(self._key(path, month))
         return [posixpath.basename(key) for key in self._storage.versions(folder, deep=False)]
 
     def _replace(
@@ -296,7 +335,7 @@ class Lake:
         month: str | None,
         known: Mapping[str, str],
     ) -> Written:
-        key = _key(table.path, month)
+        key = self._key(table.path, month)
         if isinstance(content, pa.Table):
             with self._storage.replacing(key, known.get(key)) as partial:
                 pq.write_table(content, partial, compression="zstd")
@@ -314,24 +353,22 @@ class Lake:
             footer,
         )
 
-    def write_months(
-        self, table: Table, obj: ibis.Table, months: Sequence[str]
+    def write_parts(
+        self, table: Table, obj: ibis.Table, parts: Sequence[str]
     ) -> dict[str | None, Written]:
-        """Replace several months from one expression, which is computed once.
+        """Replace several months, or files, from one expression, which is computed once.
 
-        Each month is replaced in one step, but not all of them together.
+        The column `month`, or `OF_FILE`, says which one a row is of. Each part is replaced in one
+        step, but not all of them together.
         """
-        known = self._storage.versions(table.path)
-        keys = {month: _key(table.path, month) for month in months}
-        content = conformed(obj, table, keep=(_PARTITION,))
+        known, column = self._storage.versions(table.path), self._column(table.path)
+        keys = {part: self._key(table.path, part) for part in parts}
+        content = conformed(obj, table, keep=(column,))
         versions = {key: known.get(key) for key in keys.values()}
         with self._storage.replacing_all(versions, self._engine.spread) as places:
-            partial = {month: places[key] for month, key in keys.items()}
-            digests = self._engine.write_partitions(content, _PARTITION, partial, table.key)
-            return {
-                month: self._written(keys[month], partial[month], digests[month])
-                for month in months
-            }
+            partial = {part: places[key] for part, key in keys.items()}
+            digests = self._engine.write_partitions(content, column, partial, table.key)
+            return {part: self._written(keys[part], partial[part], digests[part]) for part in parts}
 
     def available(self, path: str, months: Sequence[str]) -> list[str]:
         """The stored months among the given ones; `NotStored` if there is a gap.
@@ -347,44 +384,3 @@ class Lake:
                     "(in the UI, or `traveltide run`)"
                 )
         return stored
-
-
-def _key(path: str, month: str | None = None, name: str | None = None) -> str:
-    folder = path if month is None else f"{path}/{_PARTITION}={month}"
-    return f"{folder}/{name or posixpath.basename(path) + '.parquet'}"
-
-
-def _check_columns(columns: Sequence[str], table: Table) -> None:
-    missing = [name for name in table.column_names if name not in columns]
-    if missing:
-        raise ContractError(f"{table.path} lacks the columns {', '.join(missing)}")
-
-
-def conformed(expression: ibis.Table, table: Table, keep: tuple[str, ...] = ()) -> ibis.Table:
-    """The columns and types of the contract, plus the columns to `keep`.
-
-    `ContractError` if a column of the contract is missing.
-    """
-    _check_columns(expression.columns, table)
-    extra = (
-        [c for c in expression.columns if c not in table.column_names and c != _PARTITION]
-        if table.keeps_extra_columns
-        else []
-    )
-    return expression.select(
-        *[_stored(expression[column.name], column) for column in table.columns],
-        *extra,
-        *keep,
-    )
-
-
-def _stored(value: ir.Value, column: Column) -> ir.Value:
-    # `value.cast` skips the cast if Ibis believes that the type is right. But DuckDB sums integers
-    # to 128 bits, which Parquet stores as floats.
-    return ops.Cast(value, to=ibis.dtype(column.type)).to_expr().name(column.name)
-
-
-def _conformed_frame(frame: pd.DataFrame, table: Table) -> pa.Table:
-    _check_columns(list(frame.columns), table)
-    ordered = frame[list(table.column_names)].sort_values(list(table.key))
-    return pa.Table.from_pandas(ordered, schema=table.arrow_schema, preserve_index=False)

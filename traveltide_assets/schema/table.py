@@ -32,8 +32,8 @@ class Column:
 class Table:
     """A table of the lake. `description` says what one row is; rows are unique by `key`.
 
-    `partitioned` tables have one file per month. `keeps_extra_columns` stores columns that the
-    contract does not name.
+    `partitioned` tables have one file per month; those `by_file` have one per file of the source.
+    `keeps_extra_columns` stores columns that the contract does not name.
     """
 
     layer: str
@@ -42,6 +42,7 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...]
     partitioned: bool = False
+    by_file: bool = False
     keeps_extra_columns: bool = False
 
     @property

@@ -50,8 +50,11 @@ class Source(Protocol):
         Sessions also have `month`: the month of `session_start`, null if that is unreadable.
         """
 
-    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Path]:
-        """The same rows as bronze stores them: a file of each month, or, of no months, of all."""
+    def parts(self, name: str, months: Sequence[str]) -> dict[str, Path]:
+        """The same rows as bronze stores them: a file of each month, or else of each source file.
+
+        What is no file has its rows under the name of the table.
+        """
 
     def sessions_outside(self, months: Sequence[str]) -> ibis.Table:
         """The rows of `table("sessions")` that are in none of the months."""

@@ -38,7 +38,7 @@ from traveltide_assets.connections.postgres import (
     setting,
 )
 from traveltide_assets.engines.base import Engine
-from traveltide_assets.lake.lake import conformed
+from traveltide_assets.lake.conformed import conformed
 from traveltide_assets.lake.storage.folder import unused
 from traveltide_assets.schema.config import Partitions
 from traveltide_assets.schema.months import next_month
@@ -111,10 +111,9 @@ class Database:
         rows = self._engine.read_parquet(self._staged(name, self._parts(name)))
         return with_month(rows) if name == "sessions" else rows
 
-    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Path]:
-        wanted: Sequence[str | None] = months or [None]
-        files = self._staged(name, [month or name for month in wanted])
-        return dict(zip(wanted, files, strict=True))
+    def parts(self, name: str, months: Sequence[str]) -> dict[str, Path]:
+        wanted = months or [name]
+        return dict(zip(wanted, self._staged(name, wanted), strict=True))
 
     def sessions_outside(self, months: Sequence[str]) -> ibis.Table:
         return with_month(self._engine.read_parquet(self._staged("sessions", [_UNDATED])))

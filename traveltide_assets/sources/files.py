@@ -83,23 +83,26 @@ class Files:
         return found
 
     def table(self, name: str) -> ibis.Table:
-        files = [file for each in self._everything(name) for file in each.files.values()]
+        files = [file for each in self._everything(name).values() for file in each.files.values()]
         rows = self._engine.read_parquet(files or [self._joined(name, None, [])])
         return with_month(rows) if name == "sessions" else rows
 
-    def parts(self, name: str, months: Sequence[str]) -> dict[str | None, Path]:
-        wanted: Sequence[str | None] = months or [None]
+    def parts(self, name: str, months: Sequence[str]) -> dict[str, Path]:
         staged = self._everything(name)
-        damaged = [each for each in staged if not all(map(each.is_intact, wanted))]
+        wanted: Sequence[str | None] = months or [None]
+        damaged = [each for each in staged.values() if not all(map(each.is_intact, wanted))]
         for each in damaged:
             _log.warning("%s is damaged: its file is read again", each.folder)
             each.remove()
         if damaged:
             staged = self._everything(name)
-        return {month: self._part(name, staged, month) for month in wanted}
+        if months:
+            return {month: self._part(name, staged.values(), month) for month in months}
+        found = {file: each.files[None] for file, each in staged.items()}
+        return found or {name: self._joined(name, None, [])}
 
-    def _part(self, name: str, staged: Sequence[Staged], month: str | None) -> Path:
-        """The file with the rows of a table or a month: a staged one if it holds them all."""
+    def _part(self, name: str, staged: Iterable[Staged], month: str) -> Path:
+        """The file with the rows of a month: a staged one if it holds them all."""
         holding = [each for each in staged if each.rows.get(month)]
         if len(holding) == 1:
             return holding[0].files[month]
@@ -118,13 +121,13 @@ class Files:
         return joined.files[None]
 
     def _without_rows(self, name: str) -> ibis.Table:
-        users = [each.files[None] for each in self._everything("users")]
+        users = [each.files[None] for each in self._everything("users").values()]
         return without_rows(name, self._engine.single.read_parquet(users))
 
     def sessions_outside(self, months: Sequence[str]) -> ibis.Table:
         files = [
             file
-            for each in self._everything("sessions")
+            for each in self._everything("sessions").values()
             for month, file in each.files.items()
             if month not in months
         ]
@@ -140,7 +143,7 @@ class Files:
 
     def _counts(self, name: str) -> Counter[str | None]:
         found: Counter[str | None] = Counter()
-        for each in self._everything(name):
+        for each in self._everything(name).values():
             found.update(each.rows)
         return found
 
@@ -159,15 +162,15 @@ class Files:
                 _log.warning("%s: ignored files, %s", self._landing.uri(), reason)
         self._said = said
 
-    def _everything(self, name: str) -> list[Staged]:
-        """The staged rows of every file of a table, in name order.
+    def _everything(self, name: str) -> dict[str, Staged]:
+        """The staged rows of every file of a table, by its name, in name order.
 
         All files are read before any is used, so that a broken file stops the run before the first
         table is written.
         """
         staged = self._staged(self._landed())
         self._forget_all_but(staged)
-        return list(staged[name].values())
+        return staged[name]
 
     def _staged(
         self, landed: Mapping[str, Mapping[str, Entry]], names: Collection[str] | None = None

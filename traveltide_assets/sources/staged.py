@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from traveltide_assets.engines.base import LocalEngine
 from traveltide_assets.engines.checksum import digest_of
-from traveltide_assets.lake.lake import conformed
+from traveltide_assets.lake.conformed import conformed
 from traveltide_assets.lake.storage.folder import unused
 from traveltide_assets.sources.tables import raw_table
 

@@ -15,6 +15,7 @@ def raw_table(name: str) -> Table:
         (*as_text(RAW[name]), *PLACE),
         key=("source_file", "source_row"),
         partitioned=name == "sessions",
+        by_file=name != "sessions",
         keeps_extra_columns=True,
     )
 

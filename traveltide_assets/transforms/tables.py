@@ -37,6 +37,7 @@ def _quarantine(name: str) -> Table:
         ),
         key=("source_file", "source_row"),
         partitioned=name == "sessions",
+        by_file=name != "sessions",
         keeps_extra_columns=True,
     )
 
@@ -56,6 +57,7 @@ USERS_PROCESSED = Table(
         replace(column, required=True) if column.type == "string" else column for column in USERS
     ),
     key=("user_id",),
+    by_file=True,
 )
 SESSIONS_PROCESSED = Table(
     "silver",
@@ -84,6 +86,7 @@ FLIGHTS_PROCESSED = Table(
     "One row per trip with a flight, typed.",
     FLIGHTS,
     key=("trip_id",),
+    by_file=True,
 )
 HOTELS_PROCESSED = Table(
     "silver",
@@ -99,6 +102,7 @@ HOTELS_PROCESSED = Table(
         *HOTELS[3:],
     ),
     key=("trip_id",),
+    by_file=True,
 )
 
 
@@ -109,12 +113,15 @@ RESPONSES_PROCESSED = Table(
     "source has no responses.",
     RESPONSES,
     key=key_of("responses"),
+    by_file=True,
 )
 
 
 def _final(table: Table, description: str) -> Table:
     name = table.name.replace("_processed", "_final")
-    return replace(table, layer="gold", name=name, description=description, partitioned=True)
+    return replace(
+        table, layer="gold", name=name, description=description, partitioned=True, by_file=False
+    )
 
 
 TRIPS_FINAL = Table(

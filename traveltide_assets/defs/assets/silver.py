@@ -1,47 +1,109 @@
 """Silver: typed, keyed and repaired rows. All other rows are in quarantine, with the reason."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
 import ibis
 
 from traveltide_assets.defs.beta import relied_on
+from traveltide_assets.defs.cleaned_files import CleanedFiles
 from traveltide_assets.defs.describe import counts
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY, RANGE_PER_RUN
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.parts import Parts
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cleaning import judge
-from traveltide_assets.transforms.cleaning.judge import Cleaned
+from traveltide_assets.transforms.cleaning.cleaned import Cleaned, Counts
 
 
 def _outs(name: str) -> dict[str, dg.AssetOut]:
     return {
-        f"{name}_{part}": dg.AssetOut(
-            key_prefix="silver", dagster_type=ibis.Table, kinds={"duckdb"}
-        )
+        f"{name}_{part}": dg.AssetOut(key_prefix="silver", kinds={"duckdb"})
         for part in ("processed", "quarantine")
     }
 
 
-def _outputs(name: str, cleaned: Cleaned) -> Iterator[dg.Output[ibis.Table]]:
-    with cleaned:
-        yield dg.Output(
-            cleaned.processed,
-            output_name=f"{name}_processed",
-            metadata={"repaired": counts(cleaned.repairs, "rule")},
+def _outputs(name: str, processed: Any, quarantine: Any, counted: Counts) -> Iterator[Any]:
+    yield dg.Output(
+        processed,
+        output_name=f"{name}_processed",
+        metadata={"repaired": counts(counted.repairs, "rule")},
+    )
+    yield dg.Output(
+        quarantine,
+        output_name=f"{name}_quarantine",
+        metadata={"rejected": counts(counted.rejections, "rule")},
+    )
+
+
+def _of_files(
+    context: dg.AssetExecutionContext,
+    name: str,
+    raw: ibis.Table,
+    lake: Lake,
+    clean: Callable[[ibis.Table], Cleaned],
+    *others: str,
+) -> Iterator[Any]:
+    """The silver of a table by file. `others` are the paths of tables that its rules look at."""
+    rules = [
+        context.assets_def.code_versions_by_key,
+        # The refused rows of a file have the columns that any file has.
+        sorted(raw.columns),
+        [lake.versions(path) for path in others],
+    ]
+    files = CleanedFiles(lake, name, repr(rules))
+    work = files.clean(raw, clean)
+    with work.cleaned as cleaned:
+        processed, quarantine = (
+            Parts(rows, work.made, work.kept) for rows in (cleaned.processed, cleaned.quarantine)
         )
-        yield dg.Output(
-            cleaned.quarantine,
-            output_name=f"{name}_quarantine",
-            metadata={"rejected": counts(cleaned.rejections, "rule")},
-        )
+        yield from _outputs(name, processed, quarantine, Counts.together(work.counts.values()))
+    files.save(work)
+
+
+def _by_file(name: str, clean: Callable[..., Cleaned]) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=f"{name}_silver",
+        outs=_outs(name),
+        ins={"raw": dg.AssetIn(["bronze", f"{name}_raw"])},
+    )
+    def silver(
+        context: dg.AssetExecutionContext,
+        raw: ibis.Table,
+        settings: dg.ResourceParam[Settings],
+        lake: dg.ResourceParam[Lake],
+    ) -> Iterator[Any]:
+        words = settings.cleaning.null_words
+        yield from _of_files(context, name, raw, lake, lambda rows: clean(rows, words))
+
+    return silver
+
+
+users_silver = _by_file("users", judge.clean_users)
+flights_silver = _by_file("flights", judge.clean_flights)
+hotels_silver = _by_file("hotels", judge.clean_hotels)
 
 
 @dg.multi_asset(
-    name="users_silver", outs=_outs("users"), ins={"raw": dg.AssetIn(["bronze", "users_raw"])}
+    name="responses_silver",
+    outs=_outs("responses"),
+    ins={
+        "raw": dg.AssetIn(["bronze", "responses_raw"]),
+        "users": dg.AssetIn(["silver", "users_processed"]),
+    },
 )
-def users_silver(raw: ibis.Table, settings: dg.ResourceParam[Settings]) -> Iterator[Any]:
-    yield from _outputs("users", judge.clean_users(raw, settings.cleaning.null_words))
+def responses_silver(
+    context: dg.AssetExecutionContext,
+    raw: ibis.Table,
+    users: ibis.Table,
+    settings: dg.ResourceParam[Settings],
+    lake: dg.ResourceParam[Lake],
+) -> Iterator[Any]:
+    def clean(rows: ibis.Table) -> Cleaned:
+        return judge.clean_responses(rows, users, settings.cleaning.null_words)
+
+    yield from _of_files(context, "responses", raw, lake, clean, "silver/users_processed")
 
 
 with relied_on():
@@ -63,38 +125,9 @@ with relied_on():
         settings: dg.ResourceParam[Settings],
     ) -> Iterator[Any]:
         months, null_words = list(context.partition_keys), settings.cleaning.null_words
-        yield from _outputs("sessions", judge.clean_sessions(raw, users, months, null_words))
-
-
-@dg.multi_asset(
-    name="flights_silver",
-    outs=_outs("flights"),
-    ins={"raw": dg.AssetIn(["bronze", "flights_raw"])},
-)
-def flights_silver(raw: ibis.Table, settings: dg.ResourceParam[Settings]) -> Iterator[Any]:
-    yield from _outputs("flights", judge.clean_flights(raw, settings.cleaning.null_words))
-
-
-@dg.multi_asset(
-    name="hotels_silver", outs=_outs("hotels"), ins={"raw": dg.AssetIn(["bronze", "hotels_raw"])}
-)
-def hotels_silver(raw: ibis.Table, settings: dg.ResourceParam[Settings]) -> Iterator[Any]:
-    yield from _outputs("hotels", judge.clean_hotels(raw, settings.cleaning.null_words))
-
-
-@dg.multi_asset(
-    name="responses_silver",
-    outs=_outs("responses"),
-    ins={
-        "raw": dg.AssetIn(["bronze", "responses_raw"]),
-        "users": dg.AssetIn(["silver", "users_processed"]),
-    },
-)
-def responses_silver(
-    raw: ibis.Table, users: ibis.Table, settings: dg.ResourceParam[Settings]
-) -> Iterator[Any]:
-    cleaned = judge.clean_responses(raw, users, settings.cleaning.null_words)
-    yield from _outputs("responses", cleaned)
+        with judge.clean_sessions(raw, users, months, null_words) as cleaned:
+            counted = Counts.together(cleaned.counts.values())
+            yield from _outputs("sessions", cleaned.processed, cleaned.quarantine, counted)
 
 
 ASSETS = (users_silver, sessions_silver, flights_silver, hotels_silver, responses_silver)

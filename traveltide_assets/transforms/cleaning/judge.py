@@ -7,15 +7,14 @@ a damaged copy never displaces a valid row.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Self
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 
 import ibis
 import ibis.expr.types as ir
-from ibis.expr.types.relations import CachedTable
 
 from traveltide_assets.schema.sources import RAW, key_of
+from traveltide_assets.transforms.cleaning.cleaned import Cleaned, Counts
 from traveltide_assets.transforms.cleaning.parse import is_one_of, parse, text_of
 from traveltide_assets.transforms.cleaning.rules import (
     REJECTIONS,
@@ -29,29 +28,6 @@ from traveltide_assets.transforms.cleaning.values import Row, value_rules, words
 
 _PLACE = ("source_file", "source_row")
 _SOURCE_ORDER = ("source_order", *_PLACE)
-
-
-@dataclass
-class Cleaned:
-    """The result of cleaning a table: its valid rows, its rejected rows, and counts by rule.
-
-    `processed` has one row per valid row, `quarantine` one per rejected row; both have the column
-    `month` if the raw table has one. `repairs` and `rejections` are numbers of rows by rule. Both
-    tables read the tables in `cached`, so use them inside a `with` block.
-    """
-
-    processed: ibis.Table
-    quarantine: ibis.Table
-    cached: Sequence[CachedTable]
-    repairs: Mapping[str, int]
-    rejections: Mapping[str, int]
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for table in self.cached:
-            table.release()
 
 
 def clean_users(raw: ibis.Table, null_words: Collection[str] = ()) -> Cleaned:
@@ -96,7 +72,8 @@ def processed(name: str, validated: ibis.Table) -> ibis.Table:
     """One row per valid row, typed and repaired, as an expression."""
     valid = validated.filter(validated.reason.isnull())
     month = {"month": valid.month} if "month" in valid.columns else {}
-    return valid.select(**_repaired(name, _values(name, valid)), **month)
+    place = {"source_file": valid.source_file}
+    return valid.select(**_repaired(name, _values(name, valid)), **place, **month)
 
 
 def _session_facts(
@@ -226,24 +203,37 @@ def _clean(
     found = duplicates.count().to_pyarrow().as_py()
     validated = _with_duplicates(first, duplicates) if found else first
     rejected = validated.filter(validated.reason.notnull())
-    repairs, rejections = _counts(name, validated)
     return Cleaned(
         processed=processed(name, validated),
         quarantine=raw.inner_join(rejected.select(*_PLACE, "reason"), _PLACE),
         cached=(first, duplicates),
-        repairs=repairs,
-        rejections=rejections,
+        counts=_counts(name, validated),
+        overlapping=_overlapping(duplicates) if found else (),
     )
 
 
-def _counts(name: str, validated: ibis.Table) -> tuple[dict[str, int], dict[str, int]]:
-    """The numbers of valid rows by repair, and of rejected rows by reason, from one scan."""
+def _counts(name: str, validated: ibis.Table) -> dict[str, Counts]:
+    """By file: the numbers of valid rows by repair, and of rejected rows by reason. One scan."""
     repairs = {rule.name: validated[_own(rule.name)].sum() for rule in REPAIRS[name]}
-    counted = validated.group_by("reason").agg(**{_own("rows"): validated.count()}, **repairs)
-    lines = {line.pop("reason"): line for line in counted.to_pyarrow().to_pylist()}
-    valid = lines.pop(None, {})
-    rejections = {reason: lines[reason][_own("rows")] for reason in sorted(lines)}
-    return {rule: int(valid.get(rule) or 0) for rule in repairs}, rejections
+    rows = validated.group_by("source_file", "reason")
+    counted = rows.agg(**{_own("rows"): validated.count()}, **repairs)
+    by_file: dict[str, dict[str | None, dict[str, int]]] = defaultdict(dict)
+    for line in counted.order_by("source_file", "reason").to_pyarrow().to_pylist():
+        by_file[line["source_file"]][line["reason"]] = line
+    return {
+        file: Counts(
+            {rule: int(lines.get(None, {}).get(rule) or 0) for rule in repairs},
+            {reason: line[_own("rows")] for reason, line in lines.items() if reason},
+        )
+        for file, lines in by_file.items()
+    }
+
+
+def _overlapping(duplicates: ibis.Table) -> set[str]:
+    """The files that share a key with another one: of rows that another file's row replaces."""
+    file, keeper = _own("source_file"), _own("keeper")
+    pairs = duplicates.filter(duplicates[file] != duplicates[keeper]).select(file, keeper)
+    return {name for pair in pairs.distinct().to_pyarrow().to_pylist() for name in pair.values()}
 
 
 def _validated(name: str, facts: ibis.Table) -> ibis.Table:
@@ -304,10 +294,11 @@ def _duplicates(
         *_PLACE,
         content=content,
         kept=content.first().over(window),
+        keeper=rivals.source_file.first().over(window),
         place=ibis.row_number().over(window),
     )
     return placed.filter(placed.place > 0).select(
-        **{_own(column): placed[column] for column in _PLACE},
+        **{_own(column): placed[column] for column in (*_PLACE, "keeper")},
         **{
             _own("duplicate"): ibis.ifelse(
                 placed.content == placed.kept, "exact_duplicate", "duplicate_key"

@@ -13,7 +13,7 @@ from traveltide_assets.defs.column_profile import profile
 
 
 def rows(path: Path) -> dict[str, dict[str, Any]]:
-    return {str(r.data["column"]): dict(r.data) for r in profile(pq.read_metadata(path)).records}
+    return {str(r.data["column"]): dict(r.data) for r in profile([pq.read_metadata(path)]).records}
 
 
 def test_it_tells_how_much_is_filled_and_the_range_over_all_row_groups(tmp_path: Path) -> None:

@@ -1,0 +1,102 @@
+"""Which files of the source have to be cleaned: a landed file costs its own rows, not all rows.
+
+Silver of a file depends on the rows of that file, unless it shares a key with another one. So it
+stays until its raw rows change, or the rules do, or another file brings one of its keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+import ibis
+
+from traveltide_assets.defs.checks.soundness import layers
+from traveltide_assets.lake.lake import OF_FILE, Lake
+from traveltide_assets.schema.sources import key_of
+from traveltide_assets.transforms.cleaning.cleaned import Cleaned, Counts
+
+
+@dataclass(frozen=True)
+class Work:
+    """What was cleaned: the result, the names of its files, and the counts of all other files."""
+
+    cleaned: Cleaned
+    made: Sequence[str]
+    kept: Mapping[str, Counts]
+
+    @property
+    def counts(self) -> dict[str, Counts]:
+        """The counts of every file. One without rows has none to count."""
+        none = {file: Counts({}, {}) for file in self.made}
+        return {**none, **self.cleaned.counts, **self.kept}
+
+
+class CleanedFiles:
+    """What is known of the cleaned files of a table, in a small file of the lake.
+
+    `rules` says by which rules they were cleaned, in any words: others mean that all are cleaned
+    again.
+    """
+
+    def __init__(self, lake: Lake, name: str, rules: str) -> None:
+        self._lake = lake
+        self._paths = layers(name)
+        self._key_of_rows = key_of(name)
+        self._rules = rules
+        self._place = f"_cleaned/{name}.json"
+
+    def clean(self, raw: ibis.Table, clean: Callable[[ibis.Table], Cleaned]) -> Work:
+        """Clean the rows of the files that need it. Files that share a key are cleaned together."""
+        files, kept = self._lake.parts(self._paths[0]), self._sound()
+        while True:
+            made = [file for file in files if file not in kept]
+            cleaned = clean(raw.filter(raw.source_file.isin(made)) if kept else raw)
+            touched = self._with_a_key_of(cleaned.processed, list(kept)) if made else []
+            if not touched:
+                return Work(cleaned, made, kept)
+            cleaned.release()
+            kept = {file: counts for file, counts in kept.items() if file not in touched}
+
+    def save(self, work: Work) -> None:
+        """Note that the files are cleaned, and stored as they are now.
+
+        Those that share a key are not noted: a row of one may be needed when the other one goes.
+        """
+        now, shared = self._versions(), work.cleaned.overlapping
+        files = {
+            file: {"versions": now[file], **asdict(each)}
+            for file, each in work.counts.items()
+            if file not in shared
+        }
+        content = json.dumps({"rules": self._rules, "files": files}, sort_keys=True).encode()
+        found = self._lake.storage.look(self._place)
+        if found is None or found[0] != content:
+            self._lake.storage.swap(self._place, content, found[1] if found else None)
+
+    def _sound(self) -> dict[str, Counts]:
+        """The files whose stored silver is that of their stored raw rows, with its counts."""
+        found = self._lake.storage.look(self._place)
+        known = json.loads(found[0]) if found else {}
+        if known.get("rules") != self._rules:
+            return {}
+        now = self._versions()
+        return {
+            file: Counts(each["repairs"], each["rejections"])
+            for file, each in known["files"].items()
+            if each["versions"] == now.get(file)
+        }
+
+    def _versions(self) -> dict[str, list[str | None]]:
+        """By raw file: the versions of what is stored of it."""
+        raw, processed, quarantine = map(self._lake.versions, self._paths)
+        return {file: [v, processed.get(file), quarantine.get(file)] for file, v in raw.items()}
+
+    def _with_a_key_of(self, rows: ibis.Table, files: Sequence[str]) -> Iterable[str]:
+        """Those of the files whose valid rows have a key of these rows."""
+        if not files:
+            return []
+        stored = self._lake.table(self._paths[1], files)
+        shared = stored.semi_join(rows, self._key_of_rows).select(OF_FILE).distinct()
+        return shared.to_pyarrow()[OF_FILE].to_pylist()
