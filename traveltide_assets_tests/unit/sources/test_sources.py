@@ -292,14 +292,14 @@ def test_a_changed_file_is_read_again_and_its_old_copy_goes(folder: Path) -> Non
     assert staged(folder, "users") == others
 
 
-def test_bronze_takes_the_staged_file_of_a_month_or_table_and_joins_those_of_several(
+def test_bronze_takes_staged_files_and_joins_those_of_a_month(
     folder: Path,
 ) -> None:
     june = SOUND["sessions"].replace("2023-07-01", "2023-06-30").replace("1-a,", "1-b,")
     undated = SOUND["sessions"].replace("2023-07-01 10:00:00", "soon").replace("1-a,", "1-c,")
     (folder / "sessions-2.csv").write_text(text("sessions", june, undated, june), "utf-8")
     known = source(folder)
-    assert known.parts("hotels", [])[None].parent in staged(folder, "hotels")
+    assert known.parts("hotels", [])["hotels.csv"].parent in staged(folder, "hotels")
     parts = known.parts("sessions", ["2023-05", "2023-06", "2023-07"])
     stored = {month: pq.read_table(file) for month, file in parts.items()}
     # The number of a row is its place in the file, whatever month it is of.
@@ -347,10 +347,10 @@ def test_a_file_that_became_older_than_another_is_not_parsed_again(
 def test_staged_rows_that_are_damaged_are_staged_again(
     folder: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
-    before = source(folder).parts("hotels", [])[None]
+    before = source(folder).parts("hotels", [])["hotels.csv"]
     content = before.read_bytes()
     damage(before.with_name(name))
-    after = source(folder).parts("hotels", [])[None]
+    after = source(folder).parts("hotels", [])["hotels.csv"]
     assert after.read_bytes() == content
 
 
