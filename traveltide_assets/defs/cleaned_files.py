@@ -14,6 +14,7 @@ import ibis
 
 from traveltide_assets.defs.checks.soundness import layers
 from traveltide_assets.lake.lake import OF_FILE, Lake
+from traveltide_assets.schema.errors import NotStored
 from traveltide_assets.schema.sources import key_of
 from traveltide_assets.transforms.cleaning.cleaned import Cleaned, Counts
 
@@ -50,6 +51,11 @@ class CleanedFiles:
     def clean(self, raw: ibis.Table, clean: Callable[[ibis.Table], Cleaned]) -> Work:
         """Clean the rows of the files that need it. Files that share a key are cleaned together."""
         files, kept = self._lake.parts(self._paths[0]), self._sound()
+        if not files:
+            raise NotStored(
+                f"{self._lake.uri(self._paths[0])} is of a version without parts: materialize "
+                "that asset again first"
+            )
         while True:
             made = [file for file in files if file not in kept]
             cleaned = clean(raw.filter(raw.source_file.isin(made)) if kept else raw)

@@ -184,8 +184,8 @@ class Lake:
 
     def exists(self, path: str, month: str | None = None, name: str | None = None) -> bool:
         """Whether a table, one month of it, or the file `name` beside it is stored."""
-        if self._by_file(path) and month is None:
-            return bool(self.parts(path))
+        if month is None and self.parts(path):
+            return True
         key = self._key(path, month, name)
         return key in self._storage.versions(posixpath.dirname(key))
 

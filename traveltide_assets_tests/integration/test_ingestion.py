@@ -95,6 +95,7 @@ def contents(project: Project) -> dict[str, str]:
     return {
         str(path.relative_to(lake)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(lake.rglob("*.parquet"))
+        if path.is_file()
     }
 
 

@@ -90,8 +90,12 @@ def suppressing(folder: Path, *users: int) -> Path:
 
 def mailed_to(project: Project) -> set[int]:
     """The customers in the files that the mailing tool can read, wherever in the lake."""
-    files = project.lake.rglob("*.csv")
-    return {user for file in files for user in pd.read_csv(file)["user_id"]}
+    return {user for file in lists(project) for user in pd.read_csv(file)["user_id"]}
+
+
+def lists(project: Project) -> list[Path]:
+    """Every CSV file in the lake."""
+    return [file for file in project.lake.rglob("*.csv") if file.is_file()]
 
 
 def test_a_run_releases_what_it_decided_whole_and_with_its_evidence(
@@ -145,7 +149,7 @@ def test_releasing_again_changes_nothing_and_another_decision_is_another_release
     assert set(second.frame(OFFERS)["arm"]) == {"exploration", "holdout"}
     # The earlier one can still be read, but its files can no longer be sent.
     assert releases_of(project).find(first.id).read(ASSIGNMENTS)
-    assert len({file.parents[1].name for file in project.lake.rglob("*.csv")}) == 1
+    assert len({file.parents[1].name for file in lists(project)}) == 1
 
 
 def test_a_failing_check_releases_nothing_and_the_one_before_stays(
@@ -234,7 +238,7 @@ def test_where_releases_wait_readers_see_the_old_one_until_somebody_releases(
         assert service.snapshot.state[0][-1] == before.id
         waiting = releases_of(project).record(MONTH).latest
         assert waiting not in (None, before.id)
-        assert {file.parents[1].name for file in project.lake.rglob("*.csv")} == {before.id}
+        assert {file.parents[1].name for file in lists(project)} == {before.id}
         environment = {
             "TRAVELTIDE_RELEASE": "manual",
             "TRAVELTIDE_CAMPAIGN__HOLDOUT_SHARE": "0.7",

@@ -65,9 +65,12 @@ class Project:
         return pq.read_table(self.file(path, month), partitioning=None).to_pandas()
 
     def file(self, path: str, month: str | None = None) -> Path:
+        """The file of a table, or of its month; of a table by file, that of its only file."""
         folder = self.lake / path
         if month is not None:
             folder = folder / f"month={month}"
+        if parts := list(folder.glob("file=*")):
+            (folder,) = parts
         return folder / f"{path.rsplit('/', 1)[-1]}.parquet"
 
     def decide(self, month: str) -> dg.ExecuteInProcessResult:
