@@ -24,8 +24,13 @@ class Parts:
 
     def write(self, lake: Lake, table: Table) -> dict[str | None, Written]:
         """Replace the made parts, and remove those of files that are gone."""
-        rows = self.rows.mutate(**{OF_FILE: self.rows.source_file})
-        files = lake.write_parts(table, rows, self.made) if self.made else {}
+        files = self._write(lake, table)
         files |= {file: lake.stored(table, file) for file in self.kept}
         lake.keep_only(table, [*self.made, *self.kept])
         return dict(sorted(files.items(), key=lambda part: str(part[0])))
+
+    def _write(self, lake: Lake, table: Table) -> dict[str | None, Written]:
+        if len(self.made) == 1:  # Nothing has to be divided, and all cores can write.
+            return {self.made[0]: lake.write(table, self.rows, self.made[0])}
+        rows = self.rows.mutate(**{OF_FILE: self.rows.source_file})
+        return lake.write_parts(table, rows, self.made) if self.made else {}
