@@ -107,7 +107,7 @@ def test_a_lake_in_s3_is_that_of_duckdb(
         storage = open_storage(S3Location(bucket, prefix), tmp_path / "cache", "TRAVELTIDE_LAKE")
         lake = Lake(storage, engine, {EVENTS.path: EVENTS})
         for _ in range(2):  # The second time, what is stored is replaced.
-            lake.write_months(EVENTS, engine.read_parquet([file]), MONTHS)
+            lake.write_parts(EVENTS, engine.read_parquet([file]), MONTHS)
         stored = lake.table(EVENTS.path, MONTHS).order_by("month", "key")
         found.append(stored.to_pyarrow().to_pandas())
     pd.testing.assert_frame_equal(*found)

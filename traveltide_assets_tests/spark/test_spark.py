@@ -415,13 +415,13 @@ def test_of_a_lake_in_s3_no_bytes_pass_through_the_driver(
     bucket = s3_server.bucket()
     duckdb, spark = engines
     expected = _lake(S3Location(bucket, "one"), tmp_path / "cache", duckdb)
-    expected.write_months(EVENTS, duckdb.read_parquet([events]), MONTHS)
+    expected.write_parts(EVENTS, duckdb.read_parquet([events]), MONTHS)
     rows = spark.read_parquet([events])  # From here on, executors know the server itself.
     with proxy_of(s3_server) as drivers:
         monkeypatch.setenv("AWS_ENDPOINT_URL", drivers.endpoint)
         place = S3Location(bucket, "two")
         for _ in range(2):  # The second time, what is stored is replaced.
-            _lake(place, tmp_path / "cache", spark).write_months(EVENTS, rows, MONTHS)
+            _lake(place, tmp_path / "cache", spark).write_parts(EVENTS, rows, MONTHS)
         found = _rows(_lake(place, tmp_path / "another", spark))
         assert drivers.requests
         assert all("list-type=2" in request for request in drivers.requests)
@@ -465,7 +465,7 @@ def test_where_hadoop_knows_s3a_executors_read_the_objects_themselves(
     """Its jars are not to be had here: Hadoop mounts a folder in the place of the bucket."""
     place = S3Location(s3_server.bucket(), "lake")
     written = _lake(place, tmp_path / "cache", engines[0])
-    written.write_months(EVENTS, engines[0].read_parquet([events]), MONTHS)
+    written.write_parts(EVENTS, engines[0].read_parquet([events]), MONTHS)
     assert not engines[1].opens("s3://bucket/key")
     for key, content in s3_server.contents(place).items():
         file = tmp_path / "bucket" / key
@@ -500,11 +500,10 @@ def test_a_worker_killed_during_the_job_changes_nothing(
     tmp_path: Path, source: Path, cluster: SparkCluster, on_duckdb: Project, on_spark: Project
 ) -> None:
     project = _on(cluster, tmp_path, source)
-    begun = project.file("silver/users_processed")
     killed_during: list[bool] = []
 
     def kill() -> None:
-        while not begun.exists():
+        while not [*project.lake.glob("silver/users_processed/*/*.parquet")]:
             time.sleep(0.05)
         cluster.kill_worker()
         silver = project.file("silver/sessions_processed", LAST)
