@@ -22,6 +22,7 @@ from traveltide_assets.evidence.decision import Offers
 from traveltide_assets.evidence.tables import AGREEMENT, CONTRADICTED, SCORECARD, SUPPORTED
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.segmentation.strategy import CannotFit, History, Strategy
+from traveltide_assets.stats.side_by_side import ALONE, Processes
 from traveltide_assets.stats.threads import one_thread
 
 _OUTLIERS = 0.01
@@ -75,36 +76,45 @@ def stability(
     segments: Mapping[str, pd.Series],
     seed: int,
     refits: int,
+    processes: Processes = ALONE,
 ) -> dict[str, dict[str, float]]:
     """By strategy, the adjusted Rand index of its segments with refits.
 
     These are on bootstrap draws, the same for all strategies, and with another seed. NaN if the
-    strategy cannot be fitted on one of the draws.
+    strategy cannot be fitted then.
     """
     rng = np.random.default_rng(seed)
-    agreement: dict[str, list[float]] = {strategy.name: [] for strategy in strategies}
-    for _ in range(refits):
-        drawn, other = _drawn(history, rng), int(rng.integers(2**31))
-        for strategy in strategies:
-            try:
-                again = strategy.reseeded(other).fit(drawn).assign(history.features)
-            except CannotFit:
-                agreement[strategy.name].append(float("nan"))
-                continue
-            found = adjusted_rand_score(segments[strategy.name], again["segment"])
-            agreement[strategy.name].append(found)
+    customers = len(history.features)
+    draws = [
+        (rng.integers(0, customers, customers), int(rng.integers(2**31))) for _ in range(refits)
+    ]
+    whole = (None, seed + 1)
+    calls = [
+        (strategy.reseeded(other), history, segments[strategy.name], rows)
+        for strategy in strategies
+        for rows, other in [*draws, whole]
+    ]
+    found = processes.each(_agreement, calls, rows=customers)
+    by_strategy = np.reshape(found, (len(strategies), len(draws) + 1))
     return {
         strategy.name: {
-            "stability_bootstrap": float(np.mean(agreement[strategy.name])),
-            "stability_seed": _seed_stability(strategy, history, segments[strategy.name], seed),
+            "stability_bootstrap": float(np.mean(again[:-1])),
+            "stability_seed": float(again[-1]),
         }
-        for strategy in strategies
+        for strategy, again in zip(strategies, by_strategy, strict=True)
     }
 
 
-def _seed_stability(strategy: Strategy, history: History, segments: pd.Series, seed: int) -> float:
-    reseeded = strategy.reseeded(seed + 1).fit(history).assign(history.features)
-    return float(adjusted_rand_score(segments, reseeded["segment"]))
+def _agreement(
+    strategy: Strategy, history: History, segments: pd.Series, rows: np.ndarray | None
+) -> float:
+    """The adjusted Rand index of segments with those of a fit on drawn customers, or on all."""
+    try:
+        fitted = strategy.fit(history if rows is None else _drawn(history, rows))
+    except CannotFit:
+        return float("nan")
+    again = fitted.assign(history.features)
+    return float(adjusted_rand_score(segments, again["segment"]))
 
 
 def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
@@ -131,6 +141,7 @@ def score(
     costs: Mapping[str, float],
     seed: int,
     refits: int,
+    processes: Processes = ALONE,
 ) -> pd.DataFrame:
     """One row per strategy: the scorecard.
 
@@ -143,7 +154,7 @@ def score(
         name: each.customers["segment"] for name, each in offers.items() if len(each.customers)
     }
     assigning = [strategy for strategy in strategies if strategy.name in segments]
-    stable = stability(assigning, history, segments, seed, refits)
+    stable = stability(assigning, history, segments, seed, refits, processes)
     worth = decision.set_index("strategy")[["worth", "recommended"]]
     rows = []
     for strategy in strategies:
@@ -242,9 +253,8 @@ def agreement(assigned: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(AGREEMENT.column_names))
 
 
-def _drawn(history: History, rng: np.random.Generator) -> History:
-    """A bootstrap draw of customers, the same in every frame; each copy gets its own id."""
-    rows = rng.integers(0, len(history.features), len(history.features))
+def _drawn(history: History, rows: np.ndarray) -> History:
+    """The customers at these places, the same in every frame; each copy gets its own id."""
     users = history.features["user_id"].to_numpy()[rows]
 
     def draw(frame: pd.DataFrame) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from traveltide_assets.prediction.tables import (
     SCORES,
 )
 from traveltide_assets.segmentation.strategy import Fitted
+from traveltide_assets.stats.side_by_side import ALONE, Processes
 from traveltide_assets.transforms.features.catalogue import OWN
 
 CROSS_VALIDATION = "cross-validation"
@@ -112,6 +113,7 @@ def train(
     strategy: str,
     month: str,
     data_version: str,
+    processes: Processes = ALONE,
 ) -> tuple[Predictor, Report]:
     """The month's candidate and its evaluation. Raises `TooFewCustomers`.
 
@@ -122,12 +124,12 @@ def train(
     names = early.input_names(known)
     examples = examples_of(learnt, names, config)
     perks = _commonest_first(perks, learnt)
-    measured, kind = newcomer_lifts.forward(learnt, later, names, perks, config, seed)
+    measured, kind = newcomer_lifts.forward(learnt, later, names, perks, config, seed, processes)
     observed = newcomer_lifts.known_by_n(learnt, newcomer_lifts.whole(later), names, perks)
     if not observed or len(perks) < 2:
         raise TooFewCustomers("nobody did anything after their first session, or there is one perk")
     tried = _some(examples, config.sample_customers, seed)
-    predictions, folds = models.cross_validate(tried, config, seed)
+    predictions, folds = models.cross_validate(tried, config, seed, processes=processes)
     scores = models.scores(tried, predictions)
     chosen = models.best(scores)
     leak = _leak(learnt, features, config, seed)

@@ -12,9 +12,10 @@ import pytest
 from traveltide_assets import report
 from traveltide_assets.campaign import steady
 from traveltide_assets.catalogue.perks import Perk, load_perks
-from traveltide_assets.evidence.backtest import BackTest, Past, assign_from_past, judge
+from traveltide_assets.evidence.backtest import judge
 from traveltide_assets.evidence.scorecard import stability
 from traveltide_assets.evidence.tables import SUPPORTED
+from traveltide_assets.evidence.trial import BackTest, Past, assign_from_past
 from traveltide_assets.segmentation import traits
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.transforms import chain, outcomes

@@ -1,0 +1,73 @@
+"""Independent calls side by side: each core computes some, in a process of its own.
+
+Fits on some thousand rows hold Python's lock most of the time, so threads would wait for each
+other. The processes start with nothing of this one, so that its threads and connections do not
+matter. They are kept for the next calls, and end with this process or after minutes without a call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
+from threading import Thread
+from typing import Any, TypeVar
+
+from joblib import Parallel, cpu_count, delayed
+
+from traveltide_assets.stats.cycles import look_rarely
+
+_Result = TypeVar("_Result")
+
+# Each has a copy of what it works on, and the modules take some 200 MB.
+_MOST_PROCESSES = 4
+_MOST_ROWS = 100_000
+
+
+def every_core() -> int:
+    """The number of processes for the cores that this process may use."""
+    return min(cpu_count(), _MOST_PROCESSES)
+
+
+class Processes:
+    """So many processes for calls. With one, calls are made in this one, one after the other."""
+
+    def __init__(self, number: int, modules: Sequence[str] = ()) -> None:
+        """Processes that start and import `modules` while this one does something else."""
+        self._number = number
+        self._start: Thread | None = None
+        if number > 1:
+            calls = [(modules,)] * number
+            self._start = Thread(target=self._made, args=(number, _begin, calls), daemon=True)
+            self._start.start()
+
+    def each(
+        self, function: Callable[..., _Result], calls: Iterable[Sequence[Any]], rows: int = 0
+    ) -> list[_Result]:
+        """The result of each call, in order. If calls fail, the error of one of them is raised.
+
+        `calls` are arguments. Frames of very many `rows` are not copied to other processes, since
+        they would take too much memory: the calls are then made in this one.
+        """
+        if self._start is not None:
+            self._start.join()
+        return self._made(self._number if rows <= _MOST_ROWS else 1, function, calls)
+
+    @staticmethod
+    def _made(
+        number: int, function: Callable[..., _Result], calls: Iterable[Sequence[Any]]
+    ) -> list[_Result]:
+        # One thread each: results do not depend on the number of cores, and no core has two at
+        # work. As copies, since arrays in shared memory could not be written to.
+        parallel = Parallel(
+            number, backend="loky", inner_max_num_threads=1, batch_size=1, max_nbytes=None
+        )
+        return list(parallel(delayed(function)(*arguments) for arguments in calls))
+
+
+ALONE = Processes(1)
+
+
+def _begin(modules: Sequence[str]) -> None:
+    look_rarely()
+    for module in modules:
+        import_module(module)
