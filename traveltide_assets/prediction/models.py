@@ -20,7 +20,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from traveltide_assets.prediction.config import Config
-from traveltide_assets.stats.side_by_side import ALONE, Processes
 from traveltide_assets.stats.threads import one_thread
 
 LOGISTIC = "logistic regression"
@@ -125,24 +124,17 @@ def fit(kind: str, examples: Examples, config: Config, seed: int) -> ClassifierM
 
 
 def cross_validate(
-    examples: Examples,
-    config: Config,
-    seed: int,
-    kinds: Sequence[str] = KINDS,
-    processes: Processes = ALONE,
+    examples: Examples, config: Config, seed: int, kinds: Sequence[str] = KINDS
 ) -> tuple[list[FoldPredictions], list[Fold]]:
     """Predictions of every kind and baseline on held-out customers, and the first repeat's folds.
 
     All rows of a customer are in the same fold.
     """
-    folds = list(_folds(examples, config, seed))
-    calls = ((kind, examples.of(learnt), config, seed) for learnt, _ in folds for kind in kinds)
-    fitted = iter(processes.each(fit, calls, rows=len(examples)))
     predictions: list[FoldPredictions] = []
     kept: list[Fold] = []
-    for number, (learnt, held) in enumerate(folds):
+    for number, (learnt, held) in enumerate(_folds(examples, config, seed)):
         known, unseen = examples.of(learnt), examples.of(held)
-        fold = Fold({kind: next(fitted) for kind in kinds}, unseen)
+        fold = Fold({kind: fit(kind, known, config, seed) for kind in kinds}, unseen)
         found = {kind: fold.probabilities(kind, unseen.inputs) for kind in kinds}
         predictions += [
             FoldPredictions(kind, number, np.flatnonzero(held), share, share.argmax(axis=1))

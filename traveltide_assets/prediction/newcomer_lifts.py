@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -23,14 +22,12 @@ from traveltide_assets.prediction.behaviour_model import (
     NOTHING,
     PROFILE_ONLY,
     WITH_SESSIONS,
-    Behaviour,
     Observed,
 )
 from traveltide_assets.prediction.config import Config
 from traveltide_assets.prediction.later import AFTER_CUT
 from traveltide_assets.prediction.models import MAJORITY, RULES
 from traveltide_assets.prediction.tables import LIFTS
-from traveltide_assets.stats.side_by_side import ALONE, Processes
 from traveltide_assets.stats.threads import one_thread
 
 ALL = -1
@@ -107,7 +104,6 @@ def forward(
     perks: Sequence[Perk],
     config: Config,
     seed: int,
-    processes: Processes = ALONE,
 ) -> tuple[pd.DataFrame, str]:
     """Both kinds of model and both baselines beside each other, and the kind to use.
 
@@ -124,28 +120,18 @@ def forward(
     )
     of_row, of_known = rows["user_id"].map(fold).to_numpy(), known["user_id"].map(fold).to_numpy()
     answers = {kind: np.full(len(rows), NO_PERK) for kind in KINDS}
-    # One fold at a time: their inputs are the largest arrays of a month.
-    learnt = (known_by_n(known[of_known != k], past, names, perks) for k in range(config.folds))
-    calls = ((kind, some, names, seed) for some in learnt for kind in KINDS)
-    fitted = iter(processes.each(_fitted, calls, rows=len(known)))
-    for number, kind in product(range(config.folds), KINDS):
-        model = next(fitted)
-        if model is None:
-            continue
-        for n in behaviour_model.EACH_N:
-            at = (of_row == number) & (rows[early.SEEN] == n).to_numpy()
-            if at.any():
-                deviations = model.deviations(n, early.inputs(rows[at], tuple(names)))
-                answers[kind][at] = behaviour_model.best_perk(deviations, model.signal[n])
+    for number in range(config.folds):
+        learnt = known_by_n(known[of_known != number], past, names, perks)
+        for kind in KINDS if learnt else ():
+            model = behaviour_model.fit(kind, learnt, names, seed)
+            for n in behaviour_model.EACH_N:
+                at = (of_row == number) & (rows[early.SEEN] == n).to_numpy()
+                if at.any():
+                    deviations = model.deviations(n, early.inputs(rows[at], tuple(names)))
+                    answers[kind][at] = behaviour_model.best_perk(deviations, model.signal[n])
     answers |= baselines(rows, perks)
     table, gains = measure(answers, judged(rows, perks), perks, config.resamples, seed)
     return table, _kind(gains)
-
-
-def _fitted(
-    kind: str, learnt: Mapping[int, Observed], names: Sequence[str], seed: int
-) -> Behaviour | None:
-    return behaviour_model.fit(kind, learnt, names, seed) if learnt else None
 
 
 def _kind(gains: Gains) -> str:

@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 
 # Each has a copy of what it works on, and the modules take some 200 MB.
 _MOST_PROCESSES = 4
-_MOST_ROWS = 100_000
+_MOST_ROWS = 50_000
 
 
 def every_core() -> int:
