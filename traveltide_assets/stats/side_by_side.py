@@ -7,6 +7,8 @@ matter. They are kept for the next calls, and end with this process or after min
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from threading import Thread
@@ -21,6 +23,7 @@ _Result = TypeVar("_Result")
 # Each has a copy of what it works on, and the modules take some 200 MB.
 _MOST_PROCESSES = 4
 _MOST_ROWS = 50_000
+_SECONDS = 2
 
 
 def every_core() -> int:
@@ -34,10 +37,11 @@ class Processes:
     def __init__(self, number: int, modules: Sequence[str] = ()) -> None:
         """Processes that start and import `modules` while this one does something else."""
         self._number = number
+        self._modules = tuple(modules)
         self._start: Thread | None = None
         if number > 1:
-            calls = [(modules,)] * number
-            self._start = Thread(target=self._made, args=(number, _begin, calls), daemon=True)
+            calls = [()] * number
+            self._start = Thread(target=self._made, args=(number, os.getpid, calls), daemon=True)
             self._start.start()
 
     def each(
@@ -52,14 +56,19 @@ class Processes:
             self._start.join()
         return self._made(self._number if rows <= _MOST_ROWS else 1, function, calls)
 
-    @staticmethod
     def _made(
-        number: int, function: Callable[..., _Result], calls: Iterable[Sequence[Any]]
+        self, number: int, function: Callable[..., _Result], calls: Iterable[Sequence[Any]]
     ) -> list[_Result]:
         # One thread each: results do not depend on the number of cores, and no core has two at
         # work. As copies, since arrays in shared memory could not be written to.
         parallel = Parallel(
-            number, backend="loky", inner_max_num_threads=1, batch_size=1, max_nbytes=None
+            number,
+            backend="loky",
+            batch_size=1,
+            max_nbytes=None,
+            inner_max_num_threads=1,
+            initializer=_begin,
+            initargs=(os.getpid(), self._modules),
         )
         return list(parallel(delayed(function)(*arguments) for arguments in calls))
 
@@ -67,7 +76,15 @@ class Processes:
 ALONE = Processes(1)
 
 
-def _begin(modules: Sequence[str]) -> None:
+def _begin(parent: int, modules: Sequence[str]) -> None:
+    Thread(target=_end_with, args=(parent,), daemon=True).start()
     look_rarely()
     for module in modules:
         import_module(module)
+
+
+def _end_with(parent: int) -> None:
+    """End this process once its parent has: one that was killed can no longer end it."""
+    while os.getppid() == parent:
+        time.sleep(_SECONDS)
+    os._exit(1)

@@ -87,3 +87,16 @@ def test_a_script_is_not_run_again_and_its_processes_end_with_it(
     (line,) = run.stdout.splitlines()
     assert run.stderr == ""
     assert not any(psutil.pid_exists(int(process)) for process in line.split())
+
+
+def test_the_processes_of_one_that_is_killed_end_as_well(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(f"{SCRIPT}\nimport time; time.sleep(600)")
+    command = [sys.executable, str(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout is not None
+        pids = {int(pid) for pid in run.stdout.readline().split()}
+        left = [psutil.Process(pid) for pid in pids]
+        run.kill()
+    assert left
+    assert psutil.wait_procs(left, timeout=60)[1] == []
