@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -70,39 +71,64 @@ class ScoredSample:
         }
 
 
-def stability(
-    strategies: Sequence[Strategy],
+def separations(
+    features: pd.DataFrame, segments: Mapping[str, pd.Series], seed: int
+) -> dict[str, dict[str, float]]:
+    """How far the segments of each strategy lie apart, on the same customers."""
+    sample = ScoredSample.of(features, seed)
+    return {name: sample.separation(each) for name, each in segments.items()}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What takes fits, by strategy.
+
+    `twice` is the result of `reliability.twice`. `stability` is the adjusted Rand index of the
+    segments with refits: on bootstrap draws, the same for all strategies, and with another seed;
+    NaN if the strategy cannot be fitted then. Those without segments have only `twice`.
+    """
+
+    twice: Mapping[str, pd.DataFrame]
+    separation: Mapping[str, Mapping[str, float]]
+    stability: Mapping[str, Mapping[str, float]]
+
+
+def measure(
+    strategies: Mapping[str, Strategy],
     history: History,
+    halves: pd.DataFrame,
     segments: Mapping[str, pd.Series],
     seed: int,
     refits: int,
     processes: Processes = ALONE,
-) -> dict[str, dict[str, float]]:
-    """By strategy, the adjusted Rand index of its segments with refits.
-
-    These are on bootstrap draws, the same for all strategies, and with another seed. NaN if the
-    strategy cannot be fitted then.
-    """
+) -> Measured:
+    """Fit all strategies again and again. `segments` are those of the strategies that have any."""
     rng = np.random.default_rng(seed)
     customers = len(history.features)
     draws = [
         (rng.integers(0, customers, customers), int(rng.integers(2**31))) for _ in range(refits)
     ]
-    whole = (None, seed + 1)
-    calls = [
-        (strategy.reseeded(other), history, segments[strategy.name], rows)
-        for strategy in strategies
-        for rows, other in [*draws, whole]
+    again = [
+        (_agreement, strategies[name].reseeded(other), history, before, rows)
+        for name, before in segments.items()
+        for rows, other in [*draws, (None, seed + 1)]
     ]
-    found = processes.each(_agreement, calls, rows=customers)
-    by_strategy = np.reshape(found, (len(strategies), len(draws) + 1))
-    return {
-        strategy.name: {
-            "stability_bootstrap": float(np.mean(again[:-1])),
-            "stability_seed": float(again[-1]),
-        }
-        for strategy, again in zip(strategies, by_strategy, strict=True)
-    }
+    halved = [(reliability.twice, each, history, halves) for each in strategies.values()]
+    apart = (separations, history.features, segments, seed)
+    separation, *found = processes.each(operator.call, [apart, *halved, *again], rows=customers)
+    twice, agreed = found[: len(halved)], found[len(halved) :]
+    by_strategy = zip(segments, np.reshape(agreed, (len(segments), refits + 1)), strict=True)
+    return Measured(
+        dict(zip(strategies, twice, strict=True)),
+        separation,
+        {
+            name: {
+                "stability_bootstrap": float(np.mean(refitted[:-1])),
+                "stability_seed": float(refitted[-1]),
+            }
+            for name, refitted in by_strategy
+        },
+    )
 
 
 def _agreement(
@@ -134,27 +160,19 @@ def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
 def score(
     strategies: Sequence[Strategy],
     offers: Mapping[str, Offers],
-    history: History,
+    measured: Measured,
     evidence: pd.DataFrame,
     tried: pd.DataFrame,
     decision: pd.DataFrame,
     costs: Mapping[str, float],
-    seed: int,
-    refits: int,
-    processes: Processes = ALONE,
+    cohort: int,
 ) -> pd.DataFrame:
     """One row per strategy: the scorecard.
 
     `offers` are the segments of each strategy, `tried` the perks that the back-test gave, and
     `decision` the result of `decision.decide`, which says what each strategy is worth. `costs` is
-    what the policy costs those that would use forbidden features.
+    what the policy costs those that would use forbidden features. `cohort` is its customers.
     """
-    sample = ScoredSample.of(history.features, seed)
-    segments = {
-        name: each.customers["segment"] for name, each in offers.items() if len(each.customers)
-    }
-    assigning = [strategy for strategy in strategies if strategy.name in segments]
-    stable = stability(assigning, history, segments, seed, refits, processes)
     worth = decision.set_index("strategy")[["worth", "recommended"]]
     rows = []
     for strategy in strategies:
@@ -172,12 +190,12 @@ def score(
             {
                 "strategy": strategy.name,
                 "description": strategy.description,
-                "coverage": len(customers) / len(history.features),
+                "coverage": len(customers) / cohort,
                 "segments": len(shares),
                 "smallest_share": float(shares.min()),
                 "largest_share": float(shares.max()),
-                **sample.separation(customers["segment"]),
-                **stable[strategy.name],
+                **measured.separation[strategy.name],
+                **measured.stability[strategy.name],
                 "persistence": persistence(customers, offered.before),
                 "perk_persistence": perk_persistence(customers, offered.before),
                 **reliability.agreement(offered.twice),

@@ -11,7 +11,7 @@ from traveltide_assets.defs.assets.inputs import PERKS, decided_by
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.learned import in_service
 from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY
-from traveltide_assets.evidence import backtest, decision, reliability, scorecard, signals
+from traveltide_assets.evidence import backtest, decision, scorecard, signals
 from traveltide_assets.evidence.config import LEARNED
 from traveltide_assets.evidence.policy_cost import policy_costs
 from traveltide_assets.evidence.trial import Past
@@ -169,14 +169,21 @@ def _scorecard(
         month, before = context.partition_key, previous_month(context.partition_key)
         history, config = History(features, earlier, later), settings.evidence
         # In the order of the strategies, since Dagster does not guarantee the order of inputs.
-        twice = processes.each(
-            reliability.twice,
-            [(strategies[strategy], history, halves) for strategy in segments.values()],
-            rows=len(features),
+        now = {strategy: stored[name][month] for name, strategy in segments.items()}
+        measured = scorecard.measure(
+            strategies,
+            history,
+            halves,
+            {strategy: each["segment"] for strategy, each in now.items() if len(each)},
+            settings.seed,
+            config.refits,
+            processes,
         )
         offers = {
-            strategy: decision.Offers(stored[name][month], stored[name].get(before), both)
-            for (name, strategy), both in zip(segments.items(), twice, strict=True)
+            strategy: decision.Offers(
+                now[strategy], stored[name].get(before), measured.twice[strategy]
+            )
+            for name, strategy in segments.items()
         }
         previous = decision.deciding(decided[max(decided)]) if len(decided) else None
         chosen = decision.decide(
@@ -189,14 +196,12 @@ def _scorecard(
         table = scorecard.score(
             list(strategies.values()),
             offers,
-            history,
+            measured,
             judged,
             tried,
             chosen,
             policy_costs(strategies, free, past, perk_catalogue, config, settings.seed, processes),
-            settings.seed,
-            config.refits,
-            processes,
+            len(features),
         )
         agreement = scorecard.agreement({name: each.customers for name, each in offers.items()})
         # First, since each table depends on the decisions of earlier months.
