@@ -7,6 +7,7 @@ matter. They are kept for the next calls, and end with this process or after min
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -78,6 +79,8 @@ ALONE = Processes(1)
 
 def _begin(parent: int, modules: Sequence[str]) -> None:
     Thread(target=_end_with, args=(parent,), daemon=True).start()
+    # To take its modules apart first would take half a second.
+    atexit.register(os._exit, 0)
     look_rarely()
     for module in modules:
         import_module(module)
