@@ -32,9 +32,9 @@ from scipy.stats import binomtest
 from benchmarks import pure
 from traveltide_assets.catalogue.perks import Perk, load_perks
 from traveltide_assets.engines.duckdb import DuckDB
-from traveltide_assets.evidence import backtest as evidence
-from traveltide_assets.evidence.backtest import BackTest, Past
+from traveltide_assets.evidence.backtest import judge
 from traveltide_assets.evidence.tables import CONTRADICTED, SUPPORTED, TOO_LITTLE
+from traveltide_assets.evidence.trial import BackTest, Past, assign_from_past
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.schema.months import shift
@@ -171,14 +171,14 @@ def repetition(kind: Kind, seed: int, settings: Settings, perks: tuple[Perk, ...
     back_test = BackTest.prepare(pasts, settings.evidence, seed)
     nothing = permuted(back_test)
     strategies = build_strategies(settings, perks)
-    tried = {name: evidence.assign_from_past(s, back_test) for name, s in strategies.items()}
+    tried = {name: assign_from_past(s, back_test) for name, s in strategies.items()}
     learnt = {
-        name: evidence.assign_from_past(s, nothing)
+        name: assign_from_past(s, nothing)
         for name, s in strategies.items()
         if s.learns_from_outcomes
     }
-    really, _ = evidence.judge(tried, back_test, perks)
-    by_chance, _ = evidence.judge(tried | learnt, nothing, perks)
+    really, _ = judge(tried, back_test, perks)
+    by_chance, _ = judge(tried | learnt, nothing, perks)
     latest = back_test.pasts[0]
     history = History(people.features, latest.earlier, latest.outcomes)
     rows = []

@@ -35,6 +35,9 @@ FEW_MODELS = {"folds": 2, "repeats": 1, "iterations": 10, "resamples": 200}
 # As every process of the system does.
 look_rarely()
 
+# Several tests are at work at a time, so each run of theirs takes one core for what it fits.
+os.environ["LOKY_MAX_CPU_COUNT"] = "1"
+
 # How long an example takes is a matter of what else the machine does.
 hypothesis.settings.register_profile("traveltide", deadline=None)
 hypothesis.settings.load_profile("traveltide")

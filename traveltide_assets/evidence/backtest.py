@@ -1,4 +1,4 @@
-"""The back-test: assign perks from data before a cut, and measure behaviour after it.
+"""The back-test: perks are assigned from data before a cut, and behaviour is measured after it.
 
 Behaviour is measured per opportunity (bags per flight, not bags), so that activity is not mistaken
 for preference. The cohort rule requires a total number of sessions, cancellations included, so
@@ -32,140 +32,14 @@ from traveltide_assets.evidence.tables import (
     SUPPORTED,
     TOO_LITTLE,
 )
+from traveltide_assets.evidence.trial import BackTest, Past, Tried, assign_all_from_past
 from traveltide_assets.schema.table import Table
-from traveltide_assets.segmentation.strategy import CannotFit, History, Strategy
+from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.stats.holm import holm
+from traveltide_assets.stats.side_by_side import ALONE, Processes
 from traveltide_assets.stats.threads import one_thread
 
 _POWER = 0.8
-_ROUND_VALUES = 6_000_000
-
-
-@dataclass(frozen=True)
-class Past:
-    """What is known as of a cut, and what followed it, each with one row per customer.
-
-    `cut` is the last month before the cut. Customers without sessions before it have no row in
-    `earlier`.
-    """
-
-    cut: str
-    earlier: pd.DataFrame
-    outcomes: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class BackTest:
-    """The customers of all cuts, what was known of them and what they did, and their resamples.
-
-    `users` are the customers, in order. In `pasts`, both frames have the same customers in the
-    same order; `rows` are their places in `users`, cut by cut. Each row of `weights` is a bootstrap
-    draw of customers, `strata` says who had equally many sessions before each cut, and `fold` puts
-    each customer into the same fold at every cut.
-    """
-
-    users: np.ndarray
-    pasts: tuple[Past, ...]
-    rows: tuple[np.ndarray, ...]
-    weights: np.ndarray
-    strata: np.ndarray
-    fold: np.ndarray
-    config: Config
-    seed: int
-
-    @classmethod
-    def prepare(cls, pasts: Sequence[Past], config: Config, seed: int) -> BackTest:
-        """At most `config.sample_rows` customers seen before a cut, ordered by `user_id`."""
-        rng = np.random.default_rng(seed)
-        every = [past.earlier["user_id"].to_numpy() for past in pasts]
-        users = np.unique(np.concatenate(every)) if every else np.array([], dtype="int64")
-        if len(users) > config.sample_rows:
-            users = users[np.sort(rng.permutation(len(users))[: config.sample_rows])]
-        kept = tuple(_of(users, past) for past in pasts)
-        rows = tuple(np.searchsorted(users, past.earlier["user_id"]) for past in kept)
-        sessions = np.zeros((len(users), len(kept)), dtype="int64")
-        for place, (past, at) in enumerate(zip(kept, rows, strict=True)):
-            sessions[at, place] = past.earlier["total_sessions"]
-        _, strata = np.unique(sessions, axis=0, return_inverse=True)
-        weights = np.empty((config.resamples, len(users)), dtype=np.float32)
-        for draw in weights:
-            draw[:] = np.bincount(rng.integers(0, len(draw), len(draw)), minlength=len(draw))
-        fold = np.random.default_rng(seed).permutation(len(users)) % config.folds
-        return cls(users, kept, rows, weights, strata.ravel(), fold, config, seed)
-
-    def permutations(self) -> Iterator[np.ndarray]:
-        """All `config.permutations` of the customers within strata, in rounds.
-
-        A round has `config.resamples` of them, or fewer if they would take too much memory.
-        """
-        rng, order = np.random.default_rng(self.seed + 1), np.argsort(self.strata, kind="stable")
-        groups = np.split(order, np.flatnonzero(np.diff(self.strata[order])) + 1)
-        most = min(self.config.resamples, max(100, _ROUND_VALUES // max(1, len(self.users))))
-        for done in range(0, self.config.permutations, most):
-            count = min(most, self.config.permutations - done)
-            permuted = np.empty((count, len(self.users)), dtype=np.intp)
-            for rows in groups:
-                permuted[:, rows] = rng.permuted(np.tile(rows, (count, 1)), axis=1)
-            yield permuted
-
-    def done(self, outcome: str) -> Done:
-        """Amount and opportunities of an outcome; 0 for customers who were not there at a cut."""
-        amount, chances = np.zeros((2, len(self.pasts), len(self.users)))
-        for place, (past, at) in enumerate(zip(self.pasts, self.rows, strict=True)):
-            amount[place, at] = past.outcomes[f"{outcome}_amount"]
-            chances[place, at] = past.outcomes[f"{outcome}_opportunities"]
-        return Done(amount, chances)
-
-    def given(self, assigned: Sequence[pd.Series], perk: str) -> np.ndarray:
-        """Whether each customer (column) was given the perk at each cut (row)."""
-        given = np.zeros((len(self.pasts), len(self.users)), dtype=bool)
-        for place, (perks, at) in enumerate(zip(assigned, self.rows, strict=True)):
-            given[place, at] = (perks == perk).to_numpy()
-        return given
-
-
-def _of(users: np.ndarray, past: Past) -> Past:
-    """The rows of these customers as of a cut, in order."""
-    earlier = past.earlier[past.earlier["user_id"].isin(users)]
-    earlier = earlier.sort_values("user_id").reset_index(drop=True)
-    outcomes = earlier[["user_id"]].merge(past.outcomes, on="user_id", validate="one_to_one")
-    if len(outcomes) < len(earlier):
-        raise ValueError(f"customers as of {past.cut} have no outcomes after it")
-    return Past(past.cut, earlier, outcomes)
-
-
-Tried = Mapping[str, Sequence[pd.Series]]
-"""By strategy and cut, the perk of each customer known then; null without a perk."""
-
-
-def assign_from_past(strategy: Strategy, back_test: BackTest) -> list[pd.Series]:
-    """The perk of each customer at each cut, from what was known then; null without a perk.
-
-    A strategy that learns from outcomes is cross-fitted: it assigns perks to customers that it was
-    not fitted on, at no cut. One that cannot be fitted on a short history assigns no perks then.
-    """
-    return [
-        _assigned(strategy, past, back_test.fold[at])
-        for past, at in zip(back_test.pasts, back_test.rows, strict=True)
-    ]
-
-
-def _assigned(strategy: Strategy, past: Past, fold: np.ndarray) -> pd.Series:
-    earlier, outcomes = past.earlier, past.outcomes
-    perk = pd.Series(index=earlier.index, dtype=object)
-    if earlier.empty:
-        return perk
-    try:
-        if not strategy.learns_from_outcomes:
-            return strategy.fit(History(earlier)).assign(earlier)["perk"].reset_index(drop=True)
-        for number in np.unique(fold):
-            inside, outside = fold == number, fold != number
-            history = History(earlier[outside], earlier[outside], outcomes[outside])
-            assigned = strategy.fit(history).assign(earlier[inside].reset_index(drop=True))
-            perk[inside] = assigned["perk"].to_numpy()
-    except CannotFit:
-        return pd.Series(index=earlier.index, dtype=object)
-    return perk
 
 
 @dataclass(frozen=True)
@@ -183,6 +57,7 @@ def run(
     perks: Sequence[Perk],
     config: Config,
     seed: int,
+    processes: Processes = ALONE,
 ) -> Judged:
     """Back-test all strategies at all cuts.
 
@@ -190,7 +65,7 @@ def run(
     to nobody at any cut, or that no behaviour speaks to, is a row with the verdict *not tried*.
     """
     back_test = BackTest.prepare([p for p in pasts if len(p.earlier)], config, seed)
-    tried = {name: assign_from_past(each, back_test) for name, each in strategies.items()}
+    tried = assign_all_from_past(strategies, back_test, processes)
     pooled, by_cut = judge(tried, back_test, perks)
     programs = {name: each.program for name, each in strategies.items()}
     return Judged(with_untried(pooled, programs, perks), by_cut, perks_tried(tried, back_test))

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from traveltide_assets.evidence.backtest import BackTest, Past, assign_from_past, judge
+from traveltide_assets.evidence.backtest import judge
 from traveltide_assets.evidence.tables import SUPPORTED
+from traveltide_assets.evidence.trial import BackTest, Past, assign_all_from_past
+from traveltide_assets.stats.side_by_side import ALONE, Processes
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from traveltide_assets.catalogue.perks import Perk
     from traveltide_assets.evidence.config import Config
     from traveltide_assets.segmentation.strategy import Strategy
@@ -21,6 +25,7 @@ def policy_costs(
     perks: Sequence[Perk],
     config: Config,
     seed: int,
+    processes: Processes = ALONE,
 ) -> dict[str, float]:
     """By strategy, the share of customers with a supported perk that the policy costs.
 
@@ -37,15 +42,20 @@ def policy_costs(
     if not differing or past.earlier.empty:
         return {}
     back_test = BackTest.prepare([past], config, seed)
+    allowed, every = (
+        assign_all_from_past({name: each[name] for name in differing}, back_test, processes)
+        for each in (strategies, free)
+    )
     return {
-        name: _supported_share(free[name], back_test, perks)
-        - _supported_share(strategies[name], back_test, perks)
+        name: _supported_share(every[name], name, back_test, perks)
+        - _supported_share(allowed[name], name, back_test, perks)
         for name in differing
     }
 
 
-def _supported_share(strategy: Strategy, back_test: BackTest, perks: Sequence[Perk]) -> float:
-    given = assign_from_past(strategy, back_test)
-    judged, _ = judge({strategy.name: given}, back_test, perks)
+def _supported_share(
+    given: Sequence[pd.Series], name: str, back_test: BackTest, perks: Sequence[Perk]
+) -> float:
+    judged, _ = judge({name: given}, back_test, perks)
     supported = judged.loc[judged["verdict"] == SUPPORTED, "perk"]
     return float(given[0].isin(supported).mean())

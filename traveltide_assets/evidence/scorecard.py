@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -22,6 +23,7 @@ from traveltide_assets.evidence.decision import Offers
 from traveltide_assets.evidence.tables import AGREEMENT, CONTRADICTED, SCORECARD, SUPPORTED
 from traveltide_assets.segmentation.scaling import numeric, standardised
 from traveltide_assets.segmentation.strategy import CannotFit, History, Strategy
+from traveltide_assets.stats.side_by_side import ALONE, Processes
 from traveltide_assets.stats.threads import one_thread
 
 _OUTLIERS = 0.01
@@ -69,42 +71,76 @@ class ScoredSample:
         }
 
 
-def stability(
-    strategies: Sequence[Strategy],
+def separations(
+    features: pd.DataFrame, segments: Mapping[str, pd.Series], seed: int
+) -> dict[str, dict[str, float]]:
+    """How far the segments of each strategy lie apart, on the same customers."""
+    sample = ScoredSample.of(features, seed)
+    return {name: sample.separation(each) for name, each in segments.items()}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What takes fits, by strategy.
+
+    `twice` is the result of `reliability.twice`. `stability` is the adjusted Rand index of the
+    segments with refits: on bootstrap draws, the same for all strategies, and with another seed;
+    NaN if the strategy cannot be fitted then. Those without segments have only `twice`.
+    """
+
+    twice: Mapping[str, pd.DataFrame]
+    separation: Mapping[str, Mapping[str, float]]
+    stability: Mapping[str, Mapping[str, float]]
+
+
+def measure(
+    strategies: Mapping[str, Strategy],
     history: History,
+    halves: pd.DataFrame,
     segments: Mapping[str, pd.Series],
     seed: int,
     refits: int,
-) -> dict[str, dict[str, float]]:
-    """By strategy, the adjusted Rand index of its segments with refits.
-
-    These are on bootstrap draws, the same for all strategies, and with another seed. NaN if the
-    strategy cannot be fitted on one of the draws.
-    """
+    processes: Processes = ALONE,
+) -> Measured:
+    """Fit all strategies again and again. `segments` are those of the strategies that have any."""
     rng = np.random.default_rng(seed)
-    agreement: dict[str, list[float]] = {strategy.name: [] for strategy in strategies}
-    for _ in range(refits):
-        drawn, other = _drawn(history, rng), int(rng.integers(2**31))
-        for strategy in strategies:
-            try:
-                again = strategy.reseeded(other).fit(drawn).assign(history.features)
-            except CannotFit:
-                agreement[strategy.name].append(float("nan"))
-                continue
-            found = adjusted_rand_score(segments[strategy.name], again["segment"])
-            agreement[strategy.name].append(found)
-    return {
-        strategy.name: {
-            "stability_bootstrap": float(np.mean(agreement[strategy.name])),
-            "stability_seed": _seed_stability(strategy, history, segments[strategy.name], seed),
-        }
-        for strategy in strategies
-    }
+    customers = len(history.features)
+    draws = [
+        (rng.integers(0, customers, customers), int(rng.integers(2**31))) for _ in range(refits)
+    ]
+    again = [
+        (_agreement, strategies[name].reseeded(other), history, before, rows)
+        for name, before in segments.items()
+        for rows, other in [*draws, (None, seed + 1)]
+    ]
+    halved = [(reliability.twice, each, history, halves) for each in strategies.values()]
+    apart = (separations, history.features, segments, seed)
+    separation, *found = processes.each(operator.call, [apart, *halved, *again], rows=customers)
+    twice, agreed = found[: len(halved)], found[len(halved) :]
+    by_strategy = zip(segments, np.reshape(agreed, (len(segments), refits + 1)), strict=True)
+    return Measured(
+        dict(zip(strategies, twice, strict=True)),
+        separation,
+        {
+            name: {
+                "stability_bootstrap": float(np.mean(refitted[:-1])),
+                "stability_seed": float(refitted[-1]),
+            }
+            for name, refitted in by_strategy
+        },
+    )
 
 
-def _seed_stability(strategy: Strategy, history: History, segments: pd.Series, seed: int) -> float:
-    reseeded = strategy.reseeded(seed + 1).fit(history).assign(history.features)
-    return float(adjusted_rand_score(segments, reseeded["segment"]))
+def _agreement(
+    strategy: Strategy, history: History, segments: pd.Series, rows: np.ndarray | None
+) -> float:
+    """The adjusted Rand index of segments with those of a fit on drawn customers, or on all."""
+    try:
+        fitted = strategy.fit(history if rows is None else _drawn(history, rows))
+    except CannotFit:
+        return float("nan")
+    again = fitted.assign(history.features)
+    return float(adjusted_rand_score(segments, again["segment"]))
 
 
 def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
@@ -124,26 +160,19 @@ def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
 def score(
     strategies: Sequence[Strategy],
     offers: Mapping[str, Offers],
-    history: History,
+    measured: Measured,
     evidence: pd.DataFrame,
     tried: pd.DataFrame,
     decision: pd.DataFrame,
     costs: Mapping[str, float],
-    seed: int,
-    refits: int,
+    cohort: int,
 ) -> pd.DataFrame:
     """One row per strategy: the scorecard.
 
     `offers` are the segments of each strategy, `tried` the perks that the back-test gave, and
     `decision` the result of `decision.decide`, which says what each strategy is worth. `costs` is
-    what the policy costs those that would use forbidden features.
+    what the policy costs those that would use forbidden features. `cohort` is its customers.
     """
-    sample = ScoredSample.of(history.features, seed)
-    segments = {
-        name: each.customers["segment"] for name, each in offers.items() if len(each.customers)
-    }
-    assigning = [strategy for strategy in strategies if strategy.name in segments]
-    stable = stability(assigning, history, segments, seed, refits)
     worth = decision.set_index("strategy")[["worth", "recommended"]]
     rows = []
     for strategy in strategies:
@@ -161,12 +190,12 @@ def score(
             {
                 "strategy": strategy.name,
                 "description": strategy.description,
-                "coverage": len(customers) / len(history.features),
+                "coverage": len(customers) / cohort,
                 "segments": len(shares),
                 "smallest_share": float(shares.min()),
                 "largest_share": float(shares.max()),
-                **sample.separation(customers["segment"]),
-                **stable[strategy.name],
+                **measured.separation[strategy.name],
+                **measured.stability[strategy.name],
                 "persistence": persistence(customers, offered.before),
                 "perk_persistence": perk_persistence(customers, offered.before),
                 **reliability.agreement(offered.twice),
@@ -242,9 +271,8 @@ def agreement(assigned: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(AGREEMENT.column_names))
 
 
-def _drawn(history: History, rng: np.random.Generator) -> History:
-    """A bootstrap draw of customers, the same in every frame; each copy gets its own id."""
-    rows = rng.integers(0, len(history.features), len(history.features))
+def _drawn(history: History, rows: np.ndarray) -> History:
+    """The customers at these places, the same in every frame; each copy gets its own id."""
     users = history.features["user_id"].to_numpy()[rows]
 
     def draw(frame: pd.DataFrame) -> pd.DataFrame:

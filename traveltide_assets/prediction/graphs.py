@@ -1,4 +1,4 @@
-"""Models as ONNX graphs. Only training imports this: the converter takes a second to load."""
+"""Models as ONNX graphs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
-from skl2onnx import convert_sklearn
-from skl2onnx.common.data_types import FloatTensorType
 
 from traveltide_assets.prediction.behaviour_model import EACH_N, Behaviour
 
@@ -66,6 +64,10 @@ def of_behaviour(model: Behaviour, width: int, seen: int) -> bytes:
 
 def of_classifier(model: Any, width: int) -> bytes:
     """The graph of a fitted classifier of scikit-learn."""
+    # Takes a second to load, and is needed here alone.
+    from skl2onnx import convert_sklearn
+    from skl2onnx.common.data_types import FloatTensorType
+
     graph = convert_sklearn(
         model,
         name="history",

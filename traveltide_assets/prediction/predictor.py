@@ -161,19 +161,25 @@ class Predictor:
         )
 
 
+def history_graph(kind: str, examples: Examples, config: Config, seed: int) -> bytes:
+    """The second graph: a model of a kind, trained on examples."""
+    from traveltide_assets.prediction import graphs
+
+    return graphs.of_classifier(models.fit(kind, examples, config, seed), len(examples.names))
+
+
 def learn(
     model: Behaviour,
     perks: Sequence[Perk],
     history_kind: str,
+    history_onnx: bytes,
     examples: Examples,
-    config: Config,
-    seed: int,
     **facts: Any,
 ) -> Predictor:
     """A predictor of a fitted model of behaviour, and of the perk by full history.
 
-    `perks` are those of the model of behaviour. `examples` train the second model. `facts` are the
-    remaining fields.
+    `perks` are those of the model of behaviour. The second model was trained on `examples`. `facts`
+    are the remaining fields.
     """
     from traveltide_assets.prediction import graphs
 
@@ -185,9 +191,7 @@ def learn(
         perks=tuple(perk.id for perk in perks),
         outcomes=tuple(perk.outcome for perk in perks),
         history_kind=history_kind,
-        history_onnx=graphs.of_classifier(
-            models.fit(history_kind, examples, config, seed), len(names)
-        ),
+        history_onnx=history_onnx,
         history_perks=examples.perks,
         customers=examples.customers,
         **facts,

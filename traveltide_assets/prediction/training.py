@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,9 +11,10 @@ import pandas as pd
 
 from traveltide_assets.catalogue.perks import Perk
 from traveltide_assets.prediction import behaviour_model, early, models, newcomer_lifts
+from traveltide_assets.prediction.behaviour_model import Behaviour
 from traveltide_assets.prediction.config import Config
 from traveltide_assets.prediction.models import Examples, FoldPredictions
-from traveltide_assets.prediction.predictor import Predictor, learn
+from traveltide_assets.prediction.predictor import Predictor, history_graph, learn
 from traveltide_assets.prediction.promotion import held_out
 from traveltide_assets.prediction.tables import (
     CONFUSION,
@@ -22,6 +24,7 @@ from traveltide_assets.prediction.tables import (
     SCORES,
 )
 from traveltide_assets.segmentation.strategy import Fitted
+from traveltide_assets.stats.side_by_side import ALONE, Processes
 from traveltide_assets.transforms.features.catalogue import OWN
 
 CROSS_VALIDATION = "cross-validation"
@@ -112,6 +115,7 @@ def train(
     strategy: str,
     month: str,
     data_version: str,
+    processes: Processes = ALONE,
 ) -> tuple[Predictor, Report]:
     """The month's candidate and its evaluation. Raises `TooFewCustomers`.
 
@@ -122,36 +126,61 @@ def train(
     names = early.input_names(known)
     examples = examples_of(learnt, names, config)
     perks = _commonest_first(perks, learnt)
-    measured, kind = newcomer_lifts.forward(learnt, later, names, perks, config, seed)
-    observed = newcomer_lifts.known_by_n(learnt, newcomer_lifts.whole(later), names, perks)
-    if not observed or len(perks) < 2:
-        raise TooFewCustomers("nobody did anything after their first session, or there is one perk")
-    tried = _some(examples, config.sample_customers, seed)
-    predictions, folds = models.cross_validate(tried, config, seed)
-    scores = models.scores(tried, predictions)
-    chosen = models.best(scores)
-    leak = _leak(learnt, features, config, seed)
-    report = Report(
-        measured,
-        pd.concat([_evaluated(scores, CROSS_VALIDATION, tried.customers), leak])[
-            list(SCORES.column_names)
+    (measured, model), (kind, graph, tables) = processes.each(
+        operator.call,
+        [
+            (_learn_behaviour, learnt, later, names, perks, config, seed),
+            (_learn_history, learnt, features, examples, config, seed),
         ],
-        _confusion(tried, [t for t in predictions if t.kind == chosen], config.repeats),
-        models.importance(chosen, folds, seed)[list(IMPORTANCE.column_names)],
-        _reliability(tried, [t for t in predictions if t.kind == chosen], config.repeats),
+        rows=len(features),
     )
     predictor = learn(
-        behaviour_model.fit(kind, observed, names, seed),
+        model,
         perks,
-        chosen,
+        kind,
+        graph,
         examples,
-        config,
-        seed,
         strategy=strategy,
         month=month,
         data_version=data_version,
     )
-    return predictor, report
+    return predictor, Report(measured, **tables)
+
+
+def _learn_behaviour(
+    learnt: pd.DataFrame,
+    later: pd.DataFrame,
+    names: tuple[str, ...],
+    perks: Sequence[Perk],
+    config: Config,
+    seed: int,
+) -> tuple[pd.DataFrame, Behaviour]:
+    """The lifts of both kinds of model of behaviour, and the one to use, trained on everything."""
+    measured, kind = newcomer_lifts.forward(learnt, later, names, perks, config, seed)
+    observed = newcomer_lifts.known_by_n(learnt, newcomer_lifts.whole(later), names, perks)
+    if not observed or len(perks) < 2:
+        raise TooFewCustomers("nobody did anything after their first session, or there is one perk")
+    return measured, behaviour_model.fit(kind, observed, names, seed)
+
+
+def _learn_history(
+    learnt: pd.DataFrame, features: pd.DataFrame, examples: Examples, config: Config, seed: int
+) -> tuple[str, bytes, dict[str, pd.DataFrame]]:
+    """The kind of model of the perk by full history to use, its graph, and the tables on it."""
+    tried = _some(examples, config.sample_customers, seed)
+    predictions, folds = models.cross_validate(tried, config, seed)
+    scores = models.scores(tried, predictions)
+    kind = models.best(scores)
+    chosen = [one for one in predictions if one.kind == kind]
+    leak = _leak(learnt, features, config, seed)
+    both = pd.concat([_evaluated(scores, CROSS_VALIDATION, tried.customers), leak])
+    tables = {
+        "scores": both[list(SCORES.column_names)],
+        "confusion": _confusion(tried, chosen, config.repeats),
+        "importance": models.importance(kind, folds, seed)[list(IMPORTANCE.column_names)],
+        "reliability": _reliability(tried, chosen, config.repeats),
+    }
+    return kind, history_graph(kind, examples, config, seed), tables
 
 
 def of_last_month(

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from traveltide_assets.catalogue.perks import load_perks
-from traveltide_assets.evidence.backtest import BackTest, Past, assign_from_past
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.evidence.tables import NOT_TRIED, SUPPORTED, VERDICTS
+from traveltide_assets.evidence.trial import BackTest, Past, assign_from_past
 from traveltide_assets.schema.months import end_of
 from traveltide_assets.segmentation.propensity import (
     NEAREST,

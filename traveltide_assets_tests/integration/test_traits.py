@@ -12,9 +12,10 @@ import pytest
 from traveltide_assets import report
 from traveltide_assets.campaign import steady
 from traveltide_assets.catalogue.perks import Perk, load_perks
-from traveltide_assets.evidence.backtest import BackTest, Past, assign_from_past, judge
-from traveltide_assets.evidence.scorecard import stability
+from traveltide_assets.evidence.backtest import judge
+from traveltide_assets.evidence.scorecard import measure
 from traveltide_assets.evidence.tables import SUPPORTED
+from traveltide_assets.evidence.trial import BackTest, Past, assign_from_past
 from traveltide_assets.segmentation import traits
 from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.transforms import chain, outcomes
@@ -92,8 +93,9 @@ def test_the_segments_are_the_same_if_the_same_behaviour_is_drawn_again(
     features = real_project.frame("gold/user_features", LAST)
     made = strategy_of(real_project)
     segments = made.fit(History(features)).assign(features)["segment"]
-    found = stability([made], History(features), {made.name: segments}, 7, 5)[made.name]
-    assert found["stability_bootstrap"] >= 0.8
+    halves = real_project.frame("gold/half_features", LAST)
+    found = measure({made.name: made}, History(features), halves, {made.name: segments}, 7, 5)
+    assert found.stability[made.name]["stability_bootstrap"] >= 0.8
 
 
 @pytest.fixture(scope="module")

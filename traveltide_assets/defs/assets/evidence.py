@@ -11,16 +11,17 @@ from traveltide_assets.defs.assets.inputs import PERKS, decided_by
 from traveltide_assets.defs.describe import picture, preview
 from traveltide_assets.defs.learned import in_service
 from traveltide_assets.defs.partitions import ALL_BEFORE, AND_PREVIOUS, MONTHLY
-from traveltide_assets.evidence import backtest, decision, reliability, scorecard, signals
-from traveltide_assets.evidence.backtest import Past
+from traveltide_assets.evidence import backtest, decision, scorecard, signals
 from traveltide_assets.evidence.config import LEARNED
 from traveltide_assets.evidence.policy_cost import policy_costs
+from traveltide_assets.evidence.trial import Past
 from traveltide_assets.experiment import learned_policy
 from traveltide_assets.lake.lake import Lake, Months
 from traveltide_assets.report import charts
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation.strategy import History, Strategy
 from traveltide_assets.settings import Settings
+from traveltide_assets.stats.side_by_side import Processes
 from traveltide_assets.transforms import cuts
 
 _LATEST = {
@@ -63,6 +64,7 @@ def _perk_evidence(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext,
         settings: dg.ResourceParam[Settings],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+        processes: dg.ResourceParam[Processes],
         earlier: pd.DataFrame,
         later: pd.DataFrame,
         cut_features: pd.DataFrame,
@@ -76,7 +78,9 @@ def _perk_evidence(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
                 for cut in sorted(cut_features["cut"].unique(), reverse=True)
             ),
         ]
-        judged = backtest.run(strategies, pasts, perk_catalogue, settings.evidence, settings.seed)
+        judged = backtest.run(
+            strategies, pasts, perk_catalogue, settings.evidence, settings.seed, processes
+        )
         yield dg.Output(
             judged.pooled,
             output_name="perk_evidence",
@@ -152,6 +156,7 @@ def _scorecard(
         settings: dg.ResourceParam[Settings],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
         lake: dg.ResourceParam[Lake],
+        processes: dg.ResourceParam[Processes],
         features: pd.DataFrame,
         halves: pd.DataFrame,
         judged: pd.DataFrame,
@@ -164,11 +169,19 @@ def _scorecard(
         month, before = context.partition_key, previous_month(context.partition_key)
         history, config = History(features, earlier, later), settings.evidence
         # In the order of the strategies, since Dagster does not guarantee the order of inputs.
+        now = {strategy: stored[name][month] for name, strategy in segments.items()}
+        measured = scorecard.measure(
+            strategies,
+            history,
+            halves,
+            {strategy: each["segment"] for strategy, each in now.items() if len(each)},
+            settings.seed,
+            config.refits,
+            processes,
+        )
         offers = {
             strategy: decision.Offers(
-                stored[name][month],
-                stored[name].get(before),
-                reliability.twice(strategies[strategy], history, halves),
+                now[strategy], stored[name].get(before), measured.twice[strategy]
             )
             for name, strategy in segments.items()
         }
@@ -183,13 +196,12 @@ def _scorecard(
         table = scorecard.score(
             list(strategies.values()),
             offers,
-            history,
+            measured,
             judged,
             tried,
             chosen,
-            policy_costs(strategies, free, past, perk_catalogue, config, settings.seed),
-            settings.seed,
-            config.refits,
+            policy_costs(strategies, free, past, perk_catalogue, config, settings.seed, processes),
+            len(features),
         )
         agreement = scorecard.agreement({name: each.customers for name, each in offers.items()})
         # First, since each table depends on the decisions of earlier months.

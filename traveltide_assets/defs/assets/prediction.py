@@ -21,6 +21,7 @@ from traveltide_assets.report import charts
 from traveltide_assets.schema.months import previous_month
 from traveltide_assets.segmentation.strategy import History, Strategy
 from traveltide_assets.settings import Settings
+from traveltide_assets.stats.side_by_side import Processes
 
 _REPORTED = {
     "lifts": tables.LIFTS,
@@ -161,6 +162,7 @@ def _candidate(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
         settings: dg.ResourceParam[Settings],
         lake: dg.ResourceParam[Lake],
         perk_catalogue: dg.ResourceParam[tuple[Perk, ...]],
+        processes: dg.ResourceParam[Processes],
         first: Months,
         assignments: pd.DataFrame,
         rules: pd.DataFrame,
@@ -183,6 +185,7 @@ def _candidate(strategies: Mapping[str, Strategy]) -> dg.AssetsDefinition:
                 strategy=str(assignments["strategy"].iloc[0]),
                 month=month,
                 data_version=_data_version(lake, month),
+                processes=processes,
             )
         except training.TooFewCustomers as problem:
             context.log.warning(f"no candidate in {month}: {problem}")

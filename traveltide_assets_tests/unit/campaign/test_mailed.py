@@ -12,9 +12,10 @@ import pytest
 from traveltide_assets.campaign.mailed import campaigns, sent_before
 from traveltide_assets.campaign.release_files import ARMS, ASSIGNMENTS, CAMPAIGN, OFFERS
 from traveltide_assets.catalogue.perks import load_perks
-from traveltide_assets.evidence.backtest import BackTest, Past, judge
+from traveltide_assets.evidence.backtest import judge
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.evidence.tables import SUPPORTED
+from traveltide_assets.evidence.trial import BackTest, Past
 from traveltide_assets.experiment.assignment import CONTROL
 from traveltide_assets.experiment.config import Config as Experiment
 from traveltide_assets.lake.release import MANIFEST, Damaged

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from graphlib import TopologicalSorter
 
 import dagster as dg
@@ -161,3 +162,14 @@ def test_ingest_takes_a_range_of_months_in_one_run_and_perks_a_month_per_run(
         for key in keys:
             if graph.get(key).partitions_def is not None:
                 assert graph.get(key).backfill_policy == policy, key
+
+
+@pytest.mark.parametrize("executor", ["in_process", "forkserver"])
+def test_a_run_has_processes_for_fits_unless_each_step_has_its_own(
+    monkeypatch: pytest.MonkeyPatch, executor: str
+) -> None:
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "2")
+    resources = build_definitions(Settings(executor=executor)).resources or {}
+    processes = resources["processes"](dg.build_init_resource_context())
+    elsewhere = os.getpid() not in processes.each(os.getpid, [()] * 2)
+    assert elsewhere == (executor == "in_process")

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.catalogue.perks import NO_OUTCOME, Perk, load_perks, of_program
-from traveltide_assets.evidence.backtest import BackTest, Past, judge, run, with_untried
+from traveltide_assets.evidence.backtest import judge, run, with_untried
 from traveltide_assets.evidence.config import Config as Evidence
 from traveltide_assets.evidence.signals import perk_signals
 from traveltide_assets.evidence.tables import (
@@ -17,6 +17,7 @@ from traveltide_assets.evidence.tables import (
     SUPPORTED,
     TOO_LITTLE,
 )
+from traveltide_assets.evidence.trial import BackTest, Past
 from traveltide_assets.segmentation.propensity import (
     Expert,
     PropensityStrategy,

@@ -18,7 +18,7 @@ from traveltide_assets.prediction import (
 from traveltide_assets.prediction.config import Config as Prediction
 from traveltide_assets.prediction.models import KINDS, MAJORITY, RULES, Examples
 from traveltide_assets.prediction.newcomer_lifts import ALL, ALL_PERKS
-from traveltide_assets.prediction.predictor import Predictor, learn, reason, speaking
+from traveltide_assets.prediction.predictor import Predictor, history_graph, learn, reason, speaking
 from traveltide_assets.transforms.outcomes import OUTCOMES
 from traveltide_assets_tests.conftest import FEW_MODELS, LAST
 
@@ -185,7 +185,8 @@ def trained(
     names = early.input_names(known)
     observed = newcomer_lifts.known_by_n(inside, newcomer_lifts.whole(later), names, PERKS)
     model = behaviour_model.fit(behaviour_model.PROFILE_ONLY, observed, names, 1)
-    return learn(model, PERKS, kind, examples(inside), CONFIG, 1, **FACTS)
+    graph = history_graph(kind, examples(inside), CONFIG, 1)
+    return learn(model, PERKS, kind, graph, examples(inside), **FACTS)
 
 
 def contest(
@@ -326,7 +327,8 @@ def test_the_graph_answers_as_the_model_also_for_what_is_unknown(kind: str) -> N
     observed = newcomer_lifts.known_by_n(known, newcomer_lifts.whole(followed(known)), names, PERKS)
     model = behaviour_model.fit(kind, observed, names, 1)
     assert model.signal.any()
-    predictor = learn(model, PERKS, models.LOGISTIC, examples(known), CONFIG, 1, **FACTS)
+    graph = history_graph(models.LOGISTIC, examples(known), CONFIG, 1)
+    predictor = learn(model, PERKS, models.LOGISTIC, graph, examples(known), **FACTS)
     stored = Predictor.from_frame(predictor.to_frame())
     assert stored is not None
     assert stored.version == predictor.version
