@@ -14,6 +14,7 @@ from traveltide_assets.contracts import build_tables
 from traveltide_assets.defs.checks import contradictions, gaps, ingestion
 from traveltide_assets.defs.checks.check import Check, Context
 from traveltide_assets.defs.checks.soundness import SESSIONS, layers
+from traveltide_assets.engines.base import Engine
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.storage.folder import Folder
@@ -124,3 +125,25 @@ def test_one_query_counts_for_all_checks_of_a_table_and_once(
 def _checks(name: str) -> tuple[Check, ...]:
     (step,) = (step for step in ingestion.STEPS if step.name == f"{name}_silver")
     return step.checks
+
+
+class Elsewhere(DuckDB):
+    """An engine of which this machine has another."""
+
+    @property
+    def single(self) -> DuckDB:
+        return DuckDB(self._scratch)
+
+
+def test_few_rows_are_read_on_this_machine_and_many_by_the_engine(
+    context: Context, tmp_path: Path
+) -> None:
+    engine: Engine = Elsewhere(tmp_path / "scratch")
+    lake = Lake(context.lake.storage, engine, TABLES)
+    paths = [SESSIONS, "silver/flights_processed", "gold/user_features"]
+    assert lake.for_few(paths, 14) is lake, "nine sessions and six flights are more than 14"
+    few = lake.for_few(paths, 15)
+    assert (
+        few.table(SESSIONS, MONTHS).get_backend() is not lake.table(SESSIONS, MONTHS).get_backend()
+    )
+    assert few.rows("silver/flights_processed") == 6
