@@ -47,7 +47,7 @@ Known = dict[tuple[str, str, str], Any]
 
 _Found = TypeVar("_Found")
 # Spark plans a query for longer than DuckDB reads so many rows.
-_FEW_ROWS = 1_000_000
+FEW_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Check:
 
     def _outcome(self, context: Context) -> Outcome:
         try:
-            lake = context.lake.for_few([self.table, *self.after], _FEW_ROWS)
+            lake = context.lake.for_few([self.table, *self.after], FEW_ROWS)
             outcome = self.evaluate(replace(context, lake=lake))
         except Exception as error:
             # A note keeps the type of the error, which determines whether a retry may help.
