@@ -62,8 +62,8 @@ class Engine(Protocol):
     """Computes expressions over Parquet files."""
 
     @property
-    def single(self) -> LocalEngine:
-        """The engine for work on single files on this machine."""
+    def single(self) -> SingleEngine:
+        """The engine for work on single files, and on few rows, on this machine."""
 
     @property
     def spread(self) -> Spread | None:
@@ -98,6 +98,10 @@ class Engine(Protocol):
         self, function: Callable[[LocalEngine, _Item], _Result], items: Sequence[_Item]
     ) -> list[_Result]:
         """Call the function with every item where the engine computes; results in order."""
+
+
+class SingleEngine(Engine, LocalEngine, Protocol):
+    """An engine that computes on this machine."""
 
 
 def compile_step_by_step() -> None:

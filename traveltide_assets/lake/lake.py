@@ -93,6 +93,22 @@ class Lake:
         """The same lake, which calls `fence` right before it replaces or removes a file."""
         return Lake(self._storage.fenced(fence), self._engine, self._tables)
 
+    def for_few(self, paths: Sequence[str], rows: int) -> Lake:
+        """The same lake, computed on this machine if these tables have no more rows than that."""
+        single = self._engine.single
+        if single is self._engine or sum(map(self._all_rows, paths)) > rows:
+            return self
+        return Lake(self._storage, single, self._tables)
+
+    def _all_rows(self, path: str) -> int:
+        """The number of rows of a table in all stored months; 0 if it is not in the lake."""
+        if not self._tables[path].partitioned:
+            return self.rows(path) if self.exists(path) else 0
+        months = self.months(path)
+        return (
+            sum(footer.num_rows for footer in self.footers(path, months).values()) if months else 0
+        )
+
     @property
     def tables(self) -> Mapping[str, Table]:
         """The contract of every table, by path."""

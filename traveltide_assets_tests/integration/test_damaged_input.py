@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from traveltide_assets.connections.locations import PostgresLocation, S3Location
-from traveltide_assets.defs.checks.soundness import missing_rows
+from traveltide_assets.defs.checks.check import Context
+from traveltide_assets.defs.checks.gaps import missing_rows
 from traveltide_assets.defs.jobs import INGEST
 from traveltide_assets.defs.tags import without
 from traveltide_assets.resources import open_lake
@@ -478,7 +479,8 @@ def test_too_few_customers_are_counted(tmp_path: Path, cases: Path, customers: i
 
 def test_no_booked_trip_of_the_real_cohort_lacks_its_row(real_project: Project) -> None:
     lake = open_lake(real_project.settings)
-    months = lake.months("silver/sessions_processed")
+    months = tuple(lake.months("silver/sessions_processed"))
+    seen = Context(lake.tables, lake, real_project.settings, (), months, months)
     for name, booked in (("flights", 13_710), ("hotels", 14_309)):
-        found = missing_rows(name, lake, months)
+        found = missing_rows(name, seen)
         assert (found.booked, found.missing) == (booked, 0)

@@ -25,12 +25,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from traveltide_assets.connections.locations import S3Location
+from traveltide_assets.defs.checks import check, ingestion
+from traveltide_assets.defs.checks.check import Context, Outcome
+from traveltide_assets.defs.checks.every_table import checks
 from traveltide_assets.engines.base import Engine
 from traveltide_assets.engines.config import Config as Spark
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.storage.base import Conflict
-from traveltide_assets.resources import open_engine, open_storage
+from traveltide_assets.resources import open_engine, open_lake, open_storage
 from traveltide_assets.sample import SampleSpec, write_sample
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.settings import Settings
@@ -228,6 +231,26 @@ def test_the_comparison_rests_on_damaged_rows_ties_and_nulls(on_duckdb: Project)
     assert (features["median_page_clicks"] % 1 != 0).any()
 
 
+def _outcomes(project: Project) -> dict[str, Outcome]:
+    """The outcomes of the checks of silver that do not read the source."""
+    lake, months = open_lake(project.settings), (FIRST, LAST)
+    seen = Context(lake.tables, lake, project.settings, (), months, months)
+    silver = [step for step in ingestion.STEPS if step.name.endswith("_silver")]
+    listed = [each for step in silver for each in step.checks]
+    basic = [pair for step in silver for path in step.tables for pair in checks(lake.tables[path])]
+    return {f"{each.table}:{each.name}": each.outcome(seen) for each in (*basic, *listed)}
+
+
+def test_checks_find_the_same_where_tables_are_too_large_for_this_machine(
+    on_duckdb: Project, on_each: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = _outcomes(on_duckdb)
+    monkeypatch.setattr(check, "FEW_ROWS", 0)
+    assert _outcomes(on_each) == expected
+    assert expected["silver/hotels_processed:complete"].facts["booked"]
+    assert expected["silver/flights_processed:no_orphans"].facts["without_session"]
+
+
 @pytest.fixture
 def engines(tmp_path: Path, cluster: SparkCluster) -> list[Engine]:
     spark = Settings(home=tmp_path, engine="spark", spark=Spark(master=cluster.url))
@@ -288,12 +311,15 @@ def test_what_is_cleaned_is_read_from_bronze_once_though_there_is_a_duplicate(
     assert kinds == {"InMemoryRelation"}
 
 
-def _options_of(master: str, folder: Path, **environment: str) -> str:
-    """`spark.sql.shuffle.partitions` in a session of its own."""
+def _options_of(master: str, folder: Path, **environment: str) -> tuple[str, list[str]]:
+    """In a session of its own: `spark.sql.shuffle.partitions`, and options of Java's compiler."""
     code = (
         "import sys; from pathlib import Path; from traveltide_assets.engines.spark import Spark; "
         "session = Spark(sys.argv[1], Path(sys.argv[2])).session; "
-        "print('partitions', session.conf.get('spark.sql.shuffle.partitions')); session.stop()"
+        "java = session._jvm.java.lang.management.ManagementFactory.getRuntimeMXBean(); "
+        "compiler = [each for each in java.getInputArguments() if 'Tier4Invocation' in each]; "
+        "partitions = session.conf.get('spark.sql.shuffle.partitions'); "
+        "print('options', partitions, *compiler); session.stop()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, master, folder],
@@ -302,16 +328,21 @@ def _options_of(master: str, folder: Path, **environment: str) -> str:
         text=True,
         check=True,
     )
-    return done.stdout.rpartition("partitions ")[2].strip()
+    partitions, *compiler = done.stdout.rpartition("options ")[2].split()
+    return partitions, compiler
 
 
-@pytest.mark.usefixtures("cluster")
-def test_on_one_machine_there_are_as_many_partitions_as_its_cores_can_use(tmp_path: Path) -> None:
+def test_on_one_machine_spark_has_as_many_partitions_as_cores_can_use_and_compiles_less(
+    tmp_path: Path, cluster: SparkCluster
+) -> None:
     (tmp_path / "none").mkdir()
     bare = {"SPARK_CONF_DIR": str(tmp_path / "none")}
-    assert _options_of("local[3]", tmp_path, **bare) == "12"
-    # That of the tests sets two.
-    assert _options_of("local[3]", tmp_path) == "2"
+    ours, theirs = "-XX:Tier4InvocationThreshold=50000", "-XX:Tier4InvocationThreshold=5000"
+    assert _options_of("local[3]", tmp_path, **bare) == ("12", [ours])
+    given = {"PYSPARK_SUBMIT_ARGS": f"--driver-java-options {theirs} pyspark-shell"}
+    # The configuration of the tests sets two partitions. What a user sets comes last, and counts.
+    assert _options_of("local[3]", tmp_path, **given) == ("2", [ours, theirs])
+    assert _options_of(cluster.url, tmp_path)[1] == []
 
 
 _STAY = dict(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from traveltide_assets.transforms.cohort import months_needed
 
@@ -41,15 +42,19 @@ class Outcome:
     only_warns: bool = False
 
 
-Known = dict[tuple[str, str, str], Outcome]
-"""Outcomes by table, check and the versions of all files below gold."""
+Known = dict[tuple[str, str, str], Any]
+"""What was found, by table, what it is, and the versions of all files below gold."""
+
+_Found = TypeVar("_Found")
+# Spark plans a query for longer than DuckDB reads so many rows.
+FEW_ROWS = 1_000_000
 
 
 @dataclass(frozen=True)
 class Context:
     """What a check can read. `months` are those of the run, `every_month` are all partitions.
 
-    `known` remembers the outcomes of checks `of_files`, for the next one who asks.
+    `known` remembers what was found `once`, for the next one who asks.
     """
 
     tables: Mapping[str, Table]
@@ -95,6 +100,14 @@ class Context:
         """The version of every file below gold, as text."""
         return repr([self.lake.storage.versions(layer) for layer in ("bronze", "silver")])
 
+    def once(self, table: str, what: str, find: Callable[[], _Found]) -> _Found:
+        """What `find` finds in a table and others below gold, as long as no file is replaced."""
+        place = (table, what, self.files)
+        if place not in self.known:
+            self.known[place] = find()
+        found: _Found = self.known[place]
+        return found
+
     @property
     def source(self) -> Source:
         """The source. Raises `ValueError` in a step that does not declare that it reads it."""
@@ -139,14 +152,12 @@ class Check:
         """
         if not self.of_files:
             return self._outcome(context)
-        place = (self.table, self.name, context.files)
-        if place not in context.known:
-            context.known[place] = self._outcome(context)
-        return context.known[place]
+        return context.once(self.table, self.name, partial(self._outcome, context))
 
     def _outcome(self, context: Context) -> Outcome:
         try:
-            outcome = self.evaluate(context)
+            lake = context.lake.for_few([self.table, *self.after], FEW_ROWS)
+            outcome = self.evaluate(replace(context, lake=lake))
         except Exception as error:
             # A note keeps the type of the error, which determines whether a retry may help.
             error.add_note(f"in the check {self.table}:{self.name}")

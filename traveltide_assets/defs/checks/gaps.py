@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from statistics import median
 
 import ibis
 
+from traveltide_assets.defs.checks.bookings import MONTH, TRIP, beside_sessions
 from traveltide_assets.defs.checks.check import EXAMPLES, Context, Outcome
+from traveltide_assets.defs.checks.contradictions import by_month_of_booking
 from traveltide_assets.defs.checks.soundness import (
     BOOKED,
     FEW,
@@ -56,6 +59,63 @@ def has_no_empty_month(context: Context) -> Outcome:
     return Outcome(not empty, facts)
 
 
+@dataclass(frozen=True)
+class Missing:
+    """Trips booked in sessions, those among them without a row, and the first of these."""
+
+    booked: int
+    missing: int
+    examples: tuple[str, ...]
+
+    @property
+    def share(self) -> float:
+        return self.missing / max(self.booked, 1)
+
+
+def missing_rows(name: str, context: Context) -> Missing:
+    """Flights or hotel stays that sessions book first in months that count, and that have no row.
+
+    A row in quarantine is there. The flags of a cancellation are artefacts and do not count.
+    """
+    months = context.months_that_count(SESSIONS)
+    counted = by_month_of_booking(name, context) if months else []
+    lines = [line for line in counted if line[MONTH] in months]
+    booked, there = (sum(line[what] for line in lines) for what in ("trips", "rows"))
+    if booked == there:
+        return Missing(booked, 0, ())
+    beside = beside_sessions(name, context.lake)
+    without = beside.filter(beside[MONTH].isin(months) & beside.trip_id.isnull())
+    refused = context.lake.table(layers(name)[2])
+    refused = refused.select(trip_id=text_of(refused.trip_id))
+    lost = without.anti_join(refused, without[TRIP] == refused.trip_id).select(TRIP)
+    found = lost.order_by(TRIP).to_pyarrow()[TRIP]
+    # Rows that were refused because they lack the trip may be those of any of these trips.
+    missing = max(len(found) - _count(refused.filter(refused.trip_id.isnull())), 0)
+    return Missing(booked, missing, tuple(found[: min(missing, EXAMPLES)].to_pylist()))
+
+
+def is_complete(name: str, context: Context) -> Outcome:
+    """Few booked trips lack their row. A smaller share than the limit only warns."""
+    found, limit = missing_rows(name, context), context.settings.checks
+    facts: dict[str, object] = {
+        "booked": found.booked,
+        "without_row": found.missing,
+        "share": found.share,
+        "limit": limit.max_missing_share,
+    }
+    if not found.missing:
+        return Outcome(True, facts)
+    what = "flights" if name == "flights" else "hotel stays"
+    facts["problem"] = (
+        f"{found.missing:,} of {found.booked:,} {what} that sessions book have no row in {name} "
+        f"({found.share:.1%}; checks.max_missing_share allows "
+        f"{limit.max_missing_share:.1%}), such as those of the trips {', '.join(found.examples)}. "
+        f"Likely the {name} are cut short, or older than the sessions: deliver the whole table "
+        "and ingest again"
+    )
+    return Outcome(False, facts, only_warns=found.share <= limit.max_missing_share)
+
+
 def has_few_orphans(name: str, context: Context) -> Outcome:
     """Few flights or hotel stays are of trips that no delivered session books.
 
@@ -68,15 +128,15 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
     _, processed, _ = layers(name)
     rows = lake.rows(processed)
     facts: dict[str, object] = {"rows": rows, "limit": limit}
-    months = lake.months(SESSIONS)
     # A backfill from the UI ingests the snapshots before the first month of sessions.
-    if not months:
+    if not (months := lake.months(SESSIONS)):
         return Outcome(True, facts)
+    counted = by_month_of_booking(name, context)
+    count = sum(line["rows"] for line in counted if line[MONTH] is None)
     trips, sessions = lake.table(processed).select("trip_id"), lake.table(SESSIONS, months)
     # The flags of a cancellation are artefacts.
     booking = sessions.filter(sessions[BOOKED[name]] & ~sessions.cancellation)
     orphans = trips.anti_join(booking.select("trip_id"), "trip_id")
-    count = _count(orphans)
     # Most often so few are left that sessions outside silver need not be searched.
     if count > limit * rows:
         orphans = _without_refused(orphans, context)

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING
 
 from traveltide_assets.defs.checks import every_table
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity, Step
-from traveltide_assets.defs.checks.contradictions import AFTER, is_consistent, is_varied
+from traveltide_assets.defs.checks.contradictions import (
+    AFTER,
+    by_month_of_booking,
+    is_consistent,
+    is_varied,
+)
 from traveltide_assets.defs.checks.formats import has_few_in_a_format
 from traveltide_assets.defs.checks.gaps import (
     has_few_orphans,
     has_known_users,
     has_no_empty_month,
+    is_complete,
 )
 from traveltide_assets.defs.checks.soundness import (
     BOOKED,
@@ -22,7 +28,6 @@ from traveltide_assets.defs.checks.soundness import (
     UNDATED,
     UNREADABLE,
     has_no_fewer_rows,
-    is_complete,
     is_not_empty,
     is_readable,
     layers,
@@ -32,7 +37,6 @@ from traveltide_assets.defs.checks.soundness import (
 from traveltide_assets.schema.sources import OPTIONAL, RAW, SOURCES
 
 if TYPE_CHECKING:
-    from traveltide_assets.lake.lake import Lake
     from traveltide_assets.schema.table import Table
 
 
@@ -144,7 +148,7 @@ def _silver(name: str) -> Step:
         partial(is_varied, name),
         of_files=True,
     )
-    of_trips = (_complete(name), _no_orphans(name), _foreign_key(processed))
+    of_trips = (_complete(name), _no_orphans(name), _foreign_key(name))
     trips = of_trips if name in BOOKED else ()
     months = (_no_empty_month(), _known_users()) if name == "sessions" else ()
     filled = () if name in OPTIONAL else (not_empty, varied)
@@ -220,13 +224,13 @@ def _known_users() -> Check:
     )
 
 
-def _foreign_key(processed: str) -> Check:
+def _foreign_key(name: str) -> Check:
     return Check(
-        processed,
+        layers(name)[1],
         "foreign_key",
         "Nearly every trip belongs to an ingested session.",
         Severity.WARNING,
-        partial(_few_orphans, processed),
+        partial(_few_orphans, name),
         of_files=True,
         after=(SESSIONS,),
     )
@@ -260,23 +264,15 @@ def _few_rejected(name: str, context: Context) -> Outcome:
     return Outcome(share <= limit, {"share": share, "limit": limit})
 
 
-def _few_orphans(path: str, context: Context) -> Outcome:
-    without = orphans(path, context.lake)
-    share = without / max(context.lake.rows(path), 1)
-    limit = context.settings.checks.max_orphan_share
+def _few_orphans(name: str, context: Context) -> Outcome:
+    rows, limit = context.lake.rows(layers(name)[1]), context.settings.checks.max_orphan_share
+    # A backfill from the UI ingests the snapshots before the first month of sessions.
+    counted = by_month_of_booking(name, context) if context.lake.months(SESSIONS) else []
+    without = sum(line["unknown"] for line in counted) if counted else rows
+    share = without / max(rows, 1)
     return Outcome(
         share <= limit, {"rows_without_session": without, "share": share, "limit": limit}
     )
-
-
-def orphans(path: str, lake: Lake) -> int:
-    """The number of rows with a trip that no ingested session refers to."""
-    months = lake.months(SESSIONS)
-    trips = lake.table(path)
-    # A backfill from the UI ingests the snapshots before the first month of sessions.
-    if months:
-        trips = trips.anti_join(lake.table(SESSIONS, months), "trip_id")
-    return int(trips.count().to_pyarrow().as_py())
 
 
 STEPS = (

@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 import ibis
 import pandas as pd
 
-from traveltide_assets.defs.checks.check import EXAMPLES, Context, Outcome
+from traveltide_assets.defs.checks.check import Context, Outcome
 from traveltide_assets.transforms.cleaning.diagnosis import column_of, explain
-from traveltide_assets.transforms.cleaning.parse import text_of
 
 if TYPE_CHECKING:
     from traveltide_assets.lake.lake import Lake
@@ -34,69 +33,6 @@ _VALUES_READ = 100
 def layers(name: str) -> tuple[str, str, str]:
     """The tables of bronze, silver and the quarantine of a table of the source."""
     return f"bronze/{name}_raw", f"silver/{name}_processed", f"silver/{name}_quarantine"
-
-
-# Completeness
-
-
-@dataclass(frozen=True)
-class Missing:
-    """Trips booked in sessions, those among them without a row, and the first of these."""
-
-    booked: int
-    missing: int
-    examples: tuple[str, ...]
-
-    @property
-    def share(self) -> float:
-        return self.missing / max(self.booked, 1)
-
-
-def missing_rows(name: str, lake: Lake, months: Sequence[str]) -> Missing:
-    """Booked flights or hotel stays that sessions of these months name and that have no row.
-
-    A row in quarantine is there. The flags of a cancellation are artefacts and do not count.
-    """
-    if not months:
-        return Missing(0, 0, ())
-    sessions = lake.table(SESSIONS, months)
-    is_booked = (sessions[BOOKED[name]] & ~sessions.cancellation).fill_null(False)
-    trips = sessions.filter(is_booked).drop_null("trip_id").select("trip_id").distinct()
-    _, processed, quarantine = layers(name)
-    refused = lake.table(quarantine)
-    refused = refused.select(trip_id=text_of(refused.trip_id))
-    there = lake.table(processed).select("trip_id").union(refused)
-    with trips.cache() as booked:
-        count = int(booked.count().to_pyarrow().as_py())
-        lost = booked.anti_join(there, "trip_id").order_by("trip_id").to_pyarrow()["trip_id"]
-    # Rows that were refused because they lack the trip may be those of any of these trips.
-    named = refused.agg(rows=refused.count(), trips=refused.trip_id.count()).to_pyarrow()
-    unnamed = named["rows"][0].as_py() - named["trips"][0].as_py()
-    missing = max(len(lost) - unnamed, 0)
-    return Missing(count, missing, tuple(lost[: min(missing, EXAMPLES)].to_pylist()))
-
-
-def is_complete(name: str, context: Context) -> Outcome:
-    """Few booked trips lack their row. A smaller share than the limit only warns."""
-    months = context.months_that_count(SESSIONS)
-    found, limit = missing_rows(name, context.lake, months), context.settings.checks
-    facts: dict[str, object] = {
-        "booked": found.booked,
-        "without_row": found.missing,
-        "share": found.share,
-        "limit": limit.max_missing_share,
-    }
-    if not found.missing:
-        return Outcome(True, facts)
-    what = "flights" if name == "flights" else "hotel stays"
-    facts["problem"] = (
-        f"{found.missing:,} of {found.booked:,} {what} that sessions book have no row in {name} "
-        f"({found.share:.1%}; checks.max_missing_share allows "
-        f"{limit.max_missing_share:.1%}), such as those of the trips {', '.join(found.examples)}. "
-        f"Likely the {name} are cut short, or older than the sessions: deliver the whole table "
-        "and ingest again"
-    )
-    return Outcome(False, facts, only_warns=found.share <= limit.max_missing_share)
 
 
 # Rows against the last ingest

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,7 @@ from ibis.backends.duckdb import Backend
 from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.contracts import build_tables
-from traveltide_assets.defs.checks import decisions, evidence, formats, steps
+from traveltide_assets.defs.checks import decisions, every_table, evidence, formats, steps
 from traveltide_assets.defs.checks.campaign import lost
 from traveltide_assets.defs.checks.check import Check, Context, Outcome, Severity
 from traveltide_assets.defs.gate import Gate
@@ -153,6 +153,30 @@ def test_a_check_of_files_is_computed_again_only_once_a_file_has_changed(
     file.parent.mkdir(parents=True)
     file.write_bytes(b"new")
     assert [check.outcome(each).facts["time"] for each in (seen, other)] == [3, 3]
+
+
+def test_a_table_of_silver_with_unique_keys_is_not_asked_for_fewer_months(
+    context: Callable[..., Context], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = "silver/sessions_processed"
+    asked: list[Sequence[str]] = []
+
+    def repeated(table: Table, lake: Lake, months: Sequence[str]) -> int:
+        asked.append(months)
+        return 0 if len(months) == 1 else 3
+
+    monkeypatch.setattr(every_table, "repeated_keys", repeated)
+    _, unique = every_table.checks(TABLES[path])
+    first = context("2023-06")
+    both, second = (replace(first, months=months) for months in (("2023-06", MONTH), (MONTH,)))
+    for each, passed in ((first, True), (first, True), (second, True), (both, False)):
+        assert unique.outcome(each).passed is passed
+    # Two months of unique keys are not unique together, and what fails is asked for again.
+    assert not unique.outcome(both).passed
+    assert asked == [["2023-06"], [MONTH], ["2023-06", MONTH], ["2023-06", MONTH]]
+    assert every_table.checks(TOY)[1].outcome(second).passed
+    assert every_table.checks(TOY)[1].outcome(second).passed
+    assert len(asked) == 6, "the files of gold are not among those that `known` tells apart"
 
 
 def test_a_table_that_no_step_names_has_its_two_checks() -> None:
