@@ -207,13 +207,15 @@ def _tables(settings: Settings) -> str:
     tables = build_tables(perks, build_strategies(settings, perks))
     parts = [
         "Every table is Parquet in the lake: `<table>/<name>.parquet`, or "
-        "`<table>/month=YYYY-MM/<name>.parquet` where it has months. Money is in US dollars. "
+        "`<table>/month=YYYY-MM/<name>.parquet` where it has months, or "
+        "`<table>/file=users.csv/<name>.parquet` where it has a part per file of the source "
+        "(in the name of the folder, `%20` is a space, and so on). Money is in US dollars. "
         "Times have no zone, because the source has none."
     ]
     for layer, meaning in _LAYERS.items():
         parts.append(f"## {layer}\n\n{meaning}")
         for table in (table for table in tables.values() if table.layer == layer):
-            facts = [f"Key: {_code(table.key)}." if table.key else "", _periods(table.partitioned)]
+            facts = [f"Key: {_code(table.key)}." if table.key else "", _sentence(table.stored)]
             if table.keeps_extra_columns:
                 facts.append("Columns of the source that are not listed are kept.")
             rows = (
@@ -226,10 +228,6 @@ def _tables(settings: Settings) -> str:
                 f"### `{table.path}`\n\n{_sentence(table.description)} {text}\n\n{columns}"
             )
     return "\n\n".join(parts)
-
-
-def _periods(partitioned: bool) -> str:
-    return "One file per month." if partitioned else "One file."
 
 
 def _sentence(text: str) -> str:

@@ -37,18 +37,20 @@ class Work:
 class CleanedFiles:
     """What is known of the cleaned files of a table, in a small file of the lake.
 
-    `rules` says by which rules they were cleaned, in any words: others mean that all are cleaned
-    again.
+    `raw` are the rows of all files. `rules` says by which rules they are cleaned, in any words:
+    others mean that all are cleaned again.
     """
 
-    def __init__(self, lake: Lake, name: str, rules: str) -> None:
+    def __init__(self, lake: Lake, name: str, raw: ibis.Table, rules: object) -> None:
         self._lake = lake
         self._paths = layers(name)
         self._key_of_rows = key_of(name)
-        self._rules = rules
+        self._raw = raw
+        # The refused rows of a file have the columns that any file has, in the same order.
+        self._rules = repr([rules, raw.columns])
         self._place = f"_cleaned/{name}.json"
 
-    def clean(self, raw: ibis.Table, clean: Callable[[ibis.Table], Cleaned]) -> Work:
+    def clean(self, clean: Callable[[ibis.Table], Cleaned]) -> Work:
         """Clean the rows of the files that need it. Files that share a key are cleaned together."""
         files, kept = self._lake.parts(self._paths[0]), self._sound()
         if not files:
@@ -58,7 +60,9 @@ class CleanedFiles:
             )
         while True:
             made = [file for file in files if file not in kept]
-            cleaned = clean(raw.filter(raw.source_file.isin(made)) if kept else raw)
+            cleaned = clean(
+                self._raw.filter(self._raw.source_file.isin(made)) if kept else self._raw
+            )
             touched = self._with_a_key_of(cleaned.processed, list(kept)) if made else []
             if not touched:
                 return Work(cleaned, made, kept)
@@ -83,16 +87,24 @@ class CleanedFiles:
 
     def _sound(self) -> dict[str, Counts]:
         """The files whose stored silver is that of their stored raw rows, with its counts."""
+        sound, now = {}, self._versions()
+        for file, noted in self._noted().items():
+            match noted:
+                case {"versions": versions, "repairs": dict(repairs), "rejections": dict(refused)}:
+                    if versions == now.get(file):
+                        sound[file] = Counts(repairs, refused)
+        return sound
+
+    def _noted(self) -> Mapping[str, object]:
+        """What is noted of each file, if it was cleaned by these rules. Damaged notes are none."""
         found = self._lake.storage.look(self._place)
-        known = json.loads(found[0]) if found else {}
-        if known.get("rules") != self._rules:
+        try:
+            match json.loads(found[0]) if found else None:
+                case {"rules": self._rules, "files": dict(files)}:
+                    return files
+        except ValueError:
             return {}
-        now = self._versions()
-        return {
-            file: Counts(each["repairs"], each["rejections"])
-            for file, each in known["files"].items()
-            if each["versions"] == now.get(file)
-        }
+        return {}
 
     def _versions(self) -> dict[str, list[str | None]]:
         """By raw file: the versions of what is stored of it."""

@@ -71,12 +71,13 @@ class Finish:
 
 
 def with_contract(spec: dg.AssetSpec, table: Table) -> dg.AssetSpec:
-    """The asset spec with the description, columns and owner from its contract."""
+    """The asset spec with the description, columns, storage and owner from its contract."""
+    columns = {"dagster/column_schema": schema(table.columns, table.key)}
     return spec.replace_attributes(
         description=table.description,
         owners=[OWNER],
         kinds={table.layer, *spec.kinds, "parquet"},
-    ).merge_attributes(metadata={"dagster/column_schema": schema(table.columns, table.key)})
+    ).merge_attributes(metadata={**columns, "stored": table.stored})
 
 
 def schema(columns: Iterable[Column], key: tuple[str, ...]) -> dg.TableSchema:

@@ -7,6 +7,7 @@ take a delivery that has lost many of the rows that it holds.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 
 import dagster as dg
@@ -15,11 +16,13 @@ from traveltide_assets.defs.checks.check import Check, Context, Known, Outcome, 
 from traveltide_assets.defs.checks.ingestion import silver_must_pass
 from traveltide_assets.defs.checks.soundness import ROWS_BEFORE, has_lost_many, layers
 from traveltide_assets.defs.partitions import months_of_run
-from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.lake import Damaged, Lake
 from traveltide_assets.schema.sources import RAW, SOURCES
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Source, SourceError
 from traveltide_assets.transforms.cohort import months_needed
+
+_log = logging.getLogger(__name__)
 
 
 class Gate:
@@ -87,7 +90,16 @@ class Gate:
         raw, _, _ = layers(name)
         if not self._lake.exists(raw, month):
             return {}
-        return {ROWS_BEFORE: self._lake.rows(raw, month)}
+        before = self._stored(raw, month)
+        return {} if before is None else {ROWS_BEFORE: before}
+
+    def _stored(self, raw: str, month: str | None) -> int | None:
+        """The rows that bronze holds. None if it is damaged: to ingest is what mends it."""
+        try:
+            return self._lake.rows(raw, month)
+        except Damaged as error:
+            _log.warning("not compared with the source, which replaces it: %s", error)
+            return None
 
     def _rows(
         self, name: str, source: Source, months: tuple[str, str] | None
@@ -101,7 +113,9 @@ class Gate:
         if stored:
             now = source.counts(name, [month for month in stored if month])
             for month in stored:
-                yield month, self._lake.rows(raw, month), now[month]
+                before = self._stored(raw, month)
+                if before is not None:
+                    yield month, before, now[month]
 
     def _context(self, month: str) -> Context:
         settings, lake = self._settings, self._lake

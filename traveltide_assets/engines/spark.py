@@ -21,11 +21,18 @@ import ibis
 from py4j.protocol import Py4JJavaError
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
+from pyspark.sql.functions import lit
 
 from traveltide_assets.engines.base import Partition
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.engines.spark_backend import SparkBackend
-from traveltide_assets.engines.spark_engine import SESSION_CONF, SparkEngine, schema_of, url_of
+from traveltide_assets.engines.spark_engine import (
+    SESSION_CONF,
+    SparkEngine,
+    schema_of,
+    union,
+    url_of,
+)
 from traveltide_assets.schema.errors import TravelTideError
 
 _Item = TypeVar("_Item")
@@ -101,6 +108,14 @@ class Spark(SparkEngine):
         urls = [url_of(file) for file in files]
         paths = [file for file in files if isinstance(file, Path)]
         reader = self.session.read
+        if partition is not None and f"/{partition[0]}=" not in urls[0]:
+            # No folder tells Spark the values.
+            name, values = partition
+            if paths:
+                reader = reader.schema(schema_of(paths))
+            parts = zip(urls, values, strict=True)
+            rows = [reader.parquet(url).withColumn(name, lit(value)) for url, value in parts]
+            return self._table(union(rows))
         if partition is not None:
             reader = reader.option("basePath", urls[0].rpartition(f"/{partition[0]}=")[0])
         if paths:

@@ -31,6 +31,7 @@ from traveltide_assets.engines.spark_engine import (
     SESSION_CONF,
     SparkEngine,
     schema_of,
+    union,
     url_of,
 )
 from traveltide_assets.engines.spark_writer import NUMBER, Writing
@@ -83,7 +84,7 @@ class SparkConnect(SparkEngine):
         rows = [
             reader.parquet(self._url(path)).withColumn(name, lit(value)) for path, value in parts
         ]
-        return self._table(_union(rows))
+        return self._table(union(rows))
 
     def _sorted(self, rows: DataFrame, by: str, order: Sequence[str]) -> DataFrame:
         # Sail drops a sort that no operator asks for. One that numbers rows does.
@@ -133,11 +134,3 @@ def _explained() -> Iterator[None]:
         if found := re.search(r"Failed to allocate [^\n\\]*", str(error)):
             raise OutOfMemory(f"{found[0]}; raise TRAVELTIDE_MEMORY") from None
         raise
-
-
-def _union(tables: Sequence[DataFrame]) -> DataFrame:
-    """All rows. The halves are united first, as a server bounds how deep a plan is."""
-    if len(tables) == 1:
-        return tables[0]
-    half = len(tables) // 2
-    return _union(tables[:half]).unionAll(_union(tables[half:]))

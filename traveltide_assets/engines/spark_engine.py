@@ -119,3 +119,11 @@ def url_of(file: Path | str) -> str:
     if isinstance(file, Path):
         return f"file://{file.resolve()}"
     return f"s3a://{file.removeprefix('s3://')}"
+
+
+def union(tables: Sequence[DataFrame]) -> DataFrame:
+    """All rows. The halves are united first, as a server bounds how deep a plan is."""
+    if len(tables) == 1:
+        return tables[0]
+    half = len(tables) // 2
+    return union(tables[:half]).unionByName(union(tables[half:]), allowMissingColumns=True)

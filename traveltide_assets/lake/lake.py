@@ -53,6 +53,10 @@ class Unreadable(TravelTideError):
     """A stored file is damaged or may not be read; the message names it and says what to do."""
 
 
+class Damaged(Unreadable):
+    """A stored file is not what was written."""
+
+
 class Months(Mapping[str, pd.DataFrame]):
     """The stored months of a table: `months["2023-07"]` reads that month into memory."""
 
@@ -137,10 +141,11 @@ class Lake:
     ) -> pd.DataFrame:
         """A table, or one month of it, in memory, with all columns or only the given ones."""
         wanted = None if columns is None else list(columns)
-        files = self._files(self._keys(path, [month] if month else ()))
-        with self._reading(path, month):
-            parts = [pq.read_table(file, columns=wanted, partitioning=None) for file in files]
-            return pa.concat_tables(parts, promote_options="default").to_pandas()
+        rows = []
+        for part, file in self._each(path, [month] if month else ()):
+            with self._reading(path, part):
+                rows.append(pq.read_table(file, columns=wanted, partitioning=None))
+        return pa.concat_tables(rows, promote_options="default").to_pandas()
 
     def stored_frame(self, path: str, month: str) -> pd.DataFrame | None:
         """One month of a table in memory; None if it is not in the lake."""
@@ -173,10 +178,11 @@ class Lake:
 
         No row is read. A table in one file has its footer under None.
         """
-        parts: Sequence[str | None] = months or self.parts(path) or (None,)
-        files = self._files([self._key(path, part) for part in parts], self._engine.spread)
-        with self._reading(path):
-            return dict(zip(parts, map(pq.read_metadata, files), strict=True))
+        found = {}
+        for part, file in self._each(path, months, self._engine.spread):
+            with self._reading(path, part):
+                found[part] = pq.read_metadata(file)
+        return found
 
     def months(self, path: str) -> list[str]:
         """The stored months of a table, in order. None if it has no months."""
@@ -294,10 +300,20 @@ class Lake:
         """The column that says which part of a table a row is in."""
         return OF_FILE if self._by_file(path) else _MONTH
 
+    def _wanted(self, path: str, parts: Sequence[str]) -> Sequence[str | None]:
+        """These months or files of a table, or else all files of it, or else the table itself."""
+        return parts or self.parts(path) or (None,)
+
     def _keys(self, path: str, parts: Sequence[str]) -> list[str]:
-        """The keys of some months or files of a table, or of the whole table."""
-        wanted: Sequence[str | None] = parts or self.parts(path) or (None,)
-        return [self._key(path, part) for part in wanted]
+        return [self._key(path, part) for part in self._wanted(path, parts)]
+
+    def _each(
+        self, path: str, parts: Sequence[str], spread: Spread | None = None
+    ) -> Iterator[tuple[str | None, Path]]:
+        """The files of `_wanted` parts."""
+        wanted = self._wanted(path, parts)
+        keys = [self._key(path, part) for part in wanted]
+        return zip(wanted, self._files(keys, spread), strict=True)
 
     def _key(self, path: str, part: str | None = None, name: str | None = None) -> str:
         by = _FILE if self._by_file(path) else _MONTH
@@ -334,7 +350,7 @@ class Lake:
                 "to read the lake, or set TRAVELTIDE_LAKE"
             ) from None
         except (pa.ArrowException, OSError) as error:
-            raise Unreadable(
+            raise Damaged(
                 f"{self.uri(path, month, name)} cannot be read: {error}. If the file is damaged, "
                 "materialize the asset again (in the UI, or `traveltide run`)"
             ) from None

@@ -50,6 +50,13 @@ class Table:
         return f"{self.layer}/{self.name}"
 
     @property
+    def stored(self) -> str:
+        """How the table is stored, in words."""
+        if self.by_file:
+            return "One file per file of the source"
+        return "One file per month" if self.partitioned else "One file"
+
+    @property
     def column_names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 

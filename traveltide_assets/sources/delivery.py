@@ -9,10 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from urllib.parse import quote
 
 from traveltide_assets.lake.storage.base import Entry, Storage
 from traveltide_assets.schema.sources import RAW, SOURCES
 from traveltide_assets.sources.base import BadFiles, SourceError
+from traveltide_assets.sources.tables import raw_table
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 JSON_LINES = ".jsonl"
@@ -27,6 +29,8 @@ _NO_DATA = {
     *("md5", "sha1", "sha256", "sha512", "crc", "sig", "asc", "ok", "done"),
     *("bak", "old", "orig", "swp"),
 }
+# The lake has a folder `file=…` for it, whose name has at most 255 bytes.
+_LONGEST_NAME = 250
 # Files that the generator of the sample writes beside its tables.
 _ANSWERS = ("truth", "damage")
 
@@ -103,6 +107,11 @@ def _problem(entry: Entry, tables: list[str]) -> str:
         return f" is {entry.problem}: make it readable, or remove it"
     if shown(entry.name) != entry.name:
         return ": the file name is not UTF-8: rename the file"
+    if raw_table(tables[0]).by_file and len(quote(entry.name, safe="")) > _LONGEST_NAME:
+        return (
+            f": the file name is too long for the name of a folder: at most {_LONGEST_NAME} "
+            "characters, of which a space counts 3, ä 6 and 月 9: rename the file"
+        )
     if suffix in _WORKBOOKS:
         return f" is a workbook: save its sheet as {tables[0]}.csv (comma-separated, UTF-8)"
     if _is_read(entry.name) or (tables == ["responses"] and entry.name.endswith(JSON_LINES)):

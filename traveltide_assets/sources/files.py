@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -25,7 +25,7 @@ from traveltide_assets.sources.base import BadFiles, SourceError
 from traveltide_assets.sources.columns import without_rows
 from traveltide_assets.sources.delivery import carries_a_table, look
 from traveltide_assets.sources.landed import Landed
-from traveltide_assets.sources.staged import Staged
+from traveltide_assets.sources.staged import Staged, every_month
 from traveltide_assets.transforms.cleaning.parse import with_month
 
 # Changes whenever staged rows of the same file have another content.
@@ -83,19 +83,13 @@ class Files:
         return found
 
     def table(self, name: str) -> ibis.Table:
-        files = [file for each in self._everything(name).values() for file in each.files.values()]
+        files = [file for each in self._intact(name).values() for file in each.files.values()]
         rows = self._engine.read_parquet(files or [self._joined(name, None, [])])
         return with_month(rows) if name == "sessions" else rows
 
     def parts(self, name: str, months: Sequence[str]) -> dict[str, Path]:
-        staged = self._everything(name)
         wanted: Sequence[str | None] = months or [None]
-        damaged = [each for each in staged.values() if not all(map(each.is_intact, wanted))]
-        for each in damaged:
-            _log.warning("%s is damaged: its file is read again", each.folder)
-            each.remove()
-        if damaged:
-            staged = self._everything(name)
+        staged = self._intact(name, wanted.__contains__)
         if months:
             return {month: self._part(name, staged.values(), month) for month in months}
         found = {file: each.files[None] for file, each in staged.items()}
@@ -111,7 +105,7 @@ class Files:
     def _joined(self, name: str, month: str | None, files: Sequence[Path]) -> Path:
         """The rows of several staged files, one after the other; of none, no rows."""
         joined = Staged(self._folder / f"{name}-{_JOINED}" / f"{month}-{_digest(repr(files))}")
-        if not (joined.exists() and joined.is_intact(None)):
+        if not (joined.exists() and joined.is_intact()):
             joined.remove()
             for outdated in joined.folder.parent.glob(f"{month}-*"):
                 shutil.rmtree(outdated, ignore_errors=True)
@@ -121,16 +115,15 @@ class Files:
         return joined.files[None]
 
     def _without_rows(self, name: str) -> ibis.Table:
-        users = [each.files[None] for each in self._everything("users").values()]
+        users = [each.files[None] for each in self._intact("users").values()]
         return without_rows(name, self._engine.single.read_parquet(users))
 
     def sessions_outside(self, months: Sequence[str]) -> ibis.Table:
-        files = [
-            file
-            for each in self._everything("sessions").values()
-            for month, file in each.files.items()
-            if month not in months
-        ]
+        def is_outside(month: str | None) -> bool:
+            return month not in months
+
+        staged = self._intact("sessions", is_outside).values()
+        files = [each.files[month] for each in staged for month in filter(is_outside, each.files)]
         return with_month(self._engine.read_parquet(files))
 
     def counts(self, name: str, months: Sequence[str]) -> dict[str | None, int]:
@@ -161,6 +154,17 @@ class Files:
             if reason not in self._said:
                 _log.warning("%s: ignored files, %s", self._landing.uri(), reason)
         self._said = said
+
+    def _intact(
+        self, name: str, wanted: Callable[[str | None], bool] = every_month
+    ) -> dict[str, Staged]:
+        """As `_everything`. Files of which wanted staged rows are damaged are read again."""
+        staged = self._everything(name)
+        damaged = [each for each in staged.values() if not each.is_intact(wanted)]
+        for each in damaged:
+            _log.warning("%s is damaged: its file is read again", each.folder)
+            each.remove()
+        return self._everything(name) if damaged else staged
 
     def _everything(self, name: str) -> dict[str, Staged]:
         """The staged rows of every file of a table, by its name, in name order.

@@ -57,7 +57,7 @@ class Landed:
         folder = self.staged.folder
         known = folder.name.partition("-")[0]
         others = map(Staged, folder.parent.glob(f"{known}-*"))
-        if same := next((other for other in others if other.exists()), None):
+        if same := next((each for each in others if each.exists() and each.is_intact()), None):
             self.staged.write_again(engine, same, self.order)
         else:
             self._parse(engine)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -29,6 +29,11 @@ _WHOLE, _UNDATED = "rows", "undated"
 _ABANDONED_SECONDS = 3600
 
 
+def every_month(_: str | None) -> bool:
+    """Wants all of what is staged."""
+    return True
+
+
 @dataclass(frozen=True)
 class Staged:
     """The folder of a file, or of the rows of several files."""
@@ -36,7 +41,7 @@ class Staged:
     folder: Path
 
     def exists(self) -> bool:
-        """Whether the folder is there and can be read."""
+        """Whether the folder is there and says what it holds."""
         try:
             return bool(self._about)
         except (OSError, ValueError):
@@ -54,11 +59,13 @@ class Staged:
         places = [self.folder / f"{part}.parquet" for part in self._about["rows"]]
         return dict(zip(self.rows, places, strict=True))
 
-    def is_intact(self, month: str | None) -> bool:
-        """Whether the file of a month, or of the table, is as it was written, if there is one."""
-        file = self.files.get(month)
-        return file is None or (
-            file.exists() and digest_of(file) == self._about["sha256"][file.stem]
+    def is_intact(self, wanted: Callable[[str | None], bool] = every_month) -> bool:
+        """Whether the files of the wanted months are as they were written."""
+        sha256 = self._about["sha256"]
+        return all(
+            file.exists() and digest_of(file) == sha256[file.stem]
+            for month, file in self.files.items()
+            if wanted(month)
         )
 
     def remove(self) -> None:
@@ -66,7 +73,12 @@ class Staged:
 
     @cached_property
     def _about(self) -> dict[str, dict[str, Any]]:
-        return json.loads((self.folder / _ABOUT).read_text(encoding="utf-8"))
+        match about := json.loads((self.folder / _ABOUT).read_text(encoding="utf-8")):
+            case {"rows": dict(rows), "sha256": dict(sha256)} if (
+                rows and rows.keys() == sha256.keys()
+            ):
+                return about
+        raise ValueError(f"{self.folder / _ABOUT} does not say what is staged")
 
     def write(self, engine: LocalEngine, name: str, rows: ibis.Table) -> None:
         """Write the rows of the table `name`, in their own order.

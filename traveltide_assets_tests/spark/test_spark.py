@@ -415,6 +415,19 @@ def test_halves_ties_and_fractions_of_seconds_count_as_in_duckdb(
         pd.testing.assert_frame_equal(duckdb, spark, rtol=1e-12)
 
 
+def test_a_value_that_no_folder_has_is_that_of_each_file(
+    compared: list[Engine], tmp_path: Path
+) -> None:
+    names = ["flights 1 % (ä).csv", "flights='2'.csv"]
+    files = [tmp_path / f"{number}.parquet" for number in range(2)]
+    for number, file in enumerate(files):
+        pq.write_table(pa.table({"key": [number]}), file)
+    partition = "own source file", names
+    found = [engine.read_parquet(files, partition).order_by("key") for engine in compared]
+    rows = [{"key": 0, "own source file": names[0]}, {"key": 1, "own source file": names[1]}]
+    assert [table.to_pyarrow().to_pylist() for table in found] == [rows] * len(compared)
+
+
 def _lake(place: S3Location, cache: Path, engine: Engine) -> Lake:
     return Lake(open_storage(place, cache, "TRAVELTIDE_LAKE"), engine, {EVENTS.path: EVENTS})
 

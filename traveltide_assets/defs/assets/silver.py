@@ -46,14 +46,9 @@ def _of_files(
     *others: str,
 ) -> Iterator[Any]:
     """The silver of a table by file. `others` are the paths of tables that its rules look at."""
-    rules = [
-        context.assets_def.code_versions_by_key,
-        # The refused rows of a file have the columns that any file has.
-        sorted(raw.columns),
-        [lake.versions(path) for path in others],
-    ]
-    files = CleanedFiles(lake, name, repr(rules))
-    work = files.clean(raw, clean)
+    rules = [context.assets_def.code_versions_by_key, [lake.versions(path) for path in others]]
+    files = CleanedFiles(lake, name, raw, rules)
+    work = files.clean(clean)
     with work.cleaned as cleaned:
         processed, quarantine = (
             Parts(rows, work.made, work.kept) for rows in (cleaned.processed, cleaned.quarantine)

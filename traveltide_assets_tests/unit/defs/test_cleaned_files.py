@@ -30,6 +30,7 @@ from traveltide_assets_tests.support.landed_files import HEADER, SOUND, write_so
 
 TABLES: Mapping[str, Table] = {table.path: table for table in (*bronze.TABLES, *silver.TABLES)}
 RAW, PROCESSED, QUARANTINE = layers("hotels")
+NOTES = "_cleaned/hotels.json"
 
 Row = tuple[str, str]
 """The trip of a stay and its number of rooms, which is text."""
@@ -65,8 +66,8 @@ class Place:
         for name, file in raw.items():
             self.lake.take(TABLES[RAW], file, name)
         self.lake.keep_only(TABLES[RAW], raw)
-        files = CleanedFiles(self.lake, "hotels", rules)
-        work = files.clean(self.lake.table(RAW), clean_hotels)
+        files = CleanedFiles(self.lake, "hotels", self.lake.table(RAW), rules)
+        work = files.clean(clean_hotels)
         with work.cleaned as cleaned:
             for path, rows in ((PROCESSED, cleaned.processed), (QUARANTINE, cleaned.quarantine)):
                 Parts(rows, work.made, work.kept).write(self.lake, TABLES[path])
@@ -144,6 +145,37 @@ def test_other_rules_and_damaged_silver_have_a_file_cleaned_again(place: Place) 
     assert place.digests() == expected
 
 
+@pytest.mark.parametrize(
+    "content", [b"{", b"\xff", b"[1]", b"{}", b'{"rules": 1, "files": [1]}', b"change", b"shape"]
+)
+def test_damaged_notes_have_all_cleaned_again(place: Place, content: bytes) -> None:
+    place.land({"hotels-1.csv": [("1-a", "1")], "hotels-2.csv": [("1-b", "x")]})
+    place.ingest()
+    expected, noted = place.digests(), place.lake.storage.look(NOTES)
+    assert noted is not None
+    known = json.loads(noted[0])
+    shapes = {b"change": known | {"files": [1]}, b"shape": known | {"files": {"hotels-1.csv": 1}}}
+    damaged = json.dumps(shapes[content]).encode() if content in shapes else content
+    place.lake.storage.swap(NOTES, damaged, noted[1])
+    assert place.ingest()[0] == ["hotels-1.csv", "hotels-2.csv"]
+    assert place.digests() == expected
+    assert place.lake.storage.look(NOTES) == noted
+
+
+def test_columns_that_files_add_are_in_one_order_in_all_parts(place: Place) -> None:
+    def land(name: str, *more: str) -> None:
+        header, values = ",".join([*HEADER["hotels"], *more]), ",".join("0" for _ in more)
+        (place.landing / name).write_text(f"{header}\n{line(('1-a', 'x'))},{values}\n", "utf-8")
+
+    place.land({"hotels-2.csv": [("1-b", "x")]})
+    land("hotels-3.csv", "b", "a")
+    place.ingest()
+    land("hotels-1.csv", "a", "b")
+    place.ingest()
+    parts = [place.lake.frame(QUARANTINE, name) for name in place.lake.parts(QUARANTINE)]
+    assert [[name for name in part if name in "ab"] for part in parts] == [["a", "b"]] * 3
+
+
 def test_a_run_that_was_killed_between_two_tables_is_made_up_for(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +211,7 @@ def test_a_file_whose_name_has_no_place_in_a_key_is_found_again(place: Place) ->
 def test_what_is_noted_names_no_customer(place: Place) -> None:
     place.land({"hotels.csv": [("1-a", "x"), ("1-b", "1")]})
     place.ingest()
-    found = place.lake.storage.look("_cleaned/hotels.json")
+    found = place.lake.storage.look(NOTES)
     assert found is not None
     assert set(json.loads(found[0])["files"]["hotels.csv"]) == {
         "versions",

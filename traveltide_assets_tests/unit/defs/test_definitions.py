@@ -119,6 +119,13 @@ def test_every_table_has_columns_and_every_column_a_description(
             assert column.type, (spec.key, column.name)
 
 
+def test_a_table_says_how_it_is_stored(tables: list[dg.AssetSpec]) -> None:
+    stored = {spec.key.to_user_string(): spec.metadata["stored"] for spec in tables}
+    assert stored["silver/flights_processed"] == "One file per file of the source"
+    assert stored["silver/sessions_processed"] == "One file per month"
+    assert stored["bronze/sessions_undated"] == "One file"
+
+
 def test_every_check_has_a_description(definitions: dg.Definitions) -> None:
     checks = [spec for check in definitions.asset_checks or [] for spec in check.check_specs]
     assert len(checks) > 40

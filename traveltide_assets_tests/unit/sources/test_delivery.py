@@ -9,11 +9,13 @@ import random
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.sources.base import SourceError
 from traveltide_assets_tests.support.landed_files import (
@@ -102,6 +104,19 @@ def test_every_problem_of_a_delivery_is_told_at_once(folder: Path) -> None:
     for name in ("hotels", "flights"):
         (folder / f"{name}.csv").write_text("a,b\n", encoding="utf-8")
     assert len(refusal(folder).splitlines()) == 2
+
+
+def test_a_name_that_no_folder_of_the_lake_can_have_is_refused(folder: Path) -> None:
+    fits = f"hotels{'ä' * 40}.csv"
+    (folder / fits).write_text(text("hotels"), encoding="utf-8")
+    (folder / f"sessions{'ä' * 60}.csv").write_text(text("sessions"), encoding="utf-8")
+    lake = Folder(folder.parent / "lake")
+    stored = f"bronze/hotels_raw/file={quote(fits, safe='')}/hotels_raw.parquet"
+    assert fits in source(folder).parts("hotels", [])
+    with lake.replacing(stored, None) as partial:
+        partial.write_bytes(b"")
+    (folder / f"hotels{'ä' * 41}.csv").write_text(text("hotels"), encoding="utf-8")
+    assert "äää.csv: the file name is too long" in refusal(folder)
 
 
 def test_a_file_name_that_is_not_utf_8_is_named(folder: Path) -> None:

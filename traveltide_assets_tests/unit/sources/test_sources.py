@@ -343,7 +343,15 @@ def test_a_file_that_became_older_than_another_is_not_parsed_again(
 
 
 @pytest.mark.parametrize("name", ["rows.parquet", "about.json"])
-@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"PAR1")])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        Path.unlink,
+        lambda file: file.write_bytes(b"PAR1"),
+        lambda file: file.write_bytes(b"[1]"),
+        lambda file: file.write_bytes(b'{"rows": {"rows": 1}}'),
+    ],
+)
 def test_staged_rows_that_are_damaged_are_staged_again(
     folder: Path, name: str, damage: Callable[[Path], None]
 ) -> None:
@@ -352,6 +360,22 @@ def test_staged_rows_that_are_damaged_are_staged_again(
     damage(before.with_name(name))
     after = source(folder).parts("hotels", [])["hotels.csv"]
     assert after.read_bytes() == content
+
+
+def test_damaged_staged_rows_are_not_given_another_place(folder: Path) -> None:
+    whole = rows(folder, "hotels")
+    (staged(folder, "hotels")[0] / "rows.parquet").write_bytes(b"PAR1")
+    (folder / "hotels-0.csv").write_text(text("hotels"), encoding="utf-8")
+    os.utime(folder / "hotels-0.csv", (1, 1))
+    assert rows(folder, "hotels")[1:] == [row | {"source_order": 2} for row in whole]
+
+
+def test_damaged_staged_sessions_outside_the_months_are_staged_again(folder: Path) -> None:
+    before = source(folder).sessions_outside([]).to_pyarrow()
+    for file in staged(folder, "sessions")[0].glob("*.parquet"):
+        file.write_bytes(b"PAR1")
+    assert source(folder).sessions_outside([]).to_pyarrow() == before
+    assert source(folder).table("sessions").to_pyarrow() == before
 
 
 def test_a_new_file_counts_at_once_and_a_deleted_one_no_more(folder: Path) -> None:
