@@ -25,8 +25,8 @@ from traveltide_assets.segmentation.strategy import History
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Source
 from traveltide_assets.transforms import chain
+from traveltide_assets.transforms.cleaning.cleaned import Cleaned
 from traveltide_assets.transforms.cleaning.judge import (
-    Cleaned,
     clean_flights,
     clean_hotels,
     clean_sessions,

@@ -20,6 +20,7 @@ from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.sources.base import SourceError
 from traveltide_assets.sources.files import Files
 from traveltide_assets.transforms.cleaning import judge
+from traveltide_assets.transforms.cleaning.cleaned import Cleaned
 
 MONTHS = [f"2023-0{number}" for number in range(1, 8)]
 
@@ -34,7 +35,7 @@ class Read:
     def of(self, name: str) -> tuple[pd.DataFrame, Mapping[str, int]]:
         """The rows of silver, and the number of rejected rows by rule."""
         raw, words = self._files.table(name), self._null_words
-        clean: Mapping[str, Callable[[], judge.Cleaned]] = {
+        clean: Mapping[str, Callable[[], Cleaned]] = {
             "users": lambda: judge.clean_users(raw, words),
             "sessions": lambda: judge.clean_sessions(
                 raw, judge.processed("users", self._users()), MONTHS, words

@@ -15,8 +15,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from traveltide_assets.schema.sources import ATTRIBUTES, IDS, KEYS, SOURCES
+from traveltide_assets.transforms.cleaning.cleaned import Cleaned
 from traveltide_assets.transforms.cleaning.judge import (
-    Cleaned,
     clean_flights,
     clean_hotels,
     clean_sessions,
