@@ -61,17 +61,22 @@ class Project:
         return self._execute(ASSIGN_PERKS, partition_key=month)
 
     def frame(self, path: str, month: str | None = None) -> pd.DataFrame:
-        """A stored table, or one month of it, as anybody reads it: straight from its file."""
-        return pq.read_table(self.file(path, month), partitioning=None).to_pandas()
+        """A stored table, or one month of it, as anybody reads it: straight from its files."""
+        files = self._files(path, month)
+        parts = [pq.read_table(file, partitioning=None).to_pandas() for file in files]
+        return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
     def file(self, path: str, month: str | None = None) -> Path:
         """The file of a table, or of its month; of a table by file, that of its only file."""
+        (file,) = self._files(path, month)
+        return file
+
+    def _files(self, path: str, month: str | None) -> list[Path]:
         folder = self.lake / path
         if month is not None:
             folder = folder / f"month={month}"
-        if parts := list(folder.glob("file=*")):
-            (folder,) = parts
-        return folder / f"{path.rsplit('/', 1)[-1]}.parquet"
+        name = f"{path.rsplit('/', 1)[-1]}.parquet"
+        return sorted(folder.glob(f"file=*/{name}")) or [folder / name]
 
     def decide(self, month: str) -> dg.ExecuteInProcessResult:
         """Who gets which perk in a month, and all of gold that it rests on, but nothing beyond."""
