@@ -377,13 +377,8 @@ class Lake:
             return self._written(key, partials[key], digest)
 
     def _written(self, key: str, file: Path, digest: str) -> Written:
-        footer = pq.read_metadata(file)
-        return Written(
-            self._storage.uri(key),
-            file.stat().st_size,
-            digest,
-            footer,
-        )
+        size, footer = file.stat().st_size, pq.read_metadata(file)
+        return Written(self._storage.uri(key), size, digest, footer)
 
     def write_parts(
         self, table: Table, obj: ibis.Table, parts: Sequence[str]
