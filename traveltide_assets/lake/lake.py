@@ -100,18 +100,12 @@ class Lake:
     def for_few(self, paths: Sequence[str], rows: int) -> Lake:
         """The same lake, computed on this machine if these tables have no more rows than that."""
         single = self._engine.single
-        if single is self._engine or sum(map(self._all_rows, paths)) > rows:
+        if single is self._engine:
+            return self
+        stored = [path for path in paths if self._tables[path].partitioned or self.exists(path)]
+        if sum(map(self.total_rows, stored)) > rows:
             return self
         return Lake(self._storage, single, self._tables)
-
-    def _all_rows(self, path: str) -> int:
-        """The number of rows of a table in all stored months; 0 if it is not in the lake."""
-        if not self._tables[path].partitioned:
-            return self.rows(path) if self.exists(path) else 0
-        months = self.months(path)
-        return (
-            sum(footer.num_rows for footer in self.footers(path, months).values()) if months else 0
-        )
 
     @property
     def tables(self) -> Mapping[str, Table]:
@@ -151,12 +145,8 @@ class Lake:
         """One month of a table in memory; None if it is not in the lake."""
         return self.frame(path, month) if self.exists(path, month) else None
 
-    def digest(self, path: str, month: str | None = None) -> str:
-        """SHA-256 of the stored file."""
-        return digest_of(self.path(path, month))
-
-    def file_digest(self, path: str, month: str, name: str) -> str:
-        """SHA-256 of the file `name` beside a table."""
+    def digest(self, path: str, month: str | None = None, name: str | None = None) -> str:
+        """SHA-256 of the stored file, or of the file `name` beside it."""
         return digest_of(self.path(path, month, name))
 
     def rows(self, path: str, month: str | None = None) -> int:
@@ -164,11 +154,11 @@ class Lake:
         footers = self.footers(path, [month] if month else ())
         return sum(footer.num_rows for footer in footers.values())
 
-    def total_rows(self, path: str, bounds: Partitions) -> int:
-        """The number of rows of a table over all months within the bounds."""
+    def total_rows(self, path: str, bounds: Partitions | None = None) -> int:
+        """The number of rows of a table over all stored months, or those within the bounds."""
         if not self._tables[path].partitioned:
             return self.rows(path)
-        months = [month for month in self.months(path) if bounds.include(month)]
+        months = [month for month in self.months(path) if bounds is None or bounds.include(month)]
         if not months:
             return 0
         return sum(footer.num_rows for footer in self.footers(path, months).values())

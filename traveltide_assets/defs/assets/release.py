@@ -279,7 +279,7 @@ def _compare(
     """
     tables = {*made, *copies} - {PATH}
     digests = {path: lake.digest(path, month) for path in sorted(tables)}
-    digests[PATH] = lake.file_digest(PATH, month, FILE)
+    digests[PATH] = lake.digest(PATH, month, FILE)
     decided = {
         path: replace(asset, read=_without_silver(asset.read)) if path in _READ_LATER else asset
         for path, asset in made.items()
