@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 
 import ibis
 
@@ -81,9 +82,9 @@ class CleanedFiles:
             if file not in shared
         }
         content = json.dumps({"rules": self._rules, "files": files}, sort_keys=True).encode()
-        found = self._lake.storage.look(self._place)
-        if found is None or found[0] != content:
-            self._lake.storage.swap(self._place, content, found[1] if found else None)
+        known, version = self._found or (None, None)
+        if known != content:
+            self._lake.storage.swap(self._place, content, version)
 
     def _sound(self) -> dict[str, Counts]:
         """The files whose stored silver is that of their stored raw rows, with its counts."""
@@ -97,14 +98,18 @@ class CleanedFiles:
 
     def _noted(self) -> Mapping[str, object]:
         """What is noted of each file, if it was cleaned by these rules. Damaged notes are none."""
-        found = self._lake.storage.look(self._place)
         try:
-            match json.loads(found[0]) if found else None:
+            match json.loads(self._found[0]) if self._found else None:
                 case {"rules": self._rules, "files": dict(files)}:
                     return files
         except ValueError:
             return {}
         return {}
+
+    @cached_property
+    def _found(self) -> tuple[bytes, str] | None:
+        """The notes before the work, and their version."""
+        return self._lake.storage.look(self._place)
 
     def _versions(self) -> dict[str, list[str | None]]:
         """By raw file: the versions of what is stored of it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import sys
 import time
@@ -86,8 +87,11 @@ def rows(table_of: Source, name: str) -> int:
 
 
 def files(lake: Path, layer: str) -> dict[str, bytes]:
+    """The files of a layer, without the name of the source's file in their paths."""
     found = sorted((lake / layer).rglob("*.parquet"))
-    return {str(path.relative_to(lake)): path.read_bytes() for path in found}
+    return {
+        re.sub("file=[^/]*/", "", str(path.relative_to(lake))): path.read_bytes() for path in found
+    }
 
 
 # The same data
