@@ -148,8 +148,7 @@ def _silver(name: str) -> Step:
         partial(is_varied, name),
         of_files=True,
     )
-    of_trips = (_complete(name), _no_orphans(name), _foreign_key(name))
-    trips = of_trips if name in BOOKED else ()
+    trips = (_complete(name), _no_orphans(name), _foreign_key(name)) if name in BOOKED else ()
     months = (_no_empty_month(), _known_users()) if name == "sessions" else ()
     filled = () if name in OPTIONAL else (not_empty, varied)
     consistent = (_consistent(name),) if name in AFTER else ()
@@ -166,7 +165,7 @@ def _complete(name: str) -> Check:
         Severity.ERROR,
         partial(is_complete, name),
         blocking=True,
-        after=(SESSIONS,),
+        after=AFTER[name],
     )
 
 
@@ -180,7 +179,7 @@ def _no_orphans(name: str) -> Check:
         partial(has_few_orphans, name),
         blocking=True,
         of_files=True,
-        after=(SESSIONS,),
+        after=AFTER[name],
     )
 
 
@@ -232,7 +231,7 @@ def _foreign_key(name: str) -> Check:
         Severity.WARNING,
         partial(_few_orphans, name),
         of_files=True,
-        after=(SESSIONS,),
+        after=AFTER[name],
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from ibis.backends.duckdb import Backend
 
 from traveltide_assets.catalogue.perks import load_perks
 from traveltide_assets.contracts import build_tables
@@ -20,6 +19,7 @@ from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings
+from traveltide_assets_tests.support.queries import answered
 
 PERKS = load_perks(Settings().perks_file)
 TABLES = build_tables(PERKS, build_strategies(Settings(), PERKS))
@@ -106,14 +106,7 @@ def test_rules_speak_only_of_rows_that_have_what_they_compare(context: Context) 
 def test_one_query_counts_for_all_checks_of_a_table_and_once(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[object] = []
-    answer = Backend.to_pyarrow
-
-    def counted(backend: Backend, expression: Any, **how: Any) -> Any:
-        asked.append(expression)
-        return answer(backend, expression, **how)
-
-    monkeypatch.setattr(Backend, "to_pyarrow", counted)
+    asked = answered(monkeypatch)
     for check in _checks("flights"):
         if check.name in ("consistent", "foreign_key"):
             check.outcome(context)

@@ -14,7 +14,6 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
-from ibis.backends.duckdb import Backend
 
 from traveltide_assets.campaign.suppression import Suppressed
 from traveltide_assets.catalogue.perks import load_perks
@@ -30,6 +29,7 @@ from traveltide_assets.resources import open_storage
 from traveltide_assets.schema.table import Column, Table
 from traveltide_assets.segmentation.registry import build_strategies
 from traveltide_assets.settings import Settings
+from traveltide_assets_tests.support.queries import answered
 
 MONTHS = bounded("2023-06", "2023-07")
 MONTH = "2023-07"
@@ -115,14 +115,7 @@ def test_refused_formats_are_counted_by_three_queries_however_many_rules_refuse(
     reasons = ["unreadable_base_fare_usd"] * 10 + ["missing_seats"] * 5 + ["unreadable_seats"] * 20
     places = [*range(10), *range(15, 20), *range(20, 40)]
     there.lake.write(refused, rows.iloc[places].assign(reason=reasons))
-    asked: list[object] = []
-    answer = Backend.to_pyarrow
-
-    def counted(backend: Backend, expression: Any, **how: Any) -> Any:
-        asked.append(expression)
-        return answer(backend, expression, **how)
-
-    monkeypatch.setattr(Backend, "to_pyarrow", counted)
+    asked = answered(monkeypatch)
     found = formats.has_few_in_a_format("flights", there)
     assert not found.passed
     assert found.facts["unreadable_base_fare_usd:base_fare_usd"] == 10
