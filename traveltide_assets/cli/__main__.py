@@ -1,5 +1,5 @@
 """Makes `python -m traveltide_assets.cli` the same as `traveltide`."""
 
-from traveltide_assets.cli import main
+from traveltide_assets.cli.process import start
 
-main(prog_name="traveltide")
+start()

@@ -129,14 +129,12 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
     rows = lake.rows(processed)
     facts: dict[str, object] = {"rows": rows, "limit": limit}
     # A backfill from the UI ingests the snapshots before the first month of sessions.
-    if not (months := lake.months(SESSIONS)):
+    if not lake.months(SESSIONS):
         return Outcome(True, facts)
     counted = by_month_of_booking(name, context)
     count = sum(line["rows"] for line in counted if line[MONTH] is None)
-    trips, sessions = lake.table(processed).select("trip_id"), lake.table(SESSIONS, months)
-    # The flags of a cancellation are artefacts.
-    booking = sessions.filter(sessions[BOOKED[name]] & ~sessions.cancellation)
-    orphans = trips.anti_join(booking.select("trip_id"), "trip_id")
+    beside = beside_sessions(name, lake)
+    orphans = beside.filter(beside[MONTH].isnull() & beside.trip_id.notnull()).select("trip_id")
     # Most often so few are left that sessions outside silver need not be searched.
     if count > limit * rows:
         orphans = _without_refused(orphans, context)
