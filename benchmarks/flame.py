@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -104,29 +104,18 @@ def _place(axes: Axes, box: Box, left: float, depth: int, whole: float) -> None:
 
 def _named(frames: list[str]) -> Iterator[str]:
     """The functions of ours, from the outside, and the library that the innermost one called."""
-    last = ""
-    for frame in frames:
-        if not (found := _FRAME.match(frame)):
-            continue
-        file = found["file"]
-        if _OURS in file or file.startswith("benchmarks/"):
-            if not _WAY.search(file):
-                last = f"{Path(file).stem}.{found['function'].rpartition('.')[2]}"
-                yield last
-    outermost = _library(frames)
-    if outermost:
-        yield outermost
+    places = [found for frame in frames if (found := _FRAME.match(frame))]
+    for place in filter(_is_ours, places):
+        if not _WAY.search(place["file"]):
+            yield f"{Path(place['file']).stem}.{place['function'].rpartition('.')[2]}"
+    outside = list(takewhile(lambda place: not _is_ours(place), reversed(places)))
+    if outside:
+        package = outside[-1]["file"].partition("/")[0]
+        yield package.removeprefix("<frozen ").partition(".")[0]
 
 
-def _library(frames: list[str]) -> str | None:
-    """What is not ours at the inner end of a stack, by its first package below our function."""
-    outside: Counter[str] = Counter()
-    for frame in reversed(frames):
-        found = _FRAME.match(frame)
-        if found is None or _OURS in found["file"] or found["file"].startswith("benchmarks/"):
-            break
-        outside[found["file"].partition("/")[0].removeprefix("<frozen ").partition(".")[0]] += 1
-    return next(reversed(outside), None)
+def _is_ours(place: re.Match[str]) -> bool:
+    return _OURS in place["file"] or place["file"].startswith("benchmarks/")
 
 
 def _colour(name: str) -> str:

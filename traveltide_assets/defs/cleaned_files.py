@@ -6,37 +6,20 @@ stays until its raw rows change, or the rules do, or another file brings one of 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Callable, Iterable, Sequence
 
 import ibis
 
 from traveltide_assets.defs.checks.soundness import layers
+from traveltide_assets.defs.cleaning_notes import Notes, Versions, Work
 from traveltide_assets.lake.lake import OF_FILE, Lake
 from traveltide_assets.schema.errors import NotStored
 from traveltide_assets.schema.sources import key_of
-from traveltide_assets.transforms.cleaning.cleaned import Cleaned, Counts
-
-
-@dataclass(frozen=True)
-class Work:
-    """What was cleaned: the result, the names of its files, and the counts of all other files."""
-
-    cleaned: Cleaned
-    made: Sequence[str]
-    kept: Mapping[str, Counts]
-
-    @property
-    def counts(self) -> dict[str, Counts]:
-        """The counts of every file. One without rows has none to count."""
-        none = {file: Counts({}, {}) for file in self.made}
-        return {**none, **self.cleaned.counts, **self.kept}
+from traveltide_assets.transforms.cleaning.cleaned import Cleaned
 
 
 class CleanedFiles:
-    """What is known of the cleaned files of a table, in a small file of the lake.
+    """What is known of the cleaned files of a table.
 
     `raw` are the rows of all files. `rules` says by which rules they are cleaned, in any words:
     others mean that all are cleaned again.
@@ -48,12 +31,11 @@ class CleanedFiles:
         self._key_of_rows = key_of(name)
         self._raw = raw
         # The refused rows of a file have the columns that any file has, in the same order.
-        self._rules = repr([rules, raw.columns])
-        self._place = f"_cleaned/{name}.json"
+        self._notes = Notes(lake, name, [rules, raw.columns])
 
     def clean(self, clean: Callable[[ibis.Table], Cleaned]) -> Work:
         """Clean the rows of the files that need it. Files that share a key are cleaned together."""
-        files, kept = self._lake.parts(self._paths[0]), self._sound()
+        files, kept = self._lake.parts(self._paths[0]), self._notes.sound(self._versions())
         if not files:
             raise NotStored(
                 f"{self._lake.uri(self._paths[0])} is of a version without parts: materialize "
@@ -75,43 +57,11 @@ class CleanedFiles:
 
         Those that share a key are not noted: a row of one may be needed when the other one goes.
         """
-        now, shared = self._versions(), work.cleaned.overlapping
-        files = {
-            file: {"versions": now[file], **asdict(each)}
-            for file, each in work.counts.items()
-            if file not in shared
-        }
-        content = json.dumps({"rules": self._rules, "files": files}, sort_keys=True).encode()
-        known, version = self._found or (None, None)
-        if known != content:
-            self._lake.storage.swap(self._place, content, version)
+        shared = work.cleaned.overlapping
+        alone = {file: each for file, each in work.counts.items() if file not in shared}
+        self._notes.save(self._versions(), alone)
 
-    def _sound(self) -> dict[str, Counts]:
-        """The files whose stored silver is that of their stored raw rows, with its counts."""
-        sound, now = {}, self._versions()
-        for file, noted in self._noted().items():
-            match noted:
-                case {"versions": versions, "repairs": dict(repairs), "rejections": dict(refused)}:
-                    if versions == now.get(file):
-                        sound[file] = Counts(repairs, refused)
-        return sound
-
-    def _noted(self) -> Mapping[str, object]:
-        """What is noted of each file, if it was cleaned by these rules. Damaged notes are none."""
-        try:
-            match json.loads(self._found[0]) if self._found else None:
-                case {"rules": self._rules, "files": dict(files)}:
-                    return files
-        except ValueError:
-            return {}
-        return {}
-
-    @cached_property
-    def _found(self) -> tuple[bytes, str] | None:
-        """The notes before the work, and their version."""
-        return self._lake.storage.look(self._place)
-
-    def _versions(self) -> dict[str, list[str | None]]:
+    def _versions(self) -> Versions:
         """By raw file: the versions of what is stored of it."""
         raw, processed, quarantine = map(self._lake.versions, self._paths)
         return {file: [v, processed.get(file), quarantine.get(file)] for file, v in raw.items()}

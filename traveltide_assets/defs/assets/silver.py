@@ -8,6 +8,8 @@ import ibis
 
 from traveltide_assets.defs.beta import relied_on
 from traveltide_assets.defs.cleaned_files import CleanedFiles
+from traveltide_assets.defs.cleaned_months import CleanedMonths
+from traveltide_assets.defs.cleaning_notes import Work
 from traveltide_assets.defs.describe import counts
 from traveltide_assets.defs.partitions import ALL_UP_TO, MONTHLY, RANGE_PER_RUN
 from traveltide_assets.lake.lake import Lake
@@ -24,17 +26,19 @@ def _outs(name: str) -> dict[str, dg.AssetOut]:
     }
 
 
-def _outputs(name: str, processed: Any, quarantine: Any, counted: Counts) -> Iterator[Any]:
-    yield dg.Output(
-        processed,
-        output_name=f"{name}_processed",
-        metadata={"repaired": counts(counted.repairs, "rule")},
-    )
-    yield dg.Output(
-        quarantine,
-        output_name=f"{name}_quarantine",
-        metadata={"rejected": counts(counted.rejections, "rule")},
-    )
+def _outputs(name: str, work: Work) -> Iterator[Any]:
+    counted = Counts.together(work.counts.values())
+    with work.cleaned as cleaned:
+        yield dg.Output(
+            Parts(cleaned.processed, work.made, work.kept),
+            output_name=f"{name}_processed",
+            metadata={"repaired": counts(counted.repairs, "rule")},
+        )
+        yield dg.Output(
+            Parts(cleaned.quarantine, work.made, work.kept),
+            output_name=f"{name}_quarantine",
+            metadata={"rejected": counts(counted.rejections, "rule")},
+        )
 
 
 def _of_files(
@@ -49,11 +53,7 @@ def _of_files(
     rules = [context.assets_def.code_versions_by_key, [lake.versions(path) for path in others]]
     files = CleanedFiles(lake, name, raw, rules)
     work = files.clean(clean)
-    with work.cleaned as cleaned:
-        processed, quarantine = (
-            Parts(rows, work.made, work.kept) for rows in (cleaned.processed, cleaned.quarantine)
-        )
-        yield from _outputs(name, processed, quarantine, Counts.together(work.counts.values()))
+    yield from _outputs(name, work)
     files.save(work)
 
 
@@ -118,11 +118,14 @@ with relied_on():
         raw: ibis.Table,
         users: ibis.Table,
         settings: dg.ResourceParam[Settings],
+        lake: dg.ResourceParam[Lake],
     ) -> Iterator[Any]:
-        months, null_words = list(context.partition_keys), settings.cleaning.null_words
-        with judge.clean_sessions(raw, users, months, null_words) as cleaned:
-            counted = Counts.together(cleaned.counts.values())
-            yield from _outputs("sessions", cleaned.processed, cleaned.quarantine, counted)
+        rules = [context.assets_def.code_versions_by_key, raw.columns]
+        months, words = context.partition_keys, settings.cleaning.null_words
+        cleaned = CleanedMonths(lake, months, rules)
+        work = cleaned.clean(lambda made: judge.clean_sessions(raw, users, made, words))
+        yield from _outputs("sessions", work)
+        cleaned.save(work)
 
 
 ASSETS = (users_silver, sessions_silver, flights_silver, hotels_silver, responses_silver)

@@ -31,13 +31,13 @@ class Counts:
 
 @dataclass
 class Cleaned:
-    """The result of cleaning a table: its valid rows, its rejected rows, and counts by file.
+    """The result of cleaning a table: its valid rows, its rejected rows, and counts by part.
 
     `processed` has one row per valid row, `quarantine` one per rejected row; both have the name of
     its file, `source_file`, and the column `month` if the raw table has one. `counts` says of each
-    file how many rows were repaired and rejected; `overlapping` are the files of which a row
-    replaces one of another file. Both tables read the tables in `cached`, so use them inside a
-    `with` block.
+    month, or else of each file, how many rows were repaired and rejected; `overlapping` are the
+    files of which a row replaces one of another file. Both tables read the tables in `cached`, so
+    use them inside a `with` block.
     """
 
     processed: ibis.Table

@@ -46,10 +46,11 @@ def clean_sessions(
 ) -> Cleaned:
     """`sessions_raw` to `sessions_processed` and its quarantine, for the given months.
 
-    `raw` holds all months up to the last of `months`. Earlier months are read only to find ids that
-    a valid session has already used.
+    `raw` holds at least all months up to the last of `months`. Earlier months are read only to find
+    ids that a valid session has already used, and later ones are not read.
     """
-    ids = raw.select(**{_own("session_id"): text_of(raw.session_id)})
+    needed = raw.filter(raw.month <= max(months, default=""))
+    ids = needed.select(**{_own("session_id"): text_of(needed.session_id)})
     with _repeated(ids, _own("session_id")).cache() as repeated:
         facts = _session_facts(raw, users, months, repeated, null_words)
         return _clean("sessions", raw, facts, repeated)
@@ -213,19 +214,20 @@ def _clean(
 
 
 def _counts(name: str, validated: ibis.Table) -> dict[str, Counts]:
-    """By file: the numbers of valid rows by repair, and of rejected rows by reason. One scan."""
+    """By month or file: the numbers of valid rows by repair, and of rejected rows by reason."""
+    part = "month" if "month" in validated.columns else "source_file"
     repairs = {rule.name: validated[_own(rule.name)].sum() for rule in REPAIRS[name]}
-    rows = validated.group_by("source_file", "reason")
+    rows = validated.group_by(part, "reason")
     counted = rows.agg(**{_own("rows"): validated.count()}, **repairs)
-    by_file: dict[str, dict[str | None, dict[str, int]]] = defaultdict(dict)
-    for line in counted.order_by("source_file", "reason").to_pyarrow().to_pylist():
-        by_file[line["source_file"]][line["reason"]] = line
+    by_part: dict[str, dict[str | None, dict[str, int]]] = defaultdict(dict)
+    for line in counted.order_by(part, "reason").to_pyarrow().to_pylist():
+        by_part[line[part]][line["reason"]] = line
     return {
-        file: Counts(
+        name_of: Counts(
             {rule: int(lines.get(None, {}).get(rule) or 0) for rule in repairs},
             {reason: line[_own("rows")] for reason, line in lines.items() if reason},
         )
-        for file, lines in by_file.items()
+        for name_of, lines in by_part.items()
     }
 
 

@@ -20,6 +20,7 @@ _DAYS_OF_A_SESSION = 31
 _DAYS_OF_A_TRIP = 1_830
 _OLDEST_DAYS = round(115 * 365.25)
 UNKNOWN = "unknown"
+UNKNOWN_USER = "unknown_user"
 
 
 def _negative(column: str) -> Rule:
@@ -85,7 +86,7 @@ REJECTIONS: dict[str, tuple[Rule, ...]] = {
             ),
         ),
         Rule(
-            "unknown_user",
+            UNKNOWN_USER,
             "a session belongs to a user in silver",
             lambda r: ~r["user_is_known"],
         ),
@@ -128,7 +129,7 @@ REJECTIONS: dict[str, tuple[Rule, ...]] = {
         _negative("value_usd"),
         _implausible("value_usd", 10_000_000),
         Rule(
-            "unknown_user",
+            UNKNOWN_USER,
             "a response belongs to a user in silver",
             lambda r: ~r["user_is_known"],
         ),

@@ -146,7 +146,7 @@ def test_other_rules_and_damaged_silver_have_a_file_cleaned_again(place: Place) 
 
 
 @pytest.mark.parametrize(
-    "content", [b"{", b"\xff", b"[1]", b"{}", b'{"rules": 1, "files": [1]}', b"change", b"shape"]
+    "content", [b"{", b"\xff", b"[1]", b"{}", b'{"rules": 1, "parts": [1]}', b"change", b"shape"]
 )
 def test_damaged_notes_have_all_cleaned_again(place: Place, content: bytes) -> None:
     place.land({"hotels-1.csv": [("1-a", "1")], "hotels-2.csv": [("1-b", "x")]})
@@ -154,7 +154,7 @@ def test_damaged_notes_have_all_cleaned_again(place: Place, content: bytes) -> N
     expected, noted = place.digests(), place.lake.storage.look(NOTES)
     assert noted is not None
     known = json.loads(noted[0])
-    shapes = {b"change": known | {"files": [1]}, b"shape": known | {"files": {"hotels-1.csv": 1}}}
+    shapes = {b"change": known | {"parts": [1]}, b"shape": known | {"parts": {"hotels-1.csv": 1}}}
     damaged = json.dumps(shapes[content]).encode() if content in shapes else content
     place.lake.storage.swap(NOTES, damaged, noted[1])
     assert place.ingest()[0] == ["hotels-1.csv", "hotels-2.csv"]
@@ -213,7 +213,7 @@ def test_what_is_noted_names_no_customer(place: Place) -> None:
     place.ingest()
     found = place.lake.storage.look(NOTES)
     assert found is not None
-    assert set(json.loads(found[0])["files"]["hotels.csv"]) == {
+    assert set(json.loads(found[0])["parts"]["hotels.csv"]) == {
         "versions",
         "repairs",
         "rejections",

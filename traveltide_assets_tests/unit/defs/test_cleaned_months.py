@@ -1,0 +1,266 @@
+"""A month that did not change is not cleaned again, and silver is as if all had been, in one go."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from traveltide_assets.defs.checks.soundness import layers
+from traveltide_assets.defs.cleaned_files import CleanedFiles
+from traveltide_assets.defs.cleaned_months import CleanedMonths
+from traveltide_assets.engines.checksum import digest_of
+from traveltide_assets.engines.duckdb import DuckDB
+from traveltide_assets.lake.lake import Lake
+from traveltide_assets.lake.parts import Parts
+from traveltide_assets.lake.storage.folder import Folder
+from traveltide_assets.schema.table import Table
+from traveltide_assets.sources import tables as bronze
+from traveltide_assets.sources.files import Files
+from traveltide_assets.transforms import tables as silver
+from traveltide_assets.transforms.cleaning.cleaned import Counts
+from traveltide_assets.transforms.cleaning.judge import clean_sessions, clean_users
+from traveltide_assets_tests.support.landed_files import HEADER, SOUND, write_sound
+
+TABLES: Mapping[str, Table] = {table.path: table for table in (*bronze.TABLES, *silver.TABLES)}
+RAW, PROCESSED, QUARANTINE = layers("sessions")
+MAY, JUNE, JULY = MONTHS = ("2023-05", "2023-06", "2023-07")
+
+
+@dataclass(frozen=True)
+class Visit:
+    """A session: its id, its month, its user, and its clicks as text."""
+
+    id: str
+    month: str
+    user: int = 1
+    clicks: str = "17"
+
+    def line(self) -> str:
+        row = SOUND["sessions"].replace("1-a,1,1-t", f"{self.id},{self.user},")
+        return row.replace("2023-07-01", f"{self.month}-01").replace(
+            ",t,t,17,", f",f,f,{self.clicks},"
+        )
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """Sessions and users, by file."""
+
+    sessions: Mapping[str, Sequence[Visit]]
+    users: Mapping[str, Sequence[int]]
+
+
+class Place:
+    """A landing folder and a lake that takes users and sessions from it."""
+
+    def __init__(self, folder: Path, engine: DuckDB) -> None:
+        self.landing, self._folder = write_sound(folder), folder
+        self._engine = engine
+        self.lake = Lake(Folder(folder / "lake"), engine, TABLES)
+
+    def land(self, delivery: Delivery) -> None:
+        """Make the landing folder as delivered. An unchanged file is not touched."""
+        user = SOUND["users"].removeprefix("1,")
+        files = {
+            **{
+                name: ("sessions", [visit.line() for visit in visits])
+                for name, visits in delivery.sessions.items()
+            },
+            **{
+                name: ("users", [f"{number},{user}" for number in numbers])
+                for name, numbers in delivery.users.items()
+            },
+        }
+        for table in ("sessions", "users"):
+            for file in {*self.landing.glob(f"{table}*")} - {self.landing / n for n in files}:
+                file.unlink()
+        for name, (table, lines) in files.items():
+            content = "\n".join([",".join(HEADER[table]), *lines]) + "\n"
+            file = self.landing / name
+            if not file.exists() or file.read_text(encoding="utf-8") != content:
+                file.write_text(content, encoding="utf-8")
+
+    def ingest(self, months: Sequence[str] = MONTHS, rules: str = "") -> tuple[list[str], Counts]:
+        """Bronze and silver as the assets make them: the months that were cleaned, the counts."""
+        source = Files(Folder(self.landing), self._engine, self._folder / "staging")
+        self._users(source)
+        for month, file in source.parts("sessions", months).items():
+            self.lake.take(TABLES[RAW], file, month)
+        up_to = [month for month in self.lake.months(RAW) if month <= max(months)]
+        raw, users = self.lake.table(RAW, up_to), self.lake.table(layers("users")[1])
+        cleaned_months = CleanedMonths(self.lake, months, rules)
+        work = cleaned_months.clean(lambda made: clean_sessions(raw, users, made))
+        with work.cleaned as cleaned:
+            for path, rows in ((PROCESSED, cleaned.processed), (QUARANTINE, cleaned.quarantine)):
+                Parts(rows, work.made, work.kept).write(self.lake, TABLES[path])
+        cleaned_months.save(work)
+        return list(work.made), Counts.together(work.counts.values())
+
+    def _users(self, source: Files) -> None:
+        paths = layers("users")
+        raw = source.parts("users", [])
+        for name, file in raw.items():
+            self.lake.take(TABLES[paths[0]], file, name)
+        self.lake.keep_only(TABLES[paths[0]], raw)
+        files = CleanedFiles(self.lake, "users", self.lake.table(paths[0]), "")
+        work = files.clean(clean_users)
+        with work.cleaned as cleaned:
+            for path, rows in zip(paths[1:], (cleaned.processed, cleaned.quarantine), strict=True):
+                Parts(rows, work.made, work.kept).write(self.lake, TABLES[path])
+        files.save(work)
+
+    def digests(self) -> dict[tuple[str, str], str]:
+        """What is stored of sessions, by table and month."""
+        return {
+            (path, month): digest_of(self.lake.path(path, month))
+            for path in (RAW, PROCESSED, QUARANTINE)
+            for month in self.lake.versions(path)
+        }
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> DuckDB:
+    return DuckDB(tmp_path_factory.mktemp("scratch"))
+
+
+@pytest.fixture
+def place(tmp_path: Path, engine: DuckDB) -> Place:
+    return Place(tmp_path, engine)
+
+
+USERS = {"users.csv": [1, 2]}
+SPRING = {"sessions-1.csv": [Visit("1-a", MAY, clicks="x"), Visit("1-b", JUNE)]}
+SUMMER = {"sessions-2.csv": [Visit("1-c", JULY)]}
+
+
+def test_a_new_month_is_cleaned_alone(place: Place) -> None:
+    place.land(Delivery(SPRING, USERS))
+    assert place.ingest()[0] == [MAY, JUNE, JULY]
+    before = {path: place.lake.versions(path) for path in (RAW, PROCESSED, QUARANTINE)}
+    place.land(Delivery(SPRING | SUMMER, USERS))
+    made, counts = place.ingest()
+    assert made == [JULY]
+    assert counts.rejections == {"unreadable_page_clicks": 1}
+    for path, versions in before.items():
+        after = place.lake.versions(path)
+        assert (after[MAY], after[JUNE]) == (versions[MAY], versions[JUNE])
+    assert place.lake.rows(PROCESSED, JULY) == 1
+    assert place.ingest() == ([], counts)
+
+
+def test_an_earlier_month_that_changes_has_all_later_ones_cleaned(place: Place) -> None:
+    place.land(Delivery(SPRING | SUMMER, USERS))
+    place.ingest()
+    late = {"sessions-3.csv": [Visit("1-c", JUNE)]}
+    place.land(Delivery(SPRING | SUMMER | late, USERS))
+    made, counts = place.ingest()
+    assert made == [JUNE, JULY]
+    # The id of July's session is taken now.
+    assert sum(counts.rejections.values()) == 2
+    assert place.lake.rows(PROCESSED, JULY) == 0
+
+
+def test_months_of_another_run_stay_noted(place: Place) -> None:
+    place.land(Delivery(SPRING | SUMMER, USERS))
+    for months in ([MAY, JUNE], [JULY]):
+        assert place.ingest(months)[0] == months
+    assert place.ingest()[0] == []
+
+
+def test_more_users_change_what_was_refused_for_want_of_them_and_later_months(
+    place: Place,
+) -> None:
+    waiting = {"sessions-3.csv": [Visit("1-d", JUNE, user=3)]}
+    place.land(Delivery(SPRING | SUMMER | waiting, USERS))
+    assert place.ingest()[1].rejections["unknown_user"] == 1
+    place.land(Delivery(SPRING | SUMMER | waiting, USERS | {"users-2.csv": [4]}))
+    assert place.ingest()[0] == [JUNE, JULY]
+    place.land(Delivery(SPRING | SUMMER | waiting, USERS | {"users-2.csv": [3, 4]}))
+    made, counts = place.ingest()
+    # A file of users changed, which may have lost some.
+    assert made == [MAY, JUNE, JULY]
+    assert "unknown_user" not in counts.rejections
+    place.land(
+        Delivery(SPRING | SUMMER | waiting, USERS | {"users-2.csv": [3, 4], "users-3.csv": [5]})
+    )
+    assert place.ingest()[0] == []
+
+
+def test_a_user_who_goes_has_all_cleaned_again(place: Place) -> None:
+    place.land(Delivery(SPRING | SUMMER, {"users.csv": [2], "users-2.csv": [1]}))
+    place.ingest()
+    place.land(Delivery(SPRING | SUMMER, {"users.csv": [2]}))
+    made, counts = place.ingest()
+    assert made == [MAY, JUNE, JULY]
+    assert counts.rejections["unknown_user"] == 2
+
+
+def test_other_rules_and_damaged_silver_have_a_month_cleaned_again(place: Place) -> None:
+    place.land(Delivery(SPRING | SUMMER, USERS))
+    place.ingest()
+    expected = place.digests()
+    assert place.ingest(rules="other")[0] == [MAY, JUNE, JULY]
+    place.lake.path(QUARANTINE, JUNE).write_bytes(b"PAR1")
+    assert place.ingest(rules="other")[0] == [JUNE]
+    place.lake.path(PROCESSED, MAY).unlink()
+    assert place.ingest(rules="other")[0] == [MAY]
+    assert place.digests() == expected
+
+
+_VISITS = st.lists(
+    st.builds(
+        Visit,
+        st.sampled_from(["1-a", "1-b", "1-c", "1-d"]),
+        st.sampled_from(MONTHS),
+        st.sampled_from([1, 2, 3]),
+        st.sampled_from(["17", "18", "x"]),
+    ),
+    max_size=4,
+)
+_DELIVERIES = st.builds(
+    Delivery,
+    st.dictionaries(st.sampled_from([f"sessions-{n}.csv" for n in range(3)]), _VISITS, min_size=1),
+    st.dictionaries(
+        st.sampled_from([f"users-{n}.csv" for n in range(3)]),
+        st.lists(st.sampled_from([1, 2, 3]), unique=True, max_size=3),
+        min_size=1,
+    ),
+)
+_STEPS = st.lists(
+    st.tuples(_DELIVERIES, st.sampled_from([MONTHS, MONTHS[:1], MONTHS[1:], MONTHS[1:2]])),
+    min_size=2,
+    max_size=4,
+)
+
+
+@given(steps=_STEPS)
+@settings(max_examples=15)
+def test_any_order_of_deliveries_and_months_gives_the_bytes_of_one_go(
+    engine: DuckDB, steps: list[tuple[Delivery, Sequence[str]]]
+) -> None:
+    with tempfile.TemporaryDirectory() as temporary:
+        one, other = Path(temporary, "one"), Path(temporary, "other")
+        one.mkdir()
+        step_by_step = Place(one, engine)
+        for delivery, months in steps:
+            step_by_step.land(delivery)
+            step_by_step.ingest(months)
+        counted = step_by_step.ingest()[1]
+        for month in MONTHS:
+            rows = [step_by_step.lake.rows(path, month) for path in (RAW, PROCESSED, QUARANTINE)]
+            assert rows[0] == rows[1] + rows[2]
+        other.mkdir()
+        in_one_go = Place(other, engine)
+        for file in in_one_go.landing.iterdir():
+            file.unlink()
+        for file in step_by_step.landing.iterdir():
+            shutil.copy2(file, in_one_go.landing)
+        assert in_one_go.ingest()[1] == counted
+        assert in_one_go.digests() == step_by_step.digests()
