@@ -40,6 +40,7 @@ from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cleaning import judge
 from traveltide_assets.transforms.cleaning.parse import month_of
+from traveltide_assets.transforms.features.build import compared as compared_with_others
 from traveltide_assets_tests.support.events_table import EVENTS, MONTHS
 from traveltide_assets_tests.support.project import Project, failure
 from traveltide_assets_tests.support.s3_server import S3Server, proxy_of
@@ -327,6 +328,25 @@ def test_what_is_cleaned_is_read_from_bronze_once_though_there_is_a_duplicate(
         leaves = plan.collectLeaves()
         kinds = {leaves.apply(place).nodeName() for place in range(leaves.size())}
     assert kinds == {"InMemoryRelation"}
+
+
+def test_customers_are_compared_without_a_task_that_has_all_of_them(
+    on_duckdb: Project, engines: list[Engine]
+) -> None:
+    file = on_duckdb.file("gold/user_features", LAST)
+    spark: Any = engines[1]
+    # What is stored has the columns that are measured as well.
+    rows = compared_with_others(spark.read_parquet([file]))
+    plan = spark.backend.rows(rows)._jdf.queryExecution().executedPlan().toString()
+    steps = re.findall(r"^[ :+*()0-9-]*(\w+ ?\w*)", plan, re.MULTILINE)
+    after = [steps[place + 1 :] for place, step in enumerate(steps) if "SinglePartition" in step]
+    assert len(after) > 3
+    for below in after:
+        first = next(step for step in below if not step.startswith("Project"))
+        assert first.startswith("HashAggregate"), plan
+    stored = pq.read_table(file, partitioning=None).to_pandas()
+    found = rows.order_by("user_id").to_pyarrow().to_pandas()
+    pd.testing.assert_frame_equal(found[stored.columns.tolist()], stored, check_exact=True)
 
 
 def _options_of(master: str, folder: Path, **environment: str) -> tuple[str, list[str]]:
