@@ -42,7 +42,10 @@ def score(customers: ibis.Table, name: str, value: ir.NumericValue) -> ir.Intege
 
 
 def bounds(customers: ibis.Table, name: str, value: ir.NumericValue) -> ibis.Table:
-    """What a value reaches if it has each score but 1, by cohort; null if nobody has it or more."""
+    """The bound of each score but 1, by cohort: what reaches it has this score, or a greater one.
+
+    A bound is null if nothing reaches it.
+    """
     by = _cohort(customers)
     values = customers.select(*by, value=value).filter(ibis._.value.notnull())
     values = values.mutate(bucket=values.value.floor())
