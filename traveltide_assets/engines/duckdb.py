@@ -17,6 +17,7 @@ import duckdb
 import ibis
 from ibis.backends.duckdb import Backend
 
+from traveltide_assets.engines import parquet
 from traveltide_assets.engines.base import (
     LocalEngine,
     OutOfMemory,
@@ -135,12 +136,7 @@ class DuckDB:
 
     def _write(self, table: ibis.Table, path: Path) -> str:
         with self._explained(path):
-            # The lowest level is as fast as Snappy, and on these tables as small as higher levels.
-            # To try a dictionary of many values took a tenth of the time. Pages of version 2 are
-            # smaller, but Spark 4.0 cannot read their encoding of floats.
-            self.backend.to_parquet(
-                table, path, compression="zstd", compression_level=1, dictionary_size_limit=1000
-            )
+            self.backend.to_parquet(table, path, **parquet.OPTIONS)
         return digest_of(path)
 
     @contextmanager

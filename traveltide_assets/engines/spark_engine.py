@@ -94,8 +94,7 @@ class SparkEngine(ABC):
         done = rows.mapInArrow(writing, "part string, digest string").collect()
         digests = {line.part: line.digest for line in done}
         for part in writing.paths.keys() - digests.keys():
-            with writing.file(part) as file:
-                digests[part] = file.close()
+            digests[part] = writing.write(part)
         return digests
 
 

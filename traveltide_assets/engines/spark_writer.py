@@ -1,4 +1,4 @@
-"""Writes lake files on Spark's executors.
+"""Writes lake files on Spark's executors, with the bytes that DuckDB gives the same rows.
 
 Every Python process of Spark imports this module, so it imports little.
 """
@@ -9,19 +9,31 @@ import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from traveltide_assets.engines import parquet
 from traveltide_assets.engines.checksum import digest_of
 
 NUMBER = "own number"
 """A column that the rows may have: the number of each in its file, from 1. It is not stored."""
 
-_ROW_GROUP = 122_880
+_COPY = """
+COPY rows TO $path (
+    FORMAT parquet,
+    COMPRESSION $compression,
+    COMPRESSION_LEVEL $compression_level,
+    DICTIONARY_SIZE_LIMIT $dictionary_size_limit
+)
+"""
+# DuckDB takes this many rows at a time, and ends a row group with the batch that fills it.
+_VECTOR = 2048
 
 
 @dataclass(frozen=True)
@@ -37,22 +49,34 @@ class Writing:
 
     def __call__(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Write the files. Yields one row per file: the value of `by` and the SHA-256."""
-        file: File | None = None
-        try:
-            for part, rows in self._split(batches):
-                if file is None or file.part != part:
-                    if file is not None:
-                        yield file.line()
-                    file = self.file(part)
-                file.write(rows)
-            if file is not None:
-                yield file.line()
-        finally:
-            if file is not None:
-                file.abandon()
+        for part, found in groupby(self._split(batches), itemgetter(0)):
+            digest = self.write(part, map(itemgetter(1), found))
+            yield pa.RecordBatch.from_pydict({"part": [part], "digest": [digest]})
 
-    def file(self, part: str) -> File:
-        return File(part, Path(self.paths[part]), self.schema)
+    def write(self, part: str, rows: Iterable[pa.Table] = ()) -> str:
+        """Write the file of a part. Returns its SHA-256.
+
+        The file appears in one step, because a retried task may write the same file.
+        """
+        path = Path(self.paths[part])
+        if not path.parent.is_dir():
+            raise FileNotFoundError(
+                f"{path.parent} does not exist on {os.uname().nodename}: lake and home must be on "
+                "storage that every machine of the cluster sees under the same path"
+            )
+        partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
+        batches = _in_vectors(self._stored(rows), self.schema)
+        try:
+            # A task has one core.
+            with duckdb.connect(config={"threads": 1}) as connection:
+                stream = pa.RecordBatchReader.from_batches(self.schema, batches)
+                connection.register("rows", stream)
+                connection.execute(_COPY, {"path": str(partial), **parquet.OPTIONS})
+            digest = digest_of(partial)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+        return digest
 
     def _split(self, batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[str, pa.Table]]:
         for batch in batches:
@@ -60,58 +84,24 @@ class Writing:
             for value in pc.unique(table[self.by]).to_pylist():
                 yield value, table.filter(pc.equal(table[self.by], value))
 
+    def _stored(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        """The rows as they are stored, after a look at their numbers."""
+        seen = 0
+        for rows in tables:
+            if NUMBER in rows.column_names:
+                wanted = np.arange(seen, seen + len(rows)) + 1
+                if not np.array_equal(rows[NUMBER].to_numpy(), wanted):
+                    raise RuntimeError("the engine did not keep the order of the rows")
+            seen += len(rows)
+            yield rows.select(self.schema.names).cast(self.schema)
 
-class File:
-    """A Parquet file that appears in one step, because a retried task may write the same file."""
 
-    def __init__(self, part: str, path: Path, schema: pa.Schema) -> None:
-        if not path.parent.is_dir():
-            raise FileNotFoundError(
-                f"{path.parent} does not exist on {os.uname().nodename}: lake and home must be on "
-                "storage that every machine of the cluster sees under the same path"
-            )
-        self.part = part
-        self._path = path
-        self._partial = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
-        self._writer = pq.ParquetWriter(self._partial, schema, compression="zstd")
-        self._schema = schema
-        self._waiting: list[pa.Table] = []
-        self._rows = 0
-
-    def __enter__(self) -> File:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.abandon()
-
-    def write(self, rows: pa.Table) -> None:
-        if NUMBER in rows.column_names:
-            wanted = np.arange(self._rows, self._rows + len(rows)) + 1
-            if not np.array_equal(rows[NUMBER].to_numpy(), wanted):
-                raise RuntimeError(f"the engine did not keep the order of the rows of {self._path}")
-        self._rows += len(rows)
-        self._waiting.append(rows.select(self._schema.names).cast(self._schema))
-        if sum(map(len, self._waiting)) >= _ROW_GROUP:
-            self._flush()
-
-    def close(self) -> str:
-        """Finish the file and move it to its path. Returns its SHA-256."""
-        self._flush()
-        self._writer.close()
-        digest = digest_of(self._partial)
-        os.replace(self._partial, self._path)
-        return digest
-
-    def line(self) -> pa.RecordBatch:
-        """Finish the file and move it to its path. Returns one row: its part and its SHA-256."""
-        return pa.RecordBatch.from_pydict({"part": [self.part], "digest": [self.close()]})
-
-    def abandon(self) -> None:
-        """Remove the partial file, if it was not finished."""
-        self._writer.close()
-        self._partial.unlink(missing_ok=True)
-
-    def _flush(self) -> None:
-        if self._waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=_ROW_GROUP)
-        self._waiting = []
+def _in_vectors(tables: Iterable[pa.Table], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """The same rows in batches of full vectors, so that row groups end where they do in DuckDB."""
+    left = schema.empty_table()
+    for rows in tables:
+        left = pa.concat_tables([left, rows])
+        full = len(left) - len(left) % _VECTOR
+        yield from left.slice(0, full).combine_chunks().to_batches()
+        left = left.slice(full)
+    yield from left.combine_chunks().to_batches()

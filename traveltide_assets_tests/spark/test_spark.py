@@ -9,6 +9,7 @@ import datetime as dt
 import gc
 import gzip
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,7 @@ from traveltide_assets.schema.sources import SOURCES
 from traveltide_assets.settings import Settings
 from traveltide_assets.transforms.cleaning import judge
 from traveltide_assets.transforms.cleaning.parse import month_of
+from traveltide_assets.transforms.features.build import compared as compared_with_others
 from traveltide_assets_tests.support.events_table import EVENTS, MONTHS
 from traveltide_assets_tests.support.project import Project, failure
 from traveltide_assets_tests.support.s3_server import S3Server, proxy_of
@@ -189,33 +191,50 @@ def _on(cluster: SparkCluster, folder: Path, source: Path) -> Project:
 
 
 def _run(project: Project) -> None:
-    for result in (project.ingest(FIRST, LAST), project.decide(LAST)):
+    for result in (project.ingest(FIRST, LAST), project.assign(LAST)):
         assert result.success, failure(result)
 
 
 def _files(project: Project, layer: str = "") -> dict[str, Path]:
-    files = (project.lake / layer).rglob("*.parquet")
-    return {file.relative_to(project.lake).as_posix(): file for file in sorted(files)}
+    files = (project.lake / layer).rglob("*")
+    return {
+        file.relative_to(project.lake).as_posix(): file for file in sorted(files) if file.is_file()
+    }
 
 
-def _assert_same(file: Path, other: Path) -> None:
-    """The same columns, types and rows in the same order; floats within 1e-9, all else equal."""
-    one, two = pq.read_table(file, partitioning=None), pq.read_table(other, partitioning=None)
-    assert one.schema.names == two.schema.names
-    assert one.schema.types == two.schema.types
-    pd.testing.assert_frame_equal(
-        one.to_pandas(), two.to_pandas(), check_exact=False, rtol=1e-9, atol=1e-12, obj=str(file)
-    )
+def _assert_same(found: dict[str, Path], expected: dict[str, Path]) -> None:
+    """The same files with the same rows in the same order, and the same bytes."""
+    assert found.keys() == expected.keys()
+    for key, file in expected.items():
+        if file.suffix == ".parquet":  # Says which values differ.
+            one, two = (pq.read_table(each, partitioning=None) for each in (file, found[key]))
+            assert one.schema == two.schema
+            pd.testing.assert_frame_equal(
+                one.to_pandas(), two.to_pandas(), check_exact=True, obj=key
+            )
+    other = [key for key, file in expected.items() if _content(file) != _content(found[key])]
+    assert other == []
 
 
-def test_the_whole_lake_is_the_same_up_to_features_and_perks(
+def _content(file: Path) -> bytes:
+    """The bytes of a file; of notes, those that do not say when something was done."""
+    content = file.read_bytes()
+    if file.parent.name == "_cleaned":  # Size, times and number of each file that was seen.
+        return re.sub(rb"\d+-\d{19}-\d{19}-\d+", b"", content)
+    if file.parent.name == "releases":  # When each release was made.
+        return re.sub(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", b"", content)
+    return content
+
+
+def test_the_whole_lake_has_the_same_bytes_from_bronze_to_the_release(
     on_duckdb: Project, on_each: Project
 ) -> None:
-    expected, found = _files(on_duckdb), _files(on_each)
-    assert found.keys() == expected.keys()
-    assert "gold/perk_assignments/month=2023-07/perk_assignments.parquet" in found
-    for key, file in expected.items():
-        _assert_same(file, found[key])
+    expected = _files(on_duckdb)
+    assert {key.partition("/")[0] for key in expected} == {
+        *("_cleaned", "bronze", "silver", "gold", "releases")
+    }
+    assert "gold/report/month=2023-07/report.html" in expected
+    _assert_same(_files(on_each), expected)
 
 
 def test_the_comparison_rests_on_damaged_rows_ties_and_nulls(on_duckdb: Project) -> None:
@@ -309,6 +328,25 @@ def test_what_is_cleaned_is_read_from_bronze_once_though_there_is_a_duplicate(
         leaves = plan.collectLeaves()
         kinds = {leaves.apply(place).nodeName() for place in range(leaves.size())}
     assert kinds == {"InMemoryRelation"}
+
+
+def test_customers_are_compared_without_a_task_that_has_all_of_them(
+    on_duckdb: Project, engines: list[Engine]
+) -> None:
+    file = on_duckdb.file("gold/user_features", LAST)
+    spark: Any = engines[1]
+    # What is stored has the columns that are measured as well.
+    rows = compared_with_others(spark.read_parquet([file]))
+    plan = spark.backend.rows(rows)._jdf.queryExecution().executedPlan().toString()
+    steps = re.findall(r"^[ :+*()0-9-]*(\w+ ?\w*)", plan, re.MULTILINE)
+    after = [steps[place + 1 :] for place, step in enumerate(steps) if "SinglePartition" in step]
+    assert len(after) > 3
+    for below in after:
+        first = next(step for step in below if not step.startswith("Project"))
+        assert first.startswith("HashAggregate"), plan
+    stored = pq.read_table(file, partitioning=None).to_pandas()
+    found = rows.order_by("user_id").to_pyarrow().to_pandas()
+    pd.testing.assert_frame_equal(found[stored.columns.tolist()], stored, check_exact=True)
 
 
 def _options_of(master: str, folder: Path, **environment: str) -> tuple[str, list[str]]:
@@ -559,11 +597,8 @@ def test_a_worker_killed_during_the_job_changes_nothing(
     killer.join(10)
     assert result.success, failure(result)
     assert killed_during == [True], "the worker was to be killed before the end of the job"
-    for layer in ("bronze", "silver"):
-        expected, found = _files(on_duckdb, layer), _files(project, layer)
-        assert found.keys() == expected.keys()
-        for key, file in expected.items():
-            _assert_same(file, found[key])
+    for layer in ("bronze", "silver", "_cleaned"):
+        _assert_same(_files(project, layer), _files(on_duckdb, layer))
 
 
 def _ordered(table: ibis.Table) -> pd.DataFrame:

@@ -9,8 +9,9 @@ from ibis.common.deferred import Deferred
 from traveltide_assets.transforms import copies
 from traveltide_assets.transforms.config import LONG_LEAD_DAYS
 from traveltide_assets.transforms.copies import Month
+from traveltide_assets.transforms.features import ranks
 from traveltide_assets.transforms.features.catalogue import CATALOGUE, Feature
-from traveltide_assets.transforms.features.expressions import COHORT
+from traveltide_assets.transforms.features.ranks import COHORT
 
 Catalogue = tuple[Feature, ...]
 
@@ -61,11 +62,22 @@ def compared(
     of `within`.
     """
     table = customers if within is None else customers.mutate({COHORT: within})
-    # Scores are computed apart: a window function holds every column that passes through it.
-    scores = table.select("user_id", **_expressions(table, "features", catalogue))
-    return customers.left_join(scores, "user_id").select(
-        "user_id", *[feature.name for feature in catalogue]
+    others = [feature for feature in catalogue if feature.source == "features"]
+    known = [ranks.bounds(table, f.name, f.expression(table)) for f in others if f.ranked]
+    if others:
+        known.append(ranks.extremes(table, table.savings_per_km))
+    for found in known:
+        table = ranks.beside(table, found)
+    scores = {f.name: _compared(table, f) for f in others}
+    names = [feature.name for feature in catalogue]
+    return table.select(
+        "user_id", **{name: scores[name] if name in scores else table[name] for name in names}
     )
+
+
+def _compared(table: ibis.Table, feature: Feature) -> ir.Value:
+    value = feature.expression(table)
+    return ranks.score(table, feature.name, value) if feature.ranked else value
 
 
 def _fills_with_zero(feature: Feature) -> bool:

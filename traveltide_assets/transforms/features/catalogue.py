@@ -32,7 +32,6 @@ from traveltide_assets.transforms.features.expressions import (
     hotel,
     kept,
     long_lead,
-    quintile,
     savings_per_km,
     share,
     short_solo,
@@ -52,8 +51,10 @@ class Feature:
 
     `source` is the table that `expression` reads. It aggregates sessions or trips by customer, or
     reads the customer's row in users or in the other features. `rows` are the trips with those
-    booked before the data begins, whose only row is a cancellation. `label` is the name for
-    marketers. `minimum` and `maximum` are the accepted range, in `unit`; None means unbounded.
+    booked before the data begins, whose only row is a cancellation. If the feature is `ranked`,
+    it is a score from 1 to 5 by where the value of a customer lies in the cohort. `label` is the
+    name for marketers. `minimum` and `maximum` are the accepted range, in `unit`; None means
+    unbounded.
 
     A feature is a trait or a habit. A trait is known at sign-up, from the profile, or from trips
     that the customer has booked and not begun. A habit is what earlier sessions and trips add up
@@ -71,6 +72,7 @@ class Feature:
     maximum: float | None = None
     nullable: bool = False
     open_trips: bool = False
+    ranked: bool = False
 
     @property
     def is_trait(self) -> bool:
@@ -809,10 +811,11 @@ CATALOGUE: tuple[Feature, ...] = (
         "quintile",
         "features",
         "RFM recency: 5 for the fifth of the cohort with the most recent sessions",
-        lambda f: quintile(f, -f.days_since_last_session),
+        lambda f: -f.days_since_last_session,
         "int64",
         minimum=1,
         maximum=SCORES,
+        ranked=True,
     ),
     Feature(
         "frequency_score",
@@ -820,10 +823,11 @@ CATALOGUE: tuple[Feature, ...] = (
         "quintile",
         "features",
         "RFM frequency: 5 for the fifth with the most trips",
-        lambda f: quintile(f, f.completed_trips + f.upcoming_trips),
+        lambda f: f.completed_trips + f.upcoming_trips,
         "int64",
         minimum=1,
         maximum=SCORES,
+        ranked=True,
     ),
     Feature(
         "monetary_score",
@@ -831,10 +835,11 @@ CATALOGUE: tuple[Feature, ...] = (
         "quintile",
         "features",
         "RFM monetary: 5 for the fifth that spends the most",
-        lambda f: quintile(f, f.total_spend),
+        lambda f: f.total_spend,
         "int64",
         minimum=1,
         maximum=SCORES,
+        ranked=True,
     ),
     *PUBLISHED,
 )

@@ -19,8 +19,8 @@ LONG_HAUL_KM = 6_000
 SHORT_TRIP_NIGHTS = 3
 _SATURDAY = 5
 _FRIDAY = 4
+LEAST, MOST = "least", "most"
 SCORES = 5
-COHORT = "cohort"
 
 
 def exact_sum(value: ir.NumericValue, decimals: int, where: ir.BooleanValue) -> ir.FloatingValue:
@@ -118,30 +118,11 @@ def savings_per_km(t: ibis.Table) -> ir.FloatingValue:
     return saved / exact_sum(t.distance_km, 3, measured).nullif(0)
 
 
-def _cohort(f: ibis.Table) -> dict[str, ir.Value]:
-    """The window of comparison: all customers, or those of the same cohort."""
-    return {"group_by": f[COHORT]} if COHORT in f.columns else {}
-
-
-def _scaled(f: ibis.Table, value: ir.NumericValue) -> ir.FloatingValue:
-    import ibis
-
-    everybody = ibis.window(**_cohort(f))
-    low, high = value.min().over(everybody), value.max().over(everybody)
-    return ((value - low) / (high - low).nullif(0)).fill_null(0)
-
-
 def bargain_hunter(f: ibis.Table) -> ir.FloatingValue:
+    """Of customers with the extremes of `savings_per_km` in their cohort."""
+    scaled = (f.savings_per_km - f[LEAST]) / (f[MOST] - f[LEAST]).nullif(0)
     return (
         f.discounted_flight_rate.fill_null(0)
         * f.mean_flight_discount.fill_null(0)
-        * _scaled(f, f.savings_per_km)
+        * scaled.fill_null(0)
     )
-
-
-def quintile(f: ibis.Table, value: ir.NumericValue) -> ir.IntegerValue:
-    """Score from 1 to 5 by percentile rank within the cohort; equal values get equal scores."""
-    import ibis
-
-    rank = ibis.percent_rank().over(ibis.window(order_by=value, **_cohort(f)))
-    return ibis.least((rank * SCORES).floor().cast("int64") + 1, SCORES)

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import datetime as dt
 import math
+from collections.abc import Sequence
 
 import ibis
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from traveltide_assets.transforms.features import published_works
+from traveltide_assets.transforms.features import published_works, ranks
 from traveltide_assets.transforms.features.expressions import exact_sum
+from traveltide_assets.transforms.features.ranks import COHORT
 
 
 @given(cents=st.lists(st.integers(0, 10**9), min_size=1, max_size=60))
@@ -73,3 +76,47 @@ def test_a_stay_of_negative_length_takes_its_trip_out_and_sundays_are_no_weekday
 def test_a_day_of_birth_is_counted_from_1970() -> None:
     born = ibis.memtable({"place": [0, 1], "day": [dt.date(1970, 1, 2), dt.date(1969, 12, 31)]})
     assert found(born, published_works.day_of(born.day)) == [1, -1]
+
+
+def scores(
+    values: Sequence[float | None], cohorts: list[int], engine: ibis.BaseBackend
+) -> list[object]:
+    """The score of each value in its cohort, by a table that the engine keeps."""
+    rows = {"place": range(len(values)), "x": values, COHORT: cohorts}
+    table = engine.create_table("t", pd.DataFrame(rows), overwrite=True)
+    placed = ranks.beside(table, ranks.bounds(table, "score", table.x))
+    return found(placed, ranks.score(placed, "score", placed.x))
+
+
+def by_window(values: list[float], engine: ibis.BaseBackend) -> list[object]:
+    """What a window over everybody says."""
+    rows = pd.DataFrame({"place": range(len(values)), "x": values})
+    table = engine.create_table("t", rows, overwrite=True)
+    rank = ibis.percent_rank().over(ibis.window(order_by=table.x))
+    score = ibis.least((rank * 5).floor().cast("int64") + 1, 5)
+    return found(table, score)
+
+
+_USD = st.one_of(st.integers(-3, 3).map(float), st.integers(-500, 500).map(lambda n: n / 100))
+
+
+@given(values=st.lists(_USD, min_size=1, max_size=60), others=st.lists(_USD, max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_a_score_is_the_fifth_of_the_percentile_rank_within_a_cohort(
+    values: list[float], others: list[float]
+) -> None:
+    engine = ibis.duckdb.connect()
+    cohorts = [1] * len(values) + [2] * len(others)
+    expected = by_window(values, engine) + (by_window(others, engine) if others else [])
+    assert scores([*values, *others], cohorts, engine) == expected
+
+
+def test_many_values_within_a_bucket_have_the_scores_of_their_ranks() -> None:
+    engine = ibis.duckdb.connect()
+    values = [0.0] * 30 + [0.25] * 20 + [0.5 + n / 1000 for n in range(70)] + [-0.0]
+    assert scores(values, [0] * len(values), engine) == by_window(values, engine)
+
+
+def test_who_has_no_value_gets_the_lowest_score_and_counts_for_nobody() -> None:
+    engine = ibis.duckdb.connect()
+    assert scores([None, 1.0, 2.0, None], [1, 1, 1, 2], engine) == [1, 1, 5, 1]
