@@ -15,7 +15,6 @@ from pydantic import Field, field_validator
 from scipy.spatial.distance import cdist
 from sklearn.cluster import DBSCAN
 from sklearn.decomposition import PCA
-from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 from traveltide_assets.catalogue.perks import Perk, Program, features_of, of_program
@@ -25,6 +24,7 @@ from traveltide_assets.segmentation import config as classic
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
 from traveltide_assets.segmentation.tables import DBSCAN_TRIAL
+from traveltide_assets.stats.silhouette import distances_to, silhouette
 from traveltide_assets.stats.threads import one_thread
 
 if TYPE_CHECKING:
@@ -268,12 +268,12 @@ def _evaluated(points: np.ndarray, eps: float, min_samples: int) -> dict[str, fl
     labels = DBSCAN(eps=eps, min_samples=min_samples, algorithm="brute").fit(points).labels_
     clustered = labels >= 0
     sizes = np.bincount(labels[clustered])
-    silhouette = np.nan
-    if 1 < len(sizes) < clustered.sum():
-        silhouette = float(silhouette_score(points[clustered], labels[clustered]))
+    apart = float("nan")
+    if len(sizes) > 1:
+        apart = silhouette(distances_to(points[clustered]), labels[clustered])
     return {
         "clusters": len(sizes),
         "noise_share": float(1 - clustered.mean()),
         "largest_share": float(sizes.max(initial=0) / len(points)),
-        "silhouette": silhouette,
+        "silhouette": apart,
     }
