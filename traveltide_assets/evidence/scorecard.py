@@ -137,7 +137,8 @@ def _agreement(
     except CannotFit:
         return float("nan")
     again = fitted.assign(history.features)
-    return float(adjusted_rand_score(segments, again["segment"]))
+    # As numbers, because comparing names takes ten times as long.
+    return float(adjusted_rand_score(*(pd.factorize(s)[0] for s in (segments, again["segment"]))))
 
 
 def persistence(now: pd.DataFrame, before: pd.DataFrame | None) -> float:
