@@ -46,15 +46,20 @@ from traveltide_assets.resources import (
     open_engine,
     open_lake,
     open_lease,
-    open_processes,
     open_source,
 )
 from traveltide_assets.schema.errors import SettingsError
-from traveltide_assets.segmentation.registry import build_strategies, left_out, unrestricted
+from traveltide_assets.segmentation.registry import (
+    MODULES,
+    build_strategies,
+    left_out,
+    unrestricted,
+)
 from traveltide_assets.segmentation.strategy import Strategy
 from traveltide_assets.settings import Settings
 from traveltide_assets.sources.base import Run
 from traveltide_assets.stats.cycles import look_rarely
+from traveltide_assets.stats.side_by_side import Processes, every_core
 from traveltide_assets.stats.threads import use_one_thread
 
 _log = logging.getLogger(__name__)
@@ -109,7 +114,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
                 lambda context: open_source(settings, engine, _run(context))
             ),
             # Needed by steps that come late, and started by the time that they come.
-            "processes": dg.ResourceDefinition(lambda _: open_processes(settings)),
+            "processes": dg.ResourceDefinition(lambda _: _processes(settings)),
             "settings": settings,
             "perk_catalogue": perk_catalogue,
         },
@@ -145,6 +150,15 @@ def _io_manager(
         inputs.observe_once(context.instance, context.run)
     lake = context.resources.lake
     return LakeIOManager(lake, open_claim(settings, lake.storage, _told(context.run)))
+
+
+def _processes(settings: Settings) -> Processes:
+    """A process per core for what a step fits; one if several steps may be at work at a time."""
+    if settings.executor != "in_process":
+        return Processes(1)
+    fitted = ("evidence.scorecard", "prediction.training")
+    modules = [f"traveltide_assets.{name}" for name in fitted]
+    return Processes(every_core(), [*modules, *MODULES.values()])
 
 
 def _told(run: dg.DagsterRun | None) -> Told | None:

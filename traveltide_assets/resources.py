@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from traveltide_assets.engines.base import Engine
     from traveltide_assets.lake.lake import Lake
     from traveltide_assets.lake.lease import Lease
-    from traveltide_assets.stats.side_by_side import Processes
 
 _log = logging.getLogger(__name__)
 
@@ -197,21 +196,6 @@ def open_lease(settings: Settings) -> Lease:
 
     keep_private(settings)
     return Lease(_lake_storage(settings), settings.lease)
-
-
-def open_processes(settings: Settings) -> Processes:
-    """A process per core for what a step fits; one if several steps may be at work at a time.
-
-    Opened again, they are the same processes.
-    """
-    from traveltide_assets.segmentation.registry import MODULES
-    from traveltide_assets.stats.side_by_side import Processes, every_core
-
-    if settings.executor != "in_process":
-        return Processes(1)
-    fitted = ("evidence.scorecard", "prediction.training")
-    modules = [f"traveltide_assets.{name}" for name in fitted]
-    return Processes(every_core(), [*modules, *MODULES.values()])
 
 
 def open_source(settings: Settings, engine: Engine, run: Run) -> Source:

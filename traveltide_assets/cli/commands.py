@@ -105,7 +105,6 @@ def run(month: str | None, replace: bool, same_source: bool, scenario: Path | No
         keep_private,
         open_claim,
         open_lake,
-        open_processes,
     )
     from traveltide_assets.sample import SampleSpec
     from traveltide_assets.settings import load_settings
@@ -125,8 +124,6 @@ def run(month: str | None, replace: bool, same_source: bool, scenario: Path | No
     if settings.source is None and not settings.sample_folder.exists():
         spec = SampleSpec(**settings.sample.model_dump())
         _write_sample(settings.sample_folder, spec, "csv")
-    # They import what they need while this one does.
-    open_processes(settings)
     # Seconds of imports: what is wrong with the settings is told before.
     from traveltide_assets.cli import console
     from traveltide_assets.definitions import build_definitions
