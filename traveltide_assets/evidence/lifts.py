@@ -9,9 +9,13 @@ within each cut only, so that a month in which everybody books more favours nobo
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import repeat
 
 import numpy as np
+
+from traveltide_assets.stats.side_by_side import every_core
 
 # Rounds end for an outcome when chance has reached each of its lifts so often, in one direction or
 # the other, that more permutations could not make it significant.
@@ -117,14 +121,21 @@ def by_chance(
     lifts = [done.sums(given).pooled() for done, given in tested]
     found = [np.empty((len(given), 0)) for _, given in tested]
     left = set(range(len(tested)))
-    for round_ in rounds if left else ():
-        for place in sorted(left):
-            done, given = tested[place]
-            found[place] = np.hstack([found[place], done.permuted(given, round_).pooled()])
-            if _all_reached_often(lifts[place], found[place]):
-                left.remove(place)
-        if not left:
-            break
+
+    def permuted(place: int, round_: np.ndarray) -> np.ndarray:
+        done, given = tested[place]
+        return np.hstack([found[place], done.permuted(given, round_).pooled()])
+
+    # NumPy lets other threads work while it draws, moves and sums.
+    with ThreadPoolExecutor(every_core()) as threads:
+        following = iter(rounds)
+        round_ = next(following, None) if left else None
+        while round_ is not None:
+            then = threads.submit(next, following, None)
+            for place, more in zip(left, threads.map(permuted, left, repeat(round_)), strict=True):
+                found[place] = more
+            left = {place for place in left if not _all_reached_often(lifts[place], found[place])}
+            round_ = then.result() if left else None
     return [
         [_summarised(lift, permuted) for lift, permuted in zip(*both, strict=True)]
         for both in zip(lifts, found, strict=True)

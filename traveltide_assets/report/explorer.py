@@ -25,7 +25,8 @@ from traveltide_assets.report.segment_words import called
 from traveltide_assets.segmentation.naming import LABELS
 
 _PACKAGE = "traveltide_assets.report"
-_VEGA = "traveltide_assets.serving.desk"
+# Not by the package of the desk, which would be imported for a file.
+_VEGA = files("traveltide_assets") / "serving" / "desk" / "static" / "vega.min.js"
 _EXPORTS = re.compile(r"export\{([^}]*)\};?\s*$")
 
 
@@ -73,7 +74,7 @@ def _script(data: Mapping[str, Any]) -> str:
     """Vega, the data and what links them, as one module."""
     from traveltide_assets.report.linked_bars import bars_of_groups, filled
 
-    vega = (files(_VEGA) / "static" / "vega.min.js").read_text("utf-8")
+    vega = _VEGA.read_text("utf-8")
     exports = _EXPORTS.search(vega)
     if exports is None:
         raise ValueError("vega.min.js does not end with what it exports")

@@ -17,12 +17,7 @@ import pandas as pd
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist, pdist
 from sklearn.cluster import KMeans
-from sklearn.metrics import (
-    calinski_harabasz_score,
-    davies_bouldin_score,
-    pairwise_distances,
-    silhouette_score,
-)
+from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score
 
 from traveltide_assets.catalogue.perks import Perk, Program, features_of, of_program
 from traveltide_assets.schema.table import Column
@@ -31,6 +26,7 @@ from traveltide_assets.segmentation.cluster_model import DECIMALS, Model, reason
 from traveltide_assets.segmentation.config import Config
 from traveltide_assets.segmentation.scaling import ALL_NUMERIC, fills, min_max, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, CannotFit, History
+from traveltide_assets.stats.silhouette import distances_to, silhouette
 from traveltide_assets.stats.threads import one_thread
 
 if TYPE_CHECKING:
@@ -161,7 +157,7 @@ def cluster(scaled: np.ndarray, config: Config, seed: int) -> np.ndarray:
     sample, distances = _scored(scaled, config, seed)
     labels = {k: fitted.labels_ for k, fitted in _fits(scaled, config, seed)}
     # The other indices would not change the choice, and take longer than the fits.
-    apart = {k: _silhouette(found[sample], distances) for k, found in labels.items()}
+    apart = {k: silhouette(distances, found[sample]) for k, found in labels.items()}
     return labels[max(labels, key=lambda k: np.nan_to_num(apart[k], nan=-np.inf))]
 
 
@@ -201,8 +197,7 @@ def _scored(scaled: np.ndarray, config: Config, seed: int) -> tuple[np.ndarray, 
     """The rows that fits are judged on, at most `config.sample_rows`, and their distances."""
     sample = np.random.default_rng(seed).permutation(len(scaled))[: config.sample_rows]
     sample.sort()
-    with one_thread():
-        return sample, pairwise_distances(scaled[sample])
+    return sample, distances_to(scaled[sample])
 
 
 def centroids_of(points: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -254,24 +249,14 @@ def _count_distinct(scaled: np.ndarray, k: int) -> int:
 
 
 def _indices(scaled: np.ndarray, labels: np.ndarray, distances: np.ndarray) -> dict[str, float]:
-    if not _divides(labels):
+    # There are several clusters, and not all of a single row: indices need both.
+    if not 1 < len(np.unique(labels)) < len(labels):
         return dict.fromkeys(("silhouette", "davies_bouldin", "calinski_harabasz"), float("nan"))
     return {
-        "silhouette": _silhouette(labels, distances),
+        "silhouette": silhouette(distances, labels),
         "davies_bouldin": float(davies_bouldin_score(scaled, labels)),
         "calinski_harabasz": float(calinski_harabasz_score(scaled, labels)),
     }
-
-
-def _silhouette(labels: np.ndarray, distances: np.ndarray) -> float:
-    if not _divides(labels):
-        return float("nan")
-    return float(silhouette_score(distances, labels, metric="precomputed"))
-
-
-def _divides(labels: np.ndarray) -> bool:
-    """Whether there are several clusters, and not all of a single row: indices need both."""
-    return 1 < len(np.unique(labels)) < len(labels)
 
 
 def _ordered(model: Model) -> Model:

@@ -15,7 +15,6 @@ from pydantic import Field, field_validator
 from scipy.spatial.distance import cdist
 from sklearn.cluster import DBSCAN
 from sklearn.decomposition import PCA
-from sklearn.metrics import silhouette_score
 from sklearn.neighbors import NearestNeighbors
 
 from traveltide_assets.catalogue.perks import Perk, Program, features_of, of_program
@@ -25,6 +24,8 @@ from traveltide_assets.segmentation import config as classic
 from traveltide_assets.segmentation.scaling import NUMERIC, numeric
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, History
 from traveltide_assets.segmentation.tables import DBSCAN_TRIAL
+from traveltide_assets.stats.side_by_side import ALONE, Processes
+from traveltide_assets.stats.silhouette import distances_to, silhouette
 from traveltide_assets.stats.threads import one_thread
 
 if TYPE_CHECKING:
@@ -207,12 +208,15 @@ def build(name: str, settings: Settings, perks: tuple[Perk, ...]) -> WideKMeans:
     return WideKMeans(of_program(perks, "classic"), settings.seed, config)
 
 
-def try_dbscan(features: pd.DataFrame, seed: int) -> pd.DataFrame:
+def try_dbscan(features: pd.DataFrame, seed: int, processes: Processes = ALONE) -> pd.DataFrame:
     """`judge_dbscan` on customers (rows) in the space of the wide model."""
-    return judge_dbscan(Space.fit(features, Config()).place(features), seed)
+    points = Space.fit(features, Config()).place(features)
+    return judge_dbscan(points, seed, processes=processes)
 
 
-def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.DataFrame:
+def judge_dbscan(
+    scaled: np.ndarray, seed: int, sample_rows: int = 2_500, processes: Processes = ALONE
+) -> pd.DataFrame:
     """DBSCAN on the points (rows): one row per `min_samples` and `eps` tried.
 
     `eps` are quantiles of the distance to the `min_samples`-th neighbour, the k-distance curve.
@@ -222,6 +226,13 @@ def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.
     """
     rows = np.sort(np.random.default_rng(seed).permutation(len(scaled))[:sample_rows])
     points = scaled[rows]
+    tried = [
+        (min_samples, quantile, eps)
+        for min_samples in _MIN_SAMPLES
+        if min_samples <= len(points)
+        for quantile, eps in _candidates(points, min_samples)
+    ]
+    found = processes.each(_evaluated, [(points, eps, samples) for samples, _, eps in tried])
     # The columns are named for fewer customers than any number of neighbours.
     return pd.DataFrame(
         columns=[column.name for column in DBSCAN_TRIAL.columns],
@@ -230,12 +241,10 @@ def judge_dbscan(scaled: np.ndarray, seed: int, sample_rows: int = 2_500) -> pd.
                 "min_samples": min_samples,
                 "eps_quantile": quantile,
                 "eps": eps,
-                **_evaluated(points, eps, min_samples),
+                **judged,
                 "scored_rows": len(points),
             }
-            for min_samples in _MIN_SAMPLES
-            if min_samples <= len(points)
-            for quantile, eps in _candidates(points, min_samples)
+            for (min_samples, quantile, eps), judged in zip(tried, found, strict=True)
         ],
     )
 
@@ -268,12 +277,12 @@ def _evaluated(points: np.ndarray, eps: float, min_samples: int) -> dict[str, fl
     labels = DBSCAN(eps=eps, min_samples=min_samples, algorithm="brute").fit(points).labels_
     clustered = labels >= 0
     sizes = np.bincount(labels[clustered])
-    silhouette = np.nan
-    if 1 < len(sizes) < clustered.sum():
-        silhouette = float(silhouette_score(points[clustered], labels[clustered]))
+    apart = float("nan")
+    if len(sizes) > 1:
+        apart = silhouette(distances_to(points[clustered]), labels[clustered])
     return {
         "clusters": len(sizes),
         "noise_share": float(1 - clustered.mean()),
         "largest_share": float(sizes.max(initial=0) / len(points)),
-        "silhouette": silhouette,
+        "silhouette": apart,
     }

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import atexit
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
+from multiprocessing import resource_tracker
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -41,8 +43,7 @@ class Processes:
         self._modules = tuple(modules)
         self._start: Thread | None = None
         if number > 1:
-            calls = [()] * number
-            self._start = Thread(target=self._made, args=(number, os.getpid, calls), daemon=True)
+            self._start = Thread(target=self._started, daemon=True)
             self._start.start()
 
     def each(
@@ -56,6 +57,13 @@ class Processes:
         if self._start is not None:
             self._start.join()
         return self._made(self._number if rows <= _MOST_ROWS else 1, function, calls)
+
+    def _started(self) -> None:
+        # They inherit the mask: Ctrl-C reaches all that a terminal runs, and they end with this.
+        # Python's tracker of resources lifts it when it starts, so it must have.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        self._made(self._number, os.getpid, [()] * self._number)
 
     def _made(
         self, number: int, function: Callable[..., _Result], calls: Iterable[Sequence[Any]]

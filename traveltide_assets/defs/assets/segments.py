@@ -17,6 +17,7 @@ from traveltide_assets.segmentation import affinities, cluster_model, kmeans, km
 from traveltide_assets.segmentation.cluster_model import Model
 from traveltide_assets.segmentation.strategy import ASSIGNMENT, CannotFit, History, Strategy
 from traveltide_assets.settings import Settings
+from traveltide_assets.stats.side_by_side import Processes
 
 _KINDS = {"scikitlearn", "pandas"}
 
@@ -153,9 +154,11 @@ def _segments(strategy: Strategy) -> dg.AssetsDefinition:
     ins={"features": dg.AssetIn(["gold", "user_features"])},
 )
 def dbscan_trial(
-    settings: dg.ResourceParam[Settings], features: pd.DataFrame
+    settings: dg.ResourceParam[Settings],
+    processes: dg.ResourceParam[Processes],
+    features: pd.DataFrame,
 ) -> dg.MaterializeResult[pd.DataFrame]:
-    tried = kmeans_wide.try_dbscan(features, settings.seed)
+    tried = kmeans_wide.try_dbscan(features, settings.seed, processes)
     return dg.MaterializeResult(value=tried, metadata={"tried": preview(tried, rows=len(tried))})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,10 @@ print(*Processes(2).each(os.getpid, [()] * 4), flush=True)
 
 def fail(message: str) -> None:
     raise TooFewCustomers(message)
+
+
+def blocked() -> set[int]:
+    return set(signal.pthread_sigmask(signal.SIG_BLOCK, []))
 
 
 def threads() -> list[int]:
@@ -100,3 +105,9 @@ def test_the_processes_of_one_that_is_killed_end_as_well(tmp_path: Path) -> None
         run.kill()
     assert left
     assert psutil.wait_procs(left, timeout=60)[1] == []
+
+
+def test_ctrl_c_is_for_this_process_alone() -> None:
+    (ignored,) = Processes(2, ["json"]).each(blocked, [()])
+    assert signal.SIGINT in ignored
+    assert signal.SIGINT not in blocked()
