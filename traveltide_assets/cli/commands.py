@@ -6,6 +6,7 @@ Each command imports what it needs.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -42,10 +43,10 @@ class _Commands(click.Group):
         except _user_error() as error:
             _fail(str(error))
         except OSError as error:
-            # A file or a port: never a fault of the code, and a trace would say less.
-            if error.filename is None:
+            # A file, a port or a full disk: never a fault of the code, and a trace would say less.
+            if error.filename is None and error.errno != errno.ENOSPC:
                 raise
-            _fail(f"{error.filename}: {error.strerror}")
+            _fail(f"{error.filename or 'output'}: {error.strerror}")
 
 
 def _user_error() -> type[Exception]:

@@ -28,6 +28,7 @@ def start() -> None:
 def _end(status: list[int]) -> None:
     """End with the status, if there is one: after another error, Python ends as always."""
     if status:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # as where the shell has closed it
+                stream.flush()
         os._exit(status[0])

@@ -72,6 +72,8 @@ class Worker:
             stdin=PIPE,
             stdout=PIPE,
             env={**os.environ, **_THREADS, **_MEMORY},
+            # Ctrl-C reaches whatever the terminal runs, and one that starts would print a trace.
+            start_new_session=True,
         )
         worker = cls(process)
         try:

@@ -12,6 +12,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from multiprocessing import resource_tracker
 from threading import Thread
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 
 from joblib import Parallel, cpu_count, delayed
 
+from traveltide_assets.schema.errors import TravelTideError
 from traveltide_assets.stats.cycles import look_rarely
 
 _Result = TypeVar("_Result")
@@ -27,6 +29,12 @@ _Result = TypeVar("_Result")
 _MOST_PROCESSES = 4
 _MOST_ROWS = 50_000
 _SECONDS = 2
+
+
+class ProcessLost(TravelTideError):
+    """A process ended amid a call; the message says what to do. The next calls get new ones."""
+
+    permanent = False
 
 
 def every_core() -> int:
@@ -51,6 +59,7 @@ class Processes:
     ) -> list[_Result]:
         """The result of each call, in order. If calls fail, the error of one of them is raised.
 
+        Raises `ProcessLost` if one of the processes was ended.
         `calls` are arguments. Frames of very many `rows` are not copied to other processes, since
         they would take too much memory: the calls are then made in this one.
         """
@@ -79,7 +88,13 @@ class Processes:
             initializer=_begin,
             initargs=(os.getpid(), self._modules),
         )
-        return list(parallel(delayed(function)(*arguments) for arguments in calls))
+        try:
+            return list(parallel(delayed(function)(*arguments) for arguments in calls))
+        except BrokenProcessPool as error:
+            raise ProcessLost(
+                "a process that fitted models was ended from outside. Likely memory ran out: give "
+                f"the run more, or fit in fewer processes, such as LOKY_MAX_CPU_COUNT=1 ({error})"
+            ) from error
 
 
 ALONE = Processes(1)

@@ -399,6 +399,15 @@ def test_a_month_without_its_sessions_decides_nothing(
     assert words in decides_nothing(project)
 
 
+def test_months_that_are_left_to_ingest_are_named_for_trips_that_no_session_books(
+    project: Project,
+) -> None:
+    result = project.ingest(LAST, LAST)
+    succeed(result)
+    said = problem(result, "flights_processed:no_orphans")
+    assert said.endswith(f"Sessions that book them may be left to ingest: those of {FIRST}")
+
+
 @pytest.mark.parametrize(
     ("flag", "value", "table", "what"),
     [

@@ -146,14 +146,19 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
         return Outcome(True, facts)
     examples = orphans.order_by("trip_id").limit(EXAMPLES).to_pyarrow()["trip_id"].to_pylist()
     what = "flights" if name == "flights" else "hotel stays"
+    unread = _not_ingested(context)
+    cause = (
+        f"Sessions that book them may be left to ingest: those of {unread}"
+        if unread
+        else f"Likely sessions are missing or older than the {name}, or their {BOOKED[name]} or "
+        f"cancellation is wrong. {_REMEDY}"
+    )
     facts["problem"] = (
         f"{count:,} of {rows:,} {what} are of trips that no session books "
         f"({count / rows:.1%}; checks.block_orphan_share allows {limit:.1%}), such as "
-        f"{', '.join(examples)}. Likely sessions are missing or older than the {name}, or their "
-        f"{BOOKED[name]} or cancellation is wrong. {_REMEDY}"
+        f"{', '.join(examples)}. {cause}"
     )
-    few = count < FEW or not _every_month_is_stored(context)
-    return Outcome(False, facts, only_warns=few)
+    return Outcome(False, facts, only_warns=count < FEW or bool(unread))
 
 
 def has_known_users(context: Context) -> Outcome:
@@ -218,6 +223,10 @@ def _count(table: ibis.Table) -> int:
     return int(table.count().to_pyarrow().as_py())
 
 
-def _every_month_is_stored(context: Context) -> bool:
+def _not_ingested(context: Context) -> str:
+    """The months that are not ingested, in words; empty if all are."""
     stored = context.lake.months(SESSIONS)
-    return context.lake.exists(UNDATED) and set(context.every_month) <= set(stored)
+    months = [month for month in context.every_month if month not in stored]
+    more = f" and {len(months) - EXAMPLES} more" if len(months) > EXAMPLES else ""
+    undated = "" if context.lake.exists(UNDATED) else "no month"
+    return f"{', '.join(months[:EXAMPLES])}{more}" or undated

@@ -65,7 +65,7 @@ def _everything_ingested(name: str, context: Context) -> Outcome:
     raw = f"bronze/{name}_raw"
     expected = context.source.counts(name, context.months_of(raw))
     found = {key: context.lake.rows(raw, key) for key in expected}
-    wrong = {str(key): found[key] - n for key, n in expected.items() if found[key] != n}
+    wrong = {str(key or name): found[key] - n for key, n in expected.items() if found[key] != n}
     facts = {
         "rows_in_source": sum(expected.values()),
         "rows_in_bronze": sum(found.values()),
@@ -245,7 +245,7 @@ def _rows(name: str, context: Context) -> Iterator[tuple[str | None, int, int, i
 
 def _nothing_lost(name: str, context: Context) -> Outcome:
     months = list(_rows(name, context))
-    lost = {str(month): a - b - c for month, a, b, c in months if a != b + c}
+    lost = {str(month or name): a - b - c for month, a, b, c in months if a != b + c}
     facts = {
         "rows_in_bronze": sum(raw for _, raw, _, _ in months),
         "rows_processed": sum(processed for _, _, processed, _ in months),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,3 +45,26 @@ def test_an_error_that_nobody_caught_is_told_as_always() -> None:
 
     assert ended.returncode == 1
     assert ended.stderr.endswith("KeyError: 'lost'\n")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_stream_that_the_shell_has_closed_is_left_alone(closed: str) -> None:
+    code = [sys.executable, "-c", _PROCESS.format(end="sys.exit(3)")]
+    ended = subprocess.run(
+        ["bash", "-c", f'"$@" {closed}', "bash", *code], capture_output=True, text=True
+    )
+
+    assert ended.returncode == 3
+    assert ended.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no disk that is full")
+def test_output_to_a_full_disk_is_told_without_a_traceback(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "traveltide_assets", "sample", "source", "--users", "20"]
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            command, cwd=tmp_path, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+
+    assert ended.returncode == 1
+    assert ended.stderr.lstrip() == "error: output: No space left on device\n"

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import Any
 
+import psutil
 import pytest
 
 from traveltide_assets.serving import workers as module
 from traveltide_assets.serving.budget import Budget, NoRoom
 from traveltide_assets.serving.config import Config
 from traveltide_assets.serving.prometheus import Metrics
-from traveltide_assets.serving.workers import Answer, Busy, Ended, Workers
+from traveltide_assets.serving.workers import Answer, Busy, Ended, Worker, Workers
 
 DONE = Answer(200, 1, False, b"{}")
 
@@ -127,3 +129,15 @@ def test_bodies_share_a_budget_and_give_it_back() -> None:
     assert budget.held == 40
     other.give_back()
     assert budget.held == 0
+
+
+def test_ctrl_c_in_the_terminal_of_the_service_does_not_reach_a_process_that_starts() -> None:
+    async def group() -> int:
+        starting = asyncio.create_task(Worker.start(Config()))
+        while not (children := psutil.Process().children()):
+            await asyncio.sleep(0.01)
+        found = os.getpgid(children[0].pid)
+        await (await starting).stop()
+        return found
+
+    assert asyncio.run(group()) != os.getpgrp()

@@ -15,7 +15,7 @@ from joblib import cpu_count
 from threadpoolctl import threadpool_info
 
 from traveltide_assets.prediction.training import TooFewCustomers
-from traveltide_assets.stats.side_by_side import ALONE, Processes, every_core
+from traveltide_assets.stats.side_by_side import ALONE, Processes, ProcessLost, every_core
 
 NUMBERS = [(number, number) for number in range(20)]
 # Without the guard that multiprocessing asks for.
@@ -32,6 +32,10 @@ def fail(message: str) -> None:
 
 def blocked() -> set[int]:
     return set(signal.pthread_sigmask(signal.SIG_BLOCK, []))
+
+
+def end_itself() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def threads() -> list[int]:
@@ -60,6 +64,14 @@ def test_an_error_is_the_same_as_in_this_process_and_the_next_calls_are_made() -
         with pytest.raises(TooFewCustomers, match="nobody"):
             processes.each(fail, [("nobody",)])
         assert processes.each(operator.mul, NUMBERS[:3]) == [0, 1, 4]
+
+
+def test_a_process_that_is_killed_is_told_and_the_next_calls_are_made() -> None:
+    processes = Processes(2)
+    with pytest.raises(ProcessLost, match="SIGKILL") as told:
+        processes.each(end_itself, [(), ()])
+    assert not told.value.permanent
+    assert processes.each(operator.mul, NUMBERS[:3]) == [0, 1, 4]
 
 
 def test_each_process_uses_one_thread() -> None:
