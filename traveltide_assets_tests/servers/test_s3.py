@@ -96,9 +96,9 @@ def test_running_again_downloads_and_uploads_nothing(
     # The lease is read and written by every run.
     requests = [r for r in proxy.requests if "/_lease.json" not in r]
     downloads = [r for r in requests if r.startswith("GET") and "list-type" not in r]
-    # What is known of cleaned files is a small note for each table.
+    # What is known of cleaned files and months is a small note for each table.
     notes = [r for r in downloads if "/_cleaned/" in r]
-    assert len(notes) == len(set(notes)) == 4
+    assert len(notes) == len(set(notes)) == 5
     assert downloads == notes
     assert not [r for r in requests if r.startswith(("PUT", "POST"))]
     assert proxy.requests != []
