@@ -2,7 +2,8 @@
 
 Each recording is the raw stacks of py-spy, which is no part of this project:
 
-    py-spy record --idle --rate 50 --format raw --output before.raw -- traveltide run
+    py-spy record --idle --rate 50 --format raw --output before.raw -- \\
+        python -m traveltide_assets run
     python -m benchmarks.flame before.raw after.raw --title "A run of the sample" --to flame.png
 
 A box is a function of ours, or the library that it called, and as wide as the seconds in it. What a

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 from functools import partial
@@ -179,15 +179,16 @@ def _plain(name: str) -> str:
 def _told(fact: object) -> str:
     """A fact as a sentence has it: of many, the first few."""
     if isinstance(fact, Mapping):
-        return _first([f"{_plain(str(name))} {_told(value)}" for name, value in fact.items()])
+        return first_few([f"{_plain(str(name))} {_told(value)}" for name, value in fact.items()])
     if isinstance(fact, list | tuple):
-        return _first([_told(each) for each in fact])
+        return first_few([_told(each) for each in fact])
     if isinstance(fact, float):
         return f"{fact:.3g}"
     return f"{fact:,}" if isinstance(fact, int) and not isinstance(fact, bool) else str(fact)
 
 
-def _first(told: list[str]) -> str:
+def first_few(told: Sequence[str]) -> str:
+    """The first of many things, and how many more there are; `none` if there are none."""
     more = f" and {len(told) - EXAMPLES} more" if len(told) > EXAMPLES else ""
     return f"{', '.join(told[:EXAMPLES])}{more}" if told else "none"
 

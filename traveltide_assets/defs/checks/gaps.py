@@ -9,7 +9,7 @@ from statistics import median
 import ibis
 
 from traveltide_assets.defs.checks.bookings import MONTH, TRIP, beside_sessions
-from traveltide_assets.defs.checks.check import EXAMPLES, Context, Outcome
+from traveltide_assets.defs.checks.check import EXAMPLES, Context, Outcome, first_few
 from traveltide_assets.defs.checks.contradictions import by_month_of_booking
 from traveltide_assets.defs.checks.soundness import (
     BOOKED,
@@ -20,6 +20,7 @@ from traveltide_assets.defs.checks.soundness import (
 )
 from traveltide_assets.schema.sources import USERS
 from traveltide_assets.transforms.cleaning.parse import parse, text_of
+from traveltide_assets.transforms.cleaning.rules import UNKNOWN_USER
 
 _USER_ID = next(column for column in USERS if column.name == "user_id")
 _REMEDY = "Deliver the whole table of sessions and ingest again"
@@ -148,7 +149,7 @@ def has_few_orphans(name: str, context: Context) -> Outcome:
     what = "flights" if name == "flights" else "hotel stays"
     unread = _not_ingested(context)
     cause = (
-        f"Sessions that book them may be left to ingest: those of {unread}"
+        f"Sessions that book them may be left to ingest: those {unread}"
         if unread
         else f"Likely sessions are missing or older than the {name}, or their {BOOKED[name]} or "
         f"cancellation is wrong. {_REMEDY}"
@@ -171,7 +172,7 @@ def has_known_users(context: Context) -> Outcome:
     if not any(context.lake.rows(quarantine, month) for month in months):
         return Outcome(True, facts)
     refused = context.lake.table(quarantine, months)
-    of_nobody = _with_user(refused.filter(refused.reason == "unknown_user"))
+    of_nobody = _with_user(refused.filter(refused.reason == UNKNOWN_USER))
     damaged = _with_user(context.lake.table(layers("users")[2]))
     of_nobody = of_nobody.anti_join(damaged.drop_null("user_id"), "user_id")
     by_user = of_nobody.group_by("user_id").agg(sessions=of_nobody.count()).order_by("user_id")
@@ -224,9 +225,8 @@ def _count(table: ibis.Table) -> int:
 
 
 def _not_ingested(context: Context) -> str:
-    """The months that are not ingested, in words; empty if all are."""
+    """Which sessions are not ingested, in words; empty if all are."""
     stored = context.lake.months(SESSIONS)
-    months = [month for month in context.every_month if month not in stored]
-    more = f" and {len(months) - EXAMPLES} more" if len(months) > EXAMPLES else ""
-    undated = "" if context.lake.exists(UNDATED) else "no month"
-    return f"{', '.join(months[:EXAMPLES])}{more}" or undated
+    if months := [month for month in context.every_month if month not in stored]:
+        return f"of {first_few(months)}"
+    return "" if context.lake.exists(UNDATED) else "without a month"

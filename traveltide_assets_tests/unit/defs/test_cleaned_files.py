@@ -14,21 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traveltide_assets.defs.checks.soundness import layers
-from traveltide_assets.defs.cleaned_files import CleanedFiles
-from traveltide_assets.engines.checksum import digest_of
 from traveltide_assets.engines.duckdb import DuckDB
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.lake.parts import Parts
-from traveltide_assets.lake.storage.folder import Folder
 from traveltide_assets.schema.table import Table
-from traveltide_assets.sources import tables as bronze
-from traveltide_assets.sources.files import Files
-from traveltide_assets.transforms import tables as silver
 from traveltide_assets.transforms.cleaning.cleaned import Counts
 from traveltide_assets.transforms.cleaning.judge import clean_hotels
-from traveltide_assets_tests.support.landed_files import HEADER, SOUND, write_sound
+from traveltide_assets_tests.support.landed_files import HEADER, SOUND
+from traveltide_assets_tests.support.silver_lake import SilverLake
 
-TABLES: Mapping[str, Table] = {table.path: table for table in (*bronze.TABLES, *silver.TABLES)}
 RAW, PROCESSED, QUARANTINE = layers("hotels")
 NOTES = "_cleaned/hotels.json"
 
@@ -38,59 +32,30 @@ Delivery = Mapping[str, Sequence[Row]]
 """Files by name, with their rows. The first file is the oldest."""
 
 
-class Place:
+class Place(SilverLake):
     """A landing folder and a lake that takes stays from it."""
 
     def __init__(self, folder: Path, engine: DuckDB) -> None:
-        self.landing, self._folder = write_sound(folder), folder
+        super().__init__(folder, engine)
         (self.landing / "hotels.csv").unlink()
-        self._engine = engine
-        self.lake = Lake(Folder(folder / "lake"), self._engine, TABLES)
 
     def land(self, delivery: Delivery) -> None:
-        """Make the landing folder as delivered. An unchanged file is not touched."""
-        for file in {*self.landing.glob("*hotels*")} - {self.landing / name for name in delivery}:
-            file.unlink()
+        """Make the landing folder as delivered, with files of different ages."""
+        self.land_only("hotels", delivery)
         for age, (name, rows) in enumerate(delivery.items(), 1):
-            file = self.landing / name
-            content = "\n".join([",".join(HEADER["hotels"]), *map(line, rows)]) + "\n"
-            if not file.exists() or file.read_text(encoding="utf-8") != content:
-                file.write_text(content, encoding="utf-8")
+            file = self.land_file("hotels", name, map(line, rows))
             if file.stat().st_mtime != age:
                 os.utime(file, (age, age))
 
     def ingest(self, rules: str = "") -> tuple[list[str], Counts]:
-        """Bronze and silver as the assets make them: the files that were cleaned, the counts."""
-        source = Files(Folder(self.landing), self._engine, self._folder / "staging")
-        raw = source.parts("hotels", [])
-        for name, file in raw.items():
-            self.lake.take(TABLES[RAW], file, name)
-        self.lake.keep_only(TABLES[RAW], raw)
-        files = CleanedFiles(self.lake, "hotels", self.lake.table(RAW), rules)
-        work = files.clean(clean_hotels)
-        with work.cleaned as cleaned:
-            for path, rows in ((PROCESSED, cleaned.processed), (QUARANTINE, cleaned.quarantine)):
-                Parts(rows, work.made, work.kept).write(self.lake, TABLES[path])
-        files.save(work)
+        """The files that were cleaned, the counts."""
+        work = self.ingest_files("hotels", clean_hotels, rules)
         return list(work.made), Counts.together(work.counts.values())
-
-    def digests(self) -> dict[tuple[str, str], str]:
-        """What is stored, by table and file."""
-        return {
-            (path, file): digest_of(self.lake.path(path, file))
-            for path in (RAW, PROCESSED, QUARANTINE)
-            for file in self.lake.versions(path)
-        }
 
 
 def line(row: Row) -> str:
     trip, rooms = row
     return SOUND["hotels"].replace("1-t,", f"{trip},").replace(",1,1,", f",1,{rooms},")
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> DuckDB:
-    return DuckDB(tmp_path_factory.mktemp("scratch"))
 
 
 @pytest.fixture
@@ -135,14 +100,14 @@ def test_a_key_of_an_earlier_file_has_both_cleaned_until_they_share_none(place: 
 def test_other_rules_and_damaged_silver_have_a_file_cleaned_again(place: Place) -> None:
     place.land({"hotels-1.csv": [("1-a", "1")], "hotels-2.csv": [("1-b", "1")]})
     place.ingest()
-    expected = place.digests()
+    expected = place.digests("hotels")
     assert place.ingest("other")[0] == ["hotels-1.csv", "hotels-2.csv"]
     assert place.ingest("other")[0] == []
     place.lake.path(QUARANTINE, "hotels-2.csv").write_bytes(b"PAR1")
     assert place.ingest("other")[0] == ["hotels-2.csv"]
     place.lake.path(PROCESSED, "hotels-1.csv").unlink()
     assert place.ingest("other")[0] == ["hotels-1.csv"]
-    assert place.digests() == expected
+    assert place.digests("hotels") == expected
 
 
 @pytest.mark.parametrize(
@@ -151,14 +116,14 @@ def test_other_rules_and_damaged_silver_have_a_file_cleaned_again(place: Place) 
 def test_damaged_notes_have_all_cleaned_again(place: Place, content: bytes) -> None:
     place.land({"hotels-1.csv": [("1-a", "1")], "hotels-2.csv": [("1-b", "x")]})
     place.ingest()
-    expected, noted = place.digests(), place.lake.storage.look(NOTES)
+    expected, noted = place.digests("hotels"), place.lake.storage.look(NOTES)
     assert noted is not None
     known = json.loads(noted[0])
     shapes = {b"change": known | {"parts": [1]}, b"shape": known | {"parts": {"hotels-1.csv": 1}}}
     damaged = json.dumps(shapes[content]).encode() if content in shapes else content
     place.lake.storage.swap(NOTES, damaged, noted[1])
     assert place.ingest()[0] == ["hotels-1.csv", "hotels-2.csv"]
-    assert place.digests() == expected
+    assert place.digests("hotels") == expected
     assert place.lake.storage.look(NOTES) == noted
 
 
@@ -251,4 +216,4 @@ def test_any_order_of_deliveries_gives_the_bytes_of_one_go(
         in_one_go = Place(other, engine)
         shutil.copytree(step_by_step.landing, in_one_go.landing, dirs_exist_ok=True)
         assert in_one_go.ingest()[1] == counted
-        assert in_one_go.digests() == step_by_step.digests()
+        assert in_one_go.digests("hotels") == step_by_step.digests("hotels")

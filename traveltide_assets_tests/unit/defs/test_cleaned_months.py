@@ -13,22 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from traveltide_assets.defs.checks.soundness import layers
-from traveltide_assets.defs.cleaned_files import CleanedFiles
 from traveltide_assets.defs.cleaned_months import CleanedMonths
-from traveltide_assets.engines.checksum import digest_of
 from traveltide_assets.engines.duckdb import DuckDB
-from traveltide_assets.lake.lake import Lake
-from traveltide_assets.lake.parts import Parts
-from traveltide_assets.lake.storage.folder import Folder
-from traveltide_assets.schema.table import Table
-from traveltide_assets.sources import tables as bronze
-from traveltide_assets.sources.files import Files
-from traveltide_assets.transforms import tables as silver
 from traveltide_assets.transforms.cleaning.cleaned import Counts
 from traveltide_assets.transforms.cleaning.judge import clean_sessions, clean_users
-from traveltide_assets_tests.support.landed_files import HEADER, SOUND, write_sound
+from traveltide_assets_tests.support.landed_files import SOUND
+from traveltide_assets_tests.support.silver_lake import TABLES, SilverLake
 
-TABLES: Mapping[str, Table] = {table.path: table for table in (*bronze.TABLES, *silver.TABLES)}
 RAW, PROCESSED, QUARANTINE = layers("sessions")
 MAY, JUNE, JULY = MONTHS = ("2023-05", "2023-06", "2023-07")
 
@@ -57,77 +48,31 @@ class Delivery:
     users: Mapping[str, Sequence[int]]
 
 
-class Place:
+class Place(SilverLake):
     """A landing folder and a lake that takes users and sessions from it."""
 
-    def __init__(self, folder: Path, engine: DuckDB) -> None:
-        self.landing, self._folder = write_sound(folder), folder
-        self._engine = engine
-        self.lake = Lake(Folder(folder / "lake"), engine, TABLES)
-
     def land(self, delivery: Delivery) -> None:
-        """Make the landing folder as delivered. An unchanged file is not touched."""
+        """Make the landing folder as delivered."""
         user = SOUND["users"].removeprefix("1,")
-        files = {
-            **{
-                name: ("sessions", [visit.line() for visit in visits])
-                for name, visits in delivery.sessions.items()
-            },
-            **{
-                name: ("users", [f"{number},{user}" for number in numbers])
-                for name, numbers in delivery.users.items()
-            },
-        }
-        for table in ("sessions", "users"):
-            for file in {*self.landing.glob(f"{table}*")} - {self.landing / n for n in files}:
-                file.unlink()
-        for name, (table, lines) in files.items():
-            content = "\n".join([",".join(HEADER[table]), *lines]) + "\n"
-            file = self.landing / name
-            if not file.exists() or file.read_text(encoding="utf-8") != content:
-                file.write_text(content, encoding="utf-8")
+        self.land_only("sessions", delivery.sessions)
+        self.land_only("users", delivery.users)
+        for name, visits in delivery.sessions.items():
+            self.land_file("sessions", name, [visit.line() for visit in visits])
+        for name, numbers in delivery.users.items():
+            self.land_file("users", name, [f"{number},{user}" for number in numbers])
 
     def ingest(self, months: Sequence[str] = MONTHS, rules: str = "") -> tuple[list[str], Counts]:
-        """Bronze and silver as the assets make them: the months that were cleaned, the counts."""
-        source = Files(Folder(self.landing), self._engine, self._folder / "staging")
-        self._users(source)
-        for month, file in source.parts("sessions", months).items():
+        """The months that were cleaned, the counts."""
+        self.ingest_files("users", clean_users)
+        for month, file in self.source().parts("sessions", months).items():
             self.lake.take(TABLES[RAW], file, month)
         up_to = [month for month in self.lake.months(RAW) if month <= max(months)]
         raw, users = self.lake.table(RAW, up_to), self.lake.table(layers("users")[1])
-        cleaned_months = CleanedMonths(self.lake, months, rules)
-        work = cleaned_months.clean(lambda made: clean_sessions(raw, users, made))
-        with work.cleaned as cleaned:
-            for path, rows in ((PROCESSED, cleaned.processed), (QUARANTINE, cleaned.quarantine)):
-                Parts(rows, work.made, work.kept).write(self.lake, TABLES[path])
-        cleaned_months.save(work)
+        cleaned = CleanedMonths(self.lake, months, rules)
+        work = cleaned.clean(lambda made: clean_sessions(raw, users, made))
+        self.store("sessions", work)
+        cleaned.save(work)
         return list(work.made), Counts.together(work.counts.values())
-
-    def _users(self, source: Files) -> None:
-        paths = layers("users")
-        raw = source.parts("users", [])
-        for name, file in raw.items():
-            self.lake.take(TABLES[paths[0]], file, name)
-        self.lake.keep_only(TABLES[paths[0]], raw)
-        files = CleanedFiles(self.lake, "users", self.lake.table(paths[0]), "")
-        work = files.clean(clean_users)
-        with work.cleaned as cleaned:
-            for path, rows in zip(paths[1:], (cleaned.processed, cleaned.quarantine), strict=True):
-                Parts(rows, work.made, work.kept).write(self.lake, TABLES[path])
-        files.save(work)
-
-    def digests(self) -> dict[tuple[str, str], str]:
-        """What is stored of sessions, by table and month."""
-        return {
-            (path, month): digest_of(self.lake.path(path, month))
-            for path in (RAW, PROCESSED, QUARANTINE)
-            for month in self.lake.versions(path)
-        }
-
-
-@pytest.fixture(scope="module")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> DuckDB:
-    return DuckDB(tmp_path_factory.mktemp("scratch"))
 
 
 @pytest.fixture
@@ -205,13 +150,13 @@ def test_a_user_who_goes_has_all_cleaned_again(place: Place) -> None:
 def test_other_rules_and_damaged_silver_have_a_month_cleaned_again(place: Place) -> None:
     place.land(Delivery(SPRING | SUMMER, USERS))
     place.ingest()
-    expected = place.digests()
+    expected = place.digests("sessions")
     assert place.ingest(rules="other")[0] == [MAY, JUNE, JULY]
     place.lake.path(QUARANTINE, JUNE).write_bytes(b"PAR1")
     assert place.ingest(rules="other")[0] == [JUNE]
     place.lake.path(PROCESSED, MAY).unlink()
     assert place.ingest(rules="other")[0] == [MAY]
-    assert place.digests() == expected
+    assert place.digests("sessions") == expected
 
 
 _VISITS = st.lists(
@@ -263,4 +208,4 @@ def test_any_order_of_deliveries_and_months_gives_the_bytes_of_one_go(
         for file in step_by_step.landing.iterdir():
             shutil.copy2(file, in_one_go.landing)
         assert in_one_go.ingest()[1] == counted
-        assert in_one_go.digests() == step_by_step.digests()
+        assert in_one_go.digests("sessions") == step_by_step.digests("sessions")
