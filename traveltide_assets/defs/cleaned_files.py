@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 import ibis
 
 from traveltide_assets.defs.checks.soundness import layers
-from traveltide_assets.defs.cleaning_notes import Notes, Versions, Work
+from traveltide_assets.defs.cleaning_notes import Notes, Work
 from traveltide_assets.lake.lake import OF_FILE, Lake
 from traveltide_assets.schema.errors import NotStored
 from traveltide_assets.schema.sources import key_of
@@ -35,7 +35,7 @@ class CleanedFiles:
 
     def clean(self, clean: Callable[[ibis.Table], Cleaned]) -> Work:
         """Clean the rows of the files that need it. Files that share a key are cleaned together."""
-        files, kept = self._lake.parts(self._paths[0]), self._notes.sound(self._versions())
+        files, kept = self._lake.parts(self._paths[0]), self._notes.sound()
         if not files:
             raise NotStored(
                 f"{self._lake.uri(self._paths[0])} is of a version without parts: materialize "
@@ -59,12 +59,7 @@ class CleanedFiles:
         """
         shared = work.cleaned.overlapping
         alone = {file: each for file, each in work.counts.items() if file not in shared}
-        self._notes.save(self._versions(), alone)
-
-    def _versions(self) -> Versions:
-        """By raw file: the versions of what is stored of it."""
-        raw, processed, quarantine = map(self._lake.versions, self._paths)
-        return {file: [v, processed.get(file), quarantine.get(file)] for file, v in raw.items()}
+        self._notes.save(alone)
 
     def _with_a_key_of(self, rows: ibis.Table, files: Sequence[str]) -> Iterable[str]:
         """Those of the files whose valid rows have a key of these rows."""

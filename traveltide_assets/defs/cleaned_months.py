@@ -7,17 +7,16 @@ users change only what was refused for want of them, and later months.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
-from itertools import takewhile
 
 from traveltide_assets.defs.checks.soundness import layers
-from traveltide_assets.defs.cleaning_notes import Notes, Versions, Work
+from traveltide_assets.defs.cleaning_notes import Notes, Work
 from traveltide_assets.lake.lake import Lake
 from traveltide_assets.transforms.cleaning.cleaned import Cleaned, Counts
 from traveltide_assets.transforms.cleaning.rules import UNKNOWN_USER
 
 _NAME = "sessions"
+_RAW, _USERS = layers(_NAME)[0], layers("users")[1]
 
 
 class CleanedMonths:
@@ -37,30 +36,25 @@ class CleanedMonths:
 
     def save(self, work: Work) -> None:
         """Note that the months of the run are cleaned, and stored as they are now."""
-        self._notes.save(self._versions(), {**self._sound, **work.counts}, self._users())
+        self._notes.save({**self._sound, **work.counts}, self._inputs())
 
     def _still_sound(self) -> dict[str, Counts]:
-        sound, users = self._notes.sound(self._versions()), self._users()
-        if users == self._notes.inputs:
-            return sound
-        if not self._notes.inputs.items() <= users.items():
+        """The months before the first one that may have another result by now."""
+        sound, now = self._notes.sound(), self._inputs()
+        raw, users = (self._notes.inputs.get(path, {}) for path in now)
+        raw_now, users_now = now.values()
+        if not users.items() <= users_now.items():
             return {}
-        # Once their user is known, rows may be valid, and use an id before a later month does.
-        untouched = takewhile(
-            lambda month: month in sound and UNKNOWN_USER not in sound[month].rejections,
-            self._lake.months(layers(_NAME)[0]),
-        )
-        return {month: sound[month] for month in untouched}
+        changed = {month for month, _ in raw.items() ^ raw_now.items()}
+        if users != users_now:
+            # Once their user is known, rows may be valid, and use an id before a later month does.
+            changed |= {
+                month
+                for month in raw_now
+                if month not in sound or UNKNOWN_USER in sound[month].rejections
+            }
+        return {m: each for m, each in sound.items() if not changed or m < min(changed)}
 
-    def _users(self) -> dict[str, str]:
-        """The version of each file of users."""
-        return self._lake.versions(layers("users")[1])
-
-    def _versions(self) -> Versions:
-        """By month: one version for its raw rows and all earlier ones, and those of silver."""
-        raw, processed, quarantine = map(self._lake.versions, layers(_NAME))
-        before, versions = hashlib.sha256(), {}
-        for month, version in raw.items():
-            before.update(f"{month} {version}\n".encode())
-            versions[month] = [before.hexdigest(), processed.get(month), quarantine.get(month)]
-        return versions
+    def _inputs(self) -> dict[str, dict[str, str]]:
+        """The versions of all months of raw sessions, and of each file of users."""
+        return {path: self._lake.versions(path) for path in (_RAW, _USERS)}

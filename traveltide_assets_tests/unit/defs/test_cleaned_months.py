@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from traveltide_assets_tests.support.landed_files import SOUND
 from traveltide_assets_tests.support.silver_lake import TABLES, SilverLake
 
 RAW, PROCESSED, QUARANTINE = layers("sessions")
+NOTES = "_cleaned/sessions.json"
 MAY, JUNE, JULY = MONTHS = ("2023-05", "2023-06", "2023-07")
 
 
@@ -157,6 +159,19 @@ def test_other_rules_and_damaged_silver_have_a_month_cleaned_again(place: Place)
     place.lake.path(PROCESSED, MAY).unlink()
     assert place.ingest(rules="other")[0] == [MAY]
     assert place.digests("sessions") == expected
+
+
+@pytest.mark.parametrize("inputs", [{}, {RAW: 1}, {RAW: {MAY: 1}}, 1])
+def test_damaged_notes_have_all_cleaned_again(place: Place, inputs: object) -> None:
+    place.land(Delivery(SPRING | SUMMER, USERS))
+    place.ingest()
+    expected, noted = place.digests("sessions"), place.lake.storage.look(NOTES)
+    assert noted is not None
+    damaged = json.dumps(json.loads(noted[0]) | {"inputs": inputs}).encode()
+    place.lake.storage.swap(NOTES, damaged, noted[1])
+    assert place.ingest()[0] == [MAY, JUNE, JULY]
+    assert place.digests("sessions") == expected
+    assert place.lake.storage.look(NOTES) == noted
 
 
 _VISITS = st.lists(
